@@ -1,0 +1,86 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::network::{MemoryNetwork, Network};
+use super::{Environment, watchdog};
+
+/// A world inside of the process, for tests: a network without sockets, time that is the
+/// runtime's (pause it, and hours pass in milliseconds), and randomness from a seed.
+///
+/// Make it inside of a current-thread runtime with paused time. Each call of
+/// [`environment`](Self::environment) makes the environment of one machine: its own clock, on the
+/// shared network.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+/// use actorgrid::{Client, Environment, MemoryRegistry, Server, Simulation};
+///
+/// let world = Simulation::new(7);
+/// let registry = MemoryRegistry::new(&world.environment()).registry();
+/// let server = Server::builder("test", registry)
+///     .environment(world.environment())
+///     .bind("127.0.0.1:0")
+///     .await?;
+/// server.shutdown().await?;
+/// # Ok::<(), actorgrid::BoxError>(())
+/// # })?;
+/// # Ok::<(), actorgrid::BoxError>(())
+/// ```
+pub struct Simulation {
+    start: tokio::time::Instant,
+    network: MemoryNetwork,
+    seeds: AtomicU64,
+}
+
+impl Simulation {
+    /// A world whose randomness comes from `seed`.
+    #[must_use]
+    #[allow(clippy::disallowed_methods)]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            start: tokio::time::Instant::now(),
+            network: MemoryNetwork::default(),
+            seeds: AtomicU64::new(seed),
+        }
+    }
+
+    /// The environment of one more machine.
+    pub fn environment(&self) -> Environment {
+        let seed = self
+            .seeds
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let clock = Clock::Runtime {
+            start: self.start,
+            ahead_nanos: Arc::default(),
+        };
+        Environment::of(
+            clock,
+            seed,
+            Network::Memory(self.network.clone()),
+            watchdog::Executor::Task,
+        )
+    }
+
+    /// Lets the clock of one machine jump ahead while its timers do not: what a process sees that
+    /// was stopped for so long and goes on.
+    ///
+    /// # Panics
+    ///
+    /// If the environment is not a simulated one.
+    pub fn jump(&self, environment: &Environment, by: Duration) {
+        let Clock::Runtime { ahead_nanos, .. } = &environment.shared.clock else {
+            panic!("only the clock of a simulated environment can jump");
+        };
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        ahead_nanos.fetch_add(nanos, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! The error of a request, and what it tells a caller.
+
+use std::fmt;
+
+use crate::message::{DecodeError, Message, Payload};
+use crate::name::{Name, NameError};
+use crate::token::Token;
+
+/// Any error of an application: what constructors and actors fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The longest text of an error that is sent; what is longer is cut. Go has been seen to send
+/// 70 kB; the text travels in a header, percent-encoded up to three times as long.
+pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal, retryable $retryable:literal;)*) => {
+        /// What kind of failure a [`RequestError`] is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum RequestErrorKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl RequestErrorKind {
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The word that stands for the kind between peers; it never changes.
+            pub(crate) const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+
+            pub(crate) fn of_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+
+            const fn is_retryable(self) -> bool {
+                match self {
+                    $(Self::$kind => $retryable,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The name of the receiver, or a name within the message, is not valid.
+    InvalidName = "invalid-name", retryable false;
+    /// No registration holds the receiver's name.
+    UnknownName = "unknown-name", retryable true;
+    /// The peer that was asked does not hold the name, or not under the token that was expected.
+    NotHeld = "not-held", retryable true;
+    /// The mailbox closed, or its peer is fenced or draining, before the request was handed out.
+    MailboxClosed = "mailbox-closed", retryable true;
+    /// The mailbox is full, or a limit of the peer is reached.
+    Busy = "busy", retryable true;
+    /// The mailbox does not take messages of this type.
+    UnknownMessage = "unknown-message", retryable false;
+    /// The bytes of the message are not what its type says.
+    InvalidMessage = "invalid-message", retryable false;
+    /// The message is larger than the limit.
+    MessageTooLarge = "message-too-large", retryable false;
+    /// The reply is larger than the limit; the request was executed.
+    ReplyTooLarge = "reply-too-large", retryable false;
+    /// The reply has another type than the message declares, or cannot be read.
+    UnexpectedReply = "unexpected-reply", retryable false;
+    /// The headers are larger than the limit, or not valid.
+    InvalidHeaders = "invalid-headers", retryable false;
+    /// The deadline passed.
+    DeadlineExceeded = "deadline-exceeded", retryable true;
+    /// The receiver dropped the request without an answer, ended, panicked, or was fenced.
+    NoReply = "no-reply", retryable true;
+    /// The receiver answered with an error: an answer, not a failure of the grid.
+    Application = "application", retryable false;
+    /// The name of the actor to start is taken.
+    AlreadyRunning = "already-running", retryable false;
+    /// The peer registers no actor of this type.
+    UnknownActorType = "unknown-actor-type", retryable false;
+    /// The constructor of the actor failed or panicked.
+    StartFailed = "start-failed", retryable false;
+    /// The peer cannot be reached; nothing was sent.
+    Unreachable = "unreachable", retryable true;
+    /// The connection broke before the answer came.
+    ConnectionLost = "connection-lost", retryable true;
+    /// The registry did not answer, or not with what is needed.
+    Registry = "registry", retryable true;
+    /// The client is closed.
+    ClientClosed = "client-closed", retryable false;
+    /// A failure that this version does not know.
+    Unknown = "unknown", retryable false;
+}
+
+/// Whether a request was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Executed {
+    No,
+    Maybe,
+    Yes,
+}
+
+/// Why a request has no reply.
+///
+/// Match on [`kind`](Self::kind), never on the text; and ask the two questions that decide what a
+/// caller can do: [`is_retryable`](Self::is_retryable) and
+/// [`may_have_executed`](Self::may_have_executed).
+#[derive(Clone)]
+pub struct RequestError {
+    inner: Box<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: RequestErrorKind,
+    executed: Executed,
+    text: String,
+    holder: Option<Name>,
+    token: Option<Token>,
+    detail: Option<Payload>,
+}
+
+impl RequestError {
+    pub(crate) fn new(kind: RequestErrorKind, executed: Executed, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if text.len() > MAX_ERROR_TEXT {
+            let end = (0..=MAX_ERROR_TEXT)
+                .rev()
+                .find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or_default());
+        }
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                executed,
+                text,
+                holder: None,
+                token: None,
+                detail: None,
+            }),
+        }
+    }
+
+    /// Refused before anything was executed.
+    pub(crate) fn refused(kind: RequestErrorKind, text: impl Into<String>) -> Self {
+        Self::new(kind, Executed::No, text)
+    }
+
+    pub(crate) fn unknown_name(name: &str) -> Self {
+        Self::refused(
+            RequestErrorKind::UnknownName,
+            format!("no mailbox is registered as {name:?}"),
+        )
+    }
+
+    pub(crate) fn not_held(name: &str) -> Self {
+        Self::refused(
+            RequestErrorKind::NotHeld,
+            format!("the peer does not hold the mailbox {name:?}"),
+        )
+    }
+
+    pub(crate) fn mailbox_closed() -> Self {
+        Self::refused(RequestErrorKind::MailboxClosed, "the mailbox is closed")
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::refused(RequestErrorKind::Busy, "the mailbox is full")
+    }
+
+    pub(crate) fn unknown_message(wire_name: &str) -> Self {
+        Self::refused(
+            RequestErrorKind::UnknownMessage,
+            format!("the mailbox takes no messages of type {wire_name:?}"),
+        )
+    }
+
+    pub(crate) fn invalid_message(error: &DecodeError) -> Self {
+        Self::refused(
+            RequestErrorKind::InvalidMessage,
+            format!("the message cannot be read: {error}"),
+        )
+    }
+
+    pub(crate) fn message_too_large(length: usize, limit: usize) -> Self {
+        Self::refused(
+            RequestErrorKind::MessageTooLarge,
+            format!("the message has {length} bytes and the limit is {limit}"),
+        )
+    }
+
+    pub(crate) fn no_reply(text: &str) -> Self {
+        Self::new(RequestErrorKind::NoReply, Executed::Maybe, text)
+    }
+
+    pub(crate) fn invalid_name(error: &NameError) -> Self {
+        Self::refused(RequestErrorKind::InvalidName, error.to_string())
+    }
+
+    pub(crate) fn deadline(executed: Executed) -> Self {
+        Self::new(
+            RequestErrorKind::DeadlineExceeded,
+            executed,
+            "the deadline of the request passed",
+        )
+    }
+
+    #[must_use]
+    pub(crate) fn held_by(mut self, holder: Name, token: Option<Token>) -> Self {
+        self.inner.holder = Some(holder);
+        self.inner.token = token;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_detail(mut self, detail: Payload) -> Self {
+        self.inner.detail = Some(detail);
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> RequestErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the same request can succeed later. It does not say that a repeat is harmless:
+    /// see [`may_have_executed`](Self::may_have_executed).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.inner.kind.is_retryable()
+    }
+
+    /// Whether the receiver may have executed the request. False is certain.
+    #[must_use]
+    pub fn may_have_executed(&self) -> bool {
+        self.inner.executed != Executed::No
+    }
+
+    pub(crate) fn executed(&self) -> Executed {
+        self.inner.executed
+    }
+
+    /// The text; what [`Display`](fmt::Display) shows.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.inner.text
+    }
+
+    /// The peer that holds the name, where the failure is that the name is taken.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Name> {
+        self.inner.holder.as_ref()
+    }
+
+    /// The token of the registration that holds the name, where it is known.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        self.inner.token
+    }
+
+    /// The message that the receiver attached to its error, if it is an `M`; see
+    /// [`Failure::detail`](crate::Failure::detail).
+    #[must_use]
+    pub fn detail<M: Message>(&self) -> Option<M> {
+        self.inner.detail.as_ref()?.decode().ok()
+    }
+
+    pub(crate) fn payload(&self) -> Option<&Payload> {
+        self.inner.detail.as_ref()
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.text)
+    }
+}
+
+impl fmt::Debug for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestError")
+            .field("kind", &self.inner.kind)
+            .field("executed", &self.inner.executed)
+            .field("text", &self.inner.text)
+            .field("holder", &self.inner.holder)
+            .field("token", &self.inner.token)
+            .finish()
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_word_of_its_own() {
+        for kind in RequestErrorKind::ALL {
+            assert_eq!(RequestErrorKind::of_word(kind.word()), Some(*kind));
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let error = RequestError::refused(RequestErrorKind::Busy, "ü".repeat(MAX_ERROR_TEXT));
+        assert_eq!(error.text().len(), MAX_ERROR_TEXT);
+        let error = RequestError::refused(
+            RequestErrorKind::Busy,
+            format!("a{}", "ü".repeat(MAX_ERROR_TEXT)),
+        );
+        assert_eq!(error.text().len(), MAX_ERROR_TEXT - 1);
+    }
+}

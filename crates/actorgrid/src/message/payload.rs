@@ -1,0 +1,100 @@
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{DecodeError, Message};
+
+/// A message of any type, not read: its wire name and its bytes. It is its own reply type.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    wire_name: std::borrow::Cow<'static, str>,
+    bytes: Bytes,
+}
+
+impl Payload {
+    /// A payload of this wire name and these bytes.
+    pub fn new(
+        wire_name: impl Into<std::borrow::Cow<'static, str>>,
+        bytes: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            wire_name: wire_name.into(),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The encoding of a message.
+    pub fn of<M: Message>(message: &M) -> Self {
+        let mut buffer = BytesMut::with_capacity(message.encoded_len());
+        message.encode(&mut buffer);
+        Self::new(message.wire_name().to_owned(), buffer.freeze())
+    }
+
+    /// The message, if it is an `M`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `M` does not accept the wire name, or the bytes are not an `M`.
+    pub fn decode<M: Message>(&self) -> Result<M, DecodeError> {
+        if !M::accepts(&self.wire_name) {
+            return Err(DecodeError::new(format_args!(
+                "a payload of type {:?} is not a {}",
+                self.wire_name,
+                M::WIRE_NAME
+            )));
+        }
+        M::decode(&self.wire_name, self.bytes.clone())
+    }
+
+    /// The wire name.
+    #[must_use]
+    pub fn wire_name(&self) -> &str {
+        &self.wire_name
+    }
+
+    /// The protobuf bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) fn into_parts(self) -> (std::borrow::Cow<'static, str>, Bytes) {
+        (self.wire_name, self.bytes)
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Payload({:?}, {} bytes)",
+            self.wire_name,
+            self.bytes.len()
+        )
+    }
+}
+
+impl Message for Payload {
+    type Reply = Self;
+    const WIRE_NAME: &'static str = "";
+
+    fn wire_name(&self) -> &str {
+        &self.wire_name
+    }
+
+    fn accepts(_wire_name: &str) -> bool {
+        true
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn encode(&self, buffer: &mut BytesMut) {
+        buffer.extend_from_slice(&self.bytes);
+    }
+
+    fn decode(wire_name: &str, bytes: Bytes) -> Result<Self, DecodeError> {
+        Ok(Self::new(wire_name.to_owned(), bytes))
+    }
+}

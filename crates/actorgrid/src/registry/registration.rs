@@ -1,0 +1,221 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::name::{IntoName, Name, NameError};
+use crate::registry::Entry;
+use crate::token::{ClusterId, Token};
+
+/// The kinds of names that a grid registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Peers.
+    Peer,
+    /// Running actors.
+    Actor,
+    /// Mailboxes.
+    Mailbox,
+}
+
+impl Kind {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Actor => "actor",
+            Self::Mailbox => "mailbox",
+        }
+    }
+}
+
+/// A name in the registry: what it is, where it is held, and the token of its holder.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Registration {
+    /// What kind of name it is.
+    pub kind: Kind,
+    /// The name.
+    pub name: Name,
+    /// The peer that holds it.
+    pub peer: Name,
+    /// The address of that peer.
+    pub address: Address,
+    /// The annotations of a peer, sorted; empty for actors and mailboxes.
+    pub annotations: Arc<[String]>,
+    /// The token of this holder.
+    pub token: Token,
+}
+
+impl IntoName for &Registration {
+    fn into_name(self) -> Result<Name, NameError> {
+        Ok(self.name.clone())
+    }
+}
+
+/// The value of a registration: the Go library's fields in its order, then ours.
+#[derive(Serialize)]
+struct Written<'a> {
+    key: &'a str,
+    address: &'a str,
+    registry: &'a str,
+    annotations: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    address: String,
+    registry: String,
+    #[serde(default)]
+    annotations: Option<Vec<String>>,
+    #[serde(default)]
+    nonce: Option<String>,
+}
+
+/// The nonce of a claim, in hexadecimal, so that no reader takes it for a number.
+fn nonce_text(nonce: u64) -> String {
+    format!("{nonce:016x}")
+}
+
+/// The value to register `key` with. Without annotations the field is `null`, as Go writes it.
+pub(crate) fn write(
+    key: &str,
+    address: &Address,
+    annotations: &[String],
+    nonce: Option<u64>,
+) -> Bytes {
+    let written = Written {
+        key,
+        address: address.as_str(),
+        registry: address.peer_name().as_str(),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        nonce: nonce.map(nonce_text),
+    };
+    // A struct of strings always has a JSON form.
+    let json = serde_json::to_string(&written).unwrap_or_default();
+    Bytes::from(escape(json))
+}
+
+/// Go's encoder writes these three (and two separators) as escapes; so do we.
+fn escape(json: String) -> String {
+    const ESCAPED: [(char, &str); 5] = [
+        ('&', "\\u0026"),
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ];
+    ESCAPED.iter().fold(json, |json, (plain, escape)| {
+        if json.contains(*plain) {
+            json.replace(*plain, escape)
+        } else {
+            json
+        }
+    })
+}
+
+/// Whether a value carries this nonce.
+pub(crate) fn carries(value: &[u8], nonce: u64) -> bool {
+    serde_json::from_slice::<Read>(value).is_ok_and(|read| read.nonce == Some(nonce_text(nonce)))
+}
+
+/// Reads an entry leniently; the text says why it is no registration.
+pub(crate) fn read(
+    entry: &Entry,
+    prefix: &str,
+    kind: Kind,
+    cluster: ClusterId,
+) -> Result<Registration, String> {
+    let name = entry
+        .key
+        .strip_prefix(prefix)
+        .ok_or("the key has another prefix")?;
+    let name = Name::new(name).map_err(|error| error.to_string())?;
+    let read: Read = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
+    let address: Address = read
+        .address
+        .parse()
+        .map_err(|error: crate::address::AddressError| error.to_string())?;
+    let peer = Name::new(&read.registry).map_err(|error| error.to_string())?;
+    Ok(Registration {
+        kind,
+        name,
+        peer,
+        address,
+        annotations: read.annotations.unwrap_or_default().into(),
+        token: Token::new(cluster, entry.created),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, value: &str) -> Entry {
+        Entry {
+            key: key.to_owned(),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+            created: 7,
+            modified: 9,
+            lease: None,
+        }
+    }
+
+    const PEER: &str = r#"{"key":"ctee.peer.127-0-0-1-23951","address":"127.0.0.1:23951","registry":"127-0-0-1-23951","annotations":["zone-a","zone-b"]}"#;
+    const LEADER: &str = r#"{"key":"gobench.actor.leader","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":null}"#;
+
+    #[test]
+    fn writes_what_a_go_peer_writes() {
+        let address = "127.0.0.1:23951".parse().unwrap();
+        let zones = ["zone-a".to_owned(), "zone-b".to_owned()];
+        assert_eq!(
+            write("ctee.peer.127-0-0-1-23951", &address, &zones, None),
+            PEER
+        );
+        let address = "127.0.0.1:23901".parse().unwrap();
+        assert_eq!(write("gobench.actor.leader", &address, &[], None), LEADER);
+        let value = write("k", &address, &["<a>&b".to_owned()], Some(10));
+        assert_eq!(
+            value,
+            r#"{"key":"k","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":["\u003ca\u003e\u0026b"],"nonce":"000000000000000a"}"#
+        );
+        assert!(carries(&value, 10));
+        assert!(!carries(&value, 11));
+        assert!(!carries(LEADER.as_bytes(), 10));
+    }
+
+    #[test]
+    fn reads_leniently() {
+        let cluster = ClusterId(3);
+        let peer = read(
+            &entry("ctee.peer.127-0-0-1-23951", PEER),
+            "ctee.peer.",
+            Kind::Peer,
+            cluster,
+        )
+        .unwrap();
+        assert_eq!(peer.name.as_str(), "127-0-0-1-23951");
+        assert_eq!(peer.address.as_str(), "127.0.0.1:23951");
+        assert_eq!(*peer.annotations, ["zone-a", "zone-b"]);
+        assert_eq!(peer.token, Token::new(cluster, 7));
+        let six = r#"{"address":"::1:7777","registry":"--1-7777","annotations":[],"new":{"a":1}}"#;
+        let six = read(&entry("n.actor.a", six), "n.actor.", Kind::Actor, cluster).unwrap();
+        assert_eq!(six.address.as_str(), "[::1]:7777");
+        for (key, value) in [
+            ("n.actor.a", "{"),
+            ("n.actor.a", ""),
+            ("n.actor.a", r#"{"address":"x","registry":"p"}"#),
+            ("n.actor.a", r#"{"address":"1.2.3.4:5","registry":""}"#),
+            ("n.actor.a b", LEADER),
+            ("m.actor.a", LEADER),
+        ] {
+            assert!(
+                read(&entry(key, value), "n.actor.", Kind::Actor, cluster).is_err(),
+                "{key} {value}"
+            );
+        }
+    }
+}

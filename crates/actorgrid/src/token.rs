@@ -1,0 +1,137 @@
+//! Fencing tokens.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// The identity of a registry cluster. Tokens of different clusters cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub u64);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// A fencing token: the cluster and the create revision of a registration.
+///
+/// Each new holder of a name gets a greater token than every holder before it. A resource outside
+/// of the grid that remembers the greatest token that it has seen for a name, and refuses smaller
+/// ones, is safe from a holder that is too late.
+///
+/// Tokens compare only for one name and within one cluster: the comparison of tokens of different
+/// clusters is `None`. They display as `cluster:revision` and parse back.
+///
+/// ```
+/// use actorgrid::Token;
+///
+/// let old: Token = "2a:17".parse()?;
+/// let new: Token = "2a:18".parse()?;
+/// let foreign: Token = "2b:1".parse()?;
+/// assert!(old < new);
+/// assert_eq!(old.partial_cmp(&foreign), None);
+/// # Ok::<(), actorgrid::TokenError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    cluster: ClusterId,
+    revision: i64,
+}
+
+impl Token {
+    pub(crate) const fn new(cluster: ClusterId, revision: i64) -> Self {
+        Self { cluster, revision }
+    }
+
+    /// The registry cluster that gave it.
+    #[must_use]
+    pub const fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The revision of the cluster at which the name was registered.
+    #[must_use]
+    pub const fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
+impl PartialOrd for Token {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self.cluster == other.cluster).then(|| self.revision.cmp(&other.revision))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.cluster, self.revision)
+    }
+}
+
+/// A text is not a [`Token`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenError(());
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a token is written cluster:revision, a hexadecimal and a positive decimal number",
+        )
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let (cluster, revision) = text.split_once(':').ok_or(TokenError(()))?;
+        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+        if !plain(cluster) || !plain(revision) {
+            return Err(TokenError(()));
+        }
+        let cluster = u64::from_str_radix(cluster, 16).map_err(|_| TokenError(()))?;
+        let revision: i64 = revision.parse().map_err(|_| TokenError(()))?;
+        Ok(Self::new(ClusterId(cluster), revision))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn displays_and_parses(cluster: u64, revision in 0..i64::MAX) {
+            let token = Token::new(ClusterId(cluster), revision);
+            prop_assert_eq!(token.to_string().parse(), Ok(token));
+        }
+
+        #[test]
+        fn compares_within_a_cluster_only(a in 0..9_i64, b in 0..9_i64, x in 0..2_u64, y in 0..2_u64) {
+            let order = Token::new(ClusterId(x), a).partial_cmp(&Token::new(ClusterId(y), b));
+            prop_assert_eq!(order, (x == y).then(|| a.cmp(&b)));
+        }
+    }
+
+    #[test]
+    fn refuses_other_texts() {
+        for text in [
+            "",
+            "1",
+            "1:",
+            ":1",
+            "g:1",
+            "1:-1",
+            "+1:1",
+            "1:+1",
+            "1:1:1",
+            "1:99999999999999999999",
+        ] {
+            assert_eq!(text.parse::<Token>(), Err(TokenError(())), "{text}");
+        }
+    }
+}
