@@ -264,7 +264,7 @@ impl RequestError {
     }
 
     /// The message that the receiver attached to its error, if it is an `M`; see
-    /// [`Failure::detail`](crate::Failure::detail).
+    /// [`Responder::fail_with`](crate::Responder::fail_with).
     #[must_use]
     pub fn detail<M: Message>(&self) -> Option<M> {
         self.inner.detail.as_ref()?.decode().ok()

@@ -9,11 +9,14 @@ mod error;
 mod message;
 mod name;
 mod registry;
+mod request;
+mod route;
+mod session;
 mod token;
 mod wire;
 
 pub use address::{Address, AddressError};
-pub use environment::{Environment, Simulation};
+pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use message::{Ack, ActorStart, ActorStop, DecodeError, EchoMsg, Message, Payload};
 pub use name::{IntoName, MAX_NAME_LEN, Name, NameError, Namespace};
@@ -21,4 +24,14 @@ pub use registry::{
     Kind, MemoryFault, MemoryOperation, MemoryRegistry, Registration, Registry, RegistryError,
     RegistryErrorKind,
 };
+pub use request::{MessageSet, Request, RespondError, Responder};
+pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, RequestId};
+pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};
+
+/// What the derives name, and nobody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::route::Pending;
+    pub use bytes::{Bytes, BytesMut};
+}

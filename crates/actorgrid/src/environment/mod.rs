@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::address::Address;
 
 pub(crate) use clock::Timestamp;
+pub use clock::{Deadline, MAX_DEADLINE};
 pub(crate) use network::{Listener, Socket};
 pub use simulation::Simulation;
 pub(crate) use watchdog::{Watchdog, Watched};

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use super::{Call, Directory, Incoming, Route, answered, deliver};
+use crate::error::{Executed, RequestError};
+use crate::message::Body;
+
+/// The way to a mailbox of the same process: the message moves by value.
+#[derive(Clone)]
+pub(crate) struct LocalRoute {
+    directory: Arc<dyn Directory>,
+    max_message_bytes: usize,
+}
+
+impl LocalRoute {
+    pub(crate) fn new(directory: Arc<dyn Directory>, max_message_bytes: usize) -> Self {
+        Self {
+            directory,
+            max_message_bytes,
+        }
+    }
+
+    /// Whether the name is open, or being decided, at this peer.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        !matches!(self.directory.find(name), super::Door::Absent)
+    }
+}
+
+impl Route for LocalRoute {
+    async fn call(&self, call: &mut Call) -> Result<Body, RequestError> {
+        let length = call.body.as_ref().map_or(0, Body::encoded_len);
+        if length > self.max_message_bytes {
+            return Err(RequestError::message_too_large(
+                length,
+                self.max_message_bytes,
+            ));
+        }
+        // A call without a message was handed over before, and only one that keeps its message is
+        // repeated then.
+        let Some(body) = call.take_body() else {
+            return Err(RequestError::no_reply("the message is gone"));
+        };
+        let (incoming, answer) = Incoming::new(body, call.meta.clone(), self.max_message_bytes);
+        call.executed = Executed::Maybe;
+        match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
+            Ok(()) => {
+                let answer = answered(answer).await;
+                if let Err(error) = &answer {
+                    call.executed = error.executed();
+                }
+                answer
+            }
+            Err(refused) => {
+                call.executed = Executed::No;
+                if refused.body.is_some() {
+                    call.body = refused.body;
+                }
+                Err(refused.error)
+            }
+        }
+    }
+}

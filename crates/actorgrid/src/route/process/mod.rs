@@ -1,0 +1,1 @@
+//! The unary route, shared with the Go library.

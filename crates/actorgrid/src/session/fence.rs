@@ -1,0 +1,120 @@
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::environment::{Environment, Timestamp, Watched};
+
+/// Why a session is fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FenceReason {
+    /// No renewal of a lease was confirmed in time.
+    Deadline,
+    /// The registry says that a lease of the session is gone.
+    LeaseLost,
+    /// A key of the session was deleted, or is held by another session.
+    KeyLost,
+}
+
+/// The line that a session must not act beyond: read on every admission and answer, moved only by
+/// its keeper, and crossed once.
+pub(crate) struct Fence {
+    environment: Environment,
+    /// Nanoseconds of the environment's clock; zero once fenced, so that one read decides.
+    soft: AtomicU64,
+    hard: AtomicU64,
+    fenced: CancellationToken,
+    aborted: CancellationToken,
+    reason: OnceLock<FenceReason>,
+}
+
+impl Fence {
+    pub(crate) fn new(environment: Environment, soft: Timestamp, hard: Timestamp) -> Self {
+        Self {
+            environment,
+            soft: AtomicU64::new(soft.as_nanos()),
+            hard: AtomicU64::new(hard.as_nanos()),
+            fenced: CancellationToken::new(),
+            aborted: CancellationToken::new(),
+            reason: OnceLock::new(),
+        }
+    }
+
+    /// Whether the session may still act. Reads the clock, so the first step after a pause of the
+    /// process is refused already.
+    pub(crate) fn admits(&self) -> bool {
+        self.environment.now().as_nanos() < self.soft.load(Ordering::Acquire)
+    }
+
+    /// Moves the deadlines after a confirmed renewal. One that comes after the soft deadline is
+    /// too late: the session ends once and never comes back.
+    pub(crate) fn extend(&self, soft: Timestamp, hard: Timestamp) {
+        let old = self.soft.load(Ordering::Acquire);
+        if self.environment.now().as_nanos() >= old {
+            self.trip(FenceReason::Deadline);
+            return;
+        }
+        self.hard.fetch_max(hard.as_nanos(), Ordering::AcqRel);
+        // Fails only when the fence was tripped meanwhile, or another call extended it.
+        let _ = self
+            .soft
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now != 0).then(|| now.max(soft.as_nanos()))
+            });
+    }
+
+    /// Fences the session. The first reason stays.
+    pub(crate) fn trip(&self, reason: FenceReason) {
+        self.soft.store(0, Ordering::Release);
+        let _ = self.reason.set(reason);
+        self.fenced.cancel();
+    }
+
+    /// What still runs is to be aborted now.
+    pub(crate) fn abort(&self) {
+        self.aborted.cancel();
+    }
+
+    /// Cancelled when the session is fenced.
+    pub(crate) fn fenced(&self) -> &CancellationToken {
+        &self.fenced
+    }
+
+    /// Cancelled when what still runs is to be aborted.
+    pub(crate) fn aborted(&self) -> &CancellationToken {
+        &self.aborted
+    }
+
+    pub(crate) fn reason(&self) -> Option<FenceReason> {
+        self.reason.get().copied()
+    }
+
+    /// The time by which what runs under the session must have ended.
+    pub(crate) fn hard(&self) -> Timestamp {
+        Timestamp::from_nanos(self.hard.load(Ordering::Acquire))
+    }
+}
+
+impl Watched for Fence {
+    fn look(&self) -> bool {
+        let now = self.environment.now();
+        if !self.admits() && !self.fenced.is_cancelled() {
+            self.trip(FenceReason::Deadline);
+        }
+        if now >= self.hard() {
+            self.trip(FenceReason::Deadline);
+            self.abort();
+        }
+        !self.aborted.is_cancelled()
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence")
+            .field("reason", &self.reason())
+            .finish_non_exhaustive()
+    }
+}
