@@ -6,6 +6,7 @@ extern crate self as actorgrid;
 mod address;
 mod environment;
 mod error;
+mod mailbox;
 mod message;
 mod name;
 mod registry;
@@ -18,6 +19,9 @@ mod wire;
 pub use address::{Address, AddressError};
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
+pub use mailbox::{
+    MAX_MAILBOX_CAPACITY, Mailbox, MailboxError, MailboxErrorKind, StopReason, Stopping,
+};
 pub use message::{Ack, ActorStart, ActorStop, DecodeError, EchoMsg, Message, Payload};
 pub use name::{IntoName, MAX_NAME_LEN, Name, NameError, Namespace};
 pub use registry::{

@@ -19,7 +19,10 @@ use crate::token::ClusterId;
 
 pub use error::{RegistryError, RegistryErrorKind};
 pub use memory::{MemoryFault, MemoryOperation, MemoryRegistry};
+#[cfg(test)]
+pub(crate) use registration::value_with_nonce;
 pub use registration::{Kind, Registration};
+pub(crate) use registration::{carries, holder, read, write};
 
 /// A handle on a coordination service: etcd, or the one embedded in the process. Cheap to clone;
 /// clones share it.

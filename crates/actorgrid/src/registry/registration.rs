@@ -122,6 +122,18 @@ pub(crate) fn carries(value: &[u8], nonce: u64) -> bool {
     serde_json::from_slice::<Read>(value).is_ok_and(|read| read.nonce == Some(nonce_text(nonce)))
 }
 
+/// The peer that a registration names, if its value can be read.
+pub(crate) fn holder(entry: &Entry) -> Option<Name> {
+    let read: Read = serde_json::from_slice(&entry.value).ok()?;
+    Name::new(&read.registry).ok()
+}
+
+#[cfg(test)]
+pub(crate) fn value_with_nonce(nonce: u64) -> Bytes {
+    let address: Address = "127.0.0.1:1".parse().unwrap();
+    write("k", &address, &[], Some(nonce))
+}
+
 /// Reads an entry leniently; the text says why it is no registration.
 pub(crate) fn read(
     entry: &Entry,

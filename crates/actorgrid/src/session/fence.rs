@@ -16,6 +16,8 @@ pub enum FenceReason {
     LeaseLost,
     /// A key of the session was deleted, or is held by another session.
     KeyLost,
+    /// The server was dropped.
+    Dropped,
 }
 
 /// The line that a session must not act beyond: read on every admission and answer, moved only by

@@ -1,6 +1,243 @@
-//! One life of a peer in the registry.
+//! One life of a peer in the registry: leases and their keeper, the fence, claims.
+//!
+//! A session begins with one transaction, renews its leases, claims and releases names, and ends
+//! once: fenced, or left. It never comes back; a peer that goes on joins under a new one.
 
+mod claimant;
+mod claims;
+mod driver;
 mod fence;
+mod join;
+mod keeper;
+mod own_keys;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::address::Address;
+use crate::environment::{Environment, Watchdog};
+use crate::name::{Name, Namespace};
+use crate::registry::{Kind, LeaseId, Registry, RegistryErrorKind, keys, write};
+use crate::token::Token;
+
+pub(crate) use claimant::{ClaimError, Held};
 pub(crate) use fence::Fence;
 pub use fence::FenceReason;
+pub(crate) use join::JoinError;
+
+use claimant::{Claimant, Order};
+use join::{Joined, Joiner};
+use keeper::Keeper;
+use own_keys::OwnKeys;
+
+/// Claims that wait for the claimant to take them; who claims beyond that waits for a place.
+const ORDER_QUEUE: usize = 1024;
+
+/// Who a peer is, over all its sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) namespace: Namespace,
+    pub(crate) address: Address,
+    pub(crate) annotations: Arc<[String]>,
+}
+
+impl Identity {
+    pub(crate) fn peer(&self) -> &Name {
+        self.address.peer_name()
+    }
+}
+
+/// A session that has begun. Dropped, it ends without a word to the registry, and its leases run
+/// out.
+#[derive(Debug)]
+pub(crate) struct Session {
+    names: Names,
+    lease: LeaseId,
+    limit: Duration,
+    /// The keeper, the claimant and the watch of the session's keys. They do not panic: what they
+    /// run is ours. Joined by `leave`, aborted by a drop.
+    tasks: JoinSet<()>,
+    _watchdog: Watchdog,
+}
+
+/// What claims names for a session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    environment: Environment,
+    registry: Registry,
+    identity: Identity,
+    fence: Arc<Fence>,
+    token: Token,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Names {
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The token of the peer and its mailbox.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The token of names registered at this revision.
+    pub(crate) fn token_at(&self, revision: i64) -> Token {
+        Token::new(self.token.cluster(), revision)
+    }
+
+    /// Claims names together: all of them or none.
+    ///
+    /// Cancel safe: a claim that nobody waits for is carried to its end, and released.
+    pub(crate) async fn claim(&self, names: &[(Kind, &Name)]) -> Result<Held, ClaimError> {
+        let nonce = self.environment.random_u64();
+        let puts = names
+            .iter()
+            .map(|(kind, name)| {
+                let key = keys::of(&self.identity.namespace, *kind, name);
+                let value = write(&key, &self.identity.address, &[], Some(nonce));
+                (key, value)
+            })
+            .collect();
+        let (reply, outcome) = oneshot::channel();
+        let order = Order { nonce, puts, reply };
+        if self.orders.send(order).await.is_err() {
+            return Err(ClaimError::Fenced);
+        }
+        // The claimant answers every order unless it is aborted with its session.
+        outcome.await.unwrap_or(Err(ClaimError::Fenced))
+    }
+}
+
+impl Session {
+    /// Joins the grid; see [`Joiner::join`].
+    ///
+    /// Dropped meanwhile, it leaves at most a lease that runs out.
+    pub(crate) async fn join(
+        environment: &Environment,
+        registry: &Registry,
+        identity: &Identity,
+        ttl: Duration,
+        patient: bool,
+    ) -> Result<Self, JoinError> {
+        let joiner = Joiner {
+            environment,
+            registry,
+            identity,
+            ttl,
+        };
+        let joined = joiner.join(patient).await?;
+        Self::begin(environment, registry, identity, joined)
+    }
+
+    fn begin(
+        environment: &Environment,
+        registry: &Registry,
+        identity: &Identity,
+        joined: Joined,
+    ) -> Result<Self, JoinError> {
+        let Joined {
+            lease,
+            sent,
+            revision,
+            keys: own_keys,
+            epoch_value,
+        } = joined;
+        let limit = keeper::try_limit(lease.ttl);
+        let keeper = Keeper::new([(lease.id, lease.ttl, sent)]);
+        let (soft, hard) = keeper.deadlines();
+        let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
+        let watchdog = environment.watch_over(fence.clone()).map_err(|error| {
+            JoinError::Registry(crate::registry::RegistryError::new(
+                RegistryErrorKind::Unavailable,
+                format!("the watchdog's thread cannot be started: {error}"),
+            ))
+        })?;
+        let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
+        let (release_sender, releases) = mpsc::unbounded_channel();
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver::keep(
+            environment.clone(),
+            registry.clone(),
+            fence.clone(),
+            keeper,
+        ));
+        let watch = OwnKeys {
+            environment: environment.clone(),
+            registry: registry.clone(),
+            fence: fence.clone(),
+            limit,
+            keys: own_keys,
+            created: revision,
+        };
+        tasks.spawn(watch.run());
+        let claimant = Claimant {
+            environment: environment.clone(),
+            registry: registry.clone(),
+            fence: fence.clone(),
+            lease: lease.id,
+            epoch: keys::epoch(&identity.namespace, identity.peer()),
+            epoch_created: revision,
+            epoch_value,
+            limit,
+            orders: order_receiver,
+            releases,
+            release_sender,
+        };
+        tasks.spawn(claimant.run());
+
+        Ok(Self {
+            names: Names {
+                environment: environment.clone(),
+                registry: registry.clone(),
+                identity: identity.clone(),
+                fence,
+                token: Token::new(registry.backend().cluster(), revision),
+                orders,
+            },
+            lease: lease.id,
+            limit,
+            tasks,
+            _watchdog: watchdog,
+        })
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.names.fence
+    }
+
+    /// Ends the session and deletes its keys. Ends when the registry has confirmed it: the caller
+    /// bounds the time. Nothing may run under the session any more.
+    pub(crate) async fn revoke(self) {
+        let (environment, registry, limit, lease) = self.end().await;
+        join::revoke(&environment, &registry, limit, lease).await;
+    }
+
+    /// Ends the session and lets its keys run out. Ends when the registry says that they have.
+    pub(crate) async fn run_out(self) {
+        let (environment, registry, limit, lease) = self.end().await;
+        join::run_out(&environment, &registry, limit, lease).await;
+    }
+
+    async fn end(mut self) -> (Environment, Registry, Duration, LeaseId) {
+        self.tasks.shutdown().await;
+        let Names {
+            environment,
+            registry,
+            ..
+        } = self.names;
+        (environment, registry, self.limit, self.lease)
+    }
+}

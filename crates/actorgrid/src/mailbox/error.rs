@@ -1,0 +1,125 @@
+use std::fmt;
+
+use super::MAX_MAILBOX_CAPACITY;
+use crate::name::{Name, NameError};
+use crate::registry::RegistryError;
+use crate::token::Token;
+
+/// What kind of failure a [`MailboxError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MailboxErrorKind {
+    /// The name is not valid.
+    InvalidName,
+    /// The capacity is 0, or larger than [`MAX_MAILBOX_CAPACITY`].
+    Capacity,
+    /// The name is held already.
+    Taken,
+    /// The owner is asked to stop, or its peer is not serving.
+    Stopping,
+    /// The actor's type declares its mailbox with another message set, or it was taken already.
+    Declared,
+    /// The registry did not take the claim; nothing is registered.
+    Registry,
+}
+
+/// Why a mailbox was not opened. Nothing is left behind.
+#[derive(Debug, Clone)]
+pub struct MailboxError {
+    kind: MailboxErrorKind,
+    text: String,
+    holder: Option<Name>,
+    token: Option<Token>,
+}
+
+impl MailboxError {
+    fn new(kind: MailboxErrorKind, text: String) -> Self {
+        Self {
+            kind,
+            text,
+            holder: None,
+            token: None,
+        }
+    }
+
+    pub(crate) fn invalid_name(error: &NameError) -> Self {
+        Self::new(MailboxErrorKind::InvalidName, error.to_string())
+    }
+
+    pub(crate) fn capacity(capacity: usize) -> Self {
+        Self::new(
+            MailboxErrorKind::Capacity,
+            format!("a mailbox holds 1 to {MAX_MAILBOX_CAPACITY} requests, not {capacity}"),
+        )
+    }
+
+    pub(crate) fn taken(name: &Name, holder: Option<Name>, token: Option<Token>) -> Self {
+        let by = holder
+            .as_ref()
+            .map_or(String::new(), |peer| format!(" by {peer}"));
+        Self {
+            holder,
+            token,
+            ..Self::new(
+                MailboxErrorKind::Taken,
+                format!("the mailbox {name} is held{by}"),
+            )
+        }
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::new(
+            MailboxErrorKind::Stopping,
+            "no mailbox is opened by what is asked to stop, or on a peer that is not serving"
+                .to_owned(),
+        )
+    }
+
+    pub(crate) fn declared(name: &Name) -> Self {
+        Self::new(
+            MailboxErrorKind::Declared,
+            format!(
+                "the mailbox {name} is declared by its actor's type: take it once, with the declared message set"
+            ),
+        )
+    }
+
+    pub(crate) fn registry(error: RegistryError) -> Self {
+        Self::new(MailboxErrorKind::Registry, error.to_string())
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> MailboxErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call can succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            MailboxErrorKind::Taken | MailboxErrorKind::Registry
+        )
+    }
+
+    /// The peer that holds the name, where it is taken and its holder is known.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Name> {
+        self.holder.as_ref()
+    }
+
+    /// The token of the registration that holds the name, where it is known.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        self.token
+    }
+}
+
+impl fmt::Display for MailboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for MailboxError {}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::Stop;
+use crate::error::RequestError;
+use crate::request::MessageSet;
+use crate::route::{Inbox, Incoming, Refused};
+use crate::session::Fence;
+use crate::token::Token;
+
+/// What a mailbox stands behind.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub(super) fence: Arc<Fence>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) token: Token,
+}
+
+impl Gate {
+    fn admits(&self) -> bool {
+        !self.stop.is_asked() && !self.is_closed()
+    }
+
+    /// Nothing is handed out any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.stop.ended().is_cancelled() || !self.fence.admits()
+    }
+}
+
+/// The door of a mailbox whose owner holds the other end of the queue.
+pub(super) struct Entrance<S> {
+    pub(super) gate: Gate,
+    pub(super) queue: mpsc::Sender<S>,
+}
+
+impl<S: MessageSet> Inbox for Entrance<S> {
+    fn deliver(&self, mut incoming: Incoming) -> Result<(), Refused> {
+        if incoming
+            .meta()
+            .token
+            .is_some_and(|token| token != self.gate.token)
+        {
+            return Err(incoming.refuse(RequestError::not_held("under this token")));
+        }
+        if !self.gate.admits() {
+            return Err(incoming.refuse(RequestError::mailbox_closed()));
+        }
+        if !S::accepts(incoming.wire_name()) {
+            let error = RequestError::unknown_message(incoming.wire_name());
+            return Err(incoming.refuse(error));
+        }
+        let place = match self.queue.try_reserve() {
+            Ok(place) => place,
+            Err(TrySendError::Full(())) => return Err(incoming.refuse(RequestError::busy())),
+            Err(TrySendError::Closed(())) => {
+                return Err(incoming.refuse(RequestError::mailbox_closed()));
+            }
+        };
+        incoming.admit(self.gate.fence.clone());
+        // One that cannot be read has been answered already, and its place is free again.
+        if let Some(set) = S::receive(incoming) {
+            place.send(set);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use papaya::HashMap;
+use tokio_util::sync::CancellationToken;
+
+use crate::name::Name;
+use crate::route::{Directory, Door, Inbox};
+use crate::token::Token;
+
+/// The mailboxes of a peer, by name: what routes look requests up in, and what reserves a name
+/// before the registry is asked for it.
+#[derive(Default)]
+pub(crate) struct Table {
+    slots: HashMap<Name, Slot>,
+}
+
+#[derive(Clone)]
+enum Slot {
+    Deciding(CancellationToken),
+    Open {
+        inbox: Arc<dyn Inbox>,
+        token: Token,
+    },
+    /// Closed, and its name not yet free.
+    Closing,
+}
+
+/// Why a name cannot be reserved.
+pub(crate) enum Occupied {
+    /// Its registration is being decided; try again when this is cancelled.
+    Deciding(CancellationToken),
+    /// It is held by this peer; under this token if it is open.
+    Held(Option<Token>),
+}
+
+impl Table {
+    /// Reserves a name; requests to it wait until it is opened or given up.
+    pub(crate) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Reservation, Occupied> {
+        let decided = CancellationToken::new();
+        let slots = self.slots.pin();
+        match slots.try_insert(name.clone(), Slot::Deciding(decided.clone())) {
+            Ok(_) => Ok(Reservation {
+                table: Some(self.clone()),
+                name: name.clone(),
+                decided,
+            }),
+            Err(occupied) => Err(match occupied.current {
+                Slot::Deciding(decided) => Occupied::Deciding(decided.clone()),
+                Slot::Open { token, .. } => Occupied::Held(Some(*token)),
+                Slot::Closing => Occupied::Held(None),
+            }),
+        }
+    }
+
+    /// Takes a mailbox off the routes; its name stays reserved.
+    pub(crate) fn close(&self, name: &Name) {
+        self.slots.pin().update(name.clone(), |_| Slot::Closing);
+    }
+
+    /// Frees a name.
+    pub(crate) fn free(&self, name: &Name) {
+        self.slots.pin().remove(name);
+    }
+}
+
+impl Directory for Table {
+    fn find(&self, name: &str) -> Door {
+        match self.slots.pin().get(name) {
+            Some(Slot::Open { inbox, .. }) => Door::Open(inbox.clone()),
+            Some(Slot::Deciding(decided)) => Door::Deciding(decided.clone()),
+            Some(Slot::Closing) | None => Door::Absent,
+        }
+    }
+}
+
+/// A name that is reserved while its registration is decided. Dropped, the name is free again.
+pub(crate) struct Reservation {
+    /// None once opened.
+    table: Option<Arc<Table>>,
+    name: Name,
+    decided: CancellationToken,
+}
+
+impl Reservation {
+    /// Opens the mailbox: requests that waited go to it.
+    pub(crate) fn open(mut self, inbox: Arc<dyn Inbox>, token: Token) {
+        if let Some(table) = self.table.take() {
+            table
+                .slots
+                .pin()
+                .insert(self.name.clone(), Slot::Open { inbox, token });
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(table) = self.table.take() {
+            table.free(&self.name);
+        }
+        self.decided.cancel();
+    }
+}

@@ -1,0 +1,159 @@
+//! The rules of claims: what an answer of the registry, or none, means. Pure.
+
+use crate::registry::{ClaimOutcome, Entry, RegistryError, RegistryErrorKind, carries};
+
+/// What became of a claim that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The names are ours, registered at this revision.
+    Won(i64),
+    /// Another registration holds one of the names.
+    Taken(Entry),
+    /// Our own raise refused it: claim again, under the epoch's modification revision given here.
+    Repeat(i64),
+    /// The epoch is not ours any more: the session is over.
+    Fenced,
+}
+
+/// Judges the answer to a claim. `epoch` is the create revision of our epoch key.
+pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: i64, nonce: u64) -> Verdict {
+    let (found, epoch) = match outcome {
+        ClaimOutcome::Won { revision } => return Verdict::Won(revision),
+        ClaimOutcome::Refused { found, epoch } => (found, epoch),
+    };
+    match epoch {
+        Some(epoch) if epoch.created == epoch_created => match settle(found, nonce) {
+            Settled::Won(revision) => Verdict::Won(revision),
+            Settled::Taken(holder) => Verdict::Taken(holder),
+            Settled::Free => Verdict::Repeat(epoch.modified),
+        },
+        _ => Verdict::Fenced,
+    }
+}
+
+/// What a read of a claim's keys shows once its transaction cannot commit any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It had committed, at this revision.
+    Won(i64),
+    /// It had not, and another registration holds one of the names.
+    Taken(Entry),
+    /// It had not, and the names are free.
+    Free,
+}
+
+/// Reads the keys of a claim. All of them were put together, so one with our nonce says it all.
+pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> Settled {
+    let mut taken = None;
+    for entry in found.into_iter().flatten() {
+        if carries(&entry.value, nonce) {
+            return Settled::Won(entry.created);
+        }
+        taken = taken.or(Some(entry));
+    }
+    taken.map_or(Settled::Free, Settled::Taken)
+}
+
+/// What an exchange that failed means for the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing was changed.
+    Unchanged,
+    /// It may have been carried out, or may still be.
+    InDoubt,
+    /// The lease is gone: the session is over.
+    Fenced,
+}
+
+/// Judges a failed claim or raise.
+pub(crate) fn fate(error: &RegistryError) -> Fate {
+    match error.kind() {
+        RegistryErrorKind::LeaseNotFound => Fate::Fenced,
+        RegistryErrorKind::Unknown => Fate::InDoubt,
+        _ => Fate::Unchanged,
+    }
+}
+
+/// Whether an epoch raised to `raised` settles a claim that was sent under `guard`: the epoch key
+/// never has that modification revision again, so the claim cannot commit any more.
+pub(crate) fn settles(raised: i64, guard: i64) -> bool {
+    raised > guard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::value_with_nonce;
+
+    const NONCE: u64 = 7;
+
+    fn entry(created: i64, nonce: u64) -> Entry {
+        Entry {
+            key: "k".to_owned(),
+            value: value_with_nonce(nonce),
+            created,
+            modified: created + 100,
+            lease: None,
+        }
+    }
+
+    fn refused(found: &[Option<Entry>], epoch: Option<Entry>) -> ClaimOutcome {
+        ClaimOutcome::Refused {
+            found: found.to_vec(),
+            epoch,
+        }
+    }
+
+    #[test]
+    fn judges_every_answer() {
+        let ours = Some(entry(5, 0));
+        let other = entry(9, 8);
+        let mine = entry(11, NONCE);
+        for (outcome, verdict) in [
+            (ClaimOutcome::Won { revision: 3 }, Verdict::Won(3)),
+            (refused(&[None], None), Verdict::Fenced),
+            (refused(&[None], Some(entry(6, 0))), Verdict::Fenced),
+            (refused(&[Some(mine.clone())], None), Verdict::Fenced),
+            (
+                refused(&[Some(mine.clone())], ours.clone()),
+                Verdict::Won(11),
+            ),
+            (
+                refused(&[Some(other.clone()), Some(mine.clone())], ours.clone()),
+                Verdict::Won(11),
+            ),
+            (
+                refused(&[Some(other.clone())], ours.clone()),
+                Verdict::Taken(other.clone()),
+            ),
+            (
+                refused(
+                    &[None, Some(other.clone()), Some(entry(1, 1))],
+                    ours.clone(),
+                ),
+                Verdict::Taken(other.clone()),
+            ),
+            (refused(&[None, None], ours.clone()), Verdict::Repeat(105)),
+        ] {
+            assert_eq!(judge(outcome.clone(), 5, NONCE), verdict, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_no_doubt_only_where_the_registry_says_so() {
+        for (kind, expected) in [
+            (RegistryErrorKind::LeaseNotFound, Fate::Fenced),
+            (RegistryErrorKind::Unknown, Fate::InDoubt),
+            (RegistryErrorKind::Unavailable, Fate::Unchanged),
+        ] {
+            assert_eq!(fate(&RegistryError::new(kind, "")), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_later_raise_settles() {
+        assert!(settles(6, 5));
+        assert!(!settles(5, 5));
+        assert!(!settles(4, 5));
+    }
+}

@@ -1,0 +1,345 @@
+//! When to renew the leases of a session, and when it is over. Pure: times and replies in,
+//! commands out.
+
+use std::time::Duration;
+
+use super::FenceReason;
+use crate::environment::Timestamp;
+use crate::registry::LeaseId;
+
+/// A lease is renewed five times in its time to live: three tries may fail before the soft deadline.
+const RENEWALS_PER_TTL: u32 = 5;
+/// One try may take 2/15 of the time to live (2 s of 15 s), so that the next fits before it is due.
+const TRY_FIFTEENTHS: u32 = 2;
+/// After a try that failed at once, the next is sent this part of the time to live later at the
+/// earliest (250 ms of 15 s): a registry that refuses is not stormed.
+const RETRIES_PER_TTL: u32 = 60;
+/// The least time between the hard deadline and the end of the lease, for clocks that differ.
+const MIN_MARGIN: Duration = Duration::from_secs(1);
+
+/// What the driver is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Send a renewal that counts from `sent`, and give up on it after `limit`.
+    Renew {
+        lease: LeaseId,
+        sent: Timestamp,
+        limit: Duration,
+    },
+    /// Move the fence.
+    Extend { soft: Timestamp, hard: Timestamp },
+    /// The session is over.
+    Fence(FenceReason),
+}
+
+/// The longest that one exchange with the registry may take under a lease of this time to live.
+pub(crate) fn try_limit(ttl: Duration) -> Duration {
+    ttl * TRY_FIFTEENTHS / 15
+}
+
+/// The soft and the hard deadline that a renewal sent at `sent` gives.
+pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp) {
+    let margin = MIN_MARGIN.max(ttl / 10);
+    (sent + ttl * 2 / 3, sent + ttl.saturating_sub(margin))
+}
+
+/// The leases of one session.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    leases: Vec<Held>,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: LeaseId,
+    ttl: Duration,
+    /// When the last confirmed renewal was sent.
+    confirmed: Timestamp,
+    /// When the renewal was sent that is on its way.
+    trying: Option<Timestamp>,
+    next: Timestamp,
+}
+
+impl Keeper {
+    /// A session whose leases were granted by requests sent at these times.
+    pub(crate) fn new(granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>) -> Self {
+        let leases = granted
+            .into_iter()
+            .map(|(id, ttl, sent)| Held {
+                id,
+                ttl,
+                confirmed: sent,
+                trying: None,
+                next: sent + ttl / RENEWALS_PER_TTL,
+            })
+            .collect();
+        Self {
+            leases,
+            over: false,
+        }
+    }
+
+    /// The deadlines of the session: those of its oldest confirmed renewal.
+    pub(crate) fn deadlines(&self) -> (Timestamp, Timestamp) {
+        self.leases
+            .iter()
+            .map(|held| deadlines(held.confirmed, held.ttl))
+            .reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))
+            .unwrap_or((Timestamp::ZERO, Timestamp::ZERO))
+    }
+
+    /// When [`tick`](Self::tick) has something to do, replies aside.
+    pub(crate) fn wakes_at(&self) -> Timestamp {
+        let (soft, _) = self.deadlines();
+        self.leases
+            .iter()
+            .filter(|held| held.trying.is_none())
+            .map(|held| held.next)
+            .fold(soft, Timestamp::min)
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Command> {
+        if self.over {
+            return Vec::new();
+        }
+        if now >= self.deadlines().0 {
+            return self.fence(FenceReason::Deadline);
+        }
+        self.leases
+            .iter_mut()
+            .filter(|held| held.trying.is_none() && now >= held.next)
+            .map(|held| {
+                held.trying = Some(now);
+                Command::Renew {
+                    lease: held.id,
+                    sent: now,
+                    limit: try_limit(held.ttl),
+                }
+            })
+            .collect()
+    }
+
+    /// The renewal sent at `sent` was answered with this time to live.
+    pub(crate) fn renewed(
+        &mut self,
+        lease: LeaseId,
+        sent: Timestamp,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Vec<Command> {
+        if ttl.is_zero() {
+            return self.gone(lease, sent);
+        }
+        if self.over {
+            return Vec::new();
+        }
+        if now >= self.deadlines().0 {
+            return self.fence(FenceReason::Deadline);
+        }
+        let Some(held) = self.trying(lease, sent) else {
+            return Vec::new();
+        };
+        held.trying = None;
+        held.confirmed = sent;
+        held.ttl = ttl;
+        held.next = sent + ttl / RENEWALS_PER_TTL;
+        let (soft, hard) = self.deadlines();
+        vec![Command::Extend { soft, hard }]
+    }
+
+    /// The renewal sent at `sent` failed, or was given up.
+    pub(crate) fn failed(&mut self, lease: LeaseId, sent: Timestamp, now: Timestamp) {
+        if let Some(held) = self.trying(lease, sent) {
+            held.trying = None;
+            held.next = now.max(sent + held.ttl / RETRIES_PER_TTL);
+        }
+    }
+
+    /// The registry answered to the renewal sent at `sent` that the lease is gone.
+    pub(crate) fn gone(&mut self, lease: LeaseId, sent: Timestamp) -> Vec<Command> {
+        if self.over || self.trying(lease, sent).is_none() {
+            return Vec::new();
+        }
+        self.fence(FenceReason::LeaseLost)
+    }
+
+    fn trying(&mut self, lease: LeaseId, sent: Timestamp) -> Option<&mut Held> {
+        self.leases
+            .iter_mut()
+            .find(|held| held.id == lease && held.trying == Some(sent))
+    }
+
+    fn fence(&mut self, reason: FenceReason) -> Vec<Command> {
+        self.over = true;
+        vec![Command::Fence(reason)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+    const A: LeaseId = LeaseId(1);
+    const B: LeaseId = LeaseId(2);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    fn one() -> Keeper {
+        Keeper::new([(A, TTL, at(0))])
+    }
+
+    fn renew(lease: LeaseId, millis: u64) -> Command {
+        Command::Renew {
+            lease,
+            sent: at(millis),
+            limit: Duration::from_secs(2),
+        }
+    }
+
+    fn extend(soft: u64, hard: u64) -> Command {
+        Command::Extend {
+            soft: at(soft),
+            hard: at(hard),
+        }
+    }
+
+    #[test]
+    fn the_deadlines_are_those_of_the_table() {
+        assert_eq!(deadlines(at(0), TTL), (at(10_000), at(13_500)));
+        assert_eq!(
+            deadlines(at(7), Duration::from_secs(60)),
+            (at(40_007), at(54_007))
+        );
+        // Below ten seconds the margin stays a second.
+        let (soft, hard) = deadlines(at(0), Duration::from_secs(6));
+        assert_eq!((soft, hard), (at(4_000), at(5_000)));
+        assert_eq!(try_limit(TTL), Duration::from_secs(2));
+        assert_eq!(try_limit(Duration::from_secs(30)), Duration::from_secs(4));
+    }
+
+    #[test]
+    fn renews_every_fifth_of_the_ttl_one_at_a_time() {
+        let mut keeper = one();
+        assert_eq!(keeper.wakes_at(), at(3_000));
+        assert_eq!(keeper.tick(at(2_999)), []);
+        assert_eq!(keeper.tick(at(3_000)), [renew(A, 3_000)]);
+        assert_eq!(keeper.tick(at(4_000)), []);
+        assert_eq!(keeper.wakes_at(), at(10_000));
+        assert_eq!(
+            keeper.renewed(A, at(3_000), TTL, at(4_900)),
+            [extend(13_000, 16_500)]
+        );
+        assert_eq!(keeper.wakes_at(), at(6_000));
+        assert_eq!(keeper.tick(at(6_000)), [renew(A, 6_000)]);
+    }
+
+    #[test]
+    fn a_failed_try_is_repeated_at_once_but_not_in_a_storm() {
+        let mut keeper = one();
+        keeper.tick(at(3_000));
+        keeper.failed(A, at(3_000), at(5_000));
+        assert_eq!(keeper.wakes_at(), at(5_000));
+        assert_eq!(keeper.tick(at(5_000)), [renew(A, 5_000)]);
+        keeper.failed(A, at(5_000), at(5_001));
+        assert_eq!(keeper.wakes_at(), at(5_250));
+        assert_eq!(keeper.tick(at(5_249)), []);
+        assert_eq!(keeper.tick(at(5_250)), [renew(A, 5_250)]);
+    }
+
+    #[test]
+    fn only_the_reply_to_the_send_that_is_on_its_way_counts() {
+        let mut keeper = one();
+        keeper.tick(at(3_000));
+        keeper.failed(A, at(2_000), at(5_000));
+        assert_eq!(keeper.wakes_at(), at(10_000), "a failure of another send");
+        keeper.failed(A, at(3_000), at(5_000));
+        assert_eq!(keeper.renewed(A, at(3_000), TTL, at(5_000)), []);
+        assert_eq!(keeper.gone(A, at(3_000)), []);
+        keeper.tick(at(5_000));
+        assert_eq!(keeper.renewed(A, at(3_000), TTL, at(5_001)), []);
+        assert_eq!(keeper.renewed(B, at(5_000), TTL, at(5_001)), []);
+        assert_eq!(keeper.deadlines(), (at(10_000), at(13_500)));
+        assert_eq!(
+            keeper.renewed(A, at(5_000), TTL, at(5_001)),
+            [extend(15_000, 18_500)]
+        );
+    }
+
+    #[test]
+    fn is_over_at_the_soft_deadline_and_stays_so() {
+        let mut keeper = one();
+        keeper.tick(at(9_000));
+        assert_eq!(keeper.tick(at(9_999)), []);
+        assert_eq!(
+            keeper.tick(at(10_000)),
+            [Command::Fence(FenceReason::Deadline)]
+        );
+        assert_eq!(keeper.tick(at(10_001)), []);
+        assert_eq!(keeper.renewed(A, at(9_000), TTL, at(10_001)), []);
+        assert_eq!(keeper.gone(A, at(9_000)), []);
+        assert_eq!(keeper.deadlines(), (at(10_000), at(13_500)));
+    }
+
+    #[test]
+    fn a_reply_that_is_read_after_the_soft_deadline_is_too_late() {
+        let mut keeper = one();
+        keeper.tick(at(9_000));
+        assert_eq!(
+            keeper.renewed(A, at(9_000), TTL, at(10_000)),
+            [Command::Fence(FenceReason::Deadline)]
+        );
+        let mut keeper = one();
+        keeper.tick(at(9_000));
+        assert_eq!(
+            keeper.renewed(A, at(9_000), TTL, at(9_999)),
+            [extend(19_000, 22_500)]
+        );
+    }
+
+    #[test]
+    fn a_lease_that_is_gone_ends_it() {
+        for gone in [
+            |keeper: &mut Keeper| keeper.gone(A, at(3_000)),
+            |keeper: &mut Keeper| keeper.renewed(A, at(3_000), Duration::ZERO, at(3_100)),
+        ] {
+            let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))]);
+            keeper.tick(at(3_000));
+            assert_eq!(gone(&mut keeper), [Command::Fence(FenceReason::LeaseLost)]);
+            assert_eq!(keeper.tick(at(99_000)), []);
+        }
+    }
+
+    #[test]
+    fn the_granted_ttl_may_change() {
+        let mut keeper = one();
+        keeper.tick(at(3_000));
+        let short = Duration::from_secs(6);
+        assert_eq!(
+            keeper.renewed(A, at(3_000), short, at(3_001)),
+            [extend(7_000, 8_000)]
+        );
+        assert_eq!(keeper.wakes_at(), at(4_200));
+    }
+
+    #[test]
+    fn several_leases_have_the_deadlines_of_the_oldest() {
+        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(1_000))]);
+        assert_eq!(keeper.deadlines(), (at(10_000), at(13_500)));
+        assert_eq!(keeper.tick(at(3_500)), [renew(A, 3_500)]);
+        assert_eq!(keeper.wakes_at(), at(4_000));
+        assert_eq!(keeper.tick(at(4_000)), [renew(B, 4_000)]);
+        assert_eq!(
+            keeper.renewed(A, at(3_500), TTL, at(4_001)),
+            [extend(11_000, 14_500)]
+        );
+        assert_eq!(
+            keeper.renewed(B, at(4_000), TTL, at(4_001)),
+            [extend(13_500, 17_000)]
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! The task that watches the session's own keys: one that is deleted, or no longer of this
+//! session, ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{SelectAll, StreamExt as _};
+
+use super::claimant::bounded;
+use super::{Fence, FenceReason};
+use crate::environment::Environment;
+use crate::registry::{Change, Registry, RegistryError, Selector};
+
+/// The pause before the watch is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) struct OwnKeys {
+    pub(super) environment: Environment,
+    pub(super) registry: Registry,
+    pub(super) fence: Arc<Fence>,
+    pub(super) limit: Duration,
+    pub(super) keys: Vec<String>,
+    /// The revision at which this session created all of them.
+    pub(super) created: i64,
+}
+
+impl OwnKeys {
+    /// Watches until the session is fenced or ended.
+    pub(super) async fn run(self) {
+        let mut from = self.created + 1;
+        loop {
+            match self.watch(from).await {
+                Ok(()) => {
+                    self.fence.trip(FenceReason::KeyLost);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "watch of the session's keys is resumed");
+                    self.environment.sleep(PAUSE).await;
+                }
+            }
+            // The history may be gone: what is there now decides, and the watch goes on from it.
+            let get = self.registry.backend().get(&self.keys);
+            if let Ok(found) = bounded(&self.environment, self.limit, get).await {
+                let ours = |entry: &Option<_>| {
+                    entry
+                        .as_ref()
+                        .is_some_and(|entry: &crate::registry::Entry| entry.created == self.created)
+                };
+                if !found.iter().all(ours) {
+                    self.fence.trip(FenceReason::KeyLost);
+                    return;
+                }
+                from = found
+                    .iter()
+                    .flatten()
+                    .map(|entry| entry.modified + 1)
+                    .fold(from, i64::max);
+            }
+        }
+    }
+
+    /// Ends well when a key is lost.
+    async fn watch(&self, from: i64) -> Result<(), RegistryError> {
+        let mut changes = SelectAll::new();
+        for key in &self.keys {
+            let selector = Selector::Key(key.clone());
+            let watch = self.registry.backend().watch(&selector, from);
+            changes.push(bounded(&self.environment, self.limit, watch).await?);
+        }
+        while let Some(batch) = changes.next().await {
+            for change in batch? {
+                match change {
+                    Change::Put(entry) if entry.created == self.created => {}
+                    Change::Put(_) | Change::Deleted { .. } => return Ok(()),
+                }
+            }
+        }
+        Err(RegistryError::no_reply())
+    }
+}
