@@ -1,5 +1,7 @@
 //! The coordination service: keys under leases, with revisions.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 pub(crate) mod keys;
 mod memory;

@@ -1,0 +1,115 @@
+use super::*;
+
+pub(crate) async fn a_watch_from_the_past_gives_every_revision_whole_and_in_order(
+    fixture: &impl Fixture,
+) {
+    let (lease, other) = (grant(fixture).await, grant(fixture).await);
+    put(fixture, other, &["before"]).await;
+    let from = put(fixture, lease, &["epoch", "b"]).await;
+    let single = put(fixture, other, &["c"]).await;
+    let epoch = key(fixture, "epoch");
+    let raised = backend(fixture).raise(&epoch, from, lease, value("raised"));
+    let raised = raised.await.unwrap().unwrap();
+    let c = key(fixture, "c");
+    assert!(backend(fixture).release(&c, single).await.unwrap());
+    let released = revision(fixture).await;
+    backend(fixture).revoke(lease).await.unwrap();
+    let revoked = revision(fixture).await;
+    let again = put(fixture, other, &["b"]).await;
+
+    let mut stream = watch(fixture, &all(fixture), from).await;
+    let expected = [
+        Change::Put(fresh(fixture, lease, "epoch", from)),
+        Change::Put(fresh(fixture, lease, "b", from)),
+        Change::Put(fresh(fixture, other, "c", single)),
+        Change::Put(Entry {
+            value: value("raised"),
+            modified: raised,
+            ..fresh(fixture, lease, "epoch", from)
+        }),
+        deleted(fixture, "c", released),
+        deleted(fixture, "b", revoked),
+        deleted(fixture, "epoch", revoked),
+        Change::Put(fresh(fixture, other, "b", again)),
+    ];
+    assert_eq!(changes(&mut stream, expected.len()).await, expected);
+    // From the middle on it is the same.
+    let mut stream = watch(fixture, &all(fixture), released).await;
+    assert_eq!(changes(&mut stream, 4).await, expected[4..]);
+}
+
+pub(crate) async fn a_watch_goes_on_with_what_comes(fixture: &impl Fixture) {
+    let lease = grant(fixture).await;
+    let first = put(fixture, lease, &["a"]).await;
+    let mut stream = watch(fixture, &all(fixture), first).await;
+    let mut second_stream = watch(fixture, &all(fixture), first + 1).await;
+    let put_a = Change::Put(fresh(fixture, lease, "a", first));
+    assert_eq!(changes(&mut stream, 1).await, [put_a]);
+    for name in ["b", "c"] {
+        let names = [name];
+        let (seen, at) = tokio::join!(changes(&mut stream, 1), put(fixture, lease, &names));
+        assert_eq!(seen, [Change::Put(fresh(fixture, lease, name, at))]);
+    }
+    drop(stream);
+    assert_eq!(changes(&mut second_stream, 2).await.len(), 2);
+}
+
+pub(crate) async fn a_watch_selects_a_key_or_a_prefix(fixture: &impl Fixture) {
+    let lease = grant(fixture).await;
+    let from = revision(fixture).await + 1;
+    let key_of = |name| Selector::Key(key(fixture, name));
+    let mut one = watch(fixture, &key_of("g.a"), from).await;
+    let mut some = watch(fixture, &Selector::Prefix(key(fixture, "g.")), from).await;
+    let together = put(fixture, lease, &["g.a", "g.a.b", "g", "h"]).await;
+    put(fixture, lease, &["g-a"]).await;
+    backend(fixture).revoke(lease).await.unwrap();
+    let end = revision(fixture).await;
+    let (a, b) = (
+        Change::Put(fresh(fixture, lease, "g.a", together)),
+        Change::Put(fresh(fixture, lease, "g.a.b", together)),
+    );
+    let a_gone = deleted(fixture, "g.a", end);
+    let b_gone = deleted(fixture, "g.a.b", end);
+    let seen = changes(&mut one, 2).await;
+    assert_eq!(seen, [a.clone(), a_gone.clone()]);
+    assert_eq!(changes(&mut some, 4).await, [a, b, a_gone, b_gone]);
+}
+
+pub(crate) async fn a_watch_from_a_compacted_revision_says_so(fixture: &impl Fixture) {
+    let lease = grant(fixture).await;
+    let first = put(fixture, lease, &["a"]).await;
+    put(fixture, lease, &["b"]).await;
+    let last = put(fixture, lease, &["c"]).await;
+    fixture.compact().await;
+    // A registry may say so at once, or on the stream, which ends then.
+    let error = match backend(fixture).watch(&all(fixture), first).await {
+        Err(error) => error,
+        Ok(mut stream) => {
+            let error = stream.next().await.unwrap().unwrap_err();
+            assert_eq!(stream.next().await, None);
+            error
+        }
+    };
+    assert_eq!(error.kind(), RegistryErrorKind::Compacted);
+    let listing = backend(fixture).list(fixture.prefix()).await.unwrap();
+    assert_eq!((listing.entries.len(), listing.revision), (3, last));
+    let mut stream = watch(fixture, &all(fixture), last + 1).await;
+    let at = put(fixture, lease, &["d"]).await;
+    let seen = changes(&mut stream, 1).await;
+    assert_eq!(seen, [Change::Put(fresh(fixture, lease, "d", at))]);
+}
+
+pub(crate) async fn a_watch_survives_quiet_time(fixture: &impl Fixture) {
+    let from = revision(fixture).await + 1;
+    let mut stream = watch(fixture, &all(fixture), from).await;
+    let quiet = fixture.pass(Duration::from_secs(20));
+    tokio::select! {
+        biased;
+        item = stream.next() => panic!("{item:?} in quiet time"),
+        () = quiet => {}
+    }
+    let lease = grant(fixture).await;
+    let at = put(fixture, lease, &["a"]).await;
+    let seen = changes(&mut stream, 1).await;
+    assert_eq!(seen, [Change::Put(fresh(fixture, lease, "a", at))]);
+}

@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+
+use crate::registry::{
+    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError, Selector,
+    WatchStream,
+};
+use crate::token::ClusterId;
+
+use super::{MemoryOperation, MemoryRegistry, watch};
+
+// The requests own what they need: one that is delayed outlives its caller.
+impl Backend for MemoryRegistry {
+    fn cluster(&self) -> ClusterId {
+        self.shared.cluster
+    }
+
+    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {
+        Box::pin(self.shared.call(MemoryOperation::Grant, move |store, now| {
+            Ok(store.grant(now, ttl))
+        }))
+    }
+
+    fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>> {
+        Box::pin(self.shared.call(MemoryOperation::Renew, move |store, now| {
+            store.renew(now, lease)
+        }))
+    }
+
+    fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>> {
+        Box::pin(
+            self.shared
+                .call(MemoryOperation::Remaining, move |store, now| {
+                    Ok(store.remaining(now, lease))
+                }),
+        )
+    }
+
+    fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>> {
+        Box::pin(self.shared.call(MemoryOperation::Revoke, move |store, _| {
+            store.revoke(lease);
+            Ok(())
+        }))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        batch: &'a ClaimBatch,
+    ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>> {
+        let batch = batch.clone();
+        Box::pin(
+            self.shared
+                .call(MemoryOperation::Claim, |store, _| store.claim(batch)),
+        )
+    }
+
+    fn raise<'a>(
+        &'a self,
+        epoch: &'a str,
+        create_revision: i64,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<Result<i64, Option<Entry>>, RegistryError>> {
+        let epoch = epoch.to_owned();
+        Box::pin(self.shared.call(MemoryOperation::Raise, move |store, _| {
+            store.raise(epoch, create_revision, lease, value)
+        }))
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a str,
+        create_revision: i64,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        let key = key.to_owned();
+        Box::pin(self.shared.call(MemoryOperation::Release, move |store, _| {
+            Ok(store.release(&key, create_revision))
+        }))
+    }
+
+    fn get<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
+        let keys = keys.to_vec();
+        Box::pin(self.shared.call(MemoryOperation::Get, move |store, _| {
+            Ok(keys.iter().map(|key| store.entry(key)).collect())
+        }))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(self.shared.call(MemoryOperation::List, move |store, _| {
+            Ok(store.list(&prefix))
+        }))
+    }
+
+    fn watch<'a>(
+        &'a self,
+        selector: &'a Selector,
+        from: i64,
+    ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
+        Box::pin(async move {
+            self.shared
+                .call(MemoryOperation::Watch, |_, _| Ok(()))
+                .await?;
+            Ok(watch::open(&self.shared, selector.clone(), from))
+        })
+    }
+}

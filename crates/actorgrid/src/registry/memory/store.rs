@@ -1,0 +1,376 @@
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::ops::Bound;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::environment::Timestamp;
+use crate::registry::{
+    Change, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError,
+    RegistryErrorKind, Selector,
+};
+
+/// Changes that are kept for watches. A thousand peers that come or go with ten names each fit: a
+/// watch that is further behind is served sooner by a new list.
+const HISTORY: usize = 10_000;
+
+/// What the registry holds: keys, leases, the revision and the recent changes.
+///
+/// It has no clock. Whoever calls passes the time, and expires what is due before.
+#[derive(Debug)]
+pub(super) struct Store {
+    keys: BTreeMap<String, Entry>,
+    leases: BTreeMap<LeaseId, Held>,
+    /// The same leases by the time at which they end.
+    expiries: BTreeSet<(Timestamp, LeaseId)>,
+    last_lease: i64,
+    revision: i64,
+    /// In the order of their revisions; all changes after `compacted`.
+    history: VecDeque<Change>,
+    compacted: i64,
+}
+
+#[derive(Debug)]
+struct Held {
+    ttl: Duration,
+    expiry: Timestamp,
+    keys: BTreeSet<String>,
+}
+
+/// What a watch finds.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The next revision with selected changes.
+    Changes(Vec<Change>),
+    /// Nothing up to the current revision, which is given.
+    Nothing(i64),
+}
+
+impl Store {
+    /// An empty store whose first change is at the revision after this one.
+    pub(super) fn new(revision: i64) -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            last_lease: 0,
+            revision,
+            history: VecDeque::new(),
+            compacted: 0,
+        }
+    }
+
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    pub(super) fn grant(&mut self, now: Timestamp, ttl: Duration) -> Lease {
+        self.last_lease += 1;
+        let id = LeaseId(self.last_lease);
+        let held = Held {
+            ttl,
+            expiry: now + ttl,
+            keys: BTreeSet::new(),
+        };
+        self.expiries.insert((held.expiry, id));
+        self.leases.insert(id, held);
+        Lease { id, ttl }
+    }
+
+    pub(super) fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Duration, RegistryError> {
+        let held = self.leases.get_mut(&id).ok_or_else(lease_not_found)?;
+        self.expiries.remove(&(held.expiry, id));
+        held.expiry = now + held.ttl;
+        self.expiries.insert((held.expiry, id));
+        Ok(held.ttl)
+    }
+
+    pub(super) fn remaining(&self, now: Timestamp, id: LeaseId) -> Option<Duration> {
+        self.leases.get(&id).map(|held| held.expiry.since(now))
+    }
+
+    /// Ends a lease and deletes its keys at one revision, in their order.
+    pub(super) fn revoke(&mut self, id: LeaseId) {
+        let Some(held) = self.leases.remove(&id) else {
+            return;
+        };
+        self.expiries.remove(&(held.expiry, id));
+        let revision = self.revision + 1;
+        for key in held.keys {
+            self.delete_at(revision, &key);
+        }
+        self.commit();
+    }
+
+    /// Ends every lease, each at a revision of its own.
+    pub(super) fn revoke_all(&mut self) {
+        while let Some((&id, _)) = self.leases.first_key_value() {
+            self.revoke(id);
+        }
+    }
+
+    /// When the next lease ends, and which.
+    pub(super) fn next_expiry(&self) -> Option<(Timestamp, LeaseId)> {
+        self.expiries.first().copied()
+    }
+
+    pub(super) fn claim(&mut self, batch: ClaimBatch) -> Result<Vec<ClaimOutcome>, RegistryError> {
+        let mut keys = HashSet::new();
+        let puts = batch.claims.iter().flat_map(|claim| &claim.puts);
+        if !puts.into_iter().all(|(key, _)| keys.insert(key)) {
+            return Err(RegistryError::new(
+                RegistryErrorKind::Unavailable,
+                "a key stands twice in the batch",
+            ));
+        }
+        let epoch = batch.guard.as_ref().map(|guard| &guard.epoch);
+        let epoch = epoch.and_then(|epoch| self.entry(epoch));
+        let guarded = batch.guard.as_ref().is_none_or(|guard| {
+            epoch
+                .as_ref()
+                .is_some_and(|epoch| epoch.modified == guard.modified)
+        });
+        // All is compared before anything is put, as in one transaction.
+        let absent = |(key, _): &(String, Bytes)| !self.keys.contains_key(key);
+        let won: Vec<bool> = batch
+            .claims
+            .iter()
+            .map(|claim| guarded && claim.puts.iter().all(absent))
+            .collect();
+        // Only a put asks for the lease: where nothing is won the outcomes stand.
+        if won.contains(&true) && !self.leases.contains_key(&batch.lease) {
+            return Err(lease_not_found());
+        }
+        let revision = self.revision + 1;
+        let outcome = |(claim, won): (crate::registry::Claim, bool)| {
+            if won {
+                for (key, value) in claim.puts {
+                    self.put_at(revision, key, value, Some(batch.lease));
+                }
+                ClaimOutcome::Won { revision }
+            } else {
+                ClaimOutcome::Refused {
+                    found: claim.puts.iter().map(|(key, _)| self.entry(key)).collect(),
+                    epoch: epoch.clone(),
+                }
+            }
+        };
+        let outcomes = batch.claims.into_iter().zip(won).map(outcome).collect();
+        self.commit();
+        Ok(outcomes)
+    }
+
+    pub(super) fn raise(
+        &mut self,
+        epoch: String,
+        create_revision: i64,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> Result<Result<i64, Option<Entry>>, RegistryError> {
+        match self.keys.get(&epoch) {
+            Some(entry) if entry.created == create_revision => {}
+            other => return Ok(Err(other.cloned())),
+        }
+        if !self.leases.contains_key(&lease) {
+            return Err(lease_not_found());
+        }
+        self.put_at(self.revision + 1, epoch, value, Some(lease));
+        self.commit();
+        Ok(Ok(self.revision))
+    }
+
+    pub(super) fn release(&mut self, key: &str, create_revision: i64) -> bool {
+        let mine = |entry: &Entry| entry.created == create_revision;
+        self.keys.get(key).is_some_and(mine) && self.delete(key)
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<Entry> {
+        self.keys.get(key).cloned()
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Listing {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let entries = self.keys.range::<str, _>(from);
+        let entries = entries.take_while(|(key, _)| key.starts_with(prefix));
+        Listing {
+            entries: entries.map(|(_, entry)| entry.clone()).collect(),
+            revision: self.revision,
+        }
+    }
+
+    /// Deletes a key; false when there is none.
+    pub(super) fn delete(&mut self, key: &str) -> bool {
+        let deleted = self.delete_at(self.revision + 1, key);
+        self.commit();
+        deleted
+    }
+
+    /// Puts a key under no lease, whatever is there.
+    pub(super) fn overwrite(&mut self, key: String, value: Bytes) {
+        self.put_at(self.revision + 1, key, value, None);
+        self.commit();
+    }
+
+    /// Forgets all changes so far.
+    pub(super) fn compact(&mut self) {
+        self.history.clear();
+        self.compacted = self.revision;
+    }
+
+    /// The first revision from `from` on that changed selected keys.
+    pub(super) fn changes(&self, selector: &Selector, from: i64) -> Result<Found, RegistryError> {
+        if from <= self.compacted {
+            return Err(RegistryError::new(
+                RegistryErrorKind::Compacted,
+                format!("the changes up to revision {} are gone", self.compacted),
+            ));
+        }
+        let start = self
+            .history
+            .partition_point(|change| change.revision() < from);
+        let mut selected = self
+            .history
+            .range(start..)
+            .filter(|change| selector.selects(change.key()))
+            .peekable();
+        let Some(revision) = selected.peek().map(|change| change.revision()) else {
+            return Ok(Found::Nothing(self.revision));
+        };
+        let same = selected.take_while(|change| change.revision() == revision);
+        Ok(Found::Changes(same.cloned().collect()))
+    }
+
+    fn put_at(&mut self, revision: i64, key: String, value: Bytes, lease: Option<LeaseId>) {
+        let before = self.keys.get(&key);
+        let created = before.map_or(revision, |entry| entry.created);
+        let detached = before.and_then(|entry| entry.lease);
+        if let Some(held) = detached.and_then(|id| self.leases.get_mut(&id)) {
+            held.keys.remove(&key);
+        }
+        if let Some(held) = lease.and_then(|id| self.leases.get_mut(&id)) {
+            held.keys.insert(key.clone());
+        }
+        let entry = Entry {
+            key: key.clone(),
+            value,
+            created,
+            modified: revision,
+            lease,
+        };
+        self.history.push_back(Change::Put(entry.clone()));
+        self.keys.insert(key, entry);
+    }
+
+    fn delete_at(&mut self, revision: i64, key: &str) -> bool {
+        let Some(entry) = self.keys.remove(key) else {
+            return false;
+        };
+        if let Some(held) = entry.lease.and_then(|id| self.leases.get_mut(&id)) {
+            held.keys.remove(key);
+        }
+        let key = entry.key;
+        self.history.push_back(Change::Deleted { key, revision });
+        true
+    }
+
+    /// Ends a transaction: moves the revision if anything was changed, and forgets the oldest
+    /// revisions that are too many, each as a whole. The newest one always stays.
+    fn commit(&mut self) {
+        if let Some(last) = self.history.back() {
+            self.revision = self.revision.max(last.revision());
+        }
+        while self.history.len() > HISTORY {
+            let Some(oldest) = self.history.front().map(Change::revision) else {
+                return;
+            };
+            if oldest == self.revision {
+                return;
+            }
+            let count = self
+                .history
+                .partition_point(|change| change.revision() == oldest);
+            self.history.drain(..count);
+            self.compacted = oldest;
+        }
+    }
+}
+
+fn lease_not_found() -> RegistryError {
+    RegistryError::new(RegistryErrorKind::LeaseNotFound, "the lease is gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overwrite(store: &mut Store, key: &str) {
+        store.overwrite(key.to_owned(), Bytes::new());
+    }
+
+    #[test]
+    fn history_is_bounded_by_whole_revisions() {
+        let mut store = Store::new(100);
+        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        let puts = |prefix: &str, count: usize| crate::registry::Claim {
+            puts: (0..count)
+                .map(|i| (format!("{prefix}{i:05}"), Bytes::new()))
+                .collect(),
+        };
+        let claim = |store: &mut Store, claims: Vec<crate::registry::Claim>| {
+            let guard = None;
+            let batch = ClaimBatch {
+                lease,
+                guard,
+                claims,
+            };
+            store.claim(batch).unwrap()
+        };
+        claim(&mut store, vec![puts("a", 3)]);
+        claim(&mut store, vec![puts("b", HISTORY - 1)]);
+        assert_eq!(store.history.len(), HISTORY - 1);
+        assert_eq!(store.compacted, 101);
+        overwrite(&mut store, "c");
+        assert_eq!(store.history.len(), HISTORY);
+        overwrite(&mut store, "c");
+        assert_eq!((store.history.len(), store.compacted), (2, 102));
+        // One revision may be longer than the limit, and is kept as long as it is the newest.
+        store.revoke(lease);
+        assert_eq!(store.history.len(), HISTORY + 2);
+        let all = Selector::Prefix(String::new());
+        assert!(store.changes(&all, 104).is_err());
+        let Ok(Found::Changes(changes)) = store.changes(&all, 105) else {
+            panic!("the newest revision is gone");
+        };
+        assert_eq!(changes.len(), HISTORY + 2);
+    }
+
+    #[test]
+    fn a_transaction_without_a_change_moves_no_revision() {
+        let mut store = Store::new(100);
+        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        store.revoke(lease);
+        store.delete("a");
+        store.release("a", 0);
+        assert_eq!(store.revision(), 100);
+    }
+
+    #[test]
+    fn a_key_leaves_its_lease_when_it_is_overwritten() {
+        let mut store = Store::new(100);
+        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        let puts = vec![("a".to_owned(), Bytes::new())];
+        let batch = ClaimBatch {
+            lease,
+            guard: None,
+            claims: vec![crate::registry::Claim { puts }],
+        };
+        store.claim(batch).unwrap();
+        overwrite(&mut store, "a");
+        store.revoke(lease);
+        let entry = store.entry("a").unwrap();
+        assert_eq!(
+            (entry.created, entry.modified, entry.lease),
+            (101, 102, None)
+        );
+    }
+}

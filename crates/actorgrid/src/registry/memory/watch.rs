@@ -1,0 +1,83 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_util::stream;
+
+use crate::environment::Timestamp;
+use crate::registry::{Change, RegistryError, Selector, WatchStream};
+
+use super::state::{Presence, State};
+use super::store::Found;
+use super::{Shared, unavailable};
+
+/// A watch reads from the shared history. It holds no changes of its own, so a slow one costs
+/// nothing: it falls behind the history and ends as compacted.
+struct Watch {
+    shared: Arc<Shared>,
+    selector: Selector,
+    /// The first revision that it has not seen.
+    next: i64,
+    /// The breaks of all watches before it was opened.
+    breaks: u64,
+}
+
+pub(super) fn open(shared: &Arc<Shared>, selector: Selector, from: i64) -> WatchStream {
+    let watch = Watch {
+        shared: Arc::clone(shared),
+        selector,
+        next: from,
+        breaks: shared.with(|state, _| state.breaks()),
+    };
+    Box::pin(stream::unfold(Some(watch), |watch| async move {
+        let mut watch = watch?;
+        let changes = watch.changes().await;
+        let rest = changes.is_ok().then_some(watch);
+        Some((changes, rest))
+    }))
+}
+
+impl Watch {
+    async fn changes(&mut self) -> Result<Vec<Change>, RegistryError> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            // Before the look, so that a change just after it wakes.
+            let moved = shared.moved.notified();
+            match shared.with(|state, _| self.look(state)) {
+                ControlFlow::Break(found) => return found,
+                // What is due happens when someone looks: here the watch itself.
+                ControlFlow::Continue(Some(due)) => tokio::select! {
+                    biased;
+                    () = moved => {}
+                    () = shared.environment.sleep_until(due) => {}
+                },
+                ControlFlow::Continue(None) => moved.await,
+            }
+        }
+    }
+
+    /// The end of the wait, or when to look again at the latest.
+    fn look(
+        &mut self,
+        state: &State,
+    ) -> ControlFlow<Result<Vec<Change>, RegistryError>, Option<Timestamp>> {
+        match state.presence() {
+            // Leases go on to end meanwhile, but nobody hears of it.
+            Presence::Away => return ControlFlow::Continue(None),
+            Presence::Here if state.breaks() == self.breaks => {}
+            Presence::Here | Presence::Refusing => return ControlFlow::Break(Err(unavailable())),
+        }
+        match state.store.changes(&self.selector, self.next) {
+            Ok(Found::Changes(changes)) => {
+                if let Some(last) = changes.last() {
+                    self.next = last.revision() + 1;
+                }
+                ControlFlow::Break(Ok(changes))
+            }
+            Ok(Found::Nothing(revision)) => {
+                self.next = self.next.max(revision + 1);
+                ControlFlow::Continue(state.due())
+            }
+            Err(compacted) => ControlFlow::Break(Err(compacted)),
+        }
+    }
+}
