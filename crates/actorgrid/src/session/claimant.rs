@@ -67,7 +67,7 @@ impl Held {
 
     /// Calls `on_free` once the names are released: deleted, or gone with the session.
     pub(crate) fn on_free(&mut self, on_free: impl FnOnce() + Send + Sync + 'static) {
-        self.on_free.0 = Some(Box::new(on_free));
+        self.on_free.0.push(Box::new(on_free));
     }
 }
 
@@ -76,7 +76,7 @@ impl Drop for Held {
         let release = Release {
             keys: std::mem::take(&mut self.keys),
             revision: self.revision,
-            _on_free: OnFree(self.on_free.0.take()),
+            _on_free: OnFree(std::mem::take(&mut self.on_free.0)),
         };
         // Without a claimant the session has ended, and dropping the release frees the names.
         let _ = self.releases.send(release);
@@ -92,11 +92,11 @@ impl std::fmt::Debug for Held {
 }
 
 /// Called when dropped: whichever way the names came free.
-struct OnFree(Option<Box<dyn FnOnce() + Send + Sync>>);
+struct OnFree(Vec<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Drop for OnFree {
     fn drop(&mut self) {
-        if let Some(on_free) = self.0.take() {
+        for on_free in self.0.drain(..) {
             on_free();
         }
     }
@@ -295,7 +295,7 @@ impl Claimant {
         let held = Held {
             revision,
             keys: order.puts.into_iter().map(|(key, _)| key).collect(),
-            on_free: OnFree(None),
+            on_free: OnFree(Vec::new()),
             releases: self.release_sender.clone(),
         };
         let _ = order.reply.send(Ok(held));

@@ -1,0 +1,80 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+
+use super::ActorContext;
+use crate::error::BoxError;
+use crate::message::ActorStart;
+
+/// How an actor ends. An error is logged; nothing else depends on it.
+pub type ActorResult = Result<(), BoxError>;
+
+/// A computation with a grid-unique name.
+///
+/// It runs from its registration until [`act`](Self::act) returns, or is aborted; a panic ends it
+/// alone. When it has ended, its name is released.
+pub trait Actor: Send + Sized + 'static {
+    /// Runs the actor.
+    ///
+    /// The future is dropped at one of its awaits when the actor is asked to stop and does not end
+    /// within its bound, and when its peer is fenced and the hard deadline comes.
+    fn act(self, ctx: ActorContext) -> impl Future<Output = ActorResult> + Send;
+
+    /// The actor in a box, for constructors that make different ones.
+    fn boxed(self) -> BoxActor {
+        BoxActor(Box::new(self))
+    }
+}
+
+/// Any actor, boxed: see [`Actor::boxed`].
+pub struct BoxActor(Box<dyn AnyActor>);
+
+impl fmt::Debug for BoxActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxActor").finish_non_exhaustive()
+    }
+}
+
+impl BoxActor {
+    pub(super) fn run(self, ctx: ActorContext) -> BoxFuture<'static, ActorResult> {
+        self.0.run(ctx)
+    }
+}
+
+impl Actor for BoxActor {
+    async fn act(self, ctx: ActorContext) -> ActorResult {
+        self.run(ctx).await
+    }
+
+    fn boxed(self) -> Self {
+        self
+    }
+}
+
+trait AnyActor: Send {
+    fn run(self: Box<Self>, ctx: ActorContext) -> BoxFuture<'static, ActorResult>;
+}
+
+impl<A: Actor> AnyActor for A {
+    fn run(self: Box<Self>, ctx: ActorContext) -> BoxFuture<'static, ActorResult> {
+        Box::pin((*self).act(ctx))
+    }
+}
+
+/// An actor that is a function of its start and its context.
+pub(super) struct ActorFn<F> {
+    pub(super) function: Arc<F>,
+    pub(super) start: ActorStart,
+}
+
+impl<F, Fut> Actor for ActorFn<F>
+where
+    F: Fn(ActorStart, ActorContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ActorResult> + Send + 'static,
+{
+    async fn act(self, ctx: ActorContext) -> ActorResult {
+        (self.function)(self.start, ctx).await
+    }
+}

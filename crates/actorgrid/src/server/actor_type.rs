@@ -1,0 +1,110 @@
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+
+use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
+use super::ActorContext;
+use crate::error::BoxError;
+use crate::mailbox::{Owner, Reservation};
+use crate::message::ActorStart;
+use crate::name::Name;
+use crate::request::MessageSet;
+use crate::token::Token;
+
+type Constructor = Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
+type Opener = Arc<dyn Fn(&Owner, Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
+
+/// How a peer makes actors of one type.
+///
+/// ```
+/// use actorgrid::{ActorType, EchoMsg, Request};
+///
+/// // One registration covers the actor and its mailbox, so a start is acknowledged once requests
+/// // are taken.
+/// let echo = ActorType::from_fn("echo", async |_start, ctx| {
+///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+///     while let Some(request) = mailbox.recv().await {
+///         let text = request.message().clone();
+///         request.respond(text)?;
+///     }
+///     Ok(())
+/// })
+/// .mailbox::<Request<EchoMsg>>(10);
+/// ```
+#[derive(Clone)]
+pub struct ActorType {
+    pub(super) name: String,
+    constructor: Constructor,
+    pub(super) declared: Option<Declared>,
+}
+
+/// A mailbox that each actor of a type has.
+#[derive(Clone)]
+pub(super) struct Declared {
+    pub(super) capacity: usize,
+    pub(super) open: Opener,
+}
+
+impl ActorType {
+    /// A type whose actors are made by an async constructor. It runs after the actor's name is
+    /// registered, and may fail.
+    pub fn new<A, F, Fut>(name: impl Into<String>, constructor: F) -> Self
+    where
+        A: Actor,
+        F: Fn(ActorStart) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, BoxError>> + Send + 'static,
+    {
+        let constructor = Arc::new(constructor);
+        Self {
+            name: name.into(),
+            constructor: Arc::new(move |start| {
+                let constructor = constructor.clone();
+                Box::pin(async move { constructor(start).await.map(Actor::boxed) })
+            }),
+            declared: None,
+        }
+    }
+
+    /// A type whose actors are a function of their start and their context.
+    pub fn from_fn<F, Fut>(name: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(ActorStart, ActorContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ActorResult> + Send + 'static,
+    {
+        let function = Arc::new(function);
+        Self {
+            name: name.into(),
+            constructor: Arc::new(move |start| {
+                let function = function.clone();
+                Box::pin(async move { Ok(ActorFn { function, start }.boxed()) })
+            }),
+            declared: None,
+        }
+    }
+
+    /// Declares the mailbox of its actors: named after the actor, and registered with it in one.
+    /// The actor takes it by [`ActorContext::mailbox`], with the same message set.
+    #[must_use]
+    pub fn mailbox<S: MessageSet>(mut self, capacity: usize) -> Self {
+        self.declared = Some(Declared {
+            capacity,
+            open: Arc::new(move |owner, reservation, name, token| {
+                Box::new(owner.build::<S>(reservation, name, token, capacity, None))
+            }),
+        });
+        self
+    }
+
+    pub(super) fn construct(&self, start: ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> {
+        (self.constructor)(start)
+    }
+}
+
+impl fmt::Debug for ActorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorType").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! The task of one actor: constructor, `act`, and what follows.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::ActorContext;
+use super::actor_type::ActorType;
+use super::actors::Slot;
+use super::life::Life;
+use crate::environment::Environment;
+use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
+use crate::mailbox::Stop;
+use crate::message::ActorStart;
+use crate::session::{Fence, Held};
+
+/// An actor whose name is registered.
+pub(super) struct Registered {
+    pub(super) life: Arc<Life>,
+    pub(super) slot: Slot,
+    pub(super) held: Held,
+    pub(super) actor_type: ActorType,
+    pub(super) start: ActorStart,
+    pub(super) ctx: ActorContext,
+    /// The life waits for the actor as long as it is there.
+    pub(super) tracked: TaskTrackerToken,
+}
+
+impl Registered {
+    /// Runs the actor to its end. `started` learns whether it came to act.
+    ///
+    /// User code may panic here; it ends the actor alone.
+    pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {
+        let Self {
+            life,
+            slot,
+            held,
+            actor_type,
+            start,
+            ctx,
+            tracked,
+        } = self;
+        let fence = life.names().fence().clone();
+        let stop = slot.running.stop.clone();
+        let name = slot.running.name.clone();
+        let guard = Guard {
+            environment: life.environment(),
+            stop: &stop,
+            fence: &fence,
+        };
+
+        let mut failed = None;
+        match guard.run(|| actor_type.construct(start)).await {
+            Ended::Done(Ok(actor)) => {
+                let _ = started.send(Ok(()));
+                let acting = ctx.clone();
+                match guard.run(|| actor.run(acting)).await {
+                    Ended::Done(Ok(())) => tracing::debug!(actor = %name, "actor ended"),
+                    Ended::Done(Err(error)) => tracing::warn!(actor = %name, error, "actor failed"),
+                    Ended::Panicked(text) => tracing::error!(actor = %name, panic = text, "actor panicked"),
+                    Ended::Aborted => tracing::warn!(actor = %name, "actor aborted"),
+                }
+            }
+            Ended::Done(Err(error)) => {
+                tracing::warn!(actor = %name, error, "constructor failed");
+                failed = Some((started, error));
+            }
+            Ended::Panicked(text) => {
+                tracing::error!(actor = %name, panic = text, "constructor panicked");
+                failed = Some((started, format!("the constructor panicked: {text}")));
+            }
+            Ended::Aborted => {
+                failed = Some((started, "the peer is stopping".to_owned()));
+            }
+        }
+
+        stop.end();
+        ctx.end().await;
+        release(held, slot);
+        drop(tracked);
+        if let Some((started, text)) = failed {
+            // The name may still be on its way out of the registry: who starts it again at once
+            // and meets it there is told that it is taken.
+            let error = RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text);
+            let _ = started.send(Err(error));
+        }
+    }
+}
+
+/// Releases the names; the slot keeps them reserved until the registry has confirmed it.
+fn release(mut held: Held, slot: Slot) {
+    held.on_free(move || drop(slot));
+}
+
+/// How guarded code ended.
+enum Ended<T> {
+    Done(Result<T, String>),
+    Panicked(String),
+    Aborted,
+}
+
+/// What bounds the code of an actor.
+struct Guard<'a> {
+    environment: &'a Environment,
+    stop: &'a Stop,
+    fence: &'a Fence,
+}
+
+impl Guard<'_> {
+    /// Runs user code, unless the actor is to stop already. Panics are caught, those of drops too.
+    async fn run<T>(&self, make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>) -> Ended<T> {
+        if self.stop.is_asked() || !self.fence.admits() {
+            return Ended::Aborted;
+        }
+        let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
+            Ok(code) => code,
+            Err(panic) => return Ended::Panicked(text_of(&*panic)),
+        };
+        let told = async { (&mut code).await.map_err(|error| error.to_string()) };
+        let ended = tokio::select! {
+            biased;
+            () = self.aborted() => Ended::Aborted,
+            result = AssertUnwindSafe(told).catch_unwind() => match result {
+                Ok(result) => Ended::Done(result),
+                Err(panic) => Ended::Panicked(text_of(&*panic)),
+            },
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))) {
+            Ok(()) => ended,
+            Err(panic) => Ended::Panicked(text_of(&*panic)),
+        }
+    }
+
+    /// Ends when the code must not go on.
+    async fn aborted(&self) {
+        let overdue = async {
+            self.stop.asked().cancelled().await;
+            if let Some((_, until)) = self.stop.order() {
+                self.environment.sleep_until(until).await;
+            }
+        };
+        tokio::select! {
+            () = self.fence.aborted().cancelled() => {}
+            () = overdue => {}
+        }
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is no text".to_owned())
+}

@@ -1,0 +1,161 @@
+//! Starting an actor: its name first, then its constructor.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::ActorContext;
+use super::actor_type::ActorType;
+use super::actors::{Running, Slot};
+use super::life::Life;
+use super::run::Registered;
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::mailbox::{MailboxError, Owner};
+use crate::message::ActorStart;
+use crate::name::Name;
+use crate::registry::{Kind, RegistryErrorKind, holder, keys};
+use crate::session::ClaimError;
+use crate::token::Token;
+
+/// Starts an actor, and ends when it acts or when it is certain that it will not.
+///
+/// Dropped, it leaves no name behind that no actor holds.
+pub(super) async fn start(life: &Arc<Life>, start: ActorStart) -> Result<Arc<Running>, RequestError> {
+    let (name, type_name, actor_type) = check(life, &start)?;
+    // Whoever waits for the life's actors to end waits for this one from here on.
+    let tracked = life.track();
+    let slot = reserve(life, &name).await?;
+    let running = slot.running.clone();
+    let owner = Owner {
+        names: life.names().clone(),
+        table: life.table().clone(),
+        stop: running.stop.clone(),
+    };
+    let reservation = match &actor_type.declared {
+        Some(_) => Some(owner.reserve(&name).await.map_err(|error| declared_taken(life, &error))?),
+        None => None,
+    };
+    if life.is_stopping() {
+        return Err(RequestError::mailbox_closed());
+    }
+
+    let mut kinds = vec![(Kind::Actor, &name)];
+    if reservation.is_some() {
+        kinds.push((Kind::Mailbox, &name));
+    }
+    let claim = life.names().claim(&kinds).await;
+    let mut held = claim.map_err(|error| not_won(life, &name, error))?;
+    let token = life.names().token_at(held.revision());
+    // Set once: this slot is ours alone.
+    let _ = running.token.set(token);
+    running.decided.cancel();
+
+    let declared = match (reservation, &actor_type.declared) {
+        (Some(reservation), Some(declared)) => {
+            Some((declared.open)(&owner, reservation, name.clone(), token))
+        }
+        _ => None,
+    };
+    let declares = declared.is_some();
+    let environment = life.environment().clone();
+    let client = life.client().clone();
+    let ctx = ActorContext::new(environment, name.clone(), type_name, token, owner, client, declared);
+    if declares {
+        let table = life.table().clone();
+        let name = name.clone();
+        held.on_free(move || table.free(&name));
+    }
+    let registered = Registered {
+        life: life.clone(),
+        slot,
+        held,
+        actor_type,
+        start,
+        ctx,
+        tracked,
+    };
+    let (started, outcome) = oneshot::channel();
+    // Owned by the life, which waits for it; it catches the panics of user code.
+    life.environment().spawn(registered.run(started));
+    match outcome.await {
+        Ok(Ok(())) => Ok(running),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(RequestError::no_reply("the start was aborted")),
+    }
+}
+
+/// Checks in the order in which the Go library does, and answers with its texts.
+fn check(life: &Life, start: &ActorStart) -> Result<(Name, Name, ActorType), RequestError> {
+    let invalid = |text| RequestError::refused(RequestErrorKind::InvalidName, text);
+    let text = start.actor_type();
+    let type_name = Name::new(text)
+        .map_err(|error| invalid(format!("grid: invalid actor type: type={}: {error}", shown(text))))?;
+    let text = start.name();
+    let namespace = &life.names().identity().namespace;
+    let name = Name::new(text)
+        .map_err(|_| invalid(format!("grid: invalid name: namespace={namespace} name={}", shown(text))))?;
+    let actor_type = life.actor_type(&type_name).ok_or_else(|| {
+        RequestError::refused(
+            RequestErrorKind::UnknownActorType,
+            format!("grid: def not registered: type={type_name}"),
+        )
+    })?;
+    Ok((name, type_name, actor_type))
+}
+
+/// An invalid name may be a megabyte long.
+fn shown(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
+/// Reserves the name at this peer, waiting while another start of it is being decided.
+async fn reserve(life: &Life, name: &Name) -> Result<Slot, RequestError> {
+    loop {
+        let other = match life.actors().reserve(name) {
+            Ok(slot) => return Ok(slot),
+            Err(other) => other,
+        };
+        other.decided.cancelled().await;
+        if let Some(token) = other.token.get() {
+            let peer = life.names().identity().peer().clone();
+            return Err(already_running(life, name, Some(peer), *token));
+        }
+    }
+}
+
+fn already_running(life: &Life, name: &Name, peer: Option<Name>, token: Token) -> RequestError {
+    let key = keys::of(&life.names().identity().namespace, Kind::Actor, name);
+    let text = format!("registering actor {key:?}: registry: already registered");
+    let error = RequestError::refused(RequestErrorKind::AlreadyRunning, text);
+    match peer {
+        Some(peer) => error.held_by(peer, Some(token)),
+        None => error,
+    }
+}
+
+fn not_won(life: &Life, name: &Name, error: ClaimError) -> RequestError {
+    match error {
+        ClaimError::Taken(entry) => {
+            let token = life.names().token_at(entry.created);
+            already_running(life, name, holder(&entry), token)
+        }
+        ClaimError::Fenced => RequestError::mailbox_closed(),
+        ClaimError::Registry(error) => {
+            let executed = if error.kind() == RegistryErrorKind::Unknown {
+                Executed::Maybe
+            } else {
+                Executed::No
+            };
+            RequestError::new(RequestErrorKind::Registry, executed, error.to_string())
+        }
+    }
+}
+
+fn declared_taken(life: &Life, error: &MailboxError) -> RequestError {
+    let text = format!("the actor's mailbox cannot be registered: {error}");
+    let refused = RequestError::refused(RequestErrorKind::AlreadyRunning, text);
+    match error.token() {
+        Some(token) => refused.held_by(life.names().identity().peer().clone(), Some(token)),
+        None => refused,
+    }
+}

@@ -1,0 +1,198 @@
+//! The task that owns everything that runs on a peer, over all its sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::error::ShutdownError;
+use super::leader;
+use super::life::Life;
+use super::peer_mailbox;
+use super::state::ServerState;
+use super::Shared;
+use crate::mailbox::StopReason;
+use crate::route::process::ProcessServer;
+use crate::session::{Fence, FenceReason, JoinError, Session};
+
+/// What an aborted actor is given to notice it. An abort works at the next await; who has none for
+/// this long is stuck in synchronous code.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+/// How often an actor that is stuck is reported.
+const STUCK_REPORT: Duration = Duration::from_secs(10);
+/// The time for the registry to confirm, at a shutdown, that the session is gone.
+const REVOKE_BOUND: Duration = Duration::from_secs(2);
+/// The time for answers to reach their callers, at a shutdown.
+const ANSWER_BOUND: Duration = Duration::from_secs(1);
+
+/// Fences and aborts what runs under a session when the supervisor itself is dropped.
+struct AbortOnDrop(Arc<Fence>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.trip(FenceReason::Dropped);
+        self.0.abort();
+    }
+}
+
+/// Runs the server from its first session to its shutdown.
+pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: ProcessServer) {
+    let mut session = Some(first);
+    while let Some(current) = session.take() {
+        match live(&shared, current).await {
+            After::Shutdown(result) => {
+                process.shutdown(ANSWER_BOUND).await;
+                shared.finish(result);
+                return;
+            }
+            After::Fenced => {}
+        }
+        shared.set_state(ServerState::Rejoining);
+        let config = &shared.config;
+        let rejoined = tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => None,
+            joined = Session::join(&config.environment, &shared.registry, &shared.identity, config.lease_ttl, true) => Some(joined),
+        };
+        match rejoined {
+            Some(Ok(joined)) => session = Some(joined),
+            Some(Err(JoinError::Registry(error))) => tracing::error!(%error, "cannot rejoin the grid"),
+            Some(Err(JoinError::AddressInUse { holder })) => {
+                tracing::error!(key = holder.key, "cannot rejoin the grid: the address is held");
+            }
+            None => {}
+        }
+    }
+    shared.set_state(ServerState::Draining);
+    process.shutdown(ANSWER_BOUND).await;
+    shared.finish(Ok(()));
+}
+
+/// How a session of the server ended.
+enum After {
+    Fenced,
+    Shutdown(Result<(), ShutdownError>),
+}
+
+/// Serves under one session, to its end.
+async fn live(shared: &Arc<Shared>, session: Session) -> After {
+    let _abort = AbortOnDrop(session.fence().clone());
+    let fence = session.fence().clone();
+    let life = Arc::new(Life::new(shared.clone(), session.names().clone()));
+
+    // Joined at the end of this function. They run no user code.
+    let mut tasks = JoinSet::new();
+    match peer_mailbox::open(&life).await {
+        Ok(mailbox) => drop(tasks.spawn(peer_mailbox::serve(life.clone(), mailbox))),
+        // Only a mailbox that user code has opened under the peer's own name stands in the way.
+        Err(error) => tracing::error!(%error, "the peer's mailbox cannot be opened"),
+    }
+    if shared.leads() {
+        tasks.spawn(leader::lead(life.clone()));
+    }
+    shared.set_life(Some(&life));
+    tracing::info!(peer = %shared.identity.peer(), token = %session.names().token(), "serving");
+    shared.set_state(ServerState::Serving);
+
+    tokio::select! {
+        biased;
+        () = fence.fenced().cancelled() => {}
+        () = shared.shutdown.cancelled() => {}
+    }
+    shared.set_life(None);
+    if fence.fenced().is_cancelled() {
+        shared.set_state(ServerState::Fenced);
+        tracing::error!(reason = ?fence.reason(), "fenced: actors are ending");
+        end_fenced(shared, &life, &fence, session, tasks).await
+    } else {
+        shared.set_state(ServerState::Draining);
+        drain(shared, &life, &fence, session, tasks).await
+    }
+}
+
+/// Ends what ran under a fenced session, and clears it from the registry. A shutdown meanwhile
+/// bounds it.
+async fn end_fenced(
+    shared: &Arc<Shared>,
+    life: &Arc<Life>,
+    fence: &Arc<Fence>,
+    session: Session,
+    mut tasks: JoinSet<()>,
+) -> After {
+    // The watchdog aborts them at the hard deadline; a lost lease leaves no time.
+    if fence.reason() == Some(FenceReason::LeaseLost) {
+        fence.abort();
+    }
+    let ended = async {
+        tokio::select! {
+            biased;
+            () = life.actors_ended() => return true,
+            () = after_abort(shared, fence) => {}
+        }
+        shared.report_stuck();
+        false
+    };
+    let clear = async {
+        let clean = ended.await;
+        if clean {
+            tasks.shutdown().await;
+            session.revoke().await;
+        } else {
+            // It may still act: its names are not given up before they must be.
+            session.run_out().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = clear => After::Fenced,
+        () = shut_down_bound(shared) => After::Shutdown(Err(ShutdownError {
+            stuck: shared.actors.names(),
+            not_revoked: true,
+        })),
+    }
+}
+
+/// Ends when actors that were aborted have had their time.
+async fn after_abort(shared: &Shared, fence: &Fence) {
+    fence.aborted().cancelled().await;
+    shared.config.environment.sleep(ABORT_GRACE).await;
+}
+
+/// Ends when a shutdown was asked for and its bound has passed.
+async fn shut_down_bound(shared: &Shared) {
+    shared.shutdown.cancelled().await;
+    let bound = shared.config.shutdown_timeout + ABORT_GRACE + REVOKE_BOUND;
+    shared.config.environment.sleep(bound).await;
+}
+
+/// Ends everything in order: actors, then the session.
+async fn drain(
+    shared: &Arc<Shared>,
+    life: &Arc<Life>,
+    fence: &Arc<Fence>,
+    session: Session,
+    mut tasks: JoinSet<()>,
+) -> After {
+    let environment = &shared.config.environment;
+    let until = environment.now() + shared.config.shutdown_timeout;
+    // The peer's mailboxes first: nothing is started that is not asked to stop.
+    life.stop().ask(StopReason::Shutdown, until);
+    shared.actors.ask(StopReason::Shutdown, until);
+    let bound = shared.config.shutdown_timeout;
+    if environment.timeout(bound, life.actors_ended()).await.is_none() {
+        tracing::warn!("actors did not end in time and are aborted");
+        fence.abort();
+    }
+    let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await.is_some();
+    life.stop().end();
+    tasks.shutdown().await;
+    let stuck = if ended { Vec::new() } else { shared.report_stuck() };
+    let revoked = ended && environment.timeout(REVOKE_BOUND, session.revoke()).await.is_some();
+    if ended && revoked {
+        return After::Shutdown(Ok(()));
+    }
+    After::Shutdown(Err(ShutdownError {
+        stuck,
+        not_revoked: !revoked,
+    }))
+}
