@@ -9,6 +9,7 @@ mod error;
 mod message;
 mod name;
 mod registry;
+mod ring;
 mod token;
 mod wire;
 
@@ -21,4 +22,5 @@ pub use registry::{
     Kind, MemoryFault, MemoryOperation, MemoryRegistry, Registration, Registry, RegistryError,
     RegistryErrorKind,
 };
+pub use ring::Ring;
 pub use token::{ClusterId, Token, TokenError};
