@@ -4,6 +4,8 @@
 extern crate self as actorgrid;
 
 mod address;
+#[allow(dead_code)]
+mod client;
 mod environment;
 mod error;
 mod message;
