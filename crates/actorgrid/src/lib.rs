@@ -12,6 +12,8 @@ mod message;
 mod name;
 mod registry;
 mod ring;
+#[allow(dead_code)]
+mod server;
 mod token;
 mod wire;
 
