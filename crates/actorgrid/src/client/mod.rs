@@ -1,1 +1,2 @@
 pub(crate) mod retry;
+pub(crate) mod watch_resume;
