@@ -97,7 +97,7 @@ kinds! {
 }
 
 /// Whether a request was executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Executed {
     No,
     Maybe,
@@ -213,6 +213,13 @@ impl RequestError {
     pub(crate) fn held_by(mut self, holder: Name, token: Option<Token>) -> Self {
         self.inner.holder = Some(holder);
         self.inner.token = token;
+        self
+    }
+
+    /// The error, of a request that may have done this much.
+    #[must_use]
+    pub(crate) fn at_least(mut self, executed: Executed) -> Self {
+        self.inner.executed = self.inner.executed.max(executed);
         self
     }
 

@@ -4,6 +4,7 @@
 extern crate self as actorgrid;
 
 mod address;
+mod client;
 mod environment;
 mod error;
 mod mailbox;
@@ -11,12 +12,15 @@ mod message;
 mod name;
 mod registry;
 mod request;
+mod ring;
 mod route;
+mod server;
 mod session;
 mod token;
 mod wire;
 
 pub use address::{Address, AddressError};
+pub use client::{Client, ClientBuilder, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent};
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use mailbox::{
@@ -29,7 +33,13 @@ pub use registry::{
     RegistryErrorKind,
 };
 pub use request::{MessageSet, Request, RespondError, Responder};
+pub use ring::Ring;
 pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, RequestId};
+pub use server::{
+    Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL,
+    DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,
+    ServerErrorKind, ServerHandle, ServerState, ShutdownError,
+};
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};
 

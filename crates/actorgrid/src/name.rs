@@ -159,6 +159,11 @@ impl Name {
     pub(crate) fn of_peer(text: &str) -> Result<Self, NameError> {
         Self::new(&text.replace([':', '.', '/'], "-"))
     }
+
+    /// `<self>-<number>`. The caller has checked that it is not too long.
+    pub(crate) fn numbered(&self, number: u32) -> Self {
+        Self(format!("{self}-{number}").into())
+    }
 }
 
 /// What can be used where a name is wanted: a [`Name`], a text that is checked, or a

@@ -55,6 +55,11 @@ impl Life {
         self.shared.actor_types.get(name).cloned()
     }
 
+    /// How long an actor has to end when it is asked to.
+    pub(super) fn stop_timeout(&self) -> std::time::Duration {
+        self.shared.config.shutdown_timeout
+    }
+
     pub(super) fn stop(&self) -> &Arc<Stop> {
         &self.stop
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::address::Address;
 use crate::environment::{Environment, Watchdog};
 use crate::name::{Name, Namespace};
-use crate::registry::{Kind, LeaseId, Registry, RegistryErrorKind, keys, write};
+use crate::registry::{Backend, Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, keys, write};
 use crate::token::Token;
 
 pub(crate) use claimant::{ClaimError, Held};
@@ -28,7 +28,7 @@ pub(crate) use fence::Fence;
 pub use fence::FenceReason;
 pub(crate) use join::JoinError;
 
-use claimant::{Claimant, Order};
+use claimant::{Claimant, Order, bounded};
 use join::{Joined, Joiner};
 use keeper::Keeper;
 use own_keys::OwnKeys;
@@ -72,6 +72,8 @@ pub(crate) struct Names {
     fence: Arc<Fence>,
     token: Token,
     orders: mpsc::Sender<Order>,
+    /// The time that one exchange with the registry may take.
+    limit: Duration,
 }
 
 impl Names {
@@ -91,6 +93,14 @@ impl Names {
     /// The token of names registered at this revision.
     pub(crate) fn token_at(&self, revision: i64) -> Token {
         Token::new(self.token.cluster(), revision)
+    }
+
+    /// An exchange with the registry, within the time that one may take.
+    pub(crate) async fn bounded<'a, T, F>(&'a self, exchange: impl FnOnce(&'a dyn Backend) -> F) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, RegistryError>>,
+    {
+        bounded(&self.environment, self.limit, exchange(self.registry.backend())).await
     }
 
     /// Claims names together: all of them or none.
@@ -155,7 +165,7 @@ impl Session {
         let (soft, hard) = keeper.deadlines();
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
         let watchdog = environment.watch_over(fence.clone()).map_err(|error| {
-            JoinError::Registry(crate::registry::RegistryError::new(
+            JoinError::Registry(RegistryError::new(
                 RegistryErrorKind::Unavailable,
                 format!("the watchdog's thread cannot be started: {error}"),
             ))
@@ -202,6 +212,7 @@ impl Session {
                 fence,
                 token: Token::new(registry.backend().cluster(), revision),
                 orders,
+                limit,
             },
             lease: lease.id,
             limit,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::candidate::{Candidate, Event, Next, Outcome};
+use super::candidate::{Candidate, Event, Next, StartOutcome};
 use crate::error::RequestErrorKind;
 use crate::message::ActorStart;
 use crate::name::Name;
@@ -38,7 +38,7 @@ pub(crate) async fn lead(life: Arc<Life>) {
             Next::Start => {
                 let order = ActorStart::new(LEADER, LEADER);
                 let (outcome, running) = match start(&life, order).await {
-                    Ok(running) => (Outcome::Started, Some(running)),
+                    Ok(running) => (StartOutcome::Started, Some(running)),
                     Err(error) => {
                         tracing::debug!(%error, "the leader was not started here");
                         (outcome_of(error.kind()), None)
@@ -60,11 +60,11 @@ pub(crate) async fn lead(life: Arc<Life>) {
     }
 }
 
-fn outcome_of(kind: RequestErrorKind) -> Outcome {
+fn outcome_of(kind: RequestErrorKind) -> StartOutcome {
     match kind {
-        RequestErrorKind::AlreadyRunning => Outcome::Taken,
-        RequestErrorKind::StartFailed => Outcome::Failed,
-        _ => Outcome::Unsettled,
+        RequestErrorKind::AlreadyRunning => StartOutcome::Taken,
+        RequestErrorKind::StartFailed => StartOutcome::Failed,
+        _ => StartOutcome::Unsettled,
     }
 }
 

@@ -1,0 +1,111 @@
+//! Where mailboxes are: cached with their tokens, looked up once for all who wait.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{Shared, WeakShared};
+use quick_cache::sync::Cache;
+
+use crate::address::Address;
+use crate::error::RequestError;
+use crate::name::Name;
+use crate::token::Token;
+
+/// Locations that are remembered. One has some 200 bytes, so 20 MB at the most; who talks to more
+/// mailboxes than that looks the coldest ones up again.
+const CAPACITY: usize = 100_000;
+
+/// Where a mailbox is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Location {
+    pub(super) peer: Name,
+    pub(super) address: Address,
+    pub(super) token: Token,
+}
+
+type Found = Result<Location, RequestError>;
+type Lookup = BoxFuture<'static, Found>;
+
+pub(super) struct Locations {
+    cache: Cache<Name, Location>,
+    /// Lookups under way, while somebody waits for them.
+    under_way: Mutex<HashMap<Name, WeakShared<Lookup>>>,
+}
+
+impl Default for Locations {
+    fn default() -> Self {
+        Self {
+            cache: Cache::new(CAPACITY),
+            under_way: Mutex::default(),
+        }
+    }
+}
+
+impl Locations {
+    /// What is remembered.
+    pub(super) fn get(&self, name: &Name) -> Option<Location> {
+        self.cache.get(name)
+    }
+
+    /// Forgets a location that proved wrong, unless a newer one is there.
+    pub(super) fn forget(&self, name: &Name, token: Token) {
+        self.cache.remove_if(name, |location| location.token == token);
+    }
+
+    /// Looks a name up. Callers for the same name share one lookup, and none waits for another
+    /// name's. Cancel safe: the lookup goes on as long as one of them waits.
+    pub(super) async fn look_up<F>(self: &Arc<Self>, name: &Name, lookup: impl FnOnce() -> F) -> Found
+    where
+        F: Future<Output = Found> + Send + 'static,
+    {
+        self.shared(name, lookup).await
+    }
+
+    fn shared<F>(self: &Arc<Self>, name: &Name, lookup: impl FnOnce() -> F) -> Shared<Lookup>
+    where
+        F: Future<Output = Found> + Send + 'static,
+    {
+        let mut under_way = self.lock();
+        if let Some(shared) = under_way.get(name).and_then(WeakShared::upgrade) {
+            return shared;
+        }
+        let entry = UnderWay {
+            locations: self.clone(),
+            name: name.clone(),
+        };
+        let lookup = lookup();
+        let shared = async move {
+            let found = lookup.await;
+            if let Ok(location) = &found {
+                entry.locations.cache.insert(entry.name.clone(), location.clone());
+            }
+            drop(entry);
+            found
+        }
+        .boxed()
+        .shared();
+        if let Some(weak) = shared.downgrade() {
+            under_way.insert(name.clone(), weak);
+        }
+        shared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, WeakShared<Lookup>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lookup's place among those under way, until it has ended or nobody waits for it.
+struct UnderWay {
+    locations: Arc<Locations>,
+    name: Name,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // If another lookup of the name began meanwhile, it is only not shared any more.
+        self.locations.lock().remove(&self.name);
+    }
+}

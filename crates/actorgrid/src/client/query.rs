@@ -1,0 +1,118 @@
+//! Who is registered.
+
+use std::time::Duration;
+
+use super::Client;
+use super::locations::Location;
+use crate::error::{RequestError, RequestErrorKind};
+use crate::name::Name;
+use crate::registry::{Entry, Kind, Registration, Registry, RegistryError, keys, read};
+
+/// The time that one exchange with the registry may take before it is given up.
+const LIMIT: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// All registrations of one kind, sorted by name: a linearizable read of the registry.
+    ///
+    /// # Errors
+    ///
+    /// [`Registry`](RequestErrorKind::Registry) when it does not answer. A registration that
+    /// cannot be read is skipped, and logged.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn query(&self, kind: Kind) -> Result<Vec<Registration>, RequestError> {
+        let prefix = keys::prefix(self.namespace()?, kind);
+        let listing = self
+            .bounded(self.inner.registry.backend().list(&prefix))
+            .await
+            .map_err(|error| failed(&error))?;
+        let read = |entry| self.registration(&entry, &prefix, kind);
+        Ok(listing.entries.into_iter().filter_map(read).collect())
+    }
+
+    /// The registration of one name, if there is one: a linearizable read of the registry.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn find(&self, kind: Kind, name: &Name) -> Result<Option<Registration>, RequestError> {
+        let namespace = self.namespace()?;
+        let key = [keys::of(namespace, kind, name)];
+        let found = self
+            .bounded(self.inner.registry.backend().get(&key))
+            .await
+            .map_err(|error| failed(&error))?;
+        let prefix = keys::prefix(namespace, kind);
+        let read = |entry: Entry| self.registration(&entry, &prefix, kind);
+        Ok(found.into_iter().flatten().next().and_then(read))
+    }
+
+    /// Reads an entry; one that cannot be read is reported and skipped.
+    pub(super) fn registration(&self, entry: &Entry, prefix: &str, kind: Kind) -> Option<Registration> {
+        match read(entry, prefix, kind, self.inner.registry.backend().cluster()) {
+            Ok(registration) => Some(registration),
+            Err(why) => {
+                tracing::warn!(key = entry.key, why, "a registration cannot be read and is skipped");
+                None
+            }
+        }
+    }
+
+    /// Where a mailbox is, from the registry.
+    pub(super) async fn look_up(&self, name: &Name) -> Result<Location, RequestError> {
+        let namespace = self.namespace()?;
+        let registry: Registry = self.inner.registry.clone();
+        let environment = self.inner.environment.clone();
+        let key = keys::of(namespace, Kind::Mailbox, name);
+        let prefix = keys::prefix(namespace, Kind::Mailbox);
+        let wanted = name.clone();
+        let lookup = move || async move {
+            let keys = [key];
+            let get = registry.backend().get(&keys);
+            let found = environment
+                .timeout(LIMIT, get)
+                .await
+                .unwrap_or_else(|| Err(RegistryError::no_reply()))
+                .map_err(|error| failed(&error))?;
+            let entry = found
+                .into_iter()
+                .flatten()
+                .next()
+                .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
+            let cluster = registry.backend().cluster();
+            let Registration { peer, address, token, .. } = read(&entry, &prefix, Kind::Mailbox, cluster)
+                .map_err(|why| {
+                    let text = format!("the registration of {wanted} cannot be read: {why}");
+                    RequestError::refused(RequestErrorKind::Registry, text)
+                })?;
+            Ok(Location {
+                peer,
+                address,
+                token,
+            })
+        };
+        self.inner.locations.look_up(name, lookup).await
+    }
+
+    /// An exchange with the registry, within its limit.
+    pub(super) async fn bounded<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        self.inner
+            .environment
+            .timeout(LIMIT, exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
+    }
+}
+
+pub(super) fn failed(error: &RegistryError) -> RequestError {
+    RequestError::refused(RequestErrorKind::Registry, format!("the registry: {error}"))
+}

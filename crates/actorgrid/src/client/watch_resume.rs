@@ -1,0 +1,448 @@
+//! What a watch knows, and how it goes on after a break.
+//!
+//! Invariants: once things are quiet the view equals a linearizable list; no event comes twice and
+//! none goes backwards. After any break everything is listed again and exactly the difference is
+//! told, so it does not matter what was missed, nor whether the history of it still exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A key with its holder's value, as listed or as put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held<V> {
+    pub(crate) key: String,
+    /// The revision at which the key came to be: another one is another holder.
+    pub(crate) created: i64,
+    /// The revision of its last change.
+    pub(crate) modified: i64,
+    pub(crate) value: V,
+}
+
+/// One change of a watched key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change<V> {
+    Put(Held<V>),
+    /// Gone, or put with a value that cannot be read: a listing leaves such keys out as well.
+    Gone {
+        key: String,
+        revision: i64,
+    },
+}
+
+impl<V> Change<V> {
+    fn revision(&self) -> i64 {
+        match self {
+            Self::Put(held) => held.modified,
+            Self::Gone { revision, .. } => *revision,
+        }
+    }
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event<V> {
+    /// There is a new holder.
+    Appeared(V),
+    /// The same holder has put another value: this one.
+    Changed(V),
+    /// The holder is gone; with the value that it had last.
+    Disappeared(V),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// List all keys, by a linearizable read that is sent from now on.
+    List,
+    /// Watch from this revision on, it included.
+    WatchFrom(i64),
+}
+
+#[derive(Debug)]
+struct Known<V> {
+    created: i64,
+    value: V,
+}
+
+/// The resume machine of one watch. Begin with [`Command::List`].
+#[derive(Debug)]
+pub(crate) struct WatchResume<V> {
+    known: BTreeMap<String, Known<V>>,
+    /// The last revision that the view is complete up to; `None` while a listing is wanted.
+    complete: Option<i64>,
+}
+
+impl<V: Clone + PartialEq> WatchResume<V> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            complete: None,
+        }
+    }
+
+    /// All keys that there are, and the revision of the listing.
+    ///
+    /// Tells the difference to what was known: first who is gone, by key, then the rest in the
+    /// order of the listing. A listing that nobody asked for changes nothing, it may be older
+    /// than what is known. One with a lower revision than before is taken: a registry that was
+    /// restored from a snapshot goes back, and the view goes with it.
+    pub(crate) fn listed(
+        &mut self,
+        listing: Vec<Held<V>>,
+        revision: i64,
+    ) -> (Vec<Event<V>>, Command) {
+        let mut events = Vec::new();
+        if let Some(complete) = self.complete {
+            return (events, watch_after(complete));
+        }
+        self.complete = Some(revision);
+        let listed: BTreeSet<_> = listing.iter().map(|held| held.key.as_str()).collect();
+        self.known.retain(|key, known| {
+            let stays = listed.contains(key.as_str());
+            if !stays {
+                events.push(Event::Disappeared(known.value.clone()));
+            }
+            stays
+        });
+        for held in listing {
+            put(&mut self.known, held, &mut events);
+        }
+        (events, watch_after(revision))
+    }
+
+    /// Changes in their order: of one whole revision, or of several.
+    ///
+    /// What is already known is dropped, and so is what comes while a listing is wanted.
+    pub(crate) fn changed(&mut self, changes: Vec<Change<V>>) -> Vec<Event<V>> {
+        let mut events = Vec::new();
+        let Some(complete) = &mut self.complete else {
+            return events;
+        };
+        let before = *complete;
+        for change in changes {
+            let revision = change.revision();
+            // The changes of one revision stand side by side; an older one is late.
+            if revision <= before || revision < *complete {
+                continue;
+            }
+            *complete = revision;
+            match change {
+                Change::Put(held) => put(&mut self.known, held, &mut events),
+                Change::Gone { key, .. } => {
+                    if let Some(known) = self.known.remove(&key) {
+                        events.push(Event::Disappeared(known.value));
+                    }
+                }
+            }
+        }
+        events
+    }
+
+    /// The watch has ended, or could not begin, or the listing failed, for whatever reason.
+    pub(crate) fn broken(&mut self) -> Command {
+        self.complete = None;
+        Command::List
+    }
+}
+
+const fn watch_after(revision: i64) -> Command {
+    Command::WatchFrom(revision.saturating_add(1))
+}
+
+fn put<V: Clone + PartialEq>(
+    known: &mut BTreeMap<String, Known<V>>,
+    held: Held<V>,
+    events: &mut Vec<Event<V>>,
+) {
+    let Held {
+        key,
+        created,
+        value,
+        ..
+    } = held;
+    let now = Known {
+        created,
+        value: value.clone(),
+    };
+    match known.insert(key, now) {
+        Some(old) if old.created == created => {
+            if old.value != value {
+                events.push(Event::Changed(value));
+            }
+        }
+        Some(old) => {
+            events.push(Event::Disappeared(old.value));
+            events.push(Event::Appeared(value));
+        }
+        None => events.push(Event::Appeared(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Command::{List, WatchFrom};
+    use super::Event::{Appeared, Changed, Disappeared};
+    use super::*;
+    use proptest::prelude::*;
+
+    type Value = &'static str;
+
+    fn held(key: &str, created: i64, modified: i64, value: Value) -> Held<Value> {
+        Held {
+            key: key.to_owned(),
+            created,
+            modified,
+            value,
+        }
+    }
+
+    fn put(key: &str, created: i64, modified: i64, value: Value) -> Change<Value> {
+        Change::Put(held(key, created, modified, value))
+    }
+
+    fn gone(key: &str, revision: i64) -> Change<Value> {
+        Change::Gone {
+            key: key.to_owned(),
+            revision,
+        }
+    }
+
+    /// A watch that knows `a` (created at 3, changed at 5) and `b` (created at 4), complete up to
+    /// revision 10.
+    fn watching() -> WatchResume<Value> {
+        let mut watch = WatchResume::new();
+        let listing = vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")];
+        assert_eq!(
+            watch.listed(listing, 10),
+            (vec![Appeared("a1"), Appeared("b1")], WatchFrom(11))
+        );
+        watch
+    }
+
+    #[test]
+    fn tells_changes_in_their_order() {
+        for (changes, events) in [
+            (vec![], vec![]),
+            (vec![put("c", 11, 11, "c1")], vec![Appeared("c1")]),
+            (vec![gone("a", 11)], vec![Disappeared("a1")]),
+            (vec![gone("c", 11)], vec![]),
+            // The same holder.
+            (vec![put("a", 3, 11, "a1")], vec![]),
+            (vec![put("a", 3, 11, "a2")], vec![Changed("a2")]),
+            // Another holder, whatever its value.
+            (
+                vec![put("a", 11, 11, "a1")],
+                vec![Disappeared("a1"), Appeared("a1")],
+            ),
+            // One revision.
+            (
+                vec![gone("b", 11), gone("a", 11), put("c", 11, 11, "c1")],
+                vec![Disappeared("b1"), Disappeared("a1"), Appeared("c1")],
+            ),
+            // Several.
+            (
+                vec![gone("a", 11), put("a", 12, 12, "a2"), gone("a", 15)],
+                vec![Disappeared("a1"), Appeared("a2"), Disappeared("a2")],
+            ),
+        ] {
+            assert_eq!(watching().changed(changes.clone()), events, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn drops_what_is_known_and_what_is_late() {
+        let mut watch = watching();
+        let none: [Event<Value>; 0] = [];
+        assert_eq!(watch.changed(vec![gone("a", 9), gone("b", 10)]), none);
+        assert_eq!(watch.changed(vec![put("c", 10, 10, "c1")]), none);
+        assert_eq!(watch.changed(vec![gone("b", 12)]), [Disappeared("b1")]);
+        assert_eq!(
+            watch.changed(vec![put("b", 11, 11, "b2"), put("c", 12, 12, "c1")]),
+            none
+        );
+        // Backwards within what comes together.
+        assert_eq!(
+            watch.changed(vec![gone("a", 14), put("a", 13, 13, "a2")]),
+            [Disappeared("a1")]
+        );
+    }
+
+    #[test]
+    fn a_value_that_was_changed_is_the_one_that_disappears() {
+        let mut watch = watching();
+        assert_eq!(
+            watch.changed(vec![put("a", 3, 11, "a2"), gone("a", 12)]),
+            [Changed("a2"), Disappeared("a2")]
+        );
+    }
+
+    #[test]
+    fn after_a_break_tells_exactly_the_difference() {
+        for (listing, events) in [
+            (vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")], vec![]),
+            (vec![], vec![Disappeared("a1"), Disappeared("b1")]),
+            (
+                vec![held("b", 4, 4, "b1"), held("c", 12, 12, "c1")],
+                vec![Disappeared("a1"), Appeared("c1")],
+            ),
+            (
+                vec![held("a", 12, 12, "a1"), held("b", 4, 13, "b2")],
+                vec![Disappeared("a1"), Appeared("a1"), Changed("b2")],
+            ),
+            (
+                vec![held("a", 12, 12, "a2")],
+                vec![Disappeared("b1"), Disappeared("a1"), Appeared("a2")],
+            ),
+        ] {
+            let mut watch = watching();
+            assert_eq!(watch.broken(), List);
+            assert_eq!(
+                watch.listed(listing.clone(), 20),
+                (events, WatchFrom(21)),
+                "{listing:?}"
+            );
+            // The view is the listing.
+            assert_eq!(watch.broken(), List);
+            assert_eq!(watch.listed(listing, 20), (vec![], WatchFrom(21)));
+        }
+    }
+
+    #[test]
+    fn changes_are_left_to_the_listing_while_one_is_wanted() {
+        let mut watch = WatchResume::new();
+        assert_eq!(watch.changed(vec![put("a", 1, 1, "a1")]), []);
+        let mut watch = watching();
+        assert_eq!(watch.broken(), List);
+        assert_eq!(watch.changed(vec![gone("a", 11)]), []);
+        assert_eq!(watch.broken(), List);
+        assert_eq!(
+            watch.listed(vec![held("b", 4, 4, "b1")], 11),
+            (vec![Disappeared("a1")], WatchFrom(12))
+        );
+    }
+
+    #[test]
+    fn a_listing_that_nobody_asked_for_changes_nothing() {
+        let mut watch = watching();
+        watch.changed(vec![gone("a", 11)]);
+        assert_eq!(
+            watch.listed(vec![held("a", 3, 5, "a1")], 10),
+            (vec![], WatchFrom(12))
+        );
+        assert_eq!(
+            watch.changed(vec![gone("a", 12), gone("b", 13)]),
+            [Disappeared("b1")]
+        );
+    }
+
+    #[test]
+    fn goes_back_with_a_registry_that_was_restored() {
+        let mut watch = watching();
+        assert_eq!(watch.broken(), List);
+        assert_eq!(
+            watch.listed(vec![held("a", 3, 3, "a0")], 3),
+            (vec![Disappeared("b1"), Changed("a0")], WatchFrom(4))
+        );
+        assert_eq!(watch.changed(vec![gone("a", 4)]), [Disappeared("a0")]);
+    }
+
+    #[test]
+    fn the_greatest_revision_has_no_next() {
+        let mut watch = WatchResume::<Value>::new();
+        assert_eq!(
+            watch.listed(vec![], i64::MAX),
+            (vec![], WatchFrom(i64::MAX))
+        );
+    }
+
+    /// What a registry does at one revision: key, and whether it is put or deleted.
+    type Step = (u8, bool);
+
+    /// A registry with its whole history, and a watcher that believes what it is told.
+    #[derive(Default)]
+    struct World {
+        keys: BTreeMap<String, Held<(String, i64)>>,
+        history: Vec<Change<(String, i64)>>,
+        told: BTreeMap<String, i64>,
+    }
+
+    impl World {
+        fn step(&mut self, (key, put): Step) {
+            let key = format!("k{key}");
+            let revision = self.revision() + 1;
+            let change = if put {
+                let created = self.keys.get(&key).map_or(revision, |held| held.created);
+                let held = Held {
+                    key: key.clone(),
+                    created,
+                    modified: revision,
+                    value: (key.clone(), revision / 2),
+                };
+                self.keys.insert(key, held.clone());
+                Change::Put(held)
+            } else {
+                self.keys.remove(&key);
+                Change::Gone { key, revision }
+            };
+            self.history.push(change);
+        }
+
+        fn revision(&self) -> i64 {
+            i64::try_from(self.history.len()).unwrap()
+        }
+
+        fn tell(&mut self, events: Vec<Event<(String, i64)>>) {
+            for event in events {
+                match event {
+                    Appeared((key, value)) => assert_eq!(self.told.insert(key, value), None),
+                    Changed((key, value)) => {
+                        let old = self.told.insert(key, value);
+                        assert!(old.is_some_and(|old| old < value));
+                    }
+                    Disappeared((key, value)) => assert_eq!(self.told.remove(&key), Some(value)),
+                }
+            }
+        }
+
+        fn list(&mut self, watch: &mut WatchResume<(String, i64)>) {
+            let listing = self.keys.values().cloned().collect();
+            let (events, command) = watch.listed(listing, self.revision());
+            assert_eq!(command, WatchFrom(self.revision() + 1));
+            self.tell(events);
+        }
+    }
+
+    proptest! {
+        /// Changes come late, twice and in pieces; watches break; the view is the list at last.
+        #[test]
+        fn the_view_equals_the_list_once_things_are_quiet(
+            rounds in prop::collection::vec(
+                (prop::collection::vec((0..4_u8, any::<bool>()), 0..6), 0..9_usize, any::<bool>()),
+                0..12,
+            ),
+        ) {
+            let mut world = World::default();
+            let mut watch = WatchResume::new();
+            world.list(&mut watch);
+            let mut delivered = 0;
+            for (steps, again, breaks) in rounds {
+                for step in steps {
+                    world.step(step);
+                }
+                if breaks {
+                    prop_assert_eq!(watch.broken(), List);
+                    let late = watch.changed(world.history.clone());
+                    prop_assert!(late.is_empty());
+                    world.list(&mut watch);
+                } else {
+                    let from = usize::saturating_sub(delivered, again);
+                    let events = watch.changed(world.history[from..].to_vec());
+                    world.tell(events);
+                }
+                delivered = world.history.len();
+                let view: BTreeMap<_, _> =
+                    world.keys.values().map(|held| held.value.clone()).collect();
+                prop_assert_eq!(&world.told, &view);
+            }
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Whether this peer starts the leader, and when.
+//!
+//! Every peer is a candidate: it watches the leader's key and starts the leader when nobody holds
+//! the name. The registry decides who wins; what is decided here is only when to try. While the
+//! key is there nothing is done and nothing is polled: its end is an event.
+//!
+//! Two waits hold a start back:
+//! - the back-off after failures of this peer's own leader. Nothing shortens it, and other peers
+//!   do not have it, so that the peer on which the leader fails waits longest;
+//! - the pause after a start whose outcome says that the view of the key is late or that the
+//!   registry has trouble. The next word of the watch ends it.
+
+use std::time::Duration;
+
+use crate::environment::Timestamp;
+
+/// A leader that lives so long has not failed at its start: the next one starts without back-off.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// The back-off after the second failure in a row (the first one has none). It doubles with each.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// The longest back-off: a leader that fails for hours costs two starts a minute and peer.
+const LAST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// The pause after a start that was refused although no key is seen, or that the registry did not
+/// decide. The watch is rarely later than that, and ten tries a second do not hurt a registry.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a candidate is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The watch of the leader's key says whether it is there, whoever holds it.
+    LeaderSeen(bool),
+    /// The start that was asked for has ended.
+    StartFinished(StartOutcome),
+    /// The leader that this peer started has ended, in whatever way; its name need not be free yet.
+    /// Not told when the peer itself shuts down.
+    LeaderEnded,
+    /// The time that was waited for has come.
+    Due,
+}
+
+/// How a start has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartOutcome {
+    /// The leader runs on this peer.
+    Started,
+    /// Somebody else holds the name.
+    Taken,
+    /// The name was won and the leader failed before it ran: a failure of the leader.
+    Failed,
+    /// The registry failed, and nothing runs: not a failure of the leader.
+    Unsettled,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Start the leader now, and tell how that ended.
+    Start,
+    /// Nothing before this time, unless there is another event.
+    WaitUntil(Timestamp),
+    /// Nothing until there is an event.
+    WaitForEvent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Nothing of ours runs.
+    Idle,
+    /// A start is in flight. `absent`: meanwhile the watch said that the key is not there;
+    /// `ended`: the end of the leader was told before its start.
+    Starting { absent: bool, ended: bool },
+    /// Our leader runs.
+    Leading { since: Timestamp },
+}
+
+/// The leader candidate of one session of a peer.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// What the watch said last; nothing is started before it has said something.
+    seen: Option<bool>,
+    own: Own,
+    /// Failures of our own leader in a row.
+    failures: u32,
+    /// The end of the back-off after them.
+    held_back: Timestamp,
+    /// The end of the pause, if there is one.
+    paused: Option<Timestamp>,
+}
+
+impl Candidate {
+    pub(crate) const fn new() -> Self {
+        Self {
+            seen: None,
+            own: Own::Idle,
+            failures: 0,
+            held_back: Timestamp::ZERO,
+            paused: None,
+        }
+    }
+
+    /// Takes an event and says what to do next; what was said before no longer counts.
+    ///
+    /// `random_unit` is uniform in `[0, 1)`. Events that cannot be (the end of a start that nobody
+    /// asked for) change nothing.
+    pub(crate) fn handle(&mut self, event: Event, now: Timestamp, random_unit: f64) -> Next {
+        match event {
+            Event::LeaderSeen(present) => self.leader_seen(present),
+            Event::StartFinished(outcome) => self.start_finished(outcome, now, random_unit),
+            Event::LeaderEnded => self.leader_ended(now, random_unit),
+            Event::Due => {}
+        }
+        self.next(now)
+    }
+
+    fn leader_seen(&mut self, present: bool) {
+        self.seen = Some(present);
+        self.paused = None;
+        if let Own::Starting { absent, .. } = &mut self.own {
+            *absent |= !present;
+        }
+    }
+
+    fn start_finished(&mut self, outcome: StartOutcome, now: Timestamp, random_unit: f64) {
+        let Own::Starting { absent, ended } = self.own else {
+            return;
+        };
+        self.own = Own::Idle;
+        match outcome {
+            StartOutcome::Started if !ended => self.own = Own::Leading { since: now },
+            StartOutcome::Started | StartOutcome::Failed => self.failed(now, random_unit),
+            // Whoever held the name when we were refused may be gone again.
+            StartOutcome::Taken if absent => {}
+            StartOutcome::Taken | StartOutcome::Unsettled => {
+                self.paused = Some(now + jitter(PAUSE, random_unit));
+            }
+        }
+    }
+
+    fn leader_ended(&mut self, now: Timestamp, random_unit: f64) {
+        match &mut self.own {
+            Own::Idle => {}
+            Own::Starting { ended, .. } => *ended = true,
+            Own::Leading { since } => {
+                let settled = now.since(*since) >= SETTLED_AFTER;
+                self.own = Own::Idle;
+                if settled {
+                    self.failures = 0;
+                } else {
+                    self.failed(now, random_unit);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Timestamp, random_unit: f64) {
+        self.failures = self.failures.saturating_add(1);
+        self.held_back = now + jitter(back_off(self.failures), random_unit);
+    }
+
+    fn next(&mut self, now: Timestamp) -> Next {
+        if self.own != Own::Idle || self.seen != Some(false) {
+            return Next::WaitForEvent;
+        }
+        let at = self
+            .paused
+            .map_or(self.held_back, |end| end.max(self.held_back));
+        if now < at {
+            return Next::WaitUntil(at);
+        }
+        self.own = Own::Starting {
+            absent: false,
+            ended: false,
+        };
+        Next::Start
+    }
+}
+
+/// The back-off after a number of failures in a row: none after the first.
+fn back_off(failures: u32) -> Duration {
+    let Some(doublings) = failures.checked_sub(2) else {
+        return Duration::ZERO;
+    };
+    1_u32.checked_shl(doublings).map_or(LAST_BACK_OFF, |times| {
+        FIRST_BACK_OFF.saturating_mul(times).min(LAST_BACK_OFF)
+    })
+}
+
+/// Three quarters to all of `duration`, so that peers that failed together do not start together.
+fn jitter(duration: Duration, random_unit: f64) -> Duration {
+    duration.mul_f64(0.75 + 0.25 * random_unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Event::{Due, LeaderEnded, LeaderSeen, StartFinished};
+    use super::Next::{Start, WaitForEvent};
+    use super::StartOutcome::{Failed, Started, Taken, Unsettled};
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    fn until(millis: u64) -> Next {
+        Next::WaitUntil(at(millis))
+    }
+
+    /// A candidate that is told things at given milliseconds, without jitter.
+    struct Script(Candidate);
+
+    impl Script {
+        fn new() -> Self {
+            Self(Candidate::new())
+        }
+
+        /// A candidate whose start, asked for at zero, is in flight.
+        fn starting() -> Self {
+            Self::new().then(0, LeaderSeen(false), Start)
+        }
+
+        #[track_caller]
+        fn then(mut self, millis: u64, event: Event, next: Next) -> Self {
+            assert_eq!(self.0.handle(event, at(millis), 1.0), next);
+            self
+        }
+    }
+
+    #[test]
+    fn starts_nothing_before_the_watch_has_said_something() {
+        Script::new()
+            .then(0, Due, WaitForEvent)
+            .then(0, StartFinished(Failed), WaitForEvent)
+            .then(0, StartFinished(Started), WaitForEvent)
+            .then(0, LeaderEnded, WaitForEvent)
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(9, Due, WaitForEvent)
+            .then(9, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn starts_once_and_waits_for_the_outcome() {
+        Script::starting()
+            .then(1, Due, WaitForEvent)
+            .then(2, LeaderSeen(false), WaitForEvent)
+            .then(3, LeaderSeen(true), WaitForEvent)
+            .then(4, StartFinished(Started), WaitForEvent)
+            .then(90_000, Due, WaitForEvent);
+    }
+
+    #[test]
+    fn its_own_running_leader_is_not_started_again_when_the_key_goes() {
+        Script::starting()
+            .then(1, StartFinished(Started), WaitForEvent)
+            .then(2, LeaderSeen(true), WaitForEvent)
+            .then(20_000, LeaderSeen(false), WaitForEvent)
+            .then(20_001, LeaderEnded, Start);
+    }
+
+    #[test]
+    fn waits_for_the_key_of_its_own_ended_leader_to_go() {
+        Script::starting()
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(2, StartFinished(Started), WaitForEvent)
+            .then(20_000, LeaderEnded, WaitForEvent)
+            .then(20_000, Due, WaitForEvent)
+            .then(20_007, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn after_a_lost_race_the_winner_is_watched() {
+        Script::starting()
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(2, StartFinished(Taken), WaitForEvent)
+            .then(50_000, LeaderSeen(false), Start);
+        Script::starting()
+            .then(2, StartFinished(Taken), until(102))
+            .then(9, LeaderSeen(true), WaitForEvent)
+            .then(102, Due, WaitForEvent)
+            .then(103, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn a_winner_that_went_while_the_start_was_in_flight_is_not_overlooked() {
+        Script::starting()
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(2, LeaderSeen(false), WaitForEvent)
+            .then(3, StartFinished(Taken), Start);
+        Script::starting()
+            .then(1, LeaderSeen(false), WaitForEvent)
+            .then(2, LeaderSeen(false), WaitForEvent)
+            .then(3, StartFinished(Taken), Start)
+            // What was said during the first start does not speed up the third.
+            .then(4, StartFinished(Taken), until(104));
+        Script::starting()
+            .then(1, LeaderSeen(false), WaitForEvent)
+            .then(2, LeaderSeen(true), WaitForEvent)
+            .then(3, StartFinished(Taken), WaitForEvent);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_without_a_key_in_sight_is_not_tried_in_a_loop() {
+        Script::starting()
+            .then(10, StartFinished(Taken), until(110))
+            .then(60, Due, until(110))
+            .then(109, Due, until(110))
+            .then(110, Due, Start)
+            .then(115, StartFinished(Taken), until(215))
+            .then(120, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn trouble_of_the_registry_is_no_failure_of_the_leader() {
+        let mut script = Script::starting();
+        for n in 1..20 {
+            script = script
+                .then(n * 100, StartFinished(Unsettled), until((n + 1) * 100))
+                .then((n + 1) * 100, Due, Start);
+        }
+        script.then(2_000, StartFinished(Failed), Start).then(
+            2_000,
+            StartFinished(Failed),
+            until(2_100),
+        );
+        Script::starting()
+            .then(1, LeaderSeen(false), WaitForEvent)
+            .then(5, StartFinished(Unsettled), until(105))
+            .then(50, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn a_leader_that_fails_is_restarted_at_once_then_ever_later() {
+        let mut script = Script::starting().then(0, StartFinished(Failed), Start);
+        let mut now = 0;
+        for back_off in [
+            100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000,
+        ] {
+            script = script
+                .then(now, StartFinished(Failed), until(now + back_off))
+                .then(now + back_off - 1, Due, until(now + back_off))
+                // The watch does not shorten it.
+                .then(now + back_off - 1, LeaderSeen(false), until(now + back_off))
+                .then(now + back_off, Due, Start);
+            now += back_off;
+        }
+    }
+
+    #[test]
+    fn the_longer_of_pause_and_back_off_counts() {
+        // A back-off of 100 ms from zero on, and a second start that was asked for before it.
+        let held_back = |end| {
+            let mut candidate = Candidate::new();
+            candidate.seen = Some(false);
+            candidate.held_back = at(end);
+            candidate.own = Own::Starting {
+                absent: false,
+                ended: false,
+            };
+            Script(candidate)
+        };
+        held_back(500).then(0, StartFinished(Taken), until(500));
+        held_back(50).then(0, StartFinished(Taken), until(100));
+    }
+
+    #[test]
+    fn a_leader_that_ends_soon_has_failed() {
+        Script::starting()
+            .then(0, StartFinished(Started), WaitForEvent)
+            .then(9_999, LeaderEnded, Start)
+            .then(10_000, StartFinished(Started), WaitForEvent)
+            .then(19_999, LeaderEnded, until(20_099))
+            .then(20_099, Due, Start)
+            .then(20_099, StartFinished(Failed), until(20_299));
+    }
+
+    #[test]
+    fn ten_seconds_of_life_forgive_all_failures() {
+        Script::starting()
+            .then(0, StartFinished(Failed), Start)
+            .then(0, StartFinished(Failed), until(100))
+            .then(100, Due, Start)
+            .then(200, StartFinished(Started), WaitForEvent)
+            .then(10_200, LeaderEnded, Start)
+            .then(10_200, StartFinished(Failed), Start)
+            .then(10_200, StartFinished(Failed), until(10_300));
+    }
+
+    #[test]
+    fn an_end_told_before_its_start_is_not_lost() {
+        Script::starting()
+            .then(1, LeaderEnded, WaitForEvent)
+            .then(2, StartFinished(Started), Start)
+            .then(3, StartFinished(Started), WaitForEvent)
+            .then(4, LeaderEnded, until(104))
+            .then(5, LeaderEnded, until(104));
+        // One failure, not two.
+        Script::starting()
+            .then(1, LeaderEnded, WaitForEvent)
+            .then(2, StartFinished(Failed), Start)
+            .then(3, StartFinished(Failed), until(103));
+    }
+
+    #[test]
+    fn the_peer_on_which_it_fails_waits_longest() {
+        let failing = Script::starting()
+            .then(0, StartFinished(Failed), Start)
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(2, StartFinished(Failed), WaitForEvent);
+        let other = Script::new()
+            .then(0, LeaderSeen(false), Start)
+            .then(1, LeaderSeen(true), WaitForEvent)
+            .then(2, StartFinished(Taken), WaitForEvent);
+        failing.then(3, LeaderSeen(false), until(102));
+        other.then(3, LeaderSeen(false), Start);
+    }
+
+    #[test]
+    fn a_quarter_of_every_wait_is_random() {
+        for (random_unit, pause, back_off) in [(0.0, 75, 150), (0.4, 85, 170), (1.0, 100, 200)] {
+            let mut candidate = Candidate::new();
+            let mut tell = |event| candidate.handle(event, at(0), random_unit);
+            assert_eq!(tell(LeaderSeen(false)), Start);
+            assert_eq!(tell(StartFinished(Taken)), until(pause));
+            assert_eq!(tell(LeaderSeen(false)), Start);
+            assert_eq!(tell(StartFinished(Failed)), Start);
+            assert_eq!(tell(StartFinished(Failed)), until(back_off / 2));
+            candidate.own = Own::Leading { since: at(0) };
+            assert_eq!(
+                candidate.handle(LeaderEnded, at(0), random_unit),
+                until(back_off)
+            );
+        }
+    }
+
+    #[test]
+    fn the_back_off_stays_at_its_limit() {
+        for (failures, seconds) in [(0, 0), (1, 0), (33, 30), (34, 30), (u32::MAX, 30)] {
+            assert_eq!(back_off(failures), Duration::from_secs(seconds));
+        }
+    }
+}
