@@ -18,6 +18,14 @@ mod server;
 mod session;
 mod token;
 mod wire;
+mod wire_names;
+
+/// Makes a struct a [`Message`](trait@Message), beside `prost::Message`.
+///
+pub use actorgrid_macros::Message;
+/// Makes an enum a [`MessageSet`](trait@MessageSet): a mailbox's several messages.
+///
+pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
 pub use client::{Client, ClientBuilder, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent};
@@ -47,5 +55,6 @@ pub use token::{ClusterId, Token, TokenError};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::route::Pending;
+    pub use crate::wire_names::{count, join, overlap};
     pub use bytes::{Bytes, BytesMut};
 }

@@ -16,14 +16,17 @@ use crate::token::Token;
 /// door; so is one whose bytes cannot be read. A set that holds a [`Payload`] takes what no
 /// variant before it takes.
 ///
-/// ```ignore
-/// use actorgrid::{Ack, EchoMsg, MessageSet, Payload, Request};
+/// ```
+/// use actorgrid::{EchoMsg, Message, MessageSet, Payload, Request};
 ///
 /// #[derive(MessageSet)]
 /// enum Work {
 ///     Echo(Request<EchoMsg>),
 ///     Other(Request<Payload>),
 /// }
+///
+/// assert_eq!(Work::WIRE_NAMES, [EchoMsg::WIRE_NAME, ""]);
+/// assert!(Work::accepts("shop/Job"));
 /// ```
 pub trait MessageSet: Send + Sized + 'static {
     /// The wire names of the messages in the set; empty texts stand for a [`Payload`].
@@ -299,3 +302,6 @@ impl fmt::Display for RespondError {
 }
 
 impl std::error::Error for RespondError {}
+
+#[cfg(test)]
+mod tests;
