@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::{Actor, ActorResult};
 use super::actor_type::ActorType;
-use super::actors::Actors;
 use super::context::ActorContext;
 use super::error::ServerError;
 use super::state::ServerState;

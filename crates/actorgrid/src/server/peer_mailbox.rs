@@ -9,7 +9,8 @@ use super::start::start;
 use crate::error::RequestError;
 use crate::mailbox::{Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
-use crate::request::{MessageSet, Request};
+use crate::MessageSet;
+use crate::request::Request;
 
 /// The queue of a peer's mailbox, as the Go library has it.
 const CAPACITY: usize = 100;

@@ -110,7 +110,7 @@ impl<'a> Watch<'a> {
                     self.life.environment().sleep(PAUSE).await;
                 }
                 self.failed = true;
-                if let Ok((seen, changes)) = self.open().await {
+                if let Ok((seen, changes)) = open(self.life, &self.key, &self.selector).await {
                     self.failed = false;
                     self.changes = Some(changes);
                     self.told.push_back(seen);
@@ -125,13 +125,13 @@ impl<'a> Watch<'a> {
             }
         }
     }
+}
 
-    async fn open(&self) -> Result<(bool, WatchStream), RegistryError> {
-        let names = self.life.names();
-        let listing = names.bounded(|registry| registry.list(&self.key)).await?;
-        let seen = listing.entries.iter().any(|entry| entry.key == self.key);
-        let from = listing.revision + 1;
-        let changes = names.bounded(|registry| registry.watch(&self.selector, from)).await?;
-        Ok((seen, changes))
-    }
+async fn open(life: &Life, key: &str, selector: &Selector) -> Result<(bool, WatchStream), RegistryError> {
+    let names = life.names();
+    let listing = names.bounded(|registry| registry.list(key)).await?;
+    let seen = listing.entries.iter().any(|entry| entry.key == key);
+    let from = listing.revision + 1;
+    let changes = names.bounded(|registry| registry.watch(selector, from)).await?;
+    Ok((seen, changes))
 }
