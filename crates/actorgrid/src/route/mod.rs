@@ -7,6 +7,7 @@
 mod headers;
 mod local;
 mod pending;
+#[allow(dead_code, unused_imports)]
 pub(crate) mod process;
 
 use std::future::Future;
