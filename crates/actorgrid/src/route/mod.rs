@@ -4,9 +4,12 @@
 //! the same semantics and the same errors. What a route finds at the other end it knows as a
 //! [`Directory`] of [`Inbox`]es.
 
+#[cfg(test)]
+mod conformance;
 mod headers;
 mod local;
 mod pending;
+#[allow(dead_code, unused_imports)]
 pub(crate) mod process;
 
 use std::future::Future;

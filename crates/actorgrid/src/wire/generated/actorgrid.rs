@@ -26,6 +26,9 @@ pub struct ErrorDetail {
     pub detail_type: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "6")]
     pub detail: ::prost::bytes::Bytes,
+    /// The error's own text, where it is not the text of the status.
+    #[prost(string, tag = "7")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `ErrorDetail`.
 pub mod error_detail {

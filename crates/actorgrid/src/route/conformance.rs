@@ -1,0 +1,457 @@
+//! What every route must do, run over each of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{Pool, PoolConfig, ProcessRoute, ProcessServer, ServerConfig};
+use super::*;
+use crate::environment::{Environment, Simulation};
+use crate::error::RequestErrorKind as Kind;
+use crate::message::{Ack, EchoMsg, Message};
+use crate::name::Namespace;
+use crate::request::{MessageSet, Request};
+
+pub(super) const LIMIT: usize = 100_000;
+
+type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
+
+struct Handled(Handler);
+
+impl Inbox for Handled {
+    fn deliver(&self, incoming: Incoming) -> Result<(), Refused> {
+        (self.0)(incoming)
+    }
+}
+
+/// Mailboxes made of closures.
+#[derive(Default)]
+pub(super) struct House {
+    open: Mutex<HashMap<String, Arc<Handled>>>,
+    deciding: Mutex<HashMap<String, CancellationToken>>,
+}
+
+impl House {
+    pub(super) fn open(
+        &self,
+        name: &str,
+        handler: impl Fn(Incoming) -> Result<(), Refused> + Send + Sync + 'static,
+    ) {
+        let handler = Arc::new(Handled(Box::new(handler)));
+        self.open.lock().unwrap().insert(name.to_owned(), handler);
+    }
+
+    /// A mailbox that hands its requests to the test.
+    pub(super) fn queue(&self, name: &str) -> mpsc::UnboundedReceiver<Request<EchoMsg>> {
+        let (sender, queue) = mpsc::unbounded_channel();
+        self.open(name, move |incoming| {
+            if let Some(mut request) = Request::<EchoMsg>::receive(incoming) {
+                request.pending().hand_out();
+                let _ = sender.send(request);
+            }
+            Ok(())
+        });
+        queue
+    }
+
+    pub(super) fn echo(&self, name: &str) {
+        self.open(name, |incoming| {
+            if let Some(request) = Request::<EchoMsg>::receive(incoming) {
+                let echo = request.message().clone();
+                let _ = request.respond(echo);
+            }
+            Ok(())
+        });
+    }
+}
+
+impl Directory for House {
+    fn find(&self, name: &str) -> Door {
+        if let Some(decided) = self.deciding.lock().unwrap().get(name) {
+            return Door::Deciding(decided.clone());
+        }
+        match self.open.lock().unwrap().get(name) {
+            Some(inbox) => Door::Open(Arc::clone(inbox) as Arc<dyn Inbox>),
+            None => Door::Absent,
+        }
+    }
+}
+
+#[derive(Clone)]
+enum AnyRoute {
+    Local(LocalRoute),
+    Process(ProcessRoute),
+}
+
+impl Route for AnyRoute {
+    async fn call(&self, call: &mut Call) -> Result<Body, RequestError> {
+        match self {
+            Self::Local(route) => route.call(call).await,
+            Self::Process(route) => route.call(call).await,
+        }
+    }
+}
+
+struct World {
+    environment: Environment,
+    house: Arc<House>,
+    route: AnyRoute,
+    process: Option<(ProcessServer, Pool)>,
+}
+
+pub(super) fn namespace() -> Namespace {
+    Namespace::new("test").unwrap()
+}
+
+pub(super) async fn serve(
+    environment: &Environment,
+    house: &Arc<House>,
+    port: u16,
+) -> (ProcessServer, crate::Address) {
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let listener = environment.listen(address).await.unwrap();
+    let address = listener.local_addr().unwrap().try_into().unwrap();
+    let config = ServerConfig {
+        namespace: namespace(),
+        max_message_bytes: LIMIT,
+    };
+    let directory = Arc::clone(house) as Arc<dyn Directory>;
+    let server = ProcessServer::start(environment.clone(), listener, directory, config);
+    (server, address)
+}
+
+pub(super) fn pool(environment: &Environment) -> Pool {
+    let config = PoolConfig {
+        namespace: namespace(),
+        max_message_bytes: LIMIT,
+        connections_per_peer: 1,
+    };
+    Pool::new(environment.clone(), config)
+}
+
+impl World {
+    fn local() -> Self {
+        let house: Arc<House> = Arc::default();
+        let directory = Arc::clone(&house) as Arc<dyn Directory>;
+        Self {
+            environment: Simulation::new(1).environment(),
+            route: AnyRoute::Local(LocalRoute::new(directory, LIMIT)),
+            house,
+            process: None,
+        }
+    }
+
+    async fn process(environment: Environment) -> Self {
+        let house: Arc<House> = Arc::default();
+        let (server, address) = serve(&environment, &house, 0).await;
+        let pool = pool(&environment);
+        Self {
+            route: AnyRoute::Process(pool.route(&address)),
+            environment,
+            house,
+            process: Some((server, pool)),
+        }
+    }
+
+    async fn end(self) {
+        if let Some((server, pool)) = self.process {
+            pool.close().await;
+            server.shutdown(Duration::from_secs(5)).await;
+        }
+    }
+
+    async fn refused(&self, name: &str, message: impl Message) -> (Call, RequestError) {
+        let mut call = call(name, message);
+        let error = self.route.call(&mut call).await.unwrap_err();
+        assert_eq!(error.executed(), Executed::No, "{error:?}");
+        assert_eq!(call.executed, Executed::No, "{error:?}");
+        assert!(call.body.is_some(), "{error:?}");
+        (call, error)
+    }
+}
+
+pub(super) fn call(receiver: &str, message: impl Message) -> Call {
+    Call {
+        receiver: Name::new(receiver).unwrap(),
+        meta: Meta {
+            id: RequestId(1 << 64 | 2),
+            deadline: Deadline::after(Duration::from_secs(20)),
+            token: None,
+            headers: Headers::default(),
+        },
+        body: Some(Body::value(message)),
+        keep: true,
+        executed: Executed::No,
+    }
+}
+
+pub(super) fn echo(body: Body) -> EchoMsg {
+    body.into_message().ok().unwrap()
+}
+
+macro_rules! over_all_routes {
+    ($($name:ident)*) => {
+        mod local {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(super::World::local()).await;
+            })*
+        }
+        mod process_in_memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                let environment = super::Simulation::new(1).environment();
+                super::$name(super::World::process(environment).await).await;
+            })*
+        }
+        mod process_over_tcp {
+            $(#[tokio::test]
+            async fn $name() {
+                let environment = super::Environment::real();
+                super::$name(super::World::process(environment).await).await;
+            })*
+        }
+        mod process_over_tcp_on_threads {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let environment = super::Environment::real();
+                super::$name(super::World::process(environment).await).await;
+            })*
+        }
+    };
+}
+
+over_all_routes! {
+    brings_the_reply
+    refusals_are_typed_and_keep_the_message
+    an_application_error_is_an_answer_whatever_it_says
+    an_error_brings_its_detail
+    a_dropped_request_has_no_reply
+    a_reply_over_the_limit_is_told
+    the_limit_is_exact
+    metadata_arrives
+    the_receiver_sees_that_the_caller_has_gone
+    waits_while_the_registration_is_decided
+}
+
+async fn brings_the_reply(world: World) {
+    world.house.echo("a");
+    for text in ["", "hello", &"x".repeat(50_000)] {
+        let mut call = call("a", EchoMsg::new(text));
+        let reply = world.route.call(&mut call).await.unwrap();
+        assert_eq!(echo(reply).msg, text);
+    }
+    let calls = (0..200).map(|i| {
+        let route = world.route.clone();
+        async move {
+            let mut call = call("a", EchoMsg::new(i.to_string()));
+            assert_eq!(
+                echo(route.call(&mut call).await.unwrap()).msg,
+                i.to_string()
+            );
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    world.end().await;
+}
+
+async fn refusals_are_typed_and_keep_the_message(world: World) {
+    world.house.open(
+        "busy",
+        |incoming| Err(incoming.refuse(RequestError::busy())),
+    );
+    world.house.open("closed", |incoming| {
+        Err(incoming.refuse(RequestError::mailbox_closed()))
+    });
+    world
+        .house
+        .open("newer", |incoming| match incoming.meta().token {
+            Some(token) if token == "1:9".parse().unwrap() => Ok(()),
+            _ => Err(incoming.refuse(RequestError::not_held("newer"))),
+        });
+    world.house.echo("echo");
+    for (name, kind) in [
+        ("busy", Kind::Busy),
+        ("closed", Kind::MailboxClosed),
+        ("newer", Kind::NotHeld),
+        ("nobody", Kind::NotHeld),
+    ] {
+        let (mut call, error) = world.refused(name, EchoMsg::new("again")).await;
+        assert_eq!(error.kind(), kind);
+        assert!(error.is_retryable());
+        call.receiver = Name::new("echo").unwrap();
+        assert_eq!(
+            echo(world.route.call(&mut call).await.unwrap()).msg,
+            "again"
+        );
+    }
+    let (_, error) = world.refused("echo", Ack {}).await;
+    assert_eq!(error.kind(), Kind::UnknownMessage);
+    let broken = Payload::new(EchoMsg::WIRE_NAME, &b"\x0a\xff"[..]);
+    let (_, error) = world.refused("echo", broken).await;
+    assert_eq!(error.kind(), Kind::InvalidMessage);
+    world.end().await;
+}
+
+async fn an_application_error_is_an_answer_whatever_it_says(world: World) {
+    world.house.open("failing", |incoming| {
+        if let Some(request) = Request::<EchoMsg>::receive(incoming) {
+            let text = request.message().msg.clone();
+            let _ = request.fail(text);
+        }
+        Ok(())
+    });
+    for text in [
+        "grid: unknown mailbox",
+        "grid: receiver busy",
+        "grid: context finished",
+        "codec: unregistered message type",
+        "100% naïve\n\u{7f}",
+    ] {
+        let mut call = call("failing", EchoMsg::new(text));
+        let error = world.route.call(&mut call).await.unwrap_err();
+        assert_eq!((error.kind(), error.text()), (Kind::Application, text));
+        assert_eq!(
+            (error.executed(), call.executed),
+            (Executed::Yes, Executed::Yes)
+        );
+    }
+    let mut call = call("failing", EchoMsg::new("ü".repeat(LIMIT / 2 - 10)));
+    let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(error.text(), "ü".repeat(crate::error::MAX_ERROR_TEXT / 2));
+    world.end().await;
+}
+
+async fn an_error_brings_its_detail(world: World) {
+    world.house.open("failing", |incoming| {
+        if let Some(request) = Request::<EchoMsg>::receive(incoming) {
+            let (_, responder) = request.into_parts();
+            let _ = responder.fail_with("broken", &EchoMsg::new("detail"));
+        }
+        Ok(())
+    });
+    let mut call = call("failing", EchoMsg::default());
+    let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(error.detail(), Some(EchoMsg::new("detail")));
+    assert_eq!(error.detail::<Ack>(), None);
+    world.end().await;
+}
+
+async fn a_dropped_request_has_no_reply(world: World) {
+    world.house.open("dropping", |incoming| {
+        if let Some(mut request) = Request::<EchoMsg>::receive(incoming) {
+            request.pending().hand_out();
+        }
+        Ok(())
+    });
+    let mut call = call("dropping", EchoMsg::default());
+    let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::NoReply, Executed::Maybe)
+    );
+    assert_eq!(call.executed, Executed::Maybe);
+    world.end().await;
+}
+
+async fn a_reply_over_the_limit_is_told(world: World) {
+    world.house.open("large", |incoming| {
+        if let Some(request) = Request::<EchoMsg>::receive(incoming) {
+            let _ = request.respond(EchoMsg::new("x".repeat(LIMIT)));
+        }
+        Ok(())
+    });
+    let mut call = call("large", EchoMsg::default());
+    let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ReplyTooLarge, Executed::Yes)
+    );
+    world.end().await;
+}
+
+async fn the_limit_is_exact(world: World) {
+    world.house.echo("a");
+    // The text's tag and its length take 4 bytes.
+    let exact = EchoMsg::new("x".repeat(LIMIT - 4));
+    assert_eq!(Message::encoded_len(&exact), LIMIT);
+    let mut largest = call("a", exact.clone());
+    assert_eq!(echo(world.route.call(&mut largest).await.unwrap()), exact);
+    let (_, error) = world
+        .refused("a", EchoMsg::new("x".repeat(LIMIT - 3)))
+        .await;
+    assert_eq!(error.kind(), Kind::MessageTooLarge);
+    world.end().await;
+}
+
+async fn metadata_arrives(world: World) {
+    let mut queue = world.house.queue("a");
+    let mut sent = call("a", EchoMsg::default());
+    sent.meta.token = Some("2a:17".parse().unwrap());
+    sent.meta.headers.add("traceparent", "00-1").unwrap();
+    sent.meta.headers.add("x-user", "naïve").unwrap();
+    let route = world.route.clone();
+    let task = world.environment.spawn(async move {
+        let answer = route.call(&mut sent).await;
+        (answer.map(echo), sent.meta)
+    });
+    let request = queue.recv().await.unwrap();
+    assert_eq!(request.id(), RequestId(1 << 64 | 2));
+    assert_eq!(request.expected_token(), Some("2a:17".parse().unwrap()));
+    let headers: Vec<_> = request.headers().collect();
+    assert_eq!(headers, [("traceparent", "00-1"), ("x-user", "naïve")]);
+    let left = request.deadline().remaining();
+    assert!(
+        left > Duration::from_secs(15) && left < Duration::from_secs(21),
+        "{left:?}"
+    );
+    request.respond(EchoMsg::new("yes")).unwrap();
+    assert_eq!(task.await.unwrap().0.unwrap().msg, "yes");
+    world.end().await;
+}
+
+async fn the_receiver_sees_that_the_caller_has_gone(world: World) {
+    let mut queue = world.house.queue("a");
+    let route = world.route.clone();
+    let task = world.environment.spawn(async move {
+        let _ = route.call(&mut call("a", EchoMsg::default())).await;
+    });
+    let mut request = queue.recv().await.unwrap();
+    assert!(!request.is_abandoned());
+    task.abort();
+    request.abandoned().await;
+    assert!(request.deadline().remaining() > Duration::from_secs(5));
+    assert!(request.is_abandoned());
+    world.end().await;
+}
+
+async fn waits_while_the_registration_is_decided(world: World) {
+    let decided = CancellationToken::new();
+    world
+        .house
+        .deciding
+        .lock()
+        .unwrap()
+        .insert("a".to_owned(), decided.clone());
+    let mut early = call("a", EchoMsg::new("early"));
+    let soon = world
+        .environment
+        .timeout(Duration::from_millis(50), world.route.call(&mut early));
+    assert!(soon.await.is_none());
+    let route = world.route.clone();
+    let task = world.environment.spawn(async move {
+        route
+            .call(&mut call("a", EchoMsg::new("late")))
+            .await
+            .map(echo)
+    });
+    tokio::task::yield_now().await;
+    world.house.echo("a");
+    world.house.deciding.lock().unwrap().clear();
+    decided.cancel();
+    assert_eq!(task.await.unwrap().unwrap().msg, "late");
+    world.end().await;
+}

@@ -1,0 +1,241 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming as HttpBody;
+use prost::Message as _;
+use tonic::Code;
+
+use super::connection::{Connection, is_refusal};
+use super::frame::{self, Outgoing, ReadError, Reader};
+use super::pool::{Peer, Shared};
+use super::{MAX_ENVELOPE_BYTES, metadata, status};
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::message::{Body, Payload};
+use crate::route::{Call, Route};
+use crate::wire::grid;
+
+/// The way to the mailboxes of another peer, one HTTP/2 stream a call.
+#[derive(Clone)]
+pub(crate) struct ProcessRoute {
+    peer: Arc<Peer>,
+}
+
+/// What was sent, or that nothing was.
+enum Sent {
+    Answered(Response<HttpBody>),
+    Never(RequestError),
+}
+
+impl ProcessRoute {
+    pub(super) fn new(peer: Arc<Peer>) -> Self {
+        Self { peer }
+    }
+
+    /// Sends over one connection. An error that says so did not reach the receiver.
+    async fn send(
+        &self,
+        connection: &Connection,
+        message: Message<'_>,
+    ) -> Result<Sent, RequestError> {
+        let mut request = Request::new(Outgoing::request(message.framed()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.peer.uri.clone();
+        *request.headers_mut() = message.headers;
+        match connection.sender().try_send_request(request).await {
+            Ok(response) => Ok(Sent::Answered(response)),
+            // It never left the queue of the connection.
+            Err(error) if error.message().is_some() => {
+                Ok(Sent::Never(lost(error.error(), Executed::No)))
+            }
+            Err(error) => {
+                let error = error.into_error();
+                if is_refusal(&error) {
+                    Ok(Sent::Never(lost(&error, Executed::No)))
+                } else {
+                    Err(lost(&error, Executed::Maybe))
+                }
+            }
+        }
+    }
+
+    async fn read(&self, response: Response<HttpBody>) -> Result<Body, RequestError> {
+        let (mut parts, body) = response.into_parts();
+        if let Some(status) = status::of_headers(&mut parts.headers) {
+            if status.code() == Code::Ok {
+                return Err(unexpected("the answer holds no reply"));
+            }
+            return Err(status::to_error(&status));
+        }
+        let content_type = parts.headers.get(CONTENT_TYPE);
+        let is_grpc =
+            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        if parts.status != StatusCode::OK || !is_grpc {
+            return Err(RequestError::new(
+                RequestErrorKind::Unknown,
+                Executed::Maybe,
+                format!("what answers is not a peer: HTTP status {}", parts.status),
+            ));
+        }
+        let limit = self.peer.shared.max_message_bytes;
+        let mut reader = Reader::new(body, limit + MAX_ENVELOPE_BYTES);
+        let message = match reader.message().await {
+            Ok(message) => message,
+            Err(error) => return Err(self.unreadable(&error)),
+        };
+        let mut trailers = match reader.trailers().await {
+            Ok(Some(trailers)) => trailers,
+            Ok(None) => HeaderMap::new(),
+            Err(error) => return Err(self.unreadable(&error)),
+        };
+        match status::of_headers(&mut trailers) {
+            Some(status) if status.code() == Code::Ok => self.reply(message),
+            Some(status) => Err(status::to_error(&status)),
+            None => Err(self.unreadable(&ReadError::Cut)),
+        }
+    }
+
+    fn reply(&self, message: Bytes) -> Result<Body, RequestError> {
+        let delivery = grid::Delivery::decode(message)
+            .map_err(|_| unexpected("the answer is not a delivery"))?;
+        if delivery.data.len() > self.peer.shared.max_message_bytes {
+            return Err(self.too_large(delivery.data.len()));
+        }
+        Ok(Body::Encoded(Payload::new(
+            delivery.type_name,
+            delivery.data,
+        )))
+    }
+
+    fn too_large(&self, length: usize) -> RequestError {
+        let limit = self.peer.shared.max_message_bytes;
+        RequestError::new(
+            RequestErrorKind::ReplyTooLarge,
+            Executed::Yes,
+            format!("the reply has {length} bytes and the limit is {limit}"),
+        )
+    }
+
+    fn unreadable(&self, error: &ReadError<hyper::Error>) -> RequestError {
+        match error {
+            ReadError::TooLarge(length) => self.too_large(*length),
+            ReadError::Compressed => unexpected("the reply is compressed"),
+            ReadError::Trailing => unexpected("the answer holds more than a reply"),
+            ReadError::Body(error) => lost(error, Executed::Maybe),
+            ReadError::Missing | ReadError::Cut => RequestError::new(
+                RequestErrorKind::ConnectionLost,
+                Executed::Maybe,
+                "the answer broke off",
+            ),
+        }
+    }
+
+    /// A failure that the close of the client caused is told as that.
+    fn told(&self, error: RequestError) -> RequestError {
+        if error.kind() == RequestErrorKind::ConnectionLost && self.peer.shared.is_closed() {
+            let text = Shared::closed_error();
+            return RequestError::new(text.kind(), error.executed(), text.text());
+        }
+        error
+    }
+}
+
+/// One message, ready to be framed once for each try.
+struct Message<'a> {
+    headers: HeaderMap,
+    payload: &'a Payload,
+    receiver: &'a str,
+}
+
+impl Message<'_> {
+    fn framed(&self) -> frame::Framed {
+        frame::delivery(
+            self.payload.bytes(),
+            self.payload.wire_name(),
+            self.receiver,
+        )
+    }
+}
+
+impl Route for ProcessRoute {
+    async fn call(&self, call: &mut Call) -> Result<Body, RequestError> {
+        let limit = self.peer.shared.max_message_bytes;
+        let Some(body) = &call.body else {
+            return Err(RequestError::no_reply("the message is gone"));
+        };
+        let length = body.encoded_len();
+        if length > limit {
+            return Err(RequestError::message_too_large(length, limit));
+        }
+        // Encoded once, however often the call is repeated.
+        let payload = Payload::new(body.wire_name().to_owned(), body.encode());
+        call.body = Some(Body::Encoded(payload.clone()));
+        let receiver = format!("{}{}", self.peer.shared.mailbox_prefix, call.receiver);
+
+        // A connection that broke while it was idle may be found so only now. Nothing was sent
+        // over it, so one more try, over a new one, is no repeat.
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let connection = self.peer.connection().await?;
+            if call.meta.deadline.remaining().is_zero() {
+                return Err(RequestError::deadline(Executed::No));
+            }
+            let message = Message {
+                headers: metadata::write(&call.meta)?,
+                payload: &payload,
+                receiver: &receiver,
+            };
+            call.executed = Executed::Maybe;
+            let mut watch = Cancelled(Some(&connection));
+            let sent = self.send(&connection, message).await;
+            let answer = match sent {
+                Ok(Sent::Never(_)) if tries > 0 => {
+                    watch.0 = None;
+                    call.executed = Executed::No;
+                    continue;
+                }
+                Ok(Sent::Never(error)) | Err(error) => Err(self.told(error)),
+                Ok(Sent::Answered(response)) => self.read(response).await.map_err(|e| self.told(e)),
+            };
+            watch.0 = None;
+            if let Err(error) = &answer {
+                call.executed = error.executed();
+            }
+            return answer;
+        }
+    }
+}
+
+/// Counts the call as cancelled when it is dropped before its end.
+struct Cancelled<'a>(Option<&'a Connection>);
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.count_cancelled();
+        }
+    }
+}
+
+fn unexpected(text: &str) -> RequestError {
+    RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text)
+}
+
+fn lost(error: &hyper::Error, executed: Executed) -> RequestError {
+    let cause = std::error::Error::source(error)
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    match executed {
+        Executed::No => RequestError::refused(
+            RequestErrorKind::Unreachable,
+            format!("the peer did not take the request: {error}{cause}"),
+        ),
+        _ => RequestError::new(
+            RequestErrorKind::ConnectionLost,
+            executed,
+            format!("the connection to the peer broke: {error}{cause}"),
+        ),
+    }
+}

@@ -1,0 +1,277 @@
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::frame::Outgoing;
+use super::tasks::Tasks;
+use crate::environment::{Environment, Socket};
+
+/// Frames that are received stay at HTTP/2's smallest limit: the library derives from it how many
+/// parts headers may come in, and a Go peer sends an error's text, up to 256 KiB of headers, in
+/// parts of 16 KiB. With larger frames it would take that for an attack and end the connection.
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+/// An error's text travels in the headers of a reply; see [`MAX_ERROR_TEXT`](crate::error).
+const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
+/// One reply of the default largest size without a pause.
+const STREAM_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
+/// Several of them at a time; see also [`MAX_CANCELLED`].
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// Streams opened before the peer has said how many it takes.
+const INITIAL_STREAMS: usize = 1024;
+/// Cancelled calls that the connection remembers for a second, so that an answer that comes
+/// late is known as such; and answers that come later still. 1,000 calls in flight may be
+/// cancelled at once, again and again.
+const MAX_RESETS: usize = 16 * 1024;
+/// Calls that may be cancelled on one connection before it is replaced. The HTTP/2 library counts
+/// up to 256 bytes of overhead for each small answer that comes after its call was cancelled,
+/// never forgets them, and ends the connection when they are half of its window: at 65,536.
+pub(super) const MAX_CANCELLED: usize = 32 * 1024;
+/// An idle connection is probed too: the next call should not be the one to find it dead.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection to a peer, shared by concurrent calls. It ends when nobody holds it and its last
+/// call is over, when it breaks, or when the pool is closed.
+pub(super) struct Connection {
+    sender: http2::SendRequest<Outgoing>,
+    uses: AtomicUsize,
+    cancelled: AtomicUsize,
+}
+
+impl Connection {
+    /// Connects. The returned future drives the connection; it is to be spawned.
+    pub(super) async fn open(
+        environment: &Environment,
+        tasks: &Tasks,
+        address: &crate::Address,
+        closed: CancellationToken,
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), Box<dyn std::error::Error>>
+    {
+        let socket = environment.connect(address).await?;
+        let socket = Severable::new(socket, closed);
+        let mut builder = http2::Builder::new(tasks.clone());
+        builder
+            .timer(TokioTimer::new())
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_max_send_streams(INITIAL_STREAMS)
+            .max_concurrent_reset_streams(MAX_RESETS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_RESETS)
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let (sender, driver) = builder.handshake(TokioIo::new(socket)).await?;
+        let connection = Arc::new(Self {
+            sender,
+            uses: AtomicUsize::new(0),
+            cancelled: AtomicUsize::new(0),
+        });
+        let driver = async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a connection to a peer broke");
+            }
+        };
+        Ok((connection, driver))
+    }
+
+    pub(super) fn sender(&self) -> http2::SendRequest<Outgoing> {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        self.sender.clone()
+    }
+
+    /// How many calls have used it.
+    pub(super) fn uses(&self) -> usize {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_cancelled(&self) {
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether further calls can go over it.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && self.cancelled.load(Ordering::Relaxed) < MAX_CANCELLED
+    }
+}
+
+/// Whether the peer said, or the connection knows, that nothing of the request was executed.
+///
+/// A peer refuses a stream, or says with its GOAWAY that it did not look at it. (The library
+/// reports a GOAWAY for a stream also when it comes between the headers and the message: the
+/// message is not sent then.)
+pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (refused || error.is_go_away());
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
+/// ends that task.
+struct Severable {
+    socket: Socket,
+    severed: Pin<Box<WaitForCancellationFutureOwned>>,
+    token: CancellationToken,
+}
+
+impl Severable {
+    fn new(socket: Socket, token: CancellationToken) -> Self {
+        Self {
+            socket,
+            severed: Box::pin(token.clone().cancelled_owned()),
+            token,
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.token.is_cancelled() {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Severable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Registers the task too, so that it is woken when it waits to write.
+        if self.severed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Severable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
+
+/// Whether a connection that was accepted has begun to speak: the preface of HTTP/2 is there.
+/// From then on the keep-alive watches over it.
+#[derive(Debug, Clone)]
+pub(super) struct Greeting(Arc<AtomicBool>);
+
+/// The bytes with which every HTTP/2 connection begins.
+const PREFACE_BYTES: usize = 24;
+
+impl Greeting {
+    pub(super) fn of(socket: Socket) -> (Greeted, Self) {
+        let greeting = Self(Arc::default());
+        let greeted = Greeted {
+            socket,
+            missing: PREFACE_BYTES,
+            greeting: greeting.clone(),
+        };
+        (greeted, greeting)
+    }
+
+    pub(super) fn complete(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A socket that was accepted.
+pub(super) struct Greeted {
+    socket: Socket,
+    missing: usize,
+    greeting: Greeting,
+}
+
+impl AsyncRead for Greeted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if self.missing > 0 {
+            let read = buffer.filled().len().saturating_sub(before);
+            self.missing = self.missing.saturating_sub(read);
+            if self.missing == 0 {
+                self.greeting.0.store(true, Ordering::Release);
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Greeted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}

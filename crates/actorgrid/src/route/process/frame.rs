@@ -1,0 +1,315 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::buf::Chain;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::BodyExt;
+
+/// What stands before each message: a flag for compression, and the length.
+const PREFIX_BYTES: usize = 5;
+/// Data up to this size is copied into one buffer with what surrounds it: cheaper than parts.
+const COPIED_BYTES: usize = 4 * 1024;
+/// The room that is made ahead for a message that comes in parts: its announced length is only
+/// a claim until the bytes are there.
+const FIRST_ROOM_BYTES: usize = 64 * 1024;
+
+const DATA_TAG: u8 = 2 << 3 | 2;
+const TYPE_NAME_TAG: u8 = 3 << 3 | 2;
+const RECEIVER_TAG: u8 = 4 << 3 | 2;
+
+/// A framed message: what stands before the data, the data, and what stands behind it.
+pub(super) type Framed = Chain<Bytes, Chain<Bytes, Bytes>>;
+
+/// A `Delivery` of version 1, framed. The data is not copied unless it is small.
+pub(super) fn delivery(data: &Bytes, type_name: &str, receiver: &str) -> Framed {
+    let field = |length: usize| match length {
+        0 => 0,
+        _ => 1 + prost::length_delimiter_len(length) + length,
+    };
+    let tail_bytes = field(type_name.len()) + field(receiver.len());
+    let length = field(data.len()) + tail_bytes;
+    let copied = data.len() <= COPIED_BYTES;
+    let room = if copied { length } else { 16 };
+
+    let mut head = BytesMut::with_capacity(PREFIX_BYTES + room);
+    head.put_u8(0);
+    // The limit on messages is far below 4 GiB and is checked before.
+    head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    if !data.is_empty() {
+        put_tag(&mut head, DATA_TAG, data.len());
+    }
+    if copied {
+        head.put_slice(data);
+        put_text(&mut head, TYPE_NAME_TAG, type_name);
+        put_text(&mut head, RECEIVER_TAG, receiver);
+        return head.freeze().chain(Bytes::new().chain(Bytes::new()));
+    }
+    let mut tail = BytesMut::with_capacity(tail_bytes);
+    put_text(&mut tail, TYPE_NAME_TAG, type_name);
+    put_text(&mut tail, RECEIVER_TAG, receiver);
+    head.freeze().chain(data.clone().chain(tail.freeze()))
+}
+
+fn put_tag(buffer: &mut BytesMut, tag: u8, length: usize) {
+    buffer.put_u8(tag);
+    // A BytesMut grows: it cannot run out of room.
+    let _ = prost::encode_length_delimiter(length, buffer);
+}
+
+fn put_text(buffer: &mut BytesMut, tag: u8, text: &str) {
+    if !text.is_empty() {
+        put_tag(buffer, tag, text.len());
+        buffer.put_slice(text.as_bytes());
+    }
+}
+
+/// A body of at most one message, and trailers if it answers.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    message: Option<Framed>,
+    trailers: Option<HeaderMap>,
+}
+
+impl Outgoing {
+    pub(super) fn request(message: Framed) -> Self {
+        Self {
+            message: Some(message),
+            trailers: None,
+        }
+    }
+
+    pub(super) fn reply(message: Framed, trailers: HeaderMap) -> Self {
+        Self {
+            message: Some(message),
+            trailers: Some(trailers),
+        }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Framed;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Framed>, Self::Error>>> {
+        let message = self.message.take().map(Frame::data);
+        let frame = message.or_else(|| self.trailers.take().map(Frame::trailers));
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_none() && self.trailers.is_none()
+    }
+}
+
+/// Why a body is not one message.
+#[derive(Debug)]
+pub(super) enum ReadError<E> {
+    /// The body ended before a message.
+    Missing,
+    /// The body ended within the message.
+    Cut,
+    /// The message has this many bytes.
+    TooLarge(usize),
+    Compressed,
+    /// There are bytes after the message.
+    Trailing,
+    Body(E),
+}
+
+/// A body as it is read.
+pub(super) struct Reader<B> {
+    body: B,
+    limit: usize,
+}
+
+impl<B> Reader<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    pub(super) fn new(body: B, limit: usize) -> Self {
+        Self { body, limit }
+    }
+
+    /// The message. What follows it stays unread.
+    pub(super) async fn message(&mut self) -> Result<Bytes, ReadError<B::Error>> {
+        let mut first = Bytes::new();
+        while first.len() < PREFIX_BYTES {
+            match self.data().await? {
+                Some(chunk) if first.is_empty() => first = chunk,
+                Some(chunk) => first = [first, chunk].concat().into(),
+                None if first.is_empty() => return Err(ReadError::Missing),
+                None => return Err(ReadError::Cut),
+            }
+        }
+        let flag = first.get_u8();
+        let length = usize::try_from(first.get_u32()).unwrap_or(usize::MAX);
+        if flag != 0 {
+            return Err(ReadError::Compressed);
+        }
+        if length > self.limit {
+            return Err(ReadError::TooLarge(length));
+        }
+        if first.len() >= length {
+            return match first.len() > length {
+                true => Err(ReadError::Trailing),
+                false => Ok(first),
+            };
+        }
+        let mut message = BytesMut::with_capacity(length.min(FIRST_ROOM_BYTES));
+        message.put(first);
+        while message.len() < length {
+            let chunk = self.data().await?.ok_or(ReadError::Cut)?;
+            if chunk.len() > length - message.len() {
+                return Err(ReadError::Trailing);
+            }
+            if message.capacity() - message.len() < chunk.len() {
+                // Grow by doubling, but not beyond the message.
+                let room = message.len().max(chunk.len()).min(length - message.len());
+                message.reserve(room);
+            }
+            message.put(chunk);
+        }
+        Ok(message.freeze())
+    }
+
+    /// The trailers at the end of a body whose message was read.
+    pub(super) async fn trailers(&mut self) -> Result<Option<HeaderMap>, ReadError<B::Error>> {
+        while let Some(frame) = self.body.frame().await {
+            match frame.map_err(ReadError::Body)?.into_trailers() {
+                Ok(trailers) => return Ok(Some(trailers)),
+                Err(frame) if frame.data_ref().is_some_and(|data| !data.is_empty()) => {
+                    return Err(ReadError::Trailing);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next bytes; none at the end of the body. Trailers end it: they are kept for nobody,
+    /// as those that matter come after a message or without a body.
+    async fn data(&mut self) -> Result<Option<Bytes>, ReadError<B::Error>> {
+        while let Some(frame) = self.body.frame().await {
+            match frame.map_err(ReadError::Body)?.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Ok(Some(data)),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::grid;
+    use http_body_util::StreamBody;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    fn all(mut framed: Framed) -> Vec<u8> {
+        framed.copy_to_bytes(framed.remaining()).to_vec()
+    }
+
+    #[test]
+    fn writes_the_golden_bytes() {
+        let start = hex("0a046563686f12027731");
+        let framed = delivery(
+            &start.into(),
+            "github.com/lytics/grid/v3/ActorStart",
+            "wire.mailbox.127-0-0-1-23920",
+        );
+        let golden = hex(
+            "120a0a046563686f120277311a246769746875622e636f6d2f6c79746963732f677269642f76332f4163746f725374617274221c776972652e6d61696c626f782e3132372d302d302d312d3233393230",
+        );
+        assert_eq!(all(framed)[PREFIX_BYTES..], golden);
+        let framed = delivery(&Bytes::new(), "github.com/lytics/grid/v3/Ack", "");
+        let golden = hex("1a1d6769746875622e636f6d2f6c79746963732f677269642f76332f41636b");
+        let mut expected = vec![0, 0, 0, 0, 31];
+        expected.extend(golden);
+        assert_eq!(all(framed), expected);
+    }
+
+    #[test]
+    fn large_data_is_not_copied() {
+        let data = Bytes::from(vec![7; COPIED_BYTES + 1]);
+        let framed = delivery(&data, "t", "r");
+        assert_eq!(framed.last_ref().first_ref().as_ptr(), data.as_ptr());
+    }
+
+    async fn read(chunks: Vec<Vec<u8>>, limit: usize) -> Result<Bytes, &'static str> {
+        let frames = chunks
+            .into_iter()
+            .map(|chunk| Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(chunk))));
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        Reader::new(body, limit)
+            .message()
+            .await
+            .map_err(|error| match error {
+                ReadError::Missing => "missing",
+                ReadError::Cut => "cut",
+                ReadError::TooLarge(_) => "too large",
+                ReadError::Compressed => "compressed",
+                ReadError::Trailing => "trailing",
+                ReadError::Body(_) => "body",
+            })
+    }
+
+    #[tokio::test]
+    async fn tells_what_is_wrong_with_a_body() {
+        for (chunks, limit, expected) in [
+            (vec![], 9, Err("missing")),
+            (vec![vec![]], 9, Err("missing")),
+            (vec![vec![0, 0]], 9, Err("cut")),
+            (vec![vec![0, 0, 0, 0, 2, 1]], 9, Err("cut")),
+            (vec![vec![1, 0, 0, 0, 0]], 9, Err("compressed")),
+            (vec![vec![0, 0, 0, 0, 10]], 9, Err("too large")),
+            (vec![vec![0, 255, 255, 255, 255]], 9, Err("too large")),
+            (vec![vec![0, 0, 0, 0, 0, 1]], 9, Err("trailing")),
+            (vec![vec![0, 0, 0, 0, 2], vec![1, 2, 3]], 9, Err("trailing")),
+            (vec![vec![0, 0, 0, 0, 0]], 9, Ok(vec![])),
+            (vec![vec![0], vec![0, 0, 0], vec![1, 7]], 1, Ok(vec![7])),
+        ] {
+            let found = read(chunks.clone(), limit).await;
+            assert_eq!(found, expected.map(Bytes::from), "{chunks:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_delivery_is_what_the_stubs_write_and_is_read_in_any_parts(
+            data in proptest::collection::vec(any::<u8>(), 0..9000),
+            type_name in "[a-z/]{0,200}",
+            receiver in "[a-z.]{0,200}",
+            cuts in proptest::collection::vec(1..4000_usize, 0..9),
+        ) {
+            let framed = all(delivery(&data.clone().into(), &type_name, &receiver));
+            let written = grid::Delivery { ver: 0, data: data.into(), type_name, receiver };
+            prop_assert_eq!(&framed[PREFIX_BYTES..], written.encode_to_vec());
+            let mut chunks = Vec::new();
+            let mut rest = &framed[..];
+            for cut in cuts {
+                let (chunk, left) = rest.split_at(cut.min(rest.len()));
+                chunks.push(chunk.to_vec());
+                rest = left;
+            }
+            chunks.push(rest.to_vec());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let read = runtime.block_on(read(chunks, 20_000)).unwrap();
+            prop_assert_eq!(grid::Delivery::decode(read).unwrap(), written);
+        }
+    }
+}

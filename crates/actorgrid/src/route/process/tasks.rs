@@ -1,0 +1,47 @@
+use std::future::Future;
+
+use tokio_util::task::TaskTracker;
+
+use crate::environment::Environment;
+
+/// The tasks of one server or one pool: hyper spawns its streams and connections here.
+///
+/// They are counted, so that who owns them can wait for their end. Nothing aborts them one by
+/// one: each ends when its connection does, and the owner ends the connections. A panic in one
+/// ends that stream or connection alone.
+#[derive(Debug, Clone)]
+pub(super) struct Tasks {
+    environment: Environment,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            tracker: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn spawn<F>(&self, future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        drop(self.environment.spawn(self.tracker.track_future(future)));
+    }
+
+    /// Ends when all tasks have ended. Cancel safe.
+    pub(super) async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.spawn(future);
+    }
+}

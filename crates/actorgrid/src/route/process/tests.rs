@@ -1,0 +1,511 @@
+//! What only the unary route does: HTTP edges, connections that break, servers that restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+
+use super::*;
+use crate::environment::{Deadline, Environment, Simulation, Socket};
+use crate::error::{Executed, RequestErrorKind as Kind};
+use crate::message::EchoMsg;
+use crate::route::conformance::{House, LIMIT, call, echo, pool, serve};
+use crate::route::{Call, Route};
+
+type Sender = h2::client::SendRequest<Bytes>;
+
+async fn raw(environment: &Environment, address: &crate::Address) -> Sender {
+    let socket = environment.connect(address).await.unwrap();
+    let (sender, connection) = h2::client::handshake(socket).await.unwrap();
+    environment.spawn(connection);
+    sender
+}
+
+fn request(path: &str) -> Request<()> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = format!("http://peer{path}").parse().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("content-type", "application/grpc".parse().unwrap());
+    request
+}
+
+async fn send(sender: &Sender, request: Request<()>, body: Option<Bytes>) -> Response<Bytes> {
+    let mut sender = sender.clone().ready().await.unwrap();
+    let (response, mut stream) = sender.send_request(request, body.is_none()).unwrap();
+    if let Some(body) = body {
+        stream.send_data(body, true).unwrap();
+    }
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    let mut bytes = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        bytes.extend(data);
+    }
+    Response::from_parts(parts, bytes.into())
+}
+
+fn grpc(headers: &HeaderMap) -> (String, String) {
+    let mut headers = headers.clone();
+    let status = status::of_headers(&mut headers).unwrap();
+    (
+        (status.code() as i32).to_string(),
+        status.message().to_owned(),
+    )
+}
+
+fn framed(bytes: &[u8]) -> Bytes {
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], bytes].concat().into()
+}
+
+fn all(mut framed: frame::Framed) -> Bytes {
+    let length = bytes::Buf::remaining(&framed);
+    bytes::Buf::copy_to_bytes(&mut framed, length)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_at_the_edges_of_http_as_the_go_library_does() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let sender = raw(&environment, &address).await;
+    let message = all(frame::delivery(
+        &Bytes::from_static(b"\x0a\x01x"),
+        "github.com/lytics/grid/v3/EchoMsg",
+        "test.mailbox.a",
+    ));
+
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = request(PROCESS_PATH);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    for (request, status) in [
+        (with("content-type", "application/json"), 415),
+        (with("grpc-timeout", "soon"), 400),
+    ] {
+        let response = send(&sender, request, Some(message.clone())).await;
+        assert_eq!(response.status(), status);
+    }
+    for (request, body, code, text) in [
+        (
+            with("grpc-encoding", "gzip"),
+            Some(message.clone()),
+            "12",
+            "grpc: Decompressor",
+        ),
+        (
+            request("/grid.wire/Other"),
+            Some(message.clone()),
+            "12",
+            "unknown",
+        ),
+        (
+            request("/other/Process"),
+            Some(message.clone()),
+            "12",
+            "unknown",
+        ),
+        (
+            request(PROCESS_PATH),
+            None,
+            "13",
+            "grpc: the request holds no message",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(Bytes::new()),
+            "13",
+            "grpc: the request holds no message",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(framed(b"\xff")),
+            "13",
+            "grpc: error unmarshalling request: proto:",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(framed(b"")),
+            "2",
+            "grid: unknown mailbox",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(all(frame::delivery(&Bytes::new(), "t", "other.mailbox.a"))),
+            "2",
+            "grid: unknown mailbox",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(all(frame::delivery(&Bytes::new(), "t", "test.mailbox.a"))),
+            "2",
+            "codec: unregistered message type",
+        ),
+        (
+            request(PROCESS_PATH),
+            Some(framed(&vec![0; LIMIT + 1])),
+            "8",
+            "grpc: received message larger than max (100001 vs. 100000)",
+        ),
+    ] {
+        let response = send(&sender, request, body).await;
+        assert_eq!(response.status(), 200);
+        let (found, told) = grpc(response.headers());
+        assert!(
+            found == code && told.starts_with(text),
+            "{found} {told} for {text}"
+        );
+    }
+    let response = send(&sender, request(PROCESS_PATH), Some(message)).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.body().ends_with(b"EchoMsg"));
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_request_is_kept_by_the_server() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    let mut queue = house.queue("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let sender = raw(&environment, &address).await;
+    let message = all(frame::delivery(
+        &Bytes::new(),
+        "github.com/lytics/grid/v3/EchoMsg",
+        "test.mailbox.a",
+    ));
+    let mut request = request(PROCESS_PATH);
+    request
+        .headers_mut()
+        .insert("grpc-timeout", "300m".parse().unwrap());
+    let response = send(&sender, request, Some(message)).await;
+    assert_eq!(
+        grpc(response.headers()),
+        ("2".to_owned(), "grid: context finished".to_owned())
+    );
+    assert!(queue.recv().await.unwrap().is_abandoned());
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_speak_is_dropped() {
+    let environment = Simulation::new(1).environment();
+    let (server, address) = serve(&environment, &Arc::default(), 0).await;
+    let mut silent = environment.connect(&address).await.unwrap();
+    let mut read = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut read)
+        .await
+        .unwrap();
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn nothing_listens_there() {
+    let environment = Environment::real();
+    let listener = environment
+        .listen("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap().try_into().unwrap();
+    drop(listener);
+    let pool = pool(&environment);
+    let mut call = call("a", EchoMsg::new("still here"));
+    let error = pool.route(&address).call(&mut call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::Unreachable, Executed::No)
+    );
+    assert_eq!(call.executed, Executed::No);
+    assert_eq!(echo(call.body.unwrap()).msg, "still here");
+}
+
+/// A peer that takes one connection and does `with` it.
+async fn strange_peer<F>(
+    environment: &Environment,
+    with: impl FnOnce(Socket) -> F + Send + 'static,
+) -> crate::Address
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut listener = environment
+        .listen("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap().try_into().unwrap();
+    environment.spawn(async move { with(listener.accept().await.unwrap()).await });
+    address
+}
+
+async fn answer_with(
+    environment: Environment,
+    with: impl FnOnce(h2::server::SendResponse<Bytes>) + Send + 'static,
+) -> (Call, crate::RequestError) {
+    let peer = strange_peer(&environment, |socket| async move {
+        let mut connection = h2::server::handshake(socket).await.unwrap();
+        let (request, respond) = connection.accept().await.unwrap().unwrap();
+        let mut body = request.into_body();
+        let read = async { while body.data().await.is_some() {} };
+        tokio::select! { () = read => {}, _ = std::future::poll_fn(|cx| connection.poll_closed(cx)) => {} }
+        with(respond);
+        while connection.accept().await.is_some() {}
+    })
+    .await;
+    let pool = pool(&environment);
+    let mut call = call("a", EchoMsg::default());
+    let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+    (call, error)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_did_not_look_at_was_not_executed() {
+    let environment = Simulation::new(1).environment();
+    let (call, error) = answer_with(environment, |mut respond| {
+        respond.send_reset(h2::Reason::REFUSED_STREAM);
+    })
+    .await;
+    eprintln!("{error:?}");
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::Unreachable, Executed::No)
+    );
+    assert_eq!(call.executed, Executed::No);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_reset_may_have_been_executed() {
+    let environment = Simulation::new(1).environment();
+    let (call, error) = answer_with(environment, |mut respond| {
+        respond.send_reset(h2::Reason::CANCEL);
+    })
+    .await;
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ConnectionLost, Executed::Maybe)
+    );
+    assert_eq!(call.executed, Executed::Maybe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn something_else_that_answers_is_told_apart() {
+    let environment = Simulation::new(1).environment();
+    let (_, error) = answer_with(environment, |mut respond| {
+        let response = Response::builder().status(503).body(()).unwrap();
+        respond.send_response(response, true).unwrap();
+    })
+    .await;
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::Unknown, Executed::Maybe)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_cut_within_a_request_is_lost() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    let mut queue = house.queue("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let task = environment.spawn(async move {
+        let mut call = call("a", EchoMsg::default());
+        let error = route.call(&mut call).await.unwrap_err();
+        (error, call.executed)
+    });
+    let mut request = queue.recv().await.unwrap();
+    drop(server);
+    let (error, executed) = task.await.unwrap();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ConnectionLost, Executed::Maybe)
+    );
+    assert_eq!(executed, Executed::Maybe);
+    request.abandoned().await;
+    assert!(request.deadline().remaining() > Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_found_dead() {
+    let environment = Simulation::new(1).environment();
+    let peer = strange_peer(&environment, |socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let pool = pool(&environment);
+    let mut call = call("a", EchoMsg::default());
+    let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ConnectionLost, Executed::Maybe)
+    );
+    assert!(call.meta.deadline.remaining() > Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_peer_that_restarts_is_reached_again() {
+    let environment = Environment::real();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let mut first = call("a", EchoMsg::new("1"));
+    assert_eq!(echo(route.call(&mut first).await.unwrap()).msg, "1");
+    server.shutdown(Duration::from_secs(1)).await;
+    let mut second = call("a", EchoMsg::new("2"));
+    let error = route.call(&mut second).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    let (server, _) = serve(&environment, &house, address.port()).await;
+    assert_eq!(echo(route.call(&mut second).await.unwrap()).msg, "2");
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_answers_what_is_here_and_cuts_what_is_left_at_its_bound() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    let mut queue = house.queue("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let start = || {
+        let route = route.clone();
+        environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
+    };
+    let (answered, left) = (start(), start());
+    let request = queue.recv().await.unwrap();
+    let other = queue.recv().await.unwrap();
+    let shutdown = environment.spawn(server.shutdown(Duration::from_secs(3)));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    request.respond(EchoMsg::new("in time")).unwrap();
+    // The two calls may have come in any order.
+    let (first, second) = tokio::join!(answered, left);
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let (replied, cut) = if first.is_ok() {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert_eq!(echo(replied.unwrap()).msg, "in time");
+    assert_eq!(cut.unwrap_err().kind(), Kind::ConnectionLost);
+    assert!(other.is_abandoned());
+    shutdown.await.unwrap();
+}
+
+#[tokio::test]
+async fn thousands_of_cancelled_calls_leave_the_connection_usable() {
+    let environment = Environment::real();
+    let house: Arc<House> = Arc::default();
+    let _queue = house.queue("silent");
+    house.echo("a");
+    let mut held = house.queue("held");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    // It would fail if the connection were replaced.
+    let witness = {
+        let route = route.clone();
+        environment.spawn(async move { route.call(&mut call("held", EchoMsg::default())).await })
+    };
+    let request = held.recv().await.unwrap();
+    for _ in 0..2 {
+        let calls = (0..1000).map(|_| {
+            let route = route.clone();
+            async move {
+                let mut call = call("silent", EchoMsg::default());
+                let _ = tokio::time::timeout(Duration::from_millis(1), route.call(&mut call)).await;
+            }
+        });
+        futures_util::future::join_all(calls).await;
+    }
+    for name in ["silent", "a"] {
+        for _ in 0..1000 {
+            let mut call = call(name, EchoMsg::default());
+            let mut future = std::pin::pin!(route.call(&mut call));
+            // Sent, and dropped while it is on its way.
+            let _ = futures_util::poll!(future.as_mut());
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut last = call("a", EchoMsg::new("alive"));
+    assert_eq!(echo(route.call(&mut last).await.unwrap()).msg, "alive");
+    request.respond(EchoMsg::new("same connection")).unwrap();
+    assert_eq!(echo(witness.await.unwrap().unwrap()).msg, "same connection");
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_pool_says_so_and_leaves_no_task() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    let mut queue = house.queue("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let task = {
+        let route = route.clone();
+        environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
+    };
+    let _request = queue.recv().await.unwrap();
+    pool.close().await;
+    let error = task.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ClientClosed, Executed::Maybe)
+    );
+    let error = route
+        .call(&mut call("a", EchoMsg::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ClientClosed, Executed::No)
+    );
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_let_go_and_made_anew() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    for _ in 0..2 {
+        let mut call = call("a", EchoMsg::new("x"));
+        assert_eq!(echo(route.call(&mut call).await.unwrap()).msg, "x");
+        environment.sleep(Duration::from_secs(1000)).await;
+    }
+    // No connection is left: nothing waits for its graceful end.
+    server.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_sends_nothing() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (_server, address) = serve(&environment, &house, 0).await;
+    let mut call = call("a", EchoMsg::new("x"));
+    call.meta.deadline = Deadline::after(Duration::ZERO);
+    let error = pool(&environment)
+        .route(&address)
+        .call(&mut call)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::DeadlineExceeded, Executed::No)
+    );
+}
