@@ -51,12 +51,17 @@ impl Locations {
 
     /// Forgets a location that proved wrong, unless a newer one is there.
     pub(super) fn forget(&self, name: &Name, token: Token) {
-        self.cache.remove_if(name, |location| location.token == token);
+        self.cache
+            .remove_if(name, |location| location.token == token);
     }
 
     /// Looks a name up. Callers for the same name share one lookup, and none waits for another
     /// name's. Cancel safe: the lookup goes on as long as one of them waits.
-    pub(super) async fn look_up<F>(self: &Arc<Self>, name: &Name, lookup: impl FnOnce() -> F) -> Found
+    pub(super) async fn look_up<F>(
+        self: &Arc<Self>,
+        name: &Name,
+        lookup: impl FnOnce() -> F,
+    ) -> Found
     where
         F: Future<Output = Found> + Send + 'static,
     {
@@ -79,7 +84,10 @@ impl Locations {
         let shared = async move {
             let found = lookup.await;
             if let Ok(location) = &found {
-                entry.locations.cache.insert(entry.name.clone(), location.clone());
+                entry
+                    .locations
+                    .cache
+                    .insert(entry.name.clone(), location.clone());
             }
             drop(entry);
             found
@@ -93,7 +101,9 @@ impl Locations {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, WeakShared<Lookup>>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::message::{Ack, ActorStart, ActorStop, Message};
 use crate::name::{IntoName, Name, NameError, Namespace};
-use crate::registry::{Kind, Registration, Registry};
+use crate::registry::{Kind, Registration, Registry, keys};
 use crate::route::process::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute, RequestId};
 
@@ -140,7 +140,9 @@ impl Client {
     ///
     /// The actor stops all the same once it was asked.
     pub async fn stop(&self, actor: impl IntoName) -> Result<(), RequestError> {
-        let name = actor.into_name().map_err(|error| RequestError::invalid_name(&error))?;
+        let name = actor
+            .into_name()
+            .map_err(|error| RequestError::invalid_name(&error))?;
         let holder = self.find(Kind::Actor, &name).await?;
         let Some(Registration { peer, token, .. }) = holder else {
             return Err(RequestError::unknown_name(name.as_str()));
@@ -158,10 +160,12 @@ impl Client {
     }
 
     fn namespace(&self) -> Result<&Namespace, RequestError> {
-        self.inner
-            .namespace
-            .as_ref()
-            .map_err(|error| RequestError::refused(RequestErrorKind::InvalidName, format!("the client's namespace: {error}")))
+        self.inner.namespace.as_ref().map_err(|error| {
+            RequestError::refused(
+                RequestErrorKind::InvalidName,
+                format!("the client's namespace: {error}"),
+            )
+        })
     }
 
     fn next_id(&self) -> RequestId {
@@ -179,7 +183,6 @@ impl fmt::Debug for Client {
 }
 
 /// Configures a [`Client`].
-#[derive(Debug)]
 pub struct ClientBuilder {
     namespace: Result<Namespace, NameError>,
     registry: Registry,
@@ -225,13 +228,15 @@ impl ClientBuilder {
     /// The client. It connects when it has something to send.
     #[must_use]
     pub fn build(self) -> Client {
-        let prefix = self.namespace.clone().ok();
+        // With an invalid namespace nothing is ever sent.
+        let prefix = self
+            .namespace
+            .as_ref()
+            .map(|namespace| keys::prefix(namespace, Kind::Mailbox));
         let pool = Pool::new(
             self.environment.clone(),
             PoolConfig {
-                mailbox_prefix: prefix
-                    .map(|namespace| crate::registry::keys::prefix(&namespace, Kind::Mailbox))
-                    .unwrap_or_default(),
+                mailbox_prefix: prefix.unwrap_or_default(),
                 max_message_bytes: self.max_message_bytes,
                 connections_per_peer: self.connections_per_peer,
             },
@@ -249,5 +254,14 @@ impl ClientBuilder {
                 environment: self.environment,
             }),
         }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("namespace", &self.namespace)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }

@@ -41,7 +41,11 @@ impl Client {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn find(&self, kind: Kind, name: &Name) -> Result<Option<Registration>, RequestError> {
+    pub async fn find(
+        &self,
+        kind: Kind,
+        name: &Name,
+    ) -> Result<Option<Registration>, RequestError> {
         let namespace = self.namespace()?;
         let key = [keys::of(namespace, kind, name)];
         let found = self
@@ -54,11 +58,20 @@ impl Client {
     }
 
     /// Reads an entry; one that cannot be read is reported and skipped.
-    pub(super) fn registration(&self, entry: &Entry, prefix: &str, kind: Kind) -> Option<Registration> {
+    pub(super) fn registration(
+        &self,
+        entry: &Entry,
+        prefix: &str,
+        kind: Kind,
+    ) -> Option<Registration> {
         match read(entry, prefix, kind, self.inner.registry.backend().cluster()) {
             Ok(registration) => Some(registration),
             Err(why) => {
-                tracing::warn!(key = entry.key, why, "a registration cannot be read and is skipped");
+                tracing::warn!(
+                    key = entry.key,
+                    why,
+                    "a registration cannot be read and is skipped"
+                );
                 None
             }
         }
@@ -86,11 +99,15 @@ impl Client {
                 .next()
                 .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
             let cluster = registry.backend().cluster();
-            let Registration { peer, address, token, .. } = read(&entry, &prefix, Kind::Mailbox, cluster)
-                .map_err(|why| {
-                    let text = format!("the registration of {wanted} cannot be read: {why}");
-                    RequestError::refused(RequestErrorKind::Registry, text)
-                })?;
+            let Registration {
+                peer,
+                address,
+                token,
+                ..
+            } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
+                let text = format!("the registration of {wanted} cannot be read: {why}");
+                RequestError::refused(RequestErrorKind::Registry, text)
+            })?;
             Ok(Location {
                 peer,
                 address,

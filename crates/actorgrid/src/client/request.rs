@@ -107,7 +107,9 @@ impl<R: Message> RequestBuilder<R> {
         }
         let deadline = Deadline::after(self.deadline);
         let mut call = Call {
-            receiver: self.to.map_err(|error| RequestError::invalid_name(&error))?,
+            receiver: self
+                .to
+                .map_err(|error| RequestError::invalid_name(&error))?,
             meta: Meta {
                 id: self.client.next_id(),
                 deadline,
@@ -133,13 +135,19 @@ impl<R: Message> RequestBuilder<R> {
                 return Err(RequestError::deadline(executed));
             }
         };
-        answer.into_message().map_err(|error| unexpected::<R>(&error))
+        answer
+            .into_message()
+            .map_err(|error| unexpected::<R>(&error))
     }
 }
 
 fn unexpected<R: Message>(error: &BodyError) -> RequestError {
     let text = match error {
-        BodyError::Type(body) => format!("the reply is a {:?}, not a {:?}", body.wire_name(), R::WIRE_NAME),
+        BodyError::Type(body) => format!(
+            "the reply is a {:?}, not a {:?}",
+            body.wire_name(),
+            R::WIRE_NAME
+        ),
         BodyError::Bytes(error) => format!("the reply cannot be read: {error}"),
     };
     RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text)
@@ -228,7 +236,8 @@ impl Driver<'_> {
             None => self.client.look_up(&call.receiver).await?,
         };
         if let Some((token, error)) = self.failed_at.take() {
-            self.hold_back(token, error, &location, call).await?;
+            self.hold_back(token, error, &location, call.meta.deadline)
+                .await?;
         }
         call.meta.token = Some(location.token);
         match &inner.local {
@@ -243,7 +252,7 @@ impl Driver<'_> {
         failed: Option<Token>,
         error: RequestError,
         location: &Location,
-        call: &Call,
+        deadline: Deadline,
     ) -> Result<(), RequestError> {
         let found = if failed == Some(location.token) {
             Found::Same
@@ -251,7 +260,7 @@ impl Driver<'_> {
             Found::Changed
         };
         let environment = &self.client.inner.environment;
-        let left = call.meta.deadline.remaining();
+        let left = deadline.remaining();
         match after_lookup(found, self.tries, left, environment.random_unit()) {
             Some(after) if after.is_zero() => Ok(()),
             Some(after) => {

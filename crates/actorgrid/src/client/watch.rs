@@ -15,7 +15,9 @@ use super::query::failed;
 use super::watch_resume::{self, Command, Event, Held, WatchResume};
 use crate::error::RequestError;
 use crate::name::Name;
-use crate::registry::{self, Change, Entry, Kind, Registration, RegistryError, Selector, WatchStream, keys};
+use crate::registry::{
+    self, Change, Entry, Kind, Registration, RegistryError, Selector, WatchStream, keys,
+};
 
 /// The pauses before a watch that failed is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -96,7 +98,12 @@ impl Client {
             let event = watcher.next().await;
             Some((event, watcher))
         });
-        Ok((now, Watch { events: events.boxed() }))
+        Ok((
+            now,
+            Watch {
+                events: events.boxed(),
+            },
+        ))
     }
 
     /// Ends when a mailbox of this name is registered.
@@ -111,7 +118,9 @@ impl Client {
                     return Ok(());
                 }
                 let selector = Selector::Key(key.clone());
-                let mut changes = self.bounded(backend.watch(&selector, listing.revision + 1)).await?;
+                let mut changes = self
+                    .bounded(backend.watch(&selector, listing.revision + 1))
+                    .await?;
                 while let Some(batch) = changes.next().await {
                     if batch?.iter().any(|change| matches!(change, Change::Put(_))) {
                         return Ok(());
@@ -177,7 +186,10 @@ impl Watcher {
 
     async fn step(&mut self) -> Result<(), RegistryError> {
         if let Some(changes) = &mut self.changes {
-            let batch = changes.next().await.unwrap_or_else(|| Err(RegistryError::no_reply()))?;
+            let batch = changes
+                .next()
+                .await
+                .unwrap_or_else(|| Err(RegistryError::no_reply()))?;
             let batch = batch.into_iter().map(|change| self.read(change)).collect();
             let events = self.resume.changed(batch);
             self.ready.extend(events.into_iter().map(WatchEvent::from));
@@ -187,7 +199,12 @@ impl Watcher {
         match self.then {
             Command::List => self.list().await,
             Command::WatchFrom(revision) => {
-                let watch = self.client.inner.registry.backend().watch(&self.selector, revision);
+                let watch = self
+                    .client
+                    .inner
+                    .registry
+                    .backend()
+                    .watch(&self.selector, revision);
                 self.changes = Some(self.client.bounded(watch).await?);
                 Ok(())
             }
@@ -197,7 +214,10 @@ impl Watcher {
     async fn list(&mut self) -> Result<(), RegistryError> {
         let list = self.client.inner.registry.backend().list(&self.prefix);
         let listing = self.client.bounded(list).await?;
-        let held = listing.entries.into_iter().filter_map(|entry| self.held(entry));
+        let held = listing
+            .entries
+            .into_iter()
+            .filter_map(|entry| self.held(entry));
         let (events, then) = self.resume.listed(held.collect(), listing.revision);
         self.ready.extend(events.into_iter().map(WatchEvent::from));
         self.then = then;

@@ -115,7 +115,7 @@ pub(super) async fn serve(
     let listener = environment.listen(address).await.unwrap();
     let address = listener.local_addr().unwrap().try_into().unwrap();
     let config = ServerConfig {
-        namespace: namespace(),
+        mailbox_prefix: format!("{}.mailbox.", namespace()),
         max_message_bytes: LIMIT,
     };
     let directory = Arc::clone(house) as Arc<dyn Directory>;
@@ -125,7 +125,7 @@ pub(super) async fn serve(
 
 pub(super) fn pool(environment: &Environment) -> Pool {
     let config = PoolConfig {
-        namespace: namespace(),
+        mailbox_prefix: format!("{}.mailbox.", namespace()),
         max_message_bytes: LIMIT,
         connections_per_peer: 1,
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
 use super::ActorContext;
+use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
 use crate::error::BoxError;
 use crate::mailbox::{Owner, Reservation};
 use crate::message::ActorStart;
@@ -14,7 +14,8 @@ use crate::name::Name;
 use crate::request::MessageSet;
 use crate::token::Token;
 
-type Constructor = Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
+type Constructor =
+    Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
 type Opener = Arc<dyn Fn(&Owner, Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// How a peer makes actors of one type.
@@ -98,13 +99,18 @@ impl ActorType {
         self
     }
 
-    pub(super) fn construct(&self, start: ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> {
+    pub(super) fn construct(
+        &self,
+        start: ActorStart,
+    ) -> BoxFuture<'static, Result<BoxActor, BoxError>> {
         (self.constructor)(start)
     }
 }
 
 impl fmt::Debug for ActorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActorType").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ActorType")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -187,7 +187,9 @@ impl ServerBuilder {
     pub async fn bind(self, address: impl AsRef<str>) -> Result<Server, ServerError> {
         let checked = self.check()?;
         let text = address.as_ref();
-        let addresses = resolve(text).await.map_err(|error| ServerError::listen(text, &error))?;
+        let addresses = resolve(text)
+            .await
+            .map_err(|error| ServerError::listen(text, &error))?;
         let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             match checked.config.environment.listen(address).await {
@@ -223,17 +225,23 @@ impl ServerBuilder {
             return Err(ServerError::configuration("max_message_bytes", why));
         }
         if self.annotations.len() > MAX_ANNOTATIONS
-            || self.annotations.iter().any(|text| text.len() > MAX_ANNOTATION_BYTES)
+            || self
+                .annotations
+                .iter()
+                .any(|text| text.len() > MAX_ANNOTATION_BYTES)
         {
-            let why = format!("at most {MAX_ANNOTATIONS}, of at most {MAX_ANNOTATION_BYTES} bytes each");
+            let why =
+                format!("at most {MAX_ANNOTATIONS}, of at most {MAX_ANNOTATION_BYTES} bytes each");
             return Err(ServerError::configuration("annotation", why));
         }
         let mut actor_types = HashMap::new();
         for actor_type in self.actor_types {
             let setting = format!("actor type {:?}", actor_type.name);
-            let name = Name::new(&actor_type.name).map_err(|error| ServerError::configuration(&setting, error))?;
+            let name = Name::new(&actor_type.name)
+                .map_err(|error| ServerError::configuration(&setting, error))?;
             if let Some(declared) = &actor_type.declared {
-                check_capacity(declared.capacity).map_err(|error| ServerError::configuration(&setting, error))?;
+                check_capacity(declared.capacity)
+                    .map_err(|error| ServerError::configuration(&setting, error))?;
             }
             if actor_types.insert(name, actor_type).is_some() {
                 return Err(ServerError::configuration(&setting, "registered twice"));
@@ -341,7 +349,8 @@ impl Checked {
 /// The address for other peers.
 fn advertised(advertise: Option<&str>, bound: SocketAddr) -> Result<Address, ServerError> {
     let Some(text) = advertise else {
-        return Address::try_from(bound).map_err(|error| ServerError::configuration("address", error));
+        return Address::try_from(bound)
+            .map_err(|error| ServerError::configuration("address", error));
     };
     let text = match text.strip_suffix(":0") {
         Some(host) => format!("{host}:{}", bound.port()),

@@ -141,11 +141,17 @@ impl ActorContext {
     /// # Cancel safety
     ///
     /// What was registered when the future is dropped is released.
-    pub async fn mailbox<S: MessageSet>(&self, capacity: usize) -> Result<Mailbox<S>, MailboxError> {
+    pub async fn mailbox<S: MessageSet>(
+        &self,
+        capacity: usize,
+    ) -> Result<Mailbox<S>, MailboxError> {
         if let Some(declared) = self.declared::<S>()? {
             return Ok(declared);
         }
-        self.inner.owner.open(self.inner.name.clone(), capacity).await
+        self.inner
+            .owner
+            .open(self.inner.name.clone(), capacity)
+            .await
     }
 
     fn declared<S: MessageSet>(&self) -> Result<Option<Mailbox<S>>, MailboxError> {
@@ -154,7 +160,12 @@ impl ActorContext {
             return Ok(None);
         }
         let mistaken = || MailboxError::declared(&self.inner.name);
-        match scope.declared.take().ok_or_else(mistaken)?.downcast::<Mailbox<S>>() {
+        match scope
+            .declared
+            .take()
+            .ok_or_else(mistaken)?
+            .downcast::<Mailbox<S>>()
+        {
             Ok(mailbox) => Ok(Some(*mailbox)),
             Err(other) => {
                 scope.declared = Some(other);
@@ -177,7 +188,9 @@ impl ActorContext {
         name: impl IntoName,
         capacity: usize,
     ) -> Result<Mailbox<S>, MailboxError> {
-        let name = name.into_name().map_err(|error| MailboxError::invalid_name(&error))?;
+        let name = name
+            .into_name()
+            .map_err(|error| MailboxError::invalid_name(&error))?;
         self.inner.owner.open(name, capacity).await
     }
 
@@ -239,7 +252,10 @@ impl ActorContext {
     }
 
     fn scope(&self) -> MutexGuard<'_, Scope> {
-        self.inner.scope.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .scope
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

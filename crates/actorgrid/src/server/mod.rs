@@ -98,11 +98,15 @@ impl Shared {
     }
 
     fn set_life(&self, life: Option<&Arc<Life>>) {
-        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life.map_or_else(Weak::new, Arc::downgrade);
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) =
+            life.map_or_else(Weak::new, Arc::downgrade);
     }
 
     fn life(&self) -> Option<Arc<Life>> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        self.life
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .upgrade()
     }
 
     /// Whether this peer is a candidate for the leader.
@@ -118,7 +122,10 @@ impl Shared {
     /// Says loudly which actors do not end, and ends the process if that was asked for.
     fn report_stuck(&self) -> Vec<Name> {
         let stuck = self.actors.names();
-        tracing::error!(?stuck, "actors do not end though aborted: code that never awaits");
+        tracing::error!(
+            ?stuck,
+            "actors do not end though aborted: code that never awaits"
+        );
         if self.config.abort_process_when_stuck {
             std::process::abort();
         }
@@ -232,7 +239,9 @@ impl ServerHandle {
         name: impl IntoName,
         capacity: usize,
     ) -> Result<Mailbox<S>, MailboxError> {
-        let name = name.into_name().map_err(|error| MailboxError::invalid_name(&error))?;
+        let name = name
+            .into_name()
+            .map_err(|error| MailboxError::invalid_name(&error))?;
         let life = self.shared.life().ok_or_else(MailboxError::stopping)?;
         let owner = life.owner();
         drop(life);
@@ -254,7 +263,11 @@ impl ServerHandle {
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.shared.shutdown.cancel();
         self.stopped().await;
-        let result = self.shared.result.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self
+            .shared
+            .result
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         result.clone().unwrap_or(Ok(()))
     }
 }

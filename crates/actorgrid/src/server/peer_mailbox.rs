@@ -6,10 +6,10 @@ use tokio::task::JoinSet;
 
 use super::life::Life;
 use super::start::start;
+use crate::MessageSet;
 use crate::error::RequestError;
 use crate::mailbox::{Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
-use crate::MessageSet;
 use crate::request::Request;
 
 /// The queue of a peer's mailbox, as the Go library has it.
@@ -79,7 +79,10 @@ async fn handle(life: Arc<Life>, message: PeerMessage) {
     }
 }
 
-fn answer<M: crate::message::Message<Reply = Ack>>(request: Request<M>, result: Result<(), RequestError>) {
+fn answer<M: crate::message::Message<Reply = Ack>>(
+    request: Request<M>,
+    result: Result<(), RequestError>,
+) {
     let answered = match result {
         Ok(()) => request.respond(Ack {}),
         Err(error) => request.into_parts().1.refuse(error),

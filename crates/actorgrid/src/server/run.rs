@@ -62,7 +62,9 @@ impl Registered {
                 match guard.run(|| actor.run(acting)).await {
                     Ended::Done(Ok(())) => tracing::debug!(actor = %name, "actor ended"),
                     Ended::Done(Err(error)) => tracing::warn!(actor = %name, error, "actor failed"),
-                    Ended::Panicked(text) => tracing::error!(actor = %name, panic = text, "actor panicked"),
+                    Ended::Panicked(text) => {
+                        tracing::error!(actor = %name, panic = text, "actor panicked")
+                    }
                     Ended::Aborted => tracing::warn!(actor = %name, "actor aborted"),
                 }
             }
@@ -113,7 +115,10 @@ struct Guard<'a> {
 
 impl Guard<'_> {
     /// Runs user code, unless the actor is to stop already. Panics are caught, those of drops too.
-    async fn run<T>(&self, make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>) -> Ended<T> {
+    async fn run<T>(
+        &self,
+        make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
+    ) -> Ended<T> {
         if self.stop.is_asked() || !self.fence.admits() {
             return Ended::Aborted;
         }

@@ -20,7 +20,10 @@ use crate::token::Token;
 /// Starts an actor, and ends when it acts or when it is certain that it will not.
 ///
 /// Dropped, it leaves no name behind that no actor holds.
-pub(super) async fn start(life: &Arc<Life>, start: ActorStart) -> Result<Arc<Running>, RequestError> {
+pub(super) async fn start(
+    life: &Arc<Life>,
+    start: ActorStart,
+) -> Result<Arc<Running>, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
     // Whoever waits for the life's actors to end waits for this one from here on.
     let tracked = life.track();
@@ -32,7 +35,12 @@ pub(super) async fn start(life: &Arc<Life>, start: ActorStart) -> Result<Arc<Run
         stop: running.stop.clone(),
     };
     let reservation = match &actor_type.declared {
-        Some(_) => Some(owner.reserve(&name).await.map_err(|error| declared_taken(life, &error))?),
+        Some(_) => Some(
+            owner
+                .reserve(&name)
+                .await
+                .map_err(|error| declared_taken(life, &error))?,
+        ),
         None => None,
     };
     if life.is_stopping() {
@@ -59,7 +67,15 @@ pub(super) async fn start(life: &Arc<Life>, start: ActorStart) -> Result<Arc<Run
     let declares = declared.is_some();
     let environment = life.environment().clone();
     let client = life.client().clone();
-    let ctx = ActorContext::new(environment, name.clone(), type_name, token, owner, client, declared);
+    let ctx = ActorContext::new(
+        environment,
+        name.clone(),
+        type_name,
+        token,
+        owner,
+        client,
+        declared,
+    );
     if declares {
         let table = life.table().clone();
         let name = name.clone();
@@ -88,12 +104,20 @@ pub(super) async fn start(life: &Arc<Life>, start: ActorStart) -> Result<Arc<Run
 fn check(life: &Life, start: &ActorStart) -> Result<(Name, Name, ActorType), RequestError> {
     let invalid = |text| RequestError::refused(RequestErrorKind::InvalidName, text);
     let text = start.actor_type();
-    let type_name = Name::new(text)
-        .map_err(|error| invalid(format!("grid: invalid actor type: type={}: {error}", shown(text))))?;
+    let type_name = Name::new(text).map_err(|error| {
+        invalid(format!(
+            "grid: invalid actor type: type={}: {error}",
+            shown(text)
+        ))
+    })?;
     let text = start.name();
     let namespace = &life.names().identity().namespace;
-    let name = Name::new(text)
-        .map_err(|_| invalid(format!("grid: invalid name: namespace={namespace} name={}", shown(text))))?;
+    let name = Name::new(text).map_err(|_| {
+        invalid(format!(
+            "grid: invalid name: namespace={namespace} name={}",
+            shown(text)
+        ))
+    })?;
     let actor_type = life.actor_type(&type_name).ok_or_else(|| {
         RequestError::refused(
             RequestErrorKind::UnknownActorType,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::Shared;
 use super::error::ShutdownError;
 use super::leader;
 use super::life::Life;
 use super::peer_mailbox;
 use super::state::ServerState;
-use super::Shared;
 use crate::mailbox::StopReason;
 use crate::route::process::ProcessServer;
 use crate::session::{Fence, FenceReason, JoinError, Session};
@@ -56,9 +56,14 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
         };
         match rejoined {
             Some(Ok(joined)) => session = Some(joined),
-            Some(Err(JoinError::Registry(error))) => tracing::error!(%error, "cannot rejoin the grid"),
+            Some(Err(JoinError::Registry(error))) => {
+                tracing::error!(%error, "cannot rejoin the grid")
+            }
             Some(Err(JoinError::AddressInUse { holder })) => {
-                tracing::error!(key = holder.key, "cannot rejoin the grid: the address is held");
+                tracing::error!(
+                    key = holder.key,
+                    "cannot rejoin the grid: the address is held"
+                );
             }
             None => {}
         }
@@ -179,15 +184,30 @@ async fn drain(
     life.stop().ask(StopReason::Shutdown, until);
     shared.actors.ask(StopReason::Shutdown, until);
     let bound = shared.config.shutdown_timeout;
-    if environment.timeout(bound, life.actors_ended()).await.is_none() {
+    if environment
+        .timeout(bound, life.actors_ended())
+        .await
+        .is_none()
+    {
         tracing::warn!("actors did not end in time and are aborted");
         fence.abort();
     }
-    let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await.is_some();
+    let ended = environment
+        .timeout(ABORT_GRACE, life.actors_ended())
+        .await
+        .is_some();
     life.stop().end();
     tasks.shutdown().await;
-    let stuck = if ended { Vec::new() } else { shared.report_stuck() };
-    let revoked = ended && environment.timeout(REVOKE_BOUND, session.revoke()).await.is_some();
+    let stuck = if ended {
+        Vec::new()
+    } else {
+        shared.report_stuck()
+    };
+    let revoked = ended
+        && environment
+            .timeout(REVOKE_BOUND, session.revoke())
+            .await
+            .is_some();
     if ended && revoked {
         return After::Shutdown(Ok(()));
     }

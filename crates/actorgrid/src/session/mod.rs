@@ -20,7 +20,9 @@ use tokio::task::JoinSet;
 use crate::address::Address;
 use crate::environment::{Environment, Watchdog};
 use crate::name::{Name, Namespace};
-use crate::registry::{Backend, Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, keys, write};
+use crate::registry::{
+    Backend, Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, keys, write,
+};
 use crate::token::Token;
 
 pub(crate) use claimant::{ClaimError, Held};
@@ -96,11 +98,19 @@ impl Names {
     }
 
     /// An exchange with the registry, within the time that one may take.
-    pub(crate) async fn bounded<'a, T, F>(&'a self, exchange: impl FnOnce(&'a dyn Backend) -> F) -> Result<T, RegistryError>
+    pub(crate) async fn bounded<'a, T, F>(
+        &'a self,
+        exchange: impl FnOnce(&'a dyn Backend) -> F,
+    ) -> Result<T, RegistryError>
     where
         F: Future<Output = Result<T, RegistryError>>,
     {
-        bounded(&self.environment, self.limit, exchange(self.registry.backend())).await
+        bounded(
+            &self.environment,
+            self.limit,
+            exchange(self.registry.backend()),
+        )
+        .await
     }
 
     /// Claims names together: all of them or none.

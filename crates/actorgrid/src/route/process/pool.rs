@@ -14,7 +14,6 @@ use super::tasks::Tasks;
 use crate::address::Address;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
-use crate::name::Namespace;
 
 /// Peers that are remembered: every peer of a grid of a thousand. One more takes the place of
 /// the one that was not asked for the longest time.
@@ -27,7 +26,8 @@ const IDLE_TIME: Duration = Duration::from_secs(300);
 /// What a [`Pool`] needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolConfig {
-    pub(crate) namespace: Namespace,
+    /// What the key of every mailbox of the grid begins with.
+    pub(crate) mailbox_prefix: String,
     /// The largest message that is sent, and the largest reply that is taken, without envelopes.
     pub(crate) max_message_bytes: usize,
     /// One is enough unless single calls to one peer keep a whole processor busy; at least one.
@@ -58,7 +58,7 @@ impl Pool {
         let shared = Shared {
             tasks: Tasks::new(environment.clone()),
             environment,
-            mailbox_prefix: format!("{}.mailbox.", config.namespace),
+            mailbox_prefix: config.mailbox_prefix,
             max_message_bytes: config.max_message_bytes,
             connections_per_peer: config.connections_per_peer.max(1),
             closed: CancellationToken::new(),
@@ -313,7 +313,7 @@ mod tests {
 
     fn pool() -> Pool {
         let config = PoolConfig {
-            namespace: Namespace::new("test").unwrap(),
+            mailbox_prefix: "test.mailbox.".to_owned(),
             max_message_bytes: 1024,
             connections_per_peer: 1,
         };

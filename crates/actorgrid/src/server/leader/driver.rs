@@ -127,11 +127,17 @@ impl<'a> Watch<'a> {
     }
 }
 
-async fn open(life: &Life, key: &str, selector: &Selector) -> Result<(bool, WatchStream), RegistryError> {
+async fn open(
+    life: &Life,
+    key: &str,
+    selector: &Selector,
+) -> Result<(bool, WatchStream), RegistryError> {
     let names = life.names();
     let listing = names.bounded(|registry| registry.list(key)).await?;
     let seen = listing.entries.iter().any(|entry| entry.key == key);
     let from = listing.revision + 1;
-    let changes = names.bounded(|registry| registry.watch(selector, from)).await?;
+    let changes = names
+        .bounded(|registry| registry.watch(selector, from))
+        .await?;
     Ok((seen, changes))
 }
