@@ -508,3 +508,44 @@ async fn a_deadline_that_has_passed_sends_nothing() {
         (Kind::DeadlineExceeded, Executed::No)
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_streams_wait_for_their_turn() {
+    let environment = Environment::real();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let mut held = house.queue("held");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let calls: Vec<_> = (0..6000)
+        .map(|i: u32| {
+            let route = route.clone();
+            environment.spawn(async move {
+                let mut call = call("held", EchoMsg::new(i.to_string()));
+                assert_eq!(
+                    echo(route.call(&mut call).await.unwrap()).msg,
+                    i.to_string()
+                );
+            })
+        })
+        .collect();
+    let mut first = Vec::new();
+    while first.len() < 4096 {
+        first.push(held.recv().await.unwrap());
+    }
+    for request in first {
+        let message = request.message().clone();
+        request.respond(message).unwrap();
+    }
+    for _ in 4096..6000 {
+        let request = held.recv().await.unwrap();
+        let message = request.message().clone();
+        request.respond(message).unwrap();
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
+}
