@@ -241,18 +241,18 @@ where
     address
 }
 
+/// Calls a peer that answers every request so.
 async fn answer_with(
     environment: Environment,
-    with: impl FnOnce(h2::server::SendResponse<Bytes>) + Send + 'static,
+    with: impl Fn(&mut h2::server::SendResponse<Bytes>) + Send + 'static,
 ) -> (Call, crate::RequestError) {
     let peer = strange_peer(&environment, |socket| async move {
         let mut connection = h2::server::handshake(socket).await.unwrap();
-        let (request, respond) = connection.accept().await.unwrap().unwrap();
-        let mut body = request.into_body();
-        let read = async { while body.data().await.is_some() {} };
-        tokio::select! { () = read => {}, _ = std::future::poll_fn(|cx| connection.poll_closed(cx)) => {} }
-        with(respond);
-        while connection.accept().await.is_some() {}
+        let mut kept = Vec::new();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            with(&mut respond);
+            kept.push((request, respond));
+        }
     })
     .await;
     let pool = pool(&environment);
@@ -264,11 +264,10 @@ async fn answer_with(
 #[tokio::test(start_paused = true)]
 async fn what_a_peer_did_not_look_at_was_not_executed() {
     let environment = Simulation::new(1).environment();
-    let (call, error) = answer_with(environment, |mut respond| {
+    let (call, error) = answer_with(environment, |respond| {
         respond.send_reset(h2::Reason::REFUSED_STREAM);
     })
     .await;
-    eprintln!("{error:?}");
     assert_eq!(
         (error.kind(), error.executed()),
         (Kind::Unreachable, Executed::No)
@@ -279,7 +278,7 @@ async fn what_a_peer_did_not_look_at_was_not_executed() {
 #[tokio::test(start_paused = true)]
 async fn what_a_peer_reset_may_have_been_executed() {
     let environment = Simulation::new(1).environment();
-    let (call, error) = answer_with(environment, |mut respond| {
+    let (call, error) = answer_with(environment, |respond| {
         respond.send_reset(h2::Reason::CANCEL);
     })
     .await;
@@ -293,7 +292,7 @@ async fn what_a_peer_reset_may_have_been_executed() {
 #[tokio::test(start_paused = true)]
 async fn something_else_that_answers_is_told_apart() {
     let environment = Simulation::new(1).environment();
-    let (_, error) = answer_with(environment, |mut respond| {
+    let (_, error) = answer_with(environment, |respond| {
         let response = Response::builder().status(503).body(()).unwrap();
         respond.send_response(response, true).unwrap();
     })
@@ -508,4 +507,45 @@ async fn a_deadline_that_has_passed_sends_nothing() {
         (error.kind(), error.executed()),
         (Kind::DeadlineExceeded, Executed::No)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_streams_wait_for_their_turn() {
+    let environment = Environment::real();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let mut held = house.queue("held");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool(&environment);
+    let route = pool.route(&address);
+    let calls: Vec<_> = (0..6000)
+        .map(|i: u32| {
+            let route = route.clone();
+            environment.spawn(async move {
+                let mut call = call("held", EchoMsg::new(i.to_string()));
+                assert_eq!(
+                    echo(route.call(&mut call).await.unwrap()).msg,
+                    i.to_string()
+                );
+            })
+        })
+        .collect();
+    let mut first = Vec::new();
+    while first.len() < 4096 {
+        first.push(held.recv().await.unwrap());
+    }
+    for request in first {
+        let message = request.message().clone();
+        request.respond(message).unwrap();
+    }
+    for _ in 4096..6000 {
+        let request = held.recv().await.unwrap();
+        let message = request.message().clone();
+        request.respond(message).unwrap();
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
 }
