@@ -125,7 +125,7 @@ impl Client {
     /// [`AlreadyRunning`](RequestErrorKind::AlreadyRunning) tells
     /// [who holds the name](RequestError::holder) and [its token](RequestError::token).
     pub fn start(&self, peer: impl IntoName, start: ActorStart) -> RequestBuilder<Ack> {
-        self.request(peer, start)
+        self.request(peer, start).keep()
     }
 
     /// Asks an actor to stop, and waits until it has ended and its name is free.

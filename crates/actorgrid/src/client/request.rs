@@ -23,6 +23,7 @@ pub struct RequestBuilder<R: Message> {
     body: Body,
     deadline: Duration,
     idempotent: bool,
+    keep: bool,
     wait_for_name: bool,
     headers: Headers,
     refused: Option<RequestError>,
@@ -37,6 +38,7 @@ impl<R: Message> RequestBuilder<R> {
             to,
             body: Body::value(message),
             idempotent: false,
+            keep: false,
             wait_for_name: false,
             headers: Headers::default(),
             refused: None,
@@ -54,6 +56,13 @@ impl<R: Message> RequestBuilder<R> {
     /// Allows repeats even if the request may have been executed.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
+        self
+    }
+
+    /// Keeps the message when it is handed over by value, so that the request can be repeated when
+    /// its receiver says that it did nothing.
+    pub(super) fn keep(mut self) -> Self {
+        self.keep = true;
         self
     }
 
@@ -84,6 +93,7 @@ impl<R: Message> RequestBuilder<R> {
             body: self.body,
             deadline: self.deadline,
             idempotent: self.idempotent,
+            keep: self.keep,
             wait_for_name: self.wait_for_name,
             headers: self.headers,
             refused: self.refused,
@@ -117,7 +127,7 @@ impl<R: Message> RequestBuilder<R> {
                 headers: self.headers,
             },
             body: Some(self.body),
-            keep: self.idempotent,
+            keep: self.idempotent || self.keep,
             executed: Executed::No,
         };
         let mut driver = Driver {
@@ -202,6 +212,10 @@ impl Driver<'_> {
                 wait_for_name: self.wait_for_name,
                 time_left: call.meta.deadline.remaining(),
             };
+            // Handed over by value and refused by the receiver itself: there is nothing to repeat.
+            if call.body.is_none() {
+                return Err(error.at_least(self.worst));
+            }
             let environment = &self.client.inner.environment;
             match decide(&attempt, environment.random_unit()) {
                 Decision::GiveUp => return Err(error.at_least(self.worst)),

@@ -146,17 +146,29 @@ impl<S: MessageSet> fmt::Debug for Mailbox<S> {
     }
 }
 
-/// A mailbox's place in the table, and its name if it holds one of its own.
+/// What holds the name of a mailbox.
+pub(crate) enum Hold {
+    /// The mailbox: it is released with it.
+    Own(Held),
+    /// The actor whose type declares it: it stays reserved until the actor's names are free.
+    Actor,
+    /// The session: a peer's own mailbox.
+    Session,
+}
+
+/// A mailbox's place in the table, and what holds its name.
 struct Registered {
     table: Arc<Table>,
     name: Name,
-    held: Option<Held>,
+    hold: Hold,
     freed: Option<oneshot::Sender<()>>,
 }
 
 impl Registered {
     fn freed(&mut self) -> Option<oneshot::Receiver<()>> {
-        self.held.as_ref()?;
+        let Hold::Own(_) = &self.hold else {
+            return None;
+        };
         let (sender, receiver) = oneshot::channel();
         self.freed = Some(sender);
         Some(receiver)
@@ -166,14 +178,16 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.table.close(&self.name);
-        if let Some(mut held) = self.held.take() {
-            let (table, name, freed) = (self.table.clone(), self.name.clone(), self.freed.take());
-            held.on_free(move || {
+        let (table, name, freed) = (self.table.clone(), self.name.clone(), self.freed.take());
+        match std::mem::replace(&mut self.hold, Hold::Actor) {
+            Hold::Own(mut held) => held.on_free(move || {
                 table.free(&name);
                 if let Some(freed) = freed {
                     let _ = freed.send(());
                 }
-            });
+            }),
+            Hold::Session => table.free(&name),
+            Hold::Actor => {}
         }
     }
 }
@@ -206,7 +220,7 @@ impl Owner {
             .await
             .map_err(|error| MailboxError::of_claim(&name, error, &self.names))?;
         let token = self.names.token_at(held.revision());
-        Ok(self.build(reservation, name, token, capacity, Some(held)))
+        Ok(self.build(reservation, name, token, capacity, Hold::Own(held)))
     }
 
     /// Reserves a name in the table, waiting while somebody else's reservation is being decided.
@@ -230,7 +244,7 @@ impl Owner {
         name: Name,
         token: Token,
         capacity: usize,
-        held: Option<Held>,
+        hold: Hold,
     ) -> Mailbox<S> {
         let (sender, queue) = mpsc::channel(capacity);
         let gate = Gate {
@@ -246,7 +260,7 @@ impl Owner {
         let registered = Registered {
             table: self.table.clone(),
             name,
-            held,
+            hold,
             freed: None,
         };
         Mailbox {

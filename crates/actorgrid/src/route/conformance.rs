@@ -115,7 +115,7 @@ pub(super) async fn serve(
     let listener = environment.listen(address).await.unwrap();
     let address = listener.local_addr().unwrap().try_into().unwrap();
     let config = ServerConfig {
-        mailbox_prefix: format!("{}.mailbox.", namespace()),
+        namespace: namespace(),
         max_message_bytes: LIMIT,
     };
     let directory = Arc::clone(house) as Arc<dyn Directory>;

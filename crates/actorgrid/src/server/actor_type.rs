@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 use super::ActorContext;
 use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
 use crate::error::BoxError;
-use crate::mailbox::{Owner, Reservation};
+use crate::mailbox::{Hold, Owner, Reservation};
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::request::MessageSet;
@@ -93,7 +93,7 @@ impl ActorType {
         self.declared = Some(Declared {
             capacity,
             open: Arc::new(move |owner, reservation, name, token| {
-                Box::new(owner.build::<S>(reservation, name, token, capacity, None))
+                Box::new(owner.build::<S>(reservation, name, token, capacity, Hold::Actor))
             }),
         });
         self

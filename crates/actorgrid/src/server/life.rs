@@ -69,6 +69,11 @@ impl Life {
         self.stop.is_asked() || !self.names.fence().admits()
     }
 
+    /// Ends when nothing may be started any more.
+    pub(super) async fn stopping(&self) {
+        self.stop.stopping(self.names.fence()).await;
+    }
+
     /// Holds up the end of the life until it is dropped.
     pub(super) fn track(&self) -> TaskTrackerToken {
         self.tracker.token()

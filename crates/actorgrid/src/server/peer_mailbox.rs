@@ -8,7 +8,7 @@ use super::life::Life;
 use super::start::start;
 use crate::MessageSet;
 use crate::error::RequestError;
-use crate::mailbox::{Mailbox, MailboxError, StopReason};
+use crate::mailbox::{Hold, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
 
@@ -29,7 +29,13 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
     let owner = life.owner();
     let name = life.names().identity().peer().clone();
     let reservation = owner.reserve(&name).await?;
-    Ok(owner.build(reservation, name, life.names().token(), CAPACITY, None))
+    Ok(owner.build(
+        reservation,
+        name,
+        life.names().token(),
+        CAPACITY,
+        Hold::Session,
+    ))
 }
 
 /// Serves the mailbox until the life stops; then what is under way is carried to its end.

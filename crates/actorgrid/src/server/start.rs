@@ -51,7 +51,11 @@ pub(super) async fn start(
     if reservation.is_some() {
         kinds.push((Kind::Mailbox, &name));
     }
-    let claim = life.names().claim(&kinds).await;
+    let claim = tokio::select! {
+        biased;
+        () = life.stopping() => return Err(RequestError::mailbox_closed()),
+        claim = life.names().claim(&kinds) => claim,
+    };
     let mut held = claim.map_err(|error| not_won(life, &name, error))?;
     let token = life.names().token_at(held.revision());
     // Set once: this slot is ours alone.

@@ -18,8 +18,6 @@ use crate::session::{Fence, FenceReason, JoinError, Session};
 /// What an aborted actor is given to notice it. An abort works at the next await; who has none for
 /// this long is stuck in synchronous code.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
-/// How often an actor that is stuck is reported.
-const STUCK_REPORT: Duration = Duration::from_secs(10);
 /// The time for the registry to confirm, at a shutdown, that the session is gone.
 const REVOKE_BOUND: Duration = Duration::from_secs(2);
 /// The time for answers to reach their callers, at a shutdown.
@@ -35,8 +33,24 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// Says that the server has stopped when the supervisor ends before its time: the server was
+/// dropped.
+struct FinishOnDrop(Arc<Shared>);
+
+impl Drop for FinishOnDrop {
+    fn drop(&mut self) {
+        if *self.0.state.borrow() != ServerState::Stopped {
+            self.0.finish(Err(ShutdownError {
+                stuck: Vec::new(),
+                not_revoked: true,
+            }));
+        }
+    }
+}
+
 /// Runs the server from its first session to its shutdown.
 pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: ProcessServer) {
+    let _finish = FinishOnDrop(shared.clone());
     let mut session = Some(first);
     while let Some(current) = session.take() {
         match live(&shared, current).await {
@@ -47,7 +61,6 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
             }
             After::Fenced => {}
         }
-        shared.set_state(ServerState::Rejoining);
         let config = &shared.config;
         let rejoined = tokio::select! {
             biased;
@@ -139,8 +152,9 @@ async fn end_fenced(
     };
     let clear = async {
         let clean = ended.await;
+        tasks.shutdown().await;
+        shared.set_state(ServerState::Rejoining);
         if clean {
-            tasks.shutdown().await;
             session.revoke().await;
         } else {
             // It may still act: its names are not given up before they must be.

@@ -196,6 +196,7 @@ impl Session {
             fence: fence.clone(),
             limit,
             keys: own_keys,
+            lease: lease.id,
             created: revision,
         };
         tasks.spawn(watch.run());

@@ -9,7 +9,7 @@ use futures_util::stream::{SelectAll, StreamExt as _};
 use super::claimant::bounded;
 use super::{Fence, FenceReason};
 use crate::environment::Environment;
-use crate::registry::{Change, Registry, RegistryError, Selector};
+use crate::registry::{Change, Entry, LeaseId, Registry, RegistryError, Selector};
 
 /// The pause before the watch is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -20,6 +20,7 @@ pub(super) struct OwnKeys {
     pub(super) fence: Arc<Fence>,
     pub(super) limit: Duration,
     pub(super) keys: Vec<String>,
+    pub(super) lease: LeaseId,
     /// The revision at which this session created all of them.
     pub(super) created: i64,
 }
@@ -42,22 +43,21 @@ impl OwnKeys {
             // The history may be gone: what is there now decides, and the watch goes on from it.
             let get = self.registry.backend().get(&self.keys);
             if let Ok(found) = bounded(&self.environment, self.limit, get).await {
-                let ours = |entry: &Option<_>| {
-                    entry
-                        .as_ref()
-                        .is_some_and(|entry: &crate::registry::Entry| entry.created == self.created)
-                };
+                let ours =
+                    |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| self.is_ours(entry));
                 if !found.iter().all(ours) {
                     self.fence.trip(FenceReason::KeyLost);
                     return;
                 }
-                from = found
-                    .iter()
-                    .flatten()
-                    .map(|entry| entry.modified + 1)
-                    .fold(from, i64::max);
+                let next = found.iter().flatten().map(|entry| entry.modified + 1);
+                from = next.fold(from, i64::max);
             }
         }
+    }
+
+    /// Another peer can put over a key without deleting it: then the lease is not ours.
+    fn is_ours(&self, entry: &Entry) -> bool {
+        entry.created == self.created && entry.lease == Some(self.lease)
     }
 
     /// Ends well when a key is lost.
@@ -71,7 +71,7 @@ impl OwnKeys {
         while let Some(batch) = changes.next().await {
             for change in batch? {
                 match change {
-                    Change::Put(entry) if entry.created == self.created => {}
+                    Change::Put(entry) if self.is_ours(&entry) => {}
                     Change::Put(_) | Change::Deleted { .. } => return Ok(()),
                 }
             }

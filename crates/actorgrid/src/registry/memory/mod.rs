@@ -132,6 +132,21 @@ impl MemoryRegistry {
             .with(|state, _| state.store.overwrite(key.to_owned(), value));
     }
 
+    /// The keys that are there now, sorted.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.shared.with(|state, _| {
+            let entries = state.store.list("").entries;
+            entries.into_iter().map(|entry| entry.key).collect()
+        })
+    }
+
+    /// How many leases there are now.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.shared.with(|state, _| state.store.leases())
+    }
+
     /// How often an operation was called so far, with whatever outcome.
     #[must_use]
     pub fn calls(&self, operation: MemoryOperation) -> u64 {

@@ -64,6 +64,10 @@ impl Store {
         self.revision
     }
 
+    pub(super) fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
     pub(super) fn grant(&mut self, now: Timestamp, ttl: Duration) -> Lease {
         self.last_lease += 1;
         let id = LeaseId(self.last_lease);

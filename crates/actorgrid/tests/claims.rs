@@ -1,0 +1,240 @@
+//! Claims whose replies are lost, late, or never come: never two holders, never an orphan name.
+
+mod world;
+
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, Kind, MemoryFault, MemoryOperation, Name, RequestErrorKind, ServerErrorKind,
+};
+use world::{Resource, World, eventually, pass, secs};
+
+const STEPS: [MemoryOperation; 4] = [
+    MemoryOperation::Claim,
+    MemoryOperation::Raise,
+    MemoryOperation::Get,
+    MemoryOperation::Release,
+];
+
+fn faults() -> [MemoryFault; 8] {
+    [
+        MemoryFault::Refuse,
+        MemoryFault::LoseRequest,
+        MemoryFault::LoseReply,
+        MemoryFault::FailReply,
+        MemoryFault::Delay(Duration::from_millis(500)),
+        MemoryFault::Delay(secs(3)),
+        MemoryFault::ArriveLate(Duration::from_millis(50)),
+        MemoryFault::ArriveLate(secs(4)),
+    ]
+}
+
+/// Two peers race for a name while faults meet the steps of the claim; then all is quiet, the name
+/// has one holder or none, and it can be given up and taken again.
+async fn race(script: &[(MemoryOperation, MemoryFault)]) {
+    let world = World::new();
+    let resource = Resource::default();
+    let bind = async || {
+        let server = world.server().actor_type(resource.holder_type("holder"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let (one, two) = (bind().await, bind().await);
+    let client = world.client();
+    for (operation, fault) in script {
+        world.registry.inject(*operation, fault.clone());
+    }
+    let start = |server: &actorgrid::Server| {
+        // Each peer's own client: the start itself needs no lookup.
+        let client = server.client().clone();
+        let peer = server.peer().clone();
+        async move {
+            client
+                .start(peer, ActorStart::new("n", "holder"))
+                .deadline(secs(30))
+                .await
+        }
+    };
+    let (a, b) = tokio::join!(start(&one), start(&two));
+    let won = [&a, &b].iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(won <= 1, "{script:?}: two starts won");
+    assert_eq!(resource.holders("n"), won, "{script:?}: {a:?} {b:?}");
+    for error in [&a, &b]
+        .into_iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+    {
+        assert!(!error.may_have_executed(), "{script:?}: {error:?}");
+    }
+
+    // What was on its way arrives, and changes nothing.
+    pass(secs(10)).await;
+    assert_eq!(resource.holders("n"), won, "{script:?}");
+    assert_eq!(
+        world.keys_of("n").len(),
+        won,
+        "{script:?}: {:?}",
+        world.keys_of("n")
+    );
+    assert!(resource.most() <= 1, "{script:?}");
+
+    if won == 1 {
+        // The script's last fault may meet the lookup.
+        while let Err(error) = client.stop("n").await {
+            assert!(
+                error.is_retryable() && !error.may_have_executed(),
+                "{script:?}: {error:?}"
+            );
+        }
+    }
+    eventually("the name is free", || world.keys_of("n").is_empty()).await;
+    let again = client
+        .start(two.peer(), ActorStart::new("n", "holder"))
+        .await;
+    assert!(again.is_ok(), "{script:?}: {again:?}");
+    assert_eq!(resource.holders("n"), 1, "{script:?}");
+    let tokens = resource.tokens("n");
+    assert!(tokens.is_sorted(), "{script:?}: {tokens:?}");
+    one.shutdown().await.unwrap();
+    two.shutdown().await.unwrap();
+    assert_eq!(world.registry.keys(), [""; 0], "{script:?}");
+    assert_eq!(world.registry.leases(), 0, "{script:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_fails_in_turn() {
+    for step in STEPS {
+        for fault in faults() {
+            race(&[(step, fault)]).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_in_doubt_fails_at_each_further_step() {
+    let doubts = [
+        MemoryFault::LoseRequest,
+        MemoryFault::LoseReply,
+        MemoryFault::FailReply,
+        MemoryFault::ArriveLate(Duration::from_millis(50)),
+        MemoryFault::ArriveLate(secs(4)),
+    ];
+    for doubt in doubts {
+        for step in STEPS {
+            for fault in faults() {
+                race(&[(MemoryOperation::Claim, doubt.clone()), (step, fault)]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_claims_are_in_doubt() {
+    for first in faults() {
+        for second in faults() {
+            let script = [
+                (MemoryOperation::Claim, first.clone()),
+                (MemoryOperation::Claim, second),
+                (MemoryOperation::Raise, MemoryFault::LoseReply),
+                (MemoryOperation::Get, MemoryFault::FailReply),
+            ];
+            race(&script).await;
+        }
+    }
+}
+
+/// The first transaction of a session and its lease, with each step failing in turn: a server
+/// serves, or says why not and leaves nothing behind that outlives its lease.
+#[tokio::test(start_paused = true)]
+async fn a_first_claim_fails_at_each_step() {
+    let steps = [
+        MemoryOperation::Grant,
+        MemoryOperation::Claim,
+        MemoryOperation::Revoke,
+    ];
+    for step in steps {
+        for fault in faults() {
+            let world = World::new();
+            world.registry.inject(step, fault.clone());
+            match world.server().bind("127.0.0.1:7000").await {
+                Ok(server) => {
+                    assert_eq!(world.client().query(Kind::Peer).await.unwrap().len(), 1);
+                    // The fault may have waited for this last step; then the lease runs out.
+                    let revoked = server.shutdown().await.is_ok();
+                    assert!(revoked || step == MemoryOperation::Revoke, "{fault:?}");
+                }
+                Err(error) => {
+                    assert_eq!(
+                        error.kind(),
+                        ServerErrorKind::Registry,
+                        "{step:?} {fault:?}: {error}"
+                    );
+                    assert!(world.registry.keys().is_empty(), "{step:?} {fault:?}");
+                }
+            }
+            // A request that was on its way may yet grant a lease that nobody keeps.
+            pass(secs(20)).await;
+            assert_eq!(world.registry.leases(), 0, "{step:?} {fault:?}");
+            assert_eq!(world.registry.keys(), [""; 0], "{step:?} {fault:?}");
+            world.server().bind("127.0.0.1:7000").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed() {
+    for fault in [
+        None,
+        Some(MemoryFault::LoseReply),
+        Some(MemoryFault::FailReply),
+    ] {
+        let world = World::new();
+        let resource = Resource::default();
+        let first = world.server().actor_type(resource.holder_type("holder"));
+        let first = first.bind("127.0.0.1:7000").await.unwrap();
+        let client = world.client();
+        client
+            .start(first.peer(), ActorStart::new("n", "holder"))
+            .await
+            .unwrap();
+        let before = world.registry.keys();
+        if let Some(fault) = fault {
+            world.registry.inject(MemoryOperation::Claim, fault);
+        }
+        let second = world
+            .server()
+            .advertise("127.0.0.1:7000")
+            .bind("127.0.0.1:0")
+            .await;
+        assert_eq!(second.unwrap_err().kind(), ServerErrorKind::AddressInUse);
+        assert_eq!(world.registry.keys(), before);
+        assert_eq!(world.registry.leases(), 1);
+        assert_eq!(resource.holders("n"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_waits_for_leaves_no_name() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world.server().actor_type(resource.holder_type("holder"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    world.registry.inject(
+        MemoryOperation::Claim,
+        MemoryFault::Delay(Duration::from_millis(1_500)),
+    );
+    let start = client
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .deadline(secs(1));
+    let error = start.await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+    assert!(error.may_have_executed());
+    pass(secs(5)).await;
+    assert_eq!(world.keys_of("n"), [""; 0]);
+    assert_eq!(resource.tokens("n"), []);
+    let name = Name::new("n").unwrap();
+    assert_eq!(client.find(Kind::Actor, &name).await.unwrap(), None);
+    client
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+}

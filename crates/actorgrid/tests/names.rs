@@ -1,0 +1,166 @@
+//! One holder of each name, whoever races for it.
+
+mod world;
+
+use actorgrid::{ActorStart, EchoMsg, Kind, MailboxErrorKind, Name, Request, RequestErrorKind};
+use futures_util::future::join_all;
+use world::{Resource, World, echo_type};
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs() {
+    let world = World::new();
+    let resource = Resource::default();
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let server = world.server().actor_type(resource.holder_type("holder"));
+        servers.push(server.bind("127.0.0.1:0").await.unwrap());
+    }
+    let client = world.client();
+    let starts = (0..1000).map(|i| {
+        let peer = servers[i % 3].peer();
+        client.start(peer, ActorStart::new("one", "holder")).send()
+    });
+    let outcomes = join_all(starts).await;
+
+    let one = client
+        .find(Kind::Actor, &Name::new("one").unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    let mut won = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(_) => won += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), RequestErrorKind::AlreadyRunning, "{error:?}");
+                assert_eq!(error.holder(), Some(&one.peer));
+                assert_eq!(error.token(), Some(one.token));
+                assert!(!error.may_have_executed());
+            }
+        }
+    }
+    assert_eq!(won, 1);
+    assert_eq!(resource.tokens("one"), [one.token]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing_away() {
+    let world = World::new();
+    let one = world.server().bind("127.0.0.1:0").await.unwrap();
+    let two = world.server().bind("127.0.0.1:0").await.unwrap();
+    for round in 0..1000 {
+        // Within one peer, and between two.
+        let other = if round % 2 == 0 { &one } else { &two };
+        let name = format!("box-{round}");
+        let (a, b) = tokio::join!(
+            one.mailbox::<Request<EchoMsg>>(&name, 1),
+            other.mailbox::<Request<EchoMsg>>(&name, 1)
+        );
+        let (mut mailbox, refused) = match (a, b) {
+            (Ok(mailbox), Err(refused)) | (Err(refused), Ok(mailbox)) => (mailbox, refused),
+            both => panic!("round {round}: {both:?}"),
+        };
+        assert_eq!(refused.kind(), MailboxErrorKind::Taken);
+        assert_eq!(refused.token(), Some(mailbox.token()));
+        // What the winner has still works.
+        assert_eq!(world.keys_of(&name), [format!("test.mailbox.{name}")]);
+        let client = world.client();
+        let (answer, ()) = tokio::join!(client.request(&name, EchoMsg::new("hi")).send(), async {
+            let request = mailbox.recv().await.unwrap();
+            request.respond(EchoMsg::new("ho")).unwrap();
+        });
+        assert_eq!(answer.unwrap().msg, "ho");
+        mailbox.close().await;
+        assert_eq!(world.keys_of(&name), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_again_when_its_actor_has_ended() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    let mut last = None;
+    for _ in 0..10 {
+        client
+            .start(server.peer(), ActorStart::new("a", "echo"))
+            .await
+            .unwrap();
+        let token = client
+            .find(Kind::Actor, &Name::new("a").unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+            .token;
+        assert!(last < Some(token), "{last:?} {token}");
+        last = Some(token);
+        client.stop("a").await.unwrap();
+        assert_eq!(world.keys_of("a"), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_an_earlier_holder_is_refused_and_finds_the_next() {
+    let world = World::new();
+    let one = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let two = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    for server in [&one, &two, &two, &one] {
+        client
+            .start(server.peer(), ActorStart::new("a", "echo"))
+            .await
+            .unwrap();
+        // The location cached in the last round is wrong now, and of another token.
+        let answer = client.request("a", EchoMsg::new("x")).await.unwrap();
+        assert_eq!(answer.msg, "x from a");
+        world.client().stop("a").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_a_name_if_it_is_told_to() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    let (answer, ()) = tokio::join!(
+        client
+            .request("late", EchoMsg::new("x"))
+            .wait_for_name()
+            .send(),
+        async {
+            world::pass(world::secs(3)).await;
+            client
+                .start(server.peer(), ActorStart::new("late", "echo"))
+                .await
+                .unwrap();
+        }
+    );
+    assert_eq!(answer.unwrap().msg, "x from late");
+    let never = client
+        .request("never", EchoMsg::new("x"))
+        .wait_for_name()
+        .await
+        .unwrap_err();
+    assert_eq!(never.kind(), RequestErrorKind::DeadlineExceeded);
+    assert!(!never.may_have_executed());
+}

@@ -1,0 +1,379 @@
+//! The registry away: short, long, and what a process sees that was stopped.
+
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, ActorType, EchoMsg, Kind, Name, Request, RequestErrorKind, RespondError, Server,
+    ServerState, StopReason,
+};
+use tokio::sync::{Notify, mpsc};
+use world::{Resource, World, echo_type, eventually, pass, secs};
+
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_changes_nothing() {
+    let world = World::new();
+    let resource = Resource::default();
+    let bind = async || {
+        let server = world
+            .server()
+            .lease_ttl(secs(15))
+            .actor_type(echo_type("echo"));
+        let server = server.actor_type(resource.holder_type("leader"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let (one, two) = (bind().await, bind().await);
+    let client = world.client();
+    client
+        .start(two.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    client.request("a", EchoMsg::new("warm")).await.unwrap();
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let states = (one.states(), two.states());
+
+    // Away for 4 s at every point of the renewal cycle.
+    for offset in 0..6 {
+        pass(secs(20) + Duration::from_millis(500 * offset)).await;
+        world.registry.set_away(true);
+        for _ in 0..40 {
+            let answer = client
+                .request("a", EchoMsg::new("x"))
+                .deadline(secs(1))
+                .await
+                .unwrap();
+            assert_eq!(answer.msg, "x from a");
+            pass(Duration::from_millis(100)).await;
+        }
+        world.registry.set_away(false);
+    }
+    pass(secs(60)).await;
+    assert_eq!(
+        resource.tokens("leader").len(),
+        1,
+        "the leader was not replaced"
+    );
+    assert!(!states.0.has_changed().unwrap() && !states.1.has_changed().unwrap());
+    assert_eq!(
+        (one.state(), two.state()),
+        (ServerState::Serving, ServerState::Serving)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world
+        .server()
+        .lease_ttl(secs(15))
+        .actor_type(resource.holder_type("holder"));
+    let server = server.actor_type(resource.holder_type("leader"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let peer = |world: &World| {
+        let client = world.client();
+        async move { client.query(Kind::Peer).await.unwrap().remove(0).token }
+    };
+    let old = peer(&world).await;
+
+    for _ in 0..3 {
+        world.registry.set_away(true);
+        // The last renewal was confirmed before, so the hard deadline is 13.5 s from now at most;
+        // the lease runs out after that.
+        pass(Duration::from_millis(13_550)).await;
+        assert_eq!(resource.holders("n") + resource.holders("leader"), 0);
+        pass(secs(20)).await;
+        assert_eq!(server.state(), ServerState::Rejoining);
+        world.registry.set_away(false);
+        server.wait_for(ServerState::Serving).await;
+        eventually("a leader runs again", || resource.holders("leader") == 1).await;
+        client
+            .start(server.peer(), ActorStart::new("n", "holder"))
+            .await
+            .unwrap();
+    }
+
+    let new = peer(&world).await;
+    assert!(old < new);
+    for name in ["n", "leader"] {
+        let tokens = resource.tokens(name);
+        assert_eq!(tokens.len(), 4);
+        assert!(tokens.is_sorted(), "{tokens:?}");
+    }
+    assert_eq!(resource.most(), 1);
+    assert_eq!(world.registry.leases(), 1);
+}
+
+/// An actor that keeps one request, and answers it when told to.
+fn keeper(
+    told: &Arc<Notify>,
+    results: mpsc::UnboundedSender<Result<(), RespondError>>,
+) -> ActorType {
+    let told = told.clone();
+    ActorType::from_fn("keeper", move |_start, ctx| {
+        let (told, results) = (told.clone(), results.clone());
+        async move {
+            let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+            let request = mailbox.recv().await.ok_or("no request")?;
+            told.notified().await;
+            assert!(ctx.token().is_err(), "a token after the pause");
+            assert!(mailbox.recv().await.is_none(), "a request after the pause");
+            let _ = results.send(request.respond(EchoMsg::new("late")));
+            std::future::pending().await
+        }
+    })
+    .mailbox::<Request<EchoMsg>>(10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_longer_than_the_lease_nothing_counts() {
+    let world = World::new();
+    let environment = world.simulation.environment();
+    let told = Arc::new(Notify::new());
+    let (results, mut answers) = mpsc::unbounded_channel();
+    let server = world
+        .server_in(environment.clone())
+        .actor_type(keeper(&told, results));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("k", "keeper"))
+        .await
+        .unwrap();
+
+    let requests = tokio::join!(
+        client.request("k", EchoMsg::new("kept")).send(),
+        client.request("k", EchoMsg::new("queued")).send(),
+        async {
+            // Between two looks of the watchdog: the first step after the pause is the actor's.
+            pass(Duration::from_millis(1_007)).await;
+            world.simulation.jump(&environment, secs(45));
+            told.notify_one();
+            let answer = tokio::time::timeout(secs(60), answers.recv()).await;
+            assert_eq!(answer.unwrap(), Some(Err(RespondError::Fenced)));
+        }
+    );
+    let kept = requests.0.unwrap_err();
+    assert_eq!(kept.kind(), RequestErrorKind::NoReply);
+    assert!(kept.may_have_executed());
+    let queued = requests.1.unwrap_err();
+    assert!(!queued.may_have_executed(), "{queued:?}");
+
+    eventually("the actor is gone", || world.keys_of("k").is_empty()).await;
+    server.wait_for(ServerState::Serving).await;
+    client
+        .start(server.peer(), ActorStart::new("k", "keeper"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_learns_why_it_is_to_stop() {
+    let world = World::new();
+    let (reasons, mut told) = mpsc::unbounded_channel();
+    let teller = ActorType::from_fn("teller", move |_start, ctx| {
+        let reasons = reasons.clone();
+        async move {
+            let stopping = ctx.stopping().await;
+            let _ = reasons.send((stopping.reason, stopping.time_left));
+            Ok(())
+        }
+    });
+    let server = world
+        .server()
+        .actor_type(teller)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    let start = async |name: &str| {
+        client
+            .start(server.peer(), ActorStart::new(name, "teller"))
+            .await
+            .unwrap()
+    };
+
+    start("a").await;
+    client.stop("a").await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), (StopReason::Asked, secs(10)));
+
+    start("b").await;
+    world.registry.set_away(true);
+    let (reason, left) = told.recv().await.unwrap();
+    assert_eq!(reason, StopReason::Fenced);
+    // From the soft deadline to the hard one, less the time to notice.
+    assert!(
+        left > secs(3) && left <= Duration::from_millis(3_500),
+        "{left:?}"
+    );
+    world.registry.set_away(false);
+    server.wait_for(ServerState::Serving).await;
+
+    start("c").await;
+    server.shutdown().await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), (StopReason::Shutdown, secs(10)));
+}
+
+async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
+    let server = world.server().actor_type(resource.holder_type("holder"));
+    let server = server.bind("127.0.0.1:7000").await.unwrap();
+    world
+        .client()
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+    server
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins() {
+    let lost: [(&str, fn(&World)); 7] = [
+        ("leases", |world| world.registry.expire_leases()),
+        ("lock", |world| {
+            assert!(world.registry.delete("registry.uniq-lock.127.0.0.1:7000"))
+        }),
+        ("epoch", |world| {
+            assert!(world.registry.delete("test.epoch.127-0-0-1-7000"))
+        }),
+        ("peer", |world| {
+            assert!(world.registry.delete("test.peer.127-0-0-1-7000"))
+        }),
+        ("mailbox", |world| {
+            assert!(world.registry.delete("test.mailbox.127-0-0-1-7000"))
+        }),
+        ("lock, taken over", |world| {
+            world
+                .registry
+                .overwrite("registry.uniq-lock.127.0.0.1:7000", "")
+        }),
+        ("after a compaction", |world| {
+            world.registry.break_watches();
+            assert!(world.registry.delete("test.peer.127-0-0-1-7000"));
+            world.registry.compact();
+        }),
+    ];
+    for (what, lose) in lost {
+        let world = World::new();
+        let resource = Resource::default();
+        let server = serving_with_holder(&world, &resource).await;
+        let old = resource.tokens("n")[0];
+        let states = server.states();
+        lose(&world);
+        pass(secs(1)).await;
+        // It may serve again by now.
+        assert!(states.has_changed().unwrap(), "{what}");
+        assert_eq!(resource.holders("n"), 0, "{what}");
+        // The overwritten lock stays, under no lease: an operator has to take it away.
+        world.registry.delete("registry.uniq-lock.127.0.0.1:7000");
+        server.wait_for(ServerState::Serving).await;
+        let client = world.client();
+        client
+            .start(server.peer(), ActorStart::new("n", "holder"))
+            .await
+            .unwrap();
+        let again = client
+            .find(Kind::Actor, &Name::new("n").unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(old < again.token, "{what}");
+        assert_eq!(resource.most(), 1, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_watch_of_the_own_keys_is_mended() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = serving_with_holder(&world, &resource).await;
+    world.registry.break_watches();
+    world.registry.compact();
+    pass(secs(30)).await;
+    assert_eq!(server.state(), ServerState::Serving);
+    assert_eq!(resource.holders("n"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_waits_for_the_address_of_its_last_life() {
+    let world = World::new();
+    let resource = Resource::default();
+    let first = serving_with_holder(&world, &resource).await;
+    // As a crash: nothing is revoked, and the lease runs out.
+    drop(first);
+    pass(Duration::from_millis(1)).await;
+    let second = serving_with_holder(&world, &resource).await;
+    assert_eq!(second.state(), ServerState::Serving);
+    let tokens = resource.tokens("n");
+    assert!(tokens[0] < tokens[1]);
+    assert_eq!(world.registry.leases(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_while_the_registry_is_away_ends_and_says_what_is_left() {
+    for fenced in [false, true] {
+        let world = World::new();
+        let resource = Resource::default();
+        let server = serving_with_holder(&world, &resource).await;
+        world.registry.set_away(true);
+        if fenced {
+            server.wait_for(ServerState::Rejoining).await;
+        }
+        let error = server.shutdown().await.unwrap_err();
+        assert!(error.not_revoked && error.stuck.is_empty(), "{error:?}");
+        assert_eq!(server.state(), ServerState::Stopped);
+        assert_eq!(resource.holders("n"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_cold_cache_says_that_the_registry_does_not_answer() {
+    let world = World::new();
+    let reached = Arc::new(AtomicBool::new(false));
+    let seen = reached.clone();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .actor_fn("other", move |_, _| {
+            seen.store(true, Ordering::SeqCst);
+            async { Ok(()) }
+        });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    client.request("a", EchoMsg::new("warm")).await.unwrap();
+    world.registry.set_away(true);
+    // The slow lookup of one name does not hold up another.
+    let (cold, warm) = tokio::join!(
+        client
+            .request("b", EchoMsg::new("x"))
+            .deadline(secs(5))
+            .send(),
+        client
+            .request("a", EchoMsg::new("x"))
+            .deadline(Duration::from_millis(100))
+            .send()
+    );
+    let cold = cold.unwrap_err();
+    assert!(!cold.may_have_executed());
+    assert!(
+        matches!(
+            cold.kind(),
+            RequestErrorKind::Registry | RequestErrorKind::DeadlineExceeded
+        ),
+        "{cold:?}"
+    );
+    assert_eq!(warm.unwrap().msg, "x from a");
+    assert!(!reached.load(Ordering::SeqCst));
+}
