@@ -1,4 +1,249 @@
-//! Stateful actors on the peers of a grid.
+//! Stateful actors on the peers of a grid: unique names, fencing tokens, protobuf messages over
+//! gRPC.
+//!
+//! A **grid** is a number of peers that share a namespace in a registry. Each **peer** is one
+//! [`Server`]. On peers run **actors**, each under a name that is unique in the grid, and other
+//! parts of the grid send typed requests to their **mailboxes**. If a peer registers the actor
+//! type `leader`, the grid keeps one actor of that type and name running.
+//!
+//! ```
+//! use actorgrid::{ActorStart, ActorType, EchoMsg, Registry, Request, Server};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), actorgrid::BoxError> {
+//! let echo = ActorType::from_fn("echo", async |_start, ctx| {
+//!     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(100).await?;
+//!     while let Some(request) = mailbox.recv().await {
+//!         let text = format!("{} to you", request.message().msg);
+//!         request.respond(EchoMsg::new(text))?;
+//!     }
+//!     Ok(())
+//! });
+//! let server = Server::builder("mygrid", Registry::connect("memory:").await?)
+//!     .actor_type(echo.mailbox::<Request<EchoMsg>>(100))
+//!     .bind("127.0.0.1:0")
+//!     .await?;
+//!
+//! let client = server.client();
+//! client.start(server.peer(), ActorStart::new("echo-1", "echo")).await?;
+//! let answer = client.request("echo-1", EchoMsg::new("good morning")).await?;
+//! assert_eq!(answer.msg, "good morning to you");
+//! server.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # One holder
+//!
+//! A name has at most one holder that a checking resource accepts. A peer stops its actors before
+//! its lease can have expired (self-fencing); [`ctx.token()`](ActorContext::token) lets any outside
+//! resource refuse a holder that is too late.
+//!
+//! That is all that is promised about names. Self-fencing needs clocks whose rates differ by less
+//! than the margin (a tenth of the lease's time to live, a second at the least) and a registry that
+//! does not end a lease early. What breaks that (a machine that is paused from outside, an operator
+//! who revokes a lease) only [`Token`]s catch: give one with each change to a database, a queue or
+//! a file, let that remember the greatest token that it has seen for the name, and let it refuse a
+//! smaller one. A peer watches the keys of its own session, not those of each actor: when somebody
+//! deletes one actor's key from outside, its token alone protects it.
+//!
+//! # Vocabulary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | grid | all peers that share a namespace |
+//! | [namespace](Namespace) | prefix of every key of a grid |
+//! | peer | one [`Server`], named after its address (`127.0.0.1:7777` is `127-0-0-1-7777`) |
+//! | [actor type](ActorType) | the name under which a peer registers how to make an actor |
+//! | [actor](Actor) | a running computation with a grid-unique name; an async fn of its [context](ActorContext) |
+//! | [mailbox](Mailbox) | a grid-unique name that receives [requests](Request), with a bounded queue |
+//! | [message](trait@Message) | a protobuf message with a wire name and a reply type |
+//! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
+//! | [registry](Registry) | the coordination service that knows who holds which name |
+//! | lease | a claim on time in the registry; all keys put under it die with it |
+//! | session | one life of a peer in the registry; it ends once and never comes back |
+//! | fenced | of a session that is over: nothing is admitted or answered under it, its actors are ended |
+//! | [token](Token) | cluster and create revision of a registration; grows with every new holder of a name |
+//!
+//! # A larger example
+//!
+//! Messages of your own derive [`Message`](trait@Message) beside `prost::Message`; the reply type
+//! belongs to the message, so caller and handler cannot disagree.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use actorgrid::{
+//!     Actor, ActorContext, ActorResult, ActorStart, BoxError, Client, Kind, MessageSet, Registry,
+//!     Request, Server,
+//! };
+//!
+//! #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
+//! #[grid(reply = Done)]
+//! struct Job {
+//!     #[prost(string, tag = "1")]
+//!     text: String,
+//! }
+//!
+//! #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
+//! struct Done {
+//!     #[prost(uint64, tag = "1")]
+//!     words: u64,
+//! }
+//!
+//! /// Without a reply type of its own a message is answered with an `Ack`.
+//! #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
+//! struct Reset {}
+//!
+//! #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
+//! struct Config {
+//!     #[prost(uint64, tag = "1")]
+//!     first: u64,
+//! }
+//!
+//! /// A mailbox for several messages.
+//! #[derive(MessageSet)]
+//! enum Work {
+//!     Job(Request<Job>),
+//!     Reset(Request<Reset>),
+//! }
+//!
+//! struct Worker {
+//!     words: u64,
+//! }
+//!
+//! impl Actor for Worker {
+//!     async fn act(mut self, ctx: ActorContext) -> ActorResult {
+//!         // Named after the actor.
+//!         let mut mailbox = ctx.mailbox::<Work>(100).await?;
+//!         // None once the actor is asked to stop and the queue is dealt with.
+//!         while let Some(work) = mailbox.recv().await {
+//!             match work {
+//!                 Work::Job(request) => {
+//!                     // What is stored outside goes with the token.
+//!                     let _token = ctx.token()?;
+//!                     self.words += request.message().text.split_whitespace().count() as u64;
+//!                     // Takes the message's reply type, once. `.fail(error)` is an answer too.
+//!                     request.respond(Done { words: self.words })?;
+//!                 }
+//!                 Work::Reset(request) => {
+//!                     self.words = 0;
+//!                     request.respond(Default::default())?;
+//!                 }
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Leader;
+//!
+//! impl Actor for Leader {
+//!     async fn act(self, ctx: ActorContext) -> ActorResult {
+//!         let client = ctx.client();
+//!         for peer in client.query(Kind::Peer).await? {
+//!             let start = ActorStart::new(format!("worker-{}", peer.name), "worker");
+//!             client.start(&peer, start.message(&Config { first: 0 })).await?;
+//!         }
+//!         ctx.stopping().await;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # async fn ctrl_c() {}
+//! async fn serve(registry: Registry) -> Result<(), BoxError> {
+//!     let server = Server::builder("mygrid", registry)
+//!         .actor("leader", async |_start| Ok(Leader))
+//!         // Runs after the name is registered, and may fail.
+//!         .actor("worker", async |start| {
+//!             let words = start.decode::<Config>()?.first;
+//!             Ok(Worker { words })
+//!         })
+//!         .bind("127.0.0.1:7777")
+//!         .await?;
+//!     server.run_until(ctrl_c()).await?;
+//!     Ok(())
+//! }
+//!
+//! async fn ask(registry: Registry) -> Result<(), BoxError> {
+//!     let client = Client::new("mygrid", registry);
+//!     let job = Job { text: "to be or not to be".to_owned() };
+//!     let done = client
+//!         .request("worker-7", job)
+//!         .deadline(Duration::from_secs(2))
+//!         .idempotent()
+//!         .await?;
+//!     println!("{} words", done.words);
+//!
+//!     let (now, mut changes) = client.watch(Kind::Actor).await?;
+//!     println!("{} actors run", now.len());
+//!     loop {
+//!         println!("{:?}", changes.next().await);
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # Where to read on
+//!
+//! - **Serve**: [`ServerBuilder`] has every setting with its default; [`Server`] and
+//!   [`ServerHandle`] run and end it; [`ServerState`] is what it is doing.
+//! - **Act**: [`Actor`] and [`ActorType`] say when constructors run and how actors end;
+//!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
+//!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
+//! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches;
+//!   [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
+//!   names.
+//! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
+//!   [`MemoryRegistry`] can be told to fail.
+//!
+//! # Registries
+//!
+//! `memory:` is the embedded registry, which lives in this process: its peers are one grid as far
+//! as they share clones of the [`Registry`]. etcd is not supported yet, so a grid does not reach
+//! beyond one process yet.
+//!
+//! # Requests and errors
+//!
+//! Every request has a deadline ([`DEFAULT_DEADLINE`], or its own) and ends by it, plus 250 ms. The
+//! library repeats a request only while it provably was not executed, within the deadline;
+//! [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error of the application is
+//! an answer and never a reason for a repeat.
+//!
+//! Each surface has an error of its own, with a kind: [`RequestError`], [`MailboxError`],
+//! [`ServerError`], [`RegistryError`]. Match on the kind, never on the text. A [`RequestError`]
+//! answers the two questions that decide what a caller can do:
+//! [`is_retryable`](RequestError::is_retryable), and
+//! [`may_have_executed`](RequestError::may_have_executed), whose `false` is certain.
+//!
+//! Requests from one client to one mailbox are admitted in the order in which they are first
+//! polled while both are on one peer, except one that was refused and repeated. Between peers there
+//! is no order: who needs one awaits each answer.
+//!
+//! # Cancel safety
+//!
+//! Futures of this library can be dropped at any await. What that leaves is said at each method;
+//! in short: a request may have been executed; a claim of a name is released; a mailbox loses no
+//! request; a shutdown goes on. A dropped [`Server`] aborts its actors and does not wait for them;
+//! its names stay registered until its lease runs out. [`shutdown`](ServerHandle::shutdown) is the
+//! graceful way.
+//!
+//! # Panics
+//!
+//! A panic in a constructor, an actor, one of its tasks or a drop of theirs ends that actor or that
+//! task alone: it is logged, and an actor's name is released. Two things are beyond the library: a
+//! second panic while the first one unwinds ends the process, and so does every panic in a program
+//! built with `panic = "abort"`.
+//!
+//! An actor in code that never awaits cannot be aborted. Its peer reports it, refuses its token,
+//! and keeps its name from being started there;
+//! [`abort_process_when_stuck`](ServerBuilder::abort_process_when_stuck) ends the process instead.
+//!
+//! # Runtime
+//!
+//! tokio only, multi- or current-thread, with its time and its network enabled. Each server has one
+//! thread of its own, the watchdog, which a blocked runtime cannot starve. Events are logged through
+//! `tracing`, payloads never.
 
 // The derives name this crate by its public name, here as everywhere.
 extern crate self as actorgrid;

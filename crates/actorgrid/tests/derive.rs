@@ -1,5 +1,7 @@
 //! What the derives write, as far as it can be seen without a mailbox.
 
+#![allow(clippy::unwrap_used)] // clippy excepts test functions only, not what they share
+
 use actorgrid::__private::{Bytes, BytesMut};
 use actorgrid::{Ack, EchoMsg, Message, MessageSet, Payload, Request};
 

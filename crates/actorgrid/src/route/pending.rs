@@ -100,14 +100,11 @@ impl Pending {
 
     /// Ends when nobody waits for the answer any more.
     pub(crate) async fn abandoned(&mut self) {
-        match &mut self.reply {
-            Some(reply) => {
-                tokio::select! {
-                    () = reply.closed() => {}
-                    () = self.meta.deadline.passed() => {}
-                }
+        if let Some(reply) = &mut self.reply {
+            tokio::select! {
+                () = reply.closed() => {}
+                () = self.meta.deadline.passed() => {}
             }
-            None => {}
         }
     }
 

@@ -45,7 +45,7 @@ use life::Life;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
-/// It serves from [`bind`](ServerBuilder::bind) until [`shutdown`](Self::shutdown). When its
+/// It serves from [`bind`](ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown). When its
 /// session ends before (the registry was away for too long, say), its actors are ended and it
 /// joins again by itself.
 ///

@@ -1,0 +1,91 @@
+# Everything here runs with a stable Rust toolchain and nothing else; `make help` lists it.
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CARGO_HOME ?= $(HOME)/.cargo
+# The oldest Rust that the library promises to build with (rust-version in Cargo.toml).
+MSRV := 1.88
+# The demo counts the words of so many of the biggest crates that this project depends on: with
+# all of them it reads some 100 MB.
+DEMO_CRATES ?= 60
+# The decisions without I/O: their tests must notice every change of theirs.
+PURE := \
+	crates/actorgrid/src/session/keeper.rs \
+	crates/actorgrid/src/session/claims.rs \
+	crates/actorgrid/src/client/retry.rs \
+	crates/actorgrid/src/client/watch_resume.rs \
+	crates/actorgrid/src/server/leader/candidate.rs \
+	crates/actorgrid/src/ring.rs
+
+# The crates of Cargo.lock that come from a registry, as cargo names their folders.
+LOCKED = awk -F'"' '/^name = /{n=$$2} /^version = /{v=$$2} /^source = "reg/{print n "-" v}' Cargo.lock
+DEMO_SOURCES = $$($(LOCKED) | while read -r crate; do \
+		for folder in "$(CARGO_HOME)"/registry/src/*/"$$crate"; do \
+			if [ -d "$$folder" ]; then du -sk "$$folder"; fi; \
+		done; \
+	done | sort -rn | head -n $(DEMO_CRATES) | cut -f2)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: ## Count the words of the dependencies' sources on a small grid that loses its leader half way
+	@$(CARGO) fetch --locked
+	@$(CARGO) build --release --locked --package examples --bin wordcount
+	@$(CARGO) run --release --locked --quiet --package examples --bin wordcount -- \
+		--kill-leader-at 50% $(DEMO_SOURCES)
+
+.PHONY: test
+test: ## Run all tests, those in the documentation included
+	$(CARGO) test --workspace
+
+.PHONY: verify
+verify: test check ## Run the tests and every check: what CI runs
+
+.PHONY: check
+check: check-format check-lints check-docs check-codegen check-msrv ## Run every check but the tests
+
+.PHONY: check-format
+check-format: ## Fail where `cargo fmt` would change something
+	$(CARGO) fmt --all -- --check
+
+.PHONY: check-lints
+check-lints: ## Fail on warnings of the compiler and of clippy
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: check-docs
+check-docs: ## Fail on warnings of rustdoc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+.PHONY: check-codegen
+check-codegen: ## Fail where the stubs checked in are not what the proto files give
+	$(CARGO) run --locked --quiet --package codegen -- --check
+
+.PHONY: check-msrv
+check-msrv: ## Check the library and the examples with the oldest supported Rust, if it is installed
+	@if rustup run $(MSRV) cargo --version >/dev/null 2>&1; then \
+		echo "rustup run $(MSRV) cargo check --locked"; \
+		rustup run $(MSRV) cargo check --locked; \
+	else \
+		echo "********************************************************************" >&2; \
+		echo "NOT CHECKED: Rust $(MSRV) is not installed, so nothing says that this" >&2; \
+		echo "still builds with it. Install it: rustup toolchain install $(MSRV)" >&2; \
+		echo "********************************************************************" >&2; \
+	fi
+
+.PHONY: fix
+fix: ## Mend what can be mended: lints that clippy can fix, then the format
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+.PHONY: codegen
+codegen: ## Write the stubs of the proto files anew
+	$(CARGO) run --quiet --package codegen
+
+.PHONY: mutants
+mutants: ## Change the pure decisions one by one: each change must fail a test (installs cargo-mutants)
+	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
+	$(CARGO) mutants --package actorgrid $(addprefix --file ,$(PURE)) -- --lib
