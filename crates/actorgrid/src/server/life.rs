@@ -64,10 +64,9 @@ impl Life {
         &self.stop
     }
 
-    /// Whether nothing may be started any more. From the call of a shutdown on, not only from when
-    /// it is worked off: peers that are shut down together must not pass the leader on meanwhile.
+    /// Whether nothing may be started any more.
     pub(super) fn is_stopping(&self) -> bool {
-        self.shared.shutdown.is_cancelled() || self.stop.is_asked() || !self.names.fence().admits()
+        self.stop.is_asked() || !self.names.fence().admits()
     }
 
     /// Ends when nothing may be started any more.
