@@ -289,7 +289,7 @@ pub use request::{MessageSet, Request, RespondError, Responder};
 pub use ring::Ring;
 pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, RequestId};
 pub use server::{
-    Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL,
+    Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
     DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,
     ServerErrorKind, ServerHandle, ServerState, ShutdownError,
 };

@@ -28,6 +28,9 @@ use locations::Locations;
 /// The deadline of a request, unless another is set.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The most connections to one peer: more only cost, as a peer has fewer processors than that.
+const MAX_CONNECTIONS_PER_PEER: usize = 64;
+
 /// Sends requests to the mailboxes of a grid, and asks who is there. Cheap to clone; clones share
 /// connections and the cache of locations.
 ///
@@ -202,11 +205,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Connections to each peer: 1 by default, and 0 is taken as 1. One serves thousands of
+    /// Connections to each peer: 1 by default; 0 is taken as 1, and more than 64 as 64. One serves thousands of
     /// requests at once; more help where single requests are megabytes.
     #[must_use]
     pub fn connections_per_peer(mut self, connections: usize) -> Self {
-        self.connections_per_peer = connections;
+        self.connections_per_peer = connections.clamp(1, MAX_CONNECTIONS_PER_PEER);
         self
     }
 

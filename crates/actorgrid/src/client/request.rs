@@ -137,6 +137,7 @@ impl<R: Message> RequestBuilder<R> {
             tries: 0,
             worst: Executed::No,
             failed_at: None,
+            out_of_time: false,
         };
         let answer = match deadline.bound(driver.drive(&mut call)).await {
             Some(answer) => answer?,
@@ -193,6 +194,8 @@ struct Driver<'a> {
     worst: Executed,
     /// The registration that the last try failed at, and what it failed with: looked up again.
     failed_at: Option<(Option<Token>, RequestError)>,
+    /// The time that is left is too short for the next repeat.
+    out_of_time: bool,
 }
 
 impl Driver<'_> {
@@ -212,8 +215,9 @@ impl Driver<'_> {
                 wait_for_name: self.wait_for_name,
                 time_left: call.meta.deadline.remaining(),
             };
-            // Handed over by value and refused by the receiver itself: there is nothing to repeat.
-            if call.body.is_none() {
+            // No time is left for a repeat; or the message was handed over by value and refused by
+            // the receiver itself, so that there is nothing to repeat.
+            if self.out_of_time || call.body.is_none() {
                 return Err(error.at_least(self.worst));
             }
             let environment = &self.client.inner.environment;
@@ -262,7 +266,7 @@ impl Driver<'_> {
 
     /// Waits before a holder is tried again that has just refused.
     async fn hold_back(
-        &self,
+        &mut self,
         failed: Option<Token>,
         error: RequestError,
         location: &Location,
@@ -281,7 +285,10 @@ impl Driver<'_> {
                 environment.sleep(after).await;
                 Ok(())
             }
-            None => Err(error),
+            None => {
+                self.out_of_time = true;
+                Err(error)
+            }
         }
     }
 }

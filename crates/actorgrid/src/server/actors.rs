@@ -9,9 +9,19 @@ use crate::name::Name;
 use crate::token::Token;
 
 /// The actors of a peer, over all its sessions: one that cannot be stopped keeps its name here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Actors {
     running: Mutex<HashMap<Name, Arc<Running>>>,
+    most: usize,
+}
+
+/// Why a name cannot be reserved.
+#[derive(Debug)]
+pub(super) enum Occupied {
+    /// It is taken on this peer.
+    Taken(Arc<Running>),
+    /// The peer has as many actors as it may have.
+    Full,
 }
 
 /// An actor, from the reservation of its name until the name is free again.
@@ -28,11 +38,21 @@ pub(super) struct Running {
 }
 
 impl Actors {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            running: Mutex::default(),
+            most,
+        }
+    }
+
     /// Reserves a name, or answers who has it.
-    pub(super) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Slot, Arc<Running>> {
+    pub(super) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Slot, Occupied> {
         let mut running = self.lock();
         if let Some(other) = running.get(name) {
-            return Err(other.clone());
+            return Err(Occupied::Taken(other.clone()));
+        }
+        if running.len() >= self.most {
+            return Err(Occupied::Full);
         }
         let ours = Arc::new(Running {
             name: name.clone(),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::{Actor, ActorResult};
 use super::actor_type::ActorType;
+use super::actors::Actors;
 use super::context::ActorContext;
 use super::error::ServerError;
 use super::state::ServerState;
@@ -37,6 +38,9 @@ pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
 /// How long actors have to end when they are asked to, unless another time is set.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The most actors that run on a peer at once, unless another number is set: some gigabytes.
+pub const DEFAULT_MAX_ACTORS: usize = 1_000_000;
+
 /// The longest time to live: longer ones keep the names of a crashed peer for too long to be
 /// meant.
 const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
@@ -56,6 +60,7 @@ pub struct ServerBuilder {
     lease_ttl: Duration,
     shutdown_timeout: Duration,
     max_message_bytes: usize,
+    max_actors: usize,
     leadership: bool,
     abort_process_when_stuck: bool,
 }
@@ -72,6 +77,7 @@ impl ServerBuilder {
             lease_ttl: DEFAULT_LEASE_TTL,
             shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            max_actors: DEFAULT_MAX_ACTORS,
             leadership: true,
             abort_process_when_stuck: false,
         }
@@ -146,6 +152,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
+        self
+    }
+
+    /// The most actors that run on the peer at once: [`DEFAULT_MAX_ACTORS`] by default. A start
+    /// beyond it is refused as [busy](crate::RequestErrorKind::Busy).
+    #[must_use]
+    pub fn max_actors(mut self, actors: usize) -> Self {
+        self.max_actors = actors;
         self
     }
 
@@ -256,6 +270,7 @@ impl ServerBuilder {
             annotations: annotations.into(),
             advertise: self.advertise,
             max_message_bytes: self.max_message_bytes,
+            max_actors: self.max_actors,
             config: Config {
                 environment: self.environment,
                 lease_ttl: self.lease_ttl,
@@ -275,6 +290,7 @@ struct Checked {
     annotations: Arc<[String]>,
     advertise: Option<String>,
     max_message_bytes: usize,
+    max_actors: usize,
     config: Config,
 }
 
@@ -329,7 +345,7 @@ impl Checked {
             identity,
             actor_types: self.actor_types,
             table,
-            actors: Arc::default(),
+            actors: Arc::new(Actors::new(self.max_actors)),
             client,
             state: watch::Sender::new(ServerState::Starting),
             life: Mutex::new(Weak::new()),

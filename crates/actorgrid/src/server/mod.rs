@@ -35,7 +35,9 @@ use crate::session::Identity;
 
 pub use actor::{Actor, ActorResult, BoxActor};
 pub use actor_type::ActorType;
-pub use builder::{DEFAULT_LEASE_TTL, DEFAULT_SHUTDOWN_TIMEOUT, MIN_LEASE_TTL, ServerBuilder};
+pub use builder::{
+    DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, MIN_LEASE_TTL, ServerBuilder,
+};
 pub use context::{ActorContext, Fenced};
 pub use error::{ServerError, ServerErrorKind, ShutdownError};
 pub use state::ServerState;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::ActorContext;
 use super::actor_type::ActorType;
-use super::actors::{Running, Slot};
+use super::actors::{Occupied, Running, Slot};
 use super::life::Life;
 use super::run::Registered;
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -108,12 +108,8 @@ pub(super) async fn start(
 fn check(life: &Life, start: &ActorStart) -> Result<(Name, Name, ActorType), RequestError> {
     let invalid = |text| RequestError::refused(RequestErrorKind::InvalidName, text);
     let text = start.actor_type();
-    let type_name = Name::new(text).map_err(|error| {
-        invalid(format!(
-            "grid: invalid actor type: type={}: {error}",
-            shown(text)
-        ))
-    })?;
+    let type_name = Name::new(text)
+        .map_err(|_| invalid(format!("grid: invalid actor type: type={}", shown(text))))?;
     let text = start.name();
     let namespace = &life.names().identity().namespace;
     let name = Name::new(text).map_err(|_| {
@@ -141,7 +137,11 @@ async fn reserve(life: &Life, name: &Name) -> Result<Slot, RequestError> {
     loop {
         let other = match life.actors().reserve(name) {
             Ok(slot) => return Ok(slot),
-            Err(other) => other,
+            Err(Occupied::Taken(other)) => other,
+            Err(Occupied::Full) => {
+                let text = "the peer has as many actors as it may have (max_actors)";
+                return Err(RequestError::refused(RequestErrorKind::Busy, text));
+            }
         };
         other.decided.cancelled().await;
         if let Some(token) = other.token.get() {

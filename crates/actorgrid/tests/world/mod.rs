@@ -1,7 +1,7 @@
 //! What the tests of a whole grid share: a simulated world with one registry, and a resource that
 //! checks tokens.
 
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses a part
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,396 @@
+//! What user code does wrong: errors, panics, silence, code that does not stop.
+
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actorgrid::{
+    Ack, Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, EchoMsg, Payload,
+    Request, RequestErrorKind, ServerState,
+};
+use tokio::sync::mpsc;
+use world::{World, echo_type, eventually, pass, secs};
+
+/// An actor that fails its requests as their texts say, and counts them.
+fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
+    let runs = runs.clone();
+    ActorType::from_fn("faulty", move |_start, ctx| {
+        let runs = runs.clone();
+        async move {
+            let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+            while let Some(request) = mailbox.recv().await {
+                runs.fetch_add(1, Ordering::SeqCst);
+                match request.message().msg.as_str() {
+                    "drop" => drop(request),
+                    "panic" => panic!("a handler panics"),
+                    "end" => return Ok(()),
+                    "large" => {
+                        assert!(request.respond(EchoMsg::new("x".repeat(5 << 20))).is_err());
+                    }
+                    "detail" => request
+                        .into_parts()
+                        .1
+                        .fail_with("see detail", &EchoMsg::new("d"))?,
+                    text => {
+                        let text = text.to_owned();
+                        request.fail(text)?;
+                    }
+                }
+            }
+            Ok(())
+        }
+    })
+    .mailbox::<Request<EchoMsg>>(10)
+}
+
+/// The same from the peer itself and from elsewhere: by value, and over the wire.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_answers_an_error_runs_once() {
+    let world = World::new();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let server = world
+        .server()
+        .actor_type(faulty(&runs))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    for client in [server.client(), &remote] {
+        for text in [
+            "insufficient funds",
+            "connection refused",
+            "grid: receiver busy",
+            "grid: unknown mailbox",
+            "grid: context finished",
+            "",
+        ] {
+            let _ = remote
+                .start(server.peer(), ActorStart::new("f", "faulty"))
+                .await;
+            runs.store(0, Ordering::SeqCst);
+            let error = client
+                .request("f", EchoMsg::new(text))
+                .idempotent()
+                .await
+                .unwrap_err();
+            assert_eq!(
+                error.kind(),
+                RequestErrorKind::Application,
+                "{text}: {error:?}"
+            );
+            assert_eq!(error.text(), text);
+            assert!(error.may_have_executed() && !error.is_retryable());
+            pass(secs(15)).await;
+            assert_eq!(runs.load(Ordering::SeqCst), 1, "{text}");
+        }
+        let error = client
+            .request("f", EchoMsg::new("detail"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.detail::<EchoMsg>(), Some(EchoMsg::new("d")));
+        assert_eq!(error.detail::<Ack>(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_an_answer_at_once() {
+    let world = World::new();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let server = world
+        .server()
+        .actor_type(faulty(&runs))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    for client in [server.client(), &remote] {
+        for text in ["drop", "panic", "end"] {
+            eventually("the name is free", || {
+                world.keys_of("f").is_empty() || text == "panic"
+            })
+            .await;
+            let _ = remote
+                .start(server.peer(), ActorStart::new("f", "faulty"))
+                .await;
+            let begun = tokio::time::Instant::now();
+            let error = client.request("f", EchoMsg::new(text)).await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::NoReply, "{text}");
+            assert!(error.may_have_executed(), "{text}");
+            assert!(begun.elapsed() < secs(1), "{text}: {:?}", begun.elapsed());
+            if text == "drop" {
+                remote.stop("f").await.unwrap();
+            }
+        }
+        eventually("the name is free", || world.keys_of("f").is_empty()).await;
+        remote
+            .start(server.peer(), ActorStart::new("f", "faulty"))
+            .await
+            .unwrap();
+        let error = client
+            .request("f", EchoMsg::new("large"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::ReplyTooLarge);
+        assert!(error.may_have_executed());
+        let wrong = client.request("f", Ack {}).await.unwrap_err();
+        assert_eq!(wrong.kind(), RequestErrorKind::UnknownMessage);
+        let broken = Payload::new("github.com/lytics/grid/v3/EchoMsg", &b"\xff"[..]);
+        let broken = client.request("f", broken).await.unwrap_err();
+        assert_eq!(broken.kind(), RequestErrorKind::InvalidMessage);
+        let large = client
+            .request("f", EchoMsg::new("x".repeat(5 << 20)))
+            .await
+            .unwrap_err();
+        assert_eq!(large.kind(), RequestErrorKind::MessageTooLarge);
+        for error in [wrong, broken, large] {
+            assert!(
+                !error.may_have_executed() && !error.is_retryable(),
+                "{error:?}"
+            );
+        }
+        remote.stop("f").await.unwrap();
+    }
+}
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("a drop panics");
+    }
+}
+
+impl Actor for PanicsOnDrop {
+    async fn act(self, ctx: ActorContext) -> ActorResult {
+        ctx.stopping().await;
+        Ok(())
+    }
+}
+
+/// Ignores that it is asked to stop, so that it is aborted, and panics then.
+struct PanicsOnAbort;
+
+impl Actor for PanicsOnAbort {
+    async fn act(self, _ctx: ActorContext) -> ActorResult {
+        let _panics = PanicsOnDrop;
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_actor_alone() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor::<PanicsOnDrop, _, _>("constructor", |_start| async {
+            panic!("a constructor panics")
+        })
+        .actor::<PanicsOnDrop, _, _>(
+            "constructor-call",
+            |_start| -> std::future::Ready<Result<_, BoxError>> {
+                panic!("a constructor panics when it is called")
+            },
+        )
+        .actor::<PanicsOnDrop, _, _>("constructor-error", async |_start| {
+            Err("it cannot be made".into())
+        })
+        .actor_fn("act", async |_start, _ctx| panic!("an actor panics"))
+        .actor("drop", async |_start| Ok(PanicsOnDrop))
+        .actor("abort", async |_start| Ok(PanicsOnAbort))
+        .actor_fn("task", async |_start, ctx| {
+            ctx.spawn(async { panic!("a task panics") });
+            ctx.stopping().await;
+            Ok(())
+        })
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    let start = |actor_type: &str| {
+        client
+            .start(server.peer(), ActorStart::new("p", actor_type))
+            .send()
+    };
+    for round in 0..2 {
+        for (actor_type, text) in [
+            (
+                "constructor",
+                "the constructor panicked: a constructor panics",
+            ),
+            (
+                "constructor-call",
+                "the constructor panicked: a constructor panics when it is called",
+            ),
+            ("constructor-error", "it cannot be made"),
+        ] {
+            let error = start(actor_type).await.unwrap_err();
+            assert_eq!(
+                error.kind(),
+                RequestErrorKind::StartFailed,
+                "{round} {actor_type}: {error:?}"
+            );
+            assert_eq!(error.text(), text);
+            eventually("the name is free", || world.keys_of("p").is_empty()).await;
+        }
+        for actor_type in ["act", "drop", "abort", "task"] {
+            start(actor_type).await.unwrap();
+            if actor_type != "act" {
+                client.stop("p").deadline_is_long_enough().await;
+            }
+            eventually("the name is free", || world.keys_of("p").is_empty()).await;
+        }
+    }
+    assert_eq!(server.state(), ServerState::Serving);
+    start("echo").await.unwrap();
+    assert_eq!(
+        client.request("p", EchoMsg::new("x")).await.unwrap().msg,
+        "x from p"
+    );
+    server.shutdown().await.unwrap();
+}
+
+/// A stop waits up to the client's deadline, which an actor that has to be aborted may reach.
+trait StopOutcome {
+    async fn deadline_is_long_enough(self);
+}
+
+impl<F: Future<Output = Result<(), actorgrid::RequestError>>> StopOutcome for F {
+    async fn deadline_is_long_enough(self) {
+        if let Err(error) = self.await {
+            assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_of_an_actor_end_before_its_name_is_free() {
+    let world = World::new();
+    let (events, mut seen) = mpsc::unbounded_channel();
+    struct Note(mpsc::UnboundedSender<&'static str>);
+    impl Drop for Note {
+        fn drop(&mut self) {
+            let _ = self.0.send("task ended");
+        }
+    }
+    let spawner = ActorType::from_fn("spawner", move |_start, ctx| {
+        let events = events.clone();
+        async move {
+            let note = Note(events.clone());
+            ctx.spawn(async move {
+                let _note = note;
+                std::future::pending::<()>().await;
+            });
+            ctx.stopping().await;
+            let _ = events.send("act ended");
+            Ok(())
+        }
+    });
+    let server = world
+        .server()
+        .actor_type(spawner)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("s", "spawner"))
+        .await
+        .unwrap();
+    client.stop("s").await.unwrap();
+    // The stop is answered when the name is free, so both have been told by now.
+    assert_eq!(seen.try_recv(), Ok("act ended"));
+    assert_eq!(seen.try_recv(), Ok("task ended"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_constructor_holds_up_nobody_and_its_name_waits() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor::<PanicsOnAbort, _, _>("slow", async |_start| {
+            tokio::time::sleep(secs(5)).await;
+            Err("too late".into())
+        })
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    let slow = client
+        .start(server.peer(), ActorStart::new("slow", "slow"))
+        .send();
+    let quick = async {
+        pass(Duration::from_millis(10)).await;
+        let begun = tokio::time::Instant::now();
+        client
+            .start(server.peer(), ActorStart::new("quick", "echo"))
+            .await
+            .unwrap();
+        // The name is registered before the constructor has ended.
+        let taken = client
+            .start(server.peer(), ActorStart::new("slow", "echo"))
+            .await
+            .unwrap_err();
+        assert_eq!(taken.kind(), RequestErrorKind::AlreadyRunning);
+        assert!(begun.elapsed() < secs(1));
+    };
+    let (slow, ()) = tokio::join!(slow, quick);
+    assert_eq!(slow.unwrap_err().kind(), RequestErrorKind::StartFailed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistaken_start_says_what_is_wrong() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    for (name, actor_type, kind, text) in [
+        (
+            "n",
+            "bad.type",
+            RequestErrorKind::InvalidName,
+            "grid: invalid actor type: type=bad.type",
+        ),
+        (
+            "bad.name",
+            "echo",
+            RequestErrorKind::InvalidName,
+            "grid: invalid name: namespace=test name=bad.name",
+        ),
+        (
+            "",
+            "echo",
+            RequestErrorKind::InvalidName,
+            "grid: invalid name: namespace=test name=",
+        ),
+        (
+            "n",
+            "nosuchdef",
+            RequestErrorKind::UnknownActorType,
+            "grid: def not registered: type=nosuchdef",
+        ),
+    ] {
+        let error = client
+            .start(server.peer(), ActorStart::new(name, actor_type))
+            .await
+            .unwrap_err();
+        assert_eq!((error.kind(), error.text()), (kind, text));
+        assert!(!error.may_have_executed());
+    }
+    let huge = "x".repeat(1 << 20);
+    let error = client
+        .start(server.peer(), ActorStart::new(huge.as_str(), "echo"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::InvalidName);
+    assert!(error.text().len() < 1024);
+    let error = client.request(huge.as_str(), Ack {}).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::InvalidName);
+}

@@ -1,0 +1,250 @@
+//! The leader: kept running, replaced without polling, restarted with back-off.
+
+mod world;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actorgrid::{ActorType, Environment, Kind, MemoryOperation, Name, ServerState};
+use world::{Resource, World, eventually, pass, secs};
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll() {
+    let world = World::new();
+    let resource = Resource::default();
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let server = world.server().actor_type(resource.holder_type("leader"));
+        servers.push(server.bind("127.0.0.1:0").await.unwrap());
+    }
+    let client = world.client();
+    let leader = Name::new("leader").unwrap();
+    for round in 1..=3 {
+        eventually("a leader runs", || resource.holders("leader") == 1).await;
+        // A long quiet time: nobody asks the registry about the leader meanwhile.
+        let asked = |operation| world.registry.calls(operation);
+        let before = (
+            asked(MemoryOperation::Get),
+            asked(MemoryOperation::List),
+            asked(MemoryOperation::Claim),
+        );
+        pass(secs(100)).await;
+        let after = (
+            asked(MemoryOperation::Get),
+            asked(MemoryOperation::List),
+            asked(MemoryOperation::Claim),
+        );
+        assert_eq!(before, after);
+
+        let holder = client
+            .find(Kind::Actor, &leader)
+            .await
+            .unwrap()
+            .unwrap()
+            .peer;
+        let at = servers
+            .iter()
+            .position(|server| *server.peer() == holder)
+            .unwrap();
+        let begun = tokio::time::Instant::now();
+        servers.remove(at).shutdown().await.unwrap();
+        if round < 3 {
+            eventually("the next leader runs", || {
+                resource.tokens("leader").len() == round + 1
+            })
+            .await;
+            assert!(begun.elapsed() < secs(1));
+        }
+    }
+    assert!(resource.tokens("leader").is_sorted());
+    assert_eq!(resource.most(), 1);
+    assert_eq!(world.keys_of("leader"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out() {
+    let world = World::new();
+    let resource = Resource::default();
+    let first = world
+        .server()
+        .lease_ttl(secs(5))
+        .actor_type(resource.holder_type("leader"));
+    let first = first.bind("127.0.0.1:0").await.unwrap();
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let second = world
+        .server()
+        .lease_ttl(secs(5))
+        .actor_type(resource.holder_type("leader"));
+    let second = second.bind("127.0.0.1:0").await.unwrap();
+    pass(secs(33)).await;
+    drop(first);
+    let begun = tokio::time::Instant::now();
+    eventually("the next leader runs", || {
+        resource.tokens("leader").len() == 2
+    })
+    .await;
+    assert!(begun.elapsed() <= secs(7), "{:?}", begun.elapsed());
+    assert_eq!(second.state(), ServerState::Serving);
+}
+
+/// A leader type that fails at once, and when its starts were tried.
+fn failing(starts: &Arc<Mutex<Vec<tokio::time::Instant>>>, in_constructor: bool) -> ActorType {
+    let starts = starts.clone();
+    ActorType::new("leader", move |_start| {
+        #[allow(clippy::disallowed_methods)]
+        starts.lock().unwrap().push(tokio::time::Instant::now());
+        async move {
+            if in_constructor {
+                return Err("no".into());
+            }
+            Ok(FailsAtOnce)
+        }
+    })
+}
+
+struct FailsAtOnce;
+
+impl actorgrid::Actor for FailsAtOnce {
+    async fn act(self, _ctx: actorgrid::ActorContext) -> actorgrid::ActorResult {
+        Err("no".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
+    for in_constructor in [false, true] {
+        let world = World::new();
+        let starts = Arc::new(Mutex::new(Vec::new()));
+        let server = world.server().actor_type(failing(&starts, in_constructor));
+        let _server = server.bind("127.0.0.1:0").await.unwrap();
+        pass(secs(200)).await;
+        let starts = starts.lock().unwrap();
+        let gaps: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // At once, then 100 ms doubling to 30 s, of which up to a quarter is left out.
+        let mut steps = vec![Duration::ZERO];
+        steps.extend(
+            (0..)
+                .map(|n| secs(30).min(Duration::from_millis(100) * 2_u32.pow(n.min(20))))
+                .take(30),
+        );
+        for (gap, step) in gaps.iter().zip(&steps) {
+            let least = step.mul_f64(0.75);
+            let most = *step + Duration::from_millis(5);
+            assert!(
+                (least..=most).contains(gap),
+                "{gap:?} is not {step:?}: {gaps:?}"
+            );
+        }
+        // 51.1 s of doubling steps, then one each 22.5 to 30 s.
+        assert!((13..=18).contains(&starts.len()), "{} starts", starts.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_back_off_begins_anew_after_ten_seconds_of_life() {
+    let world = World::new();
+    let lives = Arc::new(AtomicUsize::new(0));
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let (counted, noted) = (lives.clone(), starts.clone());
+    let server = world.server().actor_fn("leader", move |_start, _ctx| {
+        let life = counted.fetch_add(1, Ordering::SeqCst);
+        #[allow(clippy::disallowed_methods)]
+        noted.lock().unwrap().push(tokio::time::Instant::now());
+        async move {
+            if life == 5 {
+                tokio::time::sleep(secs(11)).await;
+            }
+            Err("no".into())
+        }
+    });
+    let _server = server.bind("127.0.0.1:0").await.unwrap();
+    pass(secs(30)).await;
+    let starts = starts.lock().unwrap();
+    let gap = starts[6] - starts[5];
+    assert!(
+        gap >= secs(11) && gap < secs(11) + Duration::from_millis(5),
+        "{gap:?}"
+    );
+    assert!(starts[7] - starts[6] < Duration::from_millis(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_peer_on_which_the_leader_fails_waits_longest() {
+    let world = World::new();
+    let resource = Resource::default();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let bad = world
+        .server()
+        .actor_type(failing(&starts, false))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let good = world
+        .server()
+        .actor_type(resource.holder_type("leader"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    eventually("the good peer leads", || resource.holders("leader") == 1).await;
+    pass(secs(100)).await;
+    assert_eq!(resource.tokens("leader").len(), 1);
+    assert!(starts.lock().unwrap().len() <= 3);
+    drop((bad, good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_can_be_disallowed() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world
+        .server()
+        .actor_type(resource.holder_type("leader"))
+        .disallow_leadership();
+    let _server = server.bind("127.0.0.1:0").await.unwrap();
+    pass(secs(100)).await;
+    assert_eq!(resource.tokens("leader"), []);
+}
+
+/// Every step of a start of the leader fails once, on the host of the leader and beside it: the
+/// grid has one leader all the same.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
+    use actorgrid::MemoryFault;
+    for operation in [
+        MemoryOperation::Claim,
+        MemoryOperation::List,
+        MemoryOperation::Watch,
+        MemoryOperation::Release,
+        MemoryOperation::Get,
+    ] {
+        for fault in [
+            MemoryFault::Refuse,
+            MemoryFault::LoseReply,
+            MemoryFault::FailReply,
+            MemoryFault::ArriveLate(secs(1)),
+        ] {
+            let world = World::new();
+            let resource = Resource::default();
+            let bind = async |environment: Environment| {
+                let server = world
+                    .server_in(environment)
+                    .actor_type(resource.holder_type("leader"));
+                server.bind("127.0.0.1:0").await.unwrap()
+            };
+            let one = bind(world.simulation.environment()).await;
+            let two = bind(world.simulation.environment()).await;
+            world.registry.inject(operation, fault.clone());
+            world.registry.inject(operation, fault.clone());
+            world.registry.break_watches();
+            eventually("a leader runs", || resource.holders("leader") == 1).await;
+            pass(secs(5)).await;
+            let _ = world.client().stop("leader").await;
+            pass(secs(20)).await;
+            assert_eq!(resource.holders("leader"), 1, "{operation:?} {fault:?}");
+            assert_eq!(resource.most(), 1, "{operation:?} {fault:?}");
+            assert!(resource.tokens("leader").is_sorted());
+            drop((one, two));
+        }
+    }
+}

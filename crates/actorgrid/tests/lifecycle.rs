@@ -1,0 +1,433 @@
+//! Servers that start, stop, and get stuck.
+
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, Client, EchoMsg, Environment, Kind, MailboxErrorKind, MemoryRegistry, Payload,
+    Registry, RegistryErrorKind, Request, RequestErrorKind, Server, ServerErrorKind, ServerState,
+    WatchEvent,
+};
+use tokio::sync::{mpsc, oneshot};
+use world::{Resource, World, echo_type, eventually, pass, secs};
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it() {
+    let world = World::new();
+    let (ended, mut order) = mpsc::unbounded_channel();
+    let tell = ended.clone();
+    let server = world.server().actor_fn("worker", move |_start, ctx| {
+        let ended = ended.clone();
+        async move {
+            let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+            while let Some(request) = mailbox.recv().await {
+                tokio::time::sleep(secs(1)).await;
+                let text = request.message().clone();
+                request.respond(text)?;
+            }
+            let _ = ended.send("actor");
+            Ok(())
+        }
+    });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("w", "worker"))
+        .await
+        .unwrap();
+    let calls = (0..3).map(|i| {
+        client
+            .request("w", EchoMsg::new(i.to_string()))
+            .wait_for_name()
+            .send()
+    });
+    let shutdown = async |name| {
+        pass(Duration::from_millis(500)).await;
+        let result = server.handle().shutdown().await;
+        let _ = tell.send(name);
+        result
+    };
+    let late = async {
+        pass(secs(1)).await;
+        client
+            .request("w", EchoMsg::new("late"))
+            .deadline(secs(1))
+            .await
+    };
+    let (answers, one, two, late) = tokio::join!(
+        futures_util::future::join_all(calls),
+        shutdown("one"),
+        shutdown("two"),
+        late
+    );
+    for (i, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.unwrap().msg, i.to_string());
+    }
+    assert_eq!((one, two), (Ok(()), Ok(())));
+    let late = late.unwrap_err();
+    assert!(!late.may_have_executed() && late.is_retryable(), "{late:?}");
+    assert_eq!(order.try_recv(), Ok("actor"));
+    assert_eq!(server.state(), ServerState::Stopped);
+    assert_eq!(server.shutdown().await, Ok(()));
+    assert_eq!(world.registry.keys(), [""; 0]);
+    assert_eq!(world.registry.leases(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world.server().shutdown_timeout(secs(3)).actor_fn("deaf", {
+        let resource = resource.clone();
+        move |_start, ctx| {
+            let resource = resource.clone();
+            async move {
+                let _holding = resource.hold("deaf", ctx.token()?);
+                std::future::pending().await
+            }
+        }
+    });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    for name in ["d-1", "d-2"] {
+        client
+            .start(server.peer(), ActorStart::new(name, "deaf"))
+            .await
+            .unwrap();
+    }
+    let begun = tokio::time::Instant::now();
+    client.stop("d-1").await.unwrap();
+    assert!(begun.elapsed() >= secs(3));
+    server.shutdown().await.unwrap();
+    assert_eq!(resource.holders("deaf"), 0);
+    assert!(begun.elapsed() < secs(8), "{:?}", begun.elapsed());
+}
+
+/// A real runtime with two workers, of which one is blocked in code that never awaits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up() {
+    let registry = MemoryRegistry::new(&Environment::real());
+    let release = Arc::new(AtomicBool::new(false));
+    let stuck = release.clone();
+    let server = Server::builder("test", registry.registry())
+        .shutdown_timeout(Duration::from_millis(50))
+        .actor_fn("stuck", move |_start, _ctx| {
+            let stuck = stuck.clone();
+            async move {
+                while !stuck.load(Ordering::SeqCst) {
+                    std::hint::spin_loop();
+                }
+                Ok(())
+            }
+        })
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = Client::new("test", registry.registry());
+    client
+        .start(server.peer(), ActorStart::new("s", "stuck"))
+        .await
+        .unwrap();
+    let error = server.shutdown().await.unwrap_err();
+    assert_eq!(
+        error
+            .stuck
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["s"]
+    );
+    assert!(error.not_revoked);
+    // Nobody else may have it before the lease has run out.
+    assert!(registry.keys().contains(&"test.actor.s".to_owned()));
+    release.store(true, Ordering::SeqCst);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world.server().actor_type(resource.holder_type("holder"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+    let handle = server.handle();
+    drop(server);
+    let error = handle.shutdown().await.unwrap_err();
+    assert!(error.not_revoked);
+    eventually("the actor is gone", || resource.holders("n") == 0).await;
+    let error = client
+        .start(handle.peer(), ActorStart::new("m", "holder"))
+        .deadline(secs(1))
+        .await
+        .unwrap_err();
+    assert!(!error.may_have_executed(), "{error:?}");
+    eventually("the lease has run out", || world.registry.keys().is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_a_peer_that_is_gone_never_runs_and_says_so() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    client.request("a", EchoMsg::new("warm")).await.unwrap();
+    drop(server);
+    pass(Duration::from_millis(1)).await;
+    let error = client
+        .request("a", EchoMsg::new("x"))
+        .deadline(secs(2))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::Unreachable, "{error:?}");
+    assert!(!error.may_have_executed() && error.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn mistakes_in_the_configuration_are_named() {
+    let world = World::new();
+    let registry = || world.registry.registry();
+    let server = |namespace: &str| {
+        Server::builder(namespace, registry()).environment(world.simulation.environment())
+    };
+    for (builder, setting) in [
+        (server("no.dots"), "namespace"),
+        (
+            server("g").lease_ttl(Duration::from_millis(4_999)),
+            "lease_ttl",
+        ),
+        (server("g").lease_ttl(Duration::ZERO), "lease_ttl"),
+        (server("g").max_message_bytes(0), "max_message_bytes"),
+        (server("g").actor_type(echo_type("a.b")), "actor type"),
+        (
+            server("g")
+                .actor_type(echo_type("a"))
+                .actor_type(echo_type("a")),
+            "registered twice",
+        ),
+        (server("g").annotation("x".repeat(257)), "annotation"),
+        (server("g").advertise("0.0.0.0:1"), "advertise"),
+        (server("g").advertise("nonsense"), "advertise"),
+    ] {
+        let error = builder.bind("127.0.0.1:0").await.unwrap_err();
+        assert_eq!(error.kind(), ServerErrorKind::Configuration, "{error}");
+        assert!(error.to_string().contains(setting), "{error}");
+        assert!(!error.is_retryable());
+    }
+    let error = server("g").bind("0.0.0.0:0").await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Configuration);
+    assert!(error.to_string().contains("advertised address"), "{error}");
+    assert_eq!(
+        server("g").bind("nonsense").await.unwrap_err().kind(),
+        ServerErrorKind::Listen
+    );
+    let advertised = server("g")
+        .advertise("127.0.0.1:0")
+        .bind("0.0.0.0:0")
+        .await
+        .unwrap();
+    assert!(advertised.address().to_string().starts_with("127.0.0.1:"));
+
+    let error = Registry::connect("redis://x").await.unwrap_err();
+    assert_eq!(error.kind(), RegistryErrorKind::Url);
+    let client = Client::new("no.dots", registry());
+    assert_eq!(
+        client.query(Kind::Peer).await.unwrap_err().kind(),
+        RequestErrorKind::InvalidName
+    );
+    let error = client.request("a", EchoMsg::new("x")).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::InvalidName);
+    let mailbox = advertised
+        .mailbox::<Request<EchoMsg>>("m", 0)
+        .await
+        .unwrap_err();
+    assert_eq!(mailbox.kind(), MailboxErrorKind::Capacity);
+    let mailbox = advertised
+        .mailbox::<Request<EchoMsg>>("m.m", 1)
+        .await
+        .unwrap_err();
+    assert_eq!(mailbox.kind(), MailboxErrorKind::InvalidName);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_refuses_fails_a_start_and_leaves_nothing() {
+    let world = World::new();
+    world.registry.set_refusing(true);
+    let error = world.server().bind("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Registry);
+    world.registry.set_refusing(false);
+    assert_eq!(world.registry.leases(), 0);
+    world.registry.set_away(true);
+    let error = world.server().bind("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Registry);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_tell_what_comes_and_goes_over_every_break() {
+    let world = World::new();
+    let server = world
+        .server()
+        .annotation("zone-b")
+        .annotation("zone-a")
+        .actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let (peers, mut changes) = client.watch(Kind::Peer).await.unwrap();
+    assert_eq!(peers[0].name, *server.peer());
+    assert_eq!(*peers[0].annotations, ["zone-a", "zone-b"]);
+    let (actors, mut actor_changes) = client.watch(Kind::Actor).await.unwrap();
+    assert_eq!(actors, []);
+
+    let second = world.server().bind("127.0.0.1:0").await.unwrap();
+    let WatchEvent::Appeared(appeared) = changes.next().await else {
+        panic!("it appeared")
+    };
+    assert_eq!(appeared.name, *second.peer());
+    world.registry.break_watches();
+    second.shutdown().await.unwrap();
+    world.registry.compact();
+    let WatchEvent::Disappeared(gone) = changes.next().await else {
+        panic!("it disappeared")
+    };
+    assert_eq!(gone, appeared);
+
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    world.registry.set_refusing(true);
+    pass(secs(3)).await;
+    world.registry.set_refusing(false);
+    client.stop("a").await.unwrap();
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    let last = client.query(Kind::Actor).await.unwrap().remove(0);
+    let mut view = None;
+    while view.as_ref() != Some(&last) {
+        match tokio::time::timeout(secs(60), actor_changes.next())
+            .await
+            .unwrap()
+        {
+            WatchEvent::Appeared(now) => {
+                assert!(view.is_none_or(|_| false), "an actor appeared twice");
+                assert_eq!(now.peer, *server.peer());
+                view = Some(now);
+            }
+            WatchEvent::Disappeared(then) => assert_eq!(view.take(), Some(then)),
+            other => panic!("{other:?}"),
+        }
+    }
+    // A value that nobody can read is skipped, and one of a foreign key too.
+    world.registry.overwrite("test.actor.mad", "{");
+    assert_eq!(client.query(Kind::Actor).await.unwrap(), [last]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_carries_headers_and_what_is_left_of_its_time() {
+    let world = World::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox = server.mailbox::<Request<Payload>>("m", 5).await.unwrap();
+    for client in [server.client().clone(), world.client()] {
+        let request = client
+            .request("m", EchoMsg::new("x"))
+            .header("traceparent", "00-1")
+            .header("tenant", "blau & grün")
+            .deadline(secs(7));
+        let (answer, ()) = tokio::join!(request.send(), async {
+            let request = mailbox.recv().await.unwrap();
+            assert_eq!(request.header("traceparent"), Some("00-1"));
+            assert_eq!(request.header("tenant"), Some("blau & grün"));
+            let left = request.deadline().remaining();
+            assert!(left > secs(6) && left < secs(8), "{left:?}");
+            let echo = request.message().clone();
+            request.respond(echo).unwrap();
+        });
+        // The receiver answered with the type that the message declares.
+        assert_eq!(answer.unwrap().msg, "x");
+        let (answer, ()) = tokio::join!(
+            client
+                .request("m", EchoMsg::new("x"))
+                .expecting::<actorgrid::Ack>()
+                .send(),
+            async {
+                let request = mailbox.recv().await.unwrap();
+                let echo = request.message().clone();
+                request.respond(echo).unwrap();
+            }
+        );
+        assert_eq!(
+            answer.unwrap_err().kind(),
+            RequestErrorKind::UnexpectedReply
+        );
+        let error = client
+            .request("m", EchoMsg::new("x"))
+            .header("Bad Name", "")
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::InvalidHeaders);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_says_so() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    client.request("a", EchoMsg::new("x")).await.unwrap();
+    client.clone().close().await;
+    let error = client.request("a", EchoMsg::new("x")).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::ClientClosed);
+    assert!(!error.may_have_executed() && !error.is_retryable());
+}
+
+/// Real sockets and one thread: nothing needs a second one.
+#[tokio::test(flavor = "current_thread")]
+async fn a_grid_works_on_a_current_thread_runtime_over_real_sockets() {
+    let registry = Registry::connect("memory:").await.unwrap();
+    let server = Server::builder("test", registry.clone()).actor_type(echo_type("echo"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = server.listener(listener).await.unwrap();
+    let client = Client::new("test", registry);
+    client
+        .start(server.peer(), ActorStart::new("a", "echo"))
+        .await
+        .unwrap();
+    let calls = (0..200).map(|i| client.request("a", EchoMsg::new(i.to_string())).send());
+    for (i, answer) in futures_util::future::join_all(calls)
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(answer.unwrap().msg, format!("{i} from a"));
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = server.run_until(stopped);
+    drop(stop);
+    running.await.unwrap();
+    client.close().await;
+}

@@ -1,0 +1,210 @@
+//! More than a peer can take: every call ends, typed, in time; nothing runs twice.
+
+mod world;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actorgrid::{ActorStart, ActorType, Client, EchoMsg, Request, RequestErrorKind};
+use futures_util::future::join_all;
+use world::{World, eventually, pass, secs};
+
+type Seen = Arc<Mutex<HashMap<String, usize>>>;
+
+/// An actor with a mailbox of ten that takes its time and counts what it has seen.
+fn slow(seen: &Seen, pace: Duration) -> ActorType {
+    let seen = seen.clone();
+    ActorType::from_fn("slow", move |_start, ctx| {
+        let seen = seen.clone();
+        async move {
+            let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+            while let Some(request) = mailbox.recv().await {
+                assert!(mailbox.len() <= 10);
+                *seen
+                    .lock()
+                    .unwrap()
+                    .entry(request.message().msg.clone())
+                    .or_default() += 1;
+                tokio::time::sleep(pace).await;
+                let text = request.message().msg.clone();
+                // Whoever has gone has gone.
+                let _ = request.respond(EchoMsg::new(text));
+            }
+            Ok(())
+        }
+    })
+    .mailbox::<Request<EchoMsg>>(10)
+}
+
+async fn flood(client: &Client, seen: &Seen, calls: usize) -> (usize, usize) {
+    let deadline = secs(2);
+    let call = |i: usize| async move {
+        let begun = tokio::time::Instant::now();
+        let outcome = client
+            .request("s", EchoMsg::new(i.to_string()))
+            .deadline(deadline)
+            .await;
+        assert!(
+            begun.elapsed() <= deadline + Duration::from_millis(250),
+            "{:?}",
+            begun.elapsed()
+        );
+        (i, outcome)
+    };
+    let outcomes = join_all((0..calls).map(call)).await;
+    let seen = seen.lock().unwrap();
+    let (mut answered, mut busy) = (0, 0);
+    for (i, outcome) in outcomes {
+        let times = seen.get(&i.to_string()).copied().unwrap_or_default();
+        match outcome {
+            Ok(answer) => {
+                assert_eq!(answer.msg, i.to_string());
+                assert_eq!(times, 1);
+                answered += 1;
+            }
+            Err(error) => {
+                assert!(
+                    times <= usize::from(error.may_have_executed()),
+                    "{times} {error:?}"
+                );
+                match error.kind() {
+                    RequestErrorKind::Busy => busy += 1,
+                    RequestErrorKind::DeadlineExceeded => {}
+                    kind => panic!("{kind:?}"),
+                }
+            }
+        }
+    }
+    (answered, busy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_requests_at_once_to_a_mailbox_of_ten() {
+    for remote in [false, true] {
+        let world = World::new();
+        let seen = Seen::default();
+        let server = world
+            .server()
+            .actor_type(slow(&seen, Duration::from_millis(1)));
+        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let client = if remote {
+            world.client()
+        } else {
+            server.client().clone()
+        };
+        client
+            .start(server.peer(), ActorStart::new("s", "slow"))
+            .await
+            .unwrap();
+        let (answered, busy) = flood(&client, &seen, 10_000).await;
+        // The actor is never idle: 2 s of 1 ms each, less what a round of back-off leaves unused.
+        assert!(
+            answered > 1_000,
+            "{remote}: {answered} answered, {busy} busy"
+        );
+        assert!(busy > 1_000, "{remote}: {answered} answered, {busy} busy");
+        // And the peer is as good as new.
+        let calm = client.request("s", EchoMsg::new("calm")).await.unwrap();
+        assert_eq!(calm.msg, "calm");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_caller_has_gone_is_skipped() {
+    for remote in [false, true] {
+        let world = World::new();
+        let seen = Seen::default();
+        let server = world.server().actor_type(slow(&seen, secs(1)));
+        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let client = if remote {
+            world.client()
+        } else {
+            server.client().clone()
+        };
+        client
+            .start(server.peer(), ActorStart::new("s", "slow"))
+            .await
+            .unwrap();
+        let first = client.request("s", EchoMsg::new("first")).send();
+        let dropped = tokio::time::timeout(
+            Duration::from_millis(500),
+            client.request("s", EchoMsg::new("dropped")).send(),
+        );
+        let late = client
+            .request("s", EchoMsg::new("late"))
+            .deadline(Duration::from_millis(300))
+            .send();
+        let (first, dropped, late) = tokio::join!(first, dropped, late);
+        assert!(first.is_ok() && dropped.is_err());
+        assert_eq!(late.unwrap_err().kind(), RequestErrorKind::DeadlineExceeded);
+        pass(secs(5)).await;
+        let seen = seen.lock().unwrap();
+        assert_eq!(
+            seen.keys().collect::<Vec<_>>(),
+            ["first"],
+            "remote: {remote}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_closes_answers_what_is_queued() {
+    for remote in [false, true] {
+        let world = World::new();
+        let server = world.server().bind("127.0.0.1:0").await.unwrap();
+        let client = if remote {
+            world.client()
+        } else {
+            server.client().clone()
+        };
+        let mailbox = server.mailbox::<Request<EchoMsg>>("m", 5).await.unwrap();
+        let calls = (0..5).map(|i| client.request("m", EchoMsg::new(i.to_string())).send());
+        let (outcomes, begun) = tokio::join!(join_all(calls), async {
+            pass(secs(1)).await;
+            assert_eq!(mailbox.len(), 5);
+            let begun = tokio::time::Instant::now();
+            mailbox.close().await;
+            begun
+        });
+        assert!(begun.elapsed() < secs(1));
+        for outcome in outcomes {
+            let error = outcome.unwrap_err();
+            // By value the message is gone with the queue; over the wire it was looked up again.
+            let closed = [
+                RequestErrorKind::MailboxClosed,
+                RequestErrorKind::UnknownName,
+            ];
+            assert!(closed.contains(&error.kind()), "{error:?}");
+            assert!(!error.may_have_executed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_takes_so_many_actors_and_no_more() {
+    let world = World::new();
+    let seen = Seen::default();
+    let server = world
+        .server()
+        .max_actors(3)
+        .actor_type(slow(&seen, secs(1)));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = |name: String| {
+        client
+            .start(server.peer(), ActorStart::new(name, "slow"))
+            .deadline(secs(1))
+            .send()
+    };
+    for i in 0..3 {
+        start(format!("s-{i}")).await.unwrap();
+    }
+    assert_eq!(
+        start("s-3".to_owned()).await.unwrap_err().kind(),
+        RequestErrorKind::Busy
+    );
+    client.stop("s-0").await.unwrap();
+    eventually("the name is free", || world.keys_of("s-0").is_empty()).await;
+    start("s-3".to_owned()).await.unwrap();
+}
