@@ -58,6 +58,9 @@ impl Registered {
         match guard.run(|| actor_type.construct(start)).await {
             Ended::Done(Ok(actor)) => {
                 let _ = started.send(Ok(()));
+                // Whoever waits for the start may be next on this very worker, where nobody could
+                // take it over from an actor that never awaits.
+                tokio::task::yield_now().await;
                 let acting = ctx.clone();
                 match guard.run(|| actor.run(acting)).await {
                     Ended::Done(Ok(())) => tracing::debug!(actor = %name, "actor ended"),
