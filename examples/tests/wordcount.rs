@@ -1,4 +1,5 @@
 //! The word count program, as a user runs it.
+#![allow(clippy::unwrap_used)] // also outside of test functions
 
 use std::fs;
 use std::path::Path;
@@ -78,6 +79,21 @@ fn the_grid_counts_as_a_single_thread_does() {
         );
         assert!(
             !stdout.contains("hidden") && !stdout.contains("skipped"),
+            "{stdout}"
+        );
+    }
+}
+
+#[test]
+fn files_without_a_word_are_counted_too() {
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("latin-1"), b"caf\xe9").unwrap();
+    for chunk_bytes in ["1", "100"] {
+        let options = ["--chunk-bytes", chunk_bytes, "--peers", "1"];
+        let (output, stdout, stderr) = wordcount(tree.path(), &options);
+        assert!(output.status.success(), "{stdout}{stderr}");
+        assert!(
+            stdout.contains("files: 0 (1 more are not UTF-8)"),
             "{stdout}"
         );
     }

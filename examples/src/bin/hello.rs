@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(grid: &GridOptions) -> Result<(), BoxError> {
+    let interrupted = interrupted()?;
     let registry = grid.connect().await?;
     let servers = grid
         .serve(&registry, "hello", |server| {
@@ -45,9 +46,8 @@ async fn run(grid: &GridOptions) -> Result<(), BoxError> {
                 .actor_type(worker_type())
         })
         .await?;
-    let interrupted = interrupted().await;
-    shut_down(servers).await?;
-    Ok(interrupted?)
+    interrupted.await;
+    shut_down(servers).await
 }
 
 /// Declared with its mailbox: a worker that is started takes requests.

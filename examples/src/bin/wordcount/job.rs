@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use actorgrid::{
-    Ack, BoxError, Client, Kind, Mailbox, MessageSet, Request, RequestError, ServerHandle,
+    Ack, BoxError, Client, Kind, Mailbox, MessageSet, Request, RequestError, RequestErrorKind,
+    ServerHandle,
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
 
-use crate::chunk_set::ChunkSet;
-use crate::messages::{
-    Began, Chunk, ChunkDone, Counts, GaveUp, GetChunks, GetCounts, GetPlan, PlanPage, Tally,
-};
+use crate::collect::{Outcome, collect};
+use crate::messages::{Began, Chunk, ChunkDone, GaveUp, GetPlan, PlanPage};
 use crate::plan::Plan;
 
 /// The mailbox of the job.
@@ -52,13 +51,7 @@ enum JobMessage {
     GaveUp(Request<GaveUp>),
 }
 
-/// What the counters have counted.
-pub(crate) struct Outcome {
-    pub(crate) counts: Vec<Counts>,
-    pub(crate) tally: Tally,
-    pub(crate) members: u32,
-}
-
+/// A job, as the process that was asked for it sees it.
 pub(crate) struct Job {
     client: Client,
     mailbox: Mailbox<JobMessage>,
@@ -207,74 +200,14 @@ impl Job {
             self.plan.chunks.len(),
         ));
         self.done = 0;
-        self.client.stop("leader").await
+        match self.client.stop("leader").await {
+            // It has ended by itself.
+            Err(error) if error.kind() == RequestErrorKind::UnknownName => Ok(()),
+            result => result,
+        }
     }
 
     fn say(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
-}
-
-/// Fetches the counts of all counters, and checks that they have every chunk once.
-async fn collect(
-    client: &Client,
-    job: i64,
-    members: u32,
-    plan: &Plan,
-    leaders: usize,
-) -> Result<Outcome, BoxError> {
-    let chunks = plan.chunks.len() as u64;
-    let of_counters = actor_names("counter", job, members).map(|name| of_counter(client, name));
-    let mut outcome = Outcome {
-        counts: Vec::new(),
-        tally: Tally {
-            skipped: plan.skipped,
-            ..Tally::default()
-        },
-        members,
-    };
-    let mut repeated = Vec::new();
-    for part in try_join_all(of_counters).await? {
-        if part.counted.len() != chunks {
-            return Err("a counter was lost after the last chunk: run the job again".into());
-        }
-        repeated.push(part.repeated);
-        outcome.tally += part.tally;
-        outcome.counts.extend(part.counts);
-    }
-    if leaders > 1 {
-        let (_, read_again) = ChunkSet::common_and_any(&repeated);
-        eprintln!(
-            "{chunks} chunks were counted, {} of them came again and were ignored, 0 counted twice",
-            read_again.len()
-        );
-    }
-    Ok(outcome)
-}
-
-struct OfCounter {
-    counts: Vec<Counts>,
-    tally: Tally,
-    counted: ChunkSet,
-    repeated: ChunkSet,
-}
-
-async fn of_counter(client: &Client, name: String) -> Result<OfCounter, RequestError> {
-    let (mut counts, mut tally, mut from) = (Vec::new(), Tally::default(), Some(0));
-    while let Some(at) = from {
-        let page = client
-            .request(&*name, GetCounts { from: at })
-            .idempotent()
-            .await?;
-        counts.push(page.counts);
-        tally = page.tally;
-        from = page.next;
-    }
-    let chunks = client.request(&*name, GetChunks {}).idempotent().await?;
-    Ok(OfCounter {
-        counts,
-        tally,
-        counted: ChunkSet::from_bytes(chunks.counted),
-        repeated: ChunkSet::from_bytes(chunks.repeated),
-    })
 }

@@ -5,6 +5,7 @@
 //! chunks. Readers ([`reader`]) spread the words over the counters ([`counter`]) by a ring.
 
 mod chunk_set;
+mod collect;
 mod counter;
 mod job;
 mod leader;
@@ -25,7 +26,8 @@ use actorgrid::{BoxError, Server, ServerBuilder};
 use clap::Parser;
 use examples::{GridOptions, interrupted, log_to_stderr, shut_down};
 
-use job::{Job, Outcome};
+use collect::Outcome;
+use job::Job;
 use plan::{Plan, Source};
 
 /// The exit code for paths and options that are wrong; clap's, too.
@@ -109,24 +111,22 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
 
 /// Takes part until it is interrupted.
 async fn help(options: &Options) -> Result<(), BoxError> {
+    let interrupted = interrupted()?;
     let registry = options.grid.connect().await?;
     let servers = options.grid.serve(&registry, "wordcount", actors).await?;
-    let interrupted = interrupted().await;
-    shut_down(servers).await?;
-    Ok(interrupted?)
+    interrupted.await;
+    shut_down(servers).await
 }
 
 /// Counts on a grid, prints, and verifies. False: the counts differ.
 async fn count(options: &Options, files: &Arc<[Source]>) -> Result<bool, BoxError> {
     let start = Instant::now();
+    let interrupted = interrupted()?;
     let registry = options.grid.connect().await?;
     let servers = options.grid.serve(&registry, "wordcount", actors).await?;
     let outcome = tokio::select! {
         outcome = on_grid(options, files, &servers) => outcome,
-        interrupted = interrupted() => Err(match interrupted {
-            Ok(()) => "interrupted".into(),
-            Err(error) => error.into(),
-        }),
+        () = interrupted => Err("interrupted".into()),
     };
     let time = start.elapsed();
     shut_down(servers).await?;

@@ -98,7 +98,8 @@ impl Plan {
                 piece: None,
             });
         }
-        if !parts.is_empty() {
+        // A job without a chunk would have no end: an empty one does no harm.
+        if !parts.is_empty() || plan.chunks.is_empty() {
             plan.push(parts);
         }
         Ok(plan)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use examples::line;
 use foldhash::fast::RandomState;
 
-use crate::job::Outcome;
+use crate::collect::Outcome;
 use crate::messages::Tally;
 use crate::plan::Source;
 use crate::words::words;
