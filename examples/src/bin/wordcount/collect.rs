@@ -33,19 +33,20 @@ pub(crate) async fn collect(
         },
         members,
     };
-    let mut repeated = Vec::new();
+    let (mut repeated, mut twice) = (Vec::new(), 0);
     for part in try_join_all(of_counters).await? {
         if part.counted.len() != chunks {
             return Err("a counter was lost after the last chunk: run the job again".into());
         }
         repeated.push(part.repeated);
+        twice += part.times_counted.saturating_sub(chunks);
         outcome.tally += part.tally;
         outcome.counts.extend(part.counts);
     }
     if leaders > 1 {
         let (_, read_again) = ChunkSet::common_and_any(&repeated);
         eprintln!(
-            "{chunks} chunks were counted, {} of them came again and were ignored, 0 counted twice",
+            "{chunks} chunks were counted, {} of them came again and were ignored, {twice} counted twice",
             read_again.len()
         );
     }
@@ -57,6 +58,7 @@ struct OfCounter {
     tally: Tally,
     counted: ChunkSet,
     repeated: ChunkSet,
+    times_counted: u64,
 }
 
 async fn of_counter(client: &Client, name: String) -> Result<OfCounter, RequestError> {
@@ -76,5 +78,6 @@ async fn of_counter(client: &Client, name: String) -> Result<OfCounter, RequestE
         tally,
         counted: ChunkSet::from_bytes(chunks.counted),
         repeated: ChunkSet::from_bytes(chunks.repeated),
+        times_counted: chunks.times_counted,
     })
 }

@@ -56,6 +56,7 @@ struct Counter {
     tally: Tally,
     counted: ChunkSet,
     repeated: ChunkSet,
+    times_counted: u64,
     /// Readings of chunks of which parts are still to come.
     staged: HashMap<u64, Staged>,
 }
@@ -103,6 +104,7 @@ impl Counter {
         }
         self.tally += batch.tally.unwrap_or_default();
         self.counted.insert(batch.chunk);
+        self.times_counted += 1;
         Ok(())
     }
 
@@ -119,6 +121,7 @@ impl Counter {
         Chunks {
             counted: self.counted.as_bytes().to_vec(),
             repeated: self.repeated.as_bytes().to_vec(),
+            times_counted: self.times_counted,
         }
     }
 

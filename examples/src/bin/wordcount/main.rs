@@ -38,6 +38,7 @@ const USAGE: u8 = 2;
 #[command(version)]
 struct Options {
     /// Files and folders. Without any, the peers of this process only help with the jobs of others.
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     grid: GridOptions,

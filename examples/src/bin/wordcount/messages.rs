@@ -189,6 +189,9 @@ pub(crate) struct Chunks {
     /// Chunks that came again and were ignored.
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) repeated: Vec<u8>,
+    /// How often a chunk was counted, of all chunks: as many as there are in the set.
+    #[prost(uint64, tag = "3")]
+    pub(crate) times_counted: u64,
 }
 
 /// Asks a counter for its counts, from one on.
