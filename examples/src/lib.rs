@@ -11,7 +11,7 @@ pub use signals::interrupted;
 use actorgrid::{BoxError, Server};
 use futures_util::future::join_all;
 
-/// Shuts the servers down, all at once, so that none of them starts what another one stops.
+/// Shuts the servers down, all at once: one after the other, each would take over the leader.
 ///
 /// # Errors
 ///

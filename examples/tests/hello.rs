@@ -35,7 +35,9 @@ fn a_worker_on_each_peer_greets_and_all_stop_on_sigterm() {
             .success()
     );
     let last: Vec<_> = lines.map(Result::unwrap).collect();
-    assert_eq!(count(&last, "LEADER stop peer="), 1, "{last:#?}");
+    // A peer that learns of its end last may lead for a moment. Each leader that starts also stops.
+    let led = 1 + count(&last, "LEADER start peer=");
+    assert_eq!(count(&last, "LEADER stop peer="), led, "{last:#?}");
     assert_eq!(count(&last, "WORKER stop name=worker-"), 2, "{last:#?}");
     assert!(hello.wait().unwrap().success());
 }
