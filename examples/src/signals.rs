@@ -1,0 +1,28 @@
+use std::future::Future;
+use std::io;
+
+/// Listens, from the call on, to what asks the process to end: Ctrl-C and, on Unix, SIGTERM. The
+/// future ends when it came. Call it before there is something to shut down.
+///
+/// # Errors
+///
+/// The system lets nobody listen to signals.
+pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+    #[cfg(windows)]
+    {
+        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        Ok(async move { drop(interrupt.recv().await) })
+    }
+}
