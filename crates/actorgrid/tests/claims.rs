@@ -1,5 +1,7 @@
 //! Claims whose replies are lost, late, or never come: never two holders, never an orphan name.
 
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
 mod world;
 
 use std::time::Duration;
@@ -41,7 +43,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
     let (one, two) = (bind().await, bind().await);
     let client = world.client();
     for (operation, fault) in script {
-        world.registry.inject(*operation, fault.clone());
+        world.registry.inject(*operation, *fault);
     }
     let start = |server: &actorgrid::Server| {
         // Each peer's own client: the start itself needs no lookup.
@@ -120,7 +122,7 @@ async fn a_claim_in_doubt_fails_at_each_further_step() {
     for doubt in doubts {
         for step in STEPS {
             for fault in faults() {
-                race(&[(MemoryOperation::Claim, doubt.clone()), (step, fault)]).await;
+                race(&[(MemoryOperation::Claim, doubt), (step, fault)]).await;
             }
         }
     }
@@ -131,7 +133,7 @@ async fn both_claims_are_in_doubt() {
     for first in faults() {
         for second in faults() {
             let script = [
-                (MemoryOperation::Claim, first.clone()),
+                (MemoryOperation::Claim, first),
                 (MemoryOperation::Claim, second),
                 (MemoryOperation::Raise, MemoryFault::LoseReply),
                 (MemoryOperation::Get, MemoryFault::FailReply),
@@ -153,7 +155,7 @@ async fn a_first_claim_fails_at_each_step() {
     for step in steps {
         for fault in faults() {
             let world = World::new();
-            world.registry.inject(step, fault.clone());
+            world.registry.inject(step, fault);
             match world.server().bind("127.0.0.1:7000").await {
                 Ok(server) => {
                     assert_eq!(world.client().query(Kind::Peer).await.unwrap().len(), 1);

@@ -1,5 +1,7 @@
 //! What user code does wrong: errors, panics, silence, code that does not stop.
 
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
 mod world;
 
 use std::sync::Arc;
@@ -114,7 +116,7 @@ async fn silence_is_an_answer_at_once() {
             let _ = remote
                 .start(server.peer(), ActorStart::new("f", "faulty"))
                 .await;
-            let begun = tokio::time::Instant::now();
+            let begun = world::clock();
             let error = client.request("f", EchoMsg::new(text)).await.unwrap_err();
             assert_eq!(error.kind(), RequestErrorKind::NoReply, "{text}");
             assert!(error.may_have_executed(), "{text}");
@@ -324,7 +326,7 @@ async fn a_slow_constructor_holds_up_nobody_and_its_name_waits() {
         .send();
     let quick = async {
         pass(Duration::from_millis(10)).await;
-        let begun = tokio::time::Instant::now();
+        let begun = world::clock();
         client
             .start(server.peer(), ActorStart::new("quick", "echo"))
             .await

@@ -1,5 +1,7 @@
 //! A grid in one process: actors, requests, a leader.
 
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
 mod world;
 
 use actorgrid::{ActorStart, EchoMsg, Kind, Name, RequestErrorKind};

@@ -1,5 +1,7 @@
 //! One holder of each name, whoever races for it.
 
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
 mod world;
 
 use actorgrid::{ActorStart, EchoMsg, Kind, MailboxErrorKind, Name, Request, RequestErrorKind};

@@ -1,5 +1,7 @@
 //! The registry away: short, long, and what a process sees that was stopped.
 
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
 mod world;
 
 use std::sync::Arc;
@@ -236,7 +238,8 @@ async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins() {
-    let lost: [(&str, fn(&World)); 7] = [
+    type Lose = fn(&World);
+    let lost: [(&str, Lose); 7] = [
         ("leases", |world| world.registry.expire_leases()),
         ("lock", |world| {
             assert!(world.registry.delete("registry.uniq-lock.127.0.0.1:7000"))

@@ -58,6 +58,12 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The simulated time.
+#[allow(clippy::disallowed_methods)] // the tests are outside of the world that they simulate
+pub(crate) fn clock() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Lets time pass; the simulated one, which takes no real time.
 pub(crate) async fn pass(duration: Duration) {
     tokio::time::sleep(duration).await;
