@@ -102,6 +102,7 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
             .start(server.peer(), ActorStart::new("n", "holder"))
             .await
             .unwrap();
+        eventually("it runs", || resource.holders("n") == 1).await;
     }
 
     let new = peer(&world).await;
@@ -233,6 +234,7 @@ async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
         .start(server.peer(), ActorStart::new("n", "holder"))
         .await
         .unwrap();
+    eventually("it runs", || resource.holders("n") == 1).await;
     server
 }
 
