@@ -68,6 +68,9 @@ impl Registered {
                     Ended::Panicked(text) => {
                         tracing::error!(actor = %name, panic = text, "actor panicked")
                     }
+                    Ended::NotRun => {
+                        tracing::debug!(actor = %name, "actor was stopped before it began")
+                    }
                     Ended::Aborted => tracing::warn!(actor = %name, "actor aborted"),
                 }
             }
@@ -79,7 +82,7 @@ impl Registered {
                 tracing::error!(actor = %name, panic = text, "constructor panicked");
                 failed = Some((started, format!("the constructor panicked: {text}")));
             }
-            Ended::Aborted => {
+            Ended::NotRun | Ended::Aborted => {
                 failed = Some((started, "the peer is stopping".to_owned()));
             }
         }
@@ -104,6 +107,8 @@ fn release(mut held: Held, slot: Slot) {
 
 /// How guarded code ended.
 enum Ended<T> {
+    /// It did not begin: the actor was to stop already.
+    NotRun,
     Done(Result<T, String>),
     Panicked(String),
     Aborted,
@@ -123,7 +128,7 @@ impl Guard<'_> {
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
     ) -> Ended<T> {
         if self.stop.is_asked() || !self.fence.admits() {
-            return Ended::Aborted;
+            return Ended::NotRun;
         }
         let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
             Ok(code) => code,
