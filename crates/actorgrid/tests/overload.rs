@@ -5,6 +5,7 @@
 mod world;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -209,4 +210,64 @@ async fn a_peer_takes_so_many_actors_and_no_more() {
     client.stop("s-0").await.unwrap();
     eventually("the name is free", || world.keys_of("s-0").is_empty()).await;
     start("s-3".to_owned()).await.unwrap();
+}
+
+/// One thread, and an actor whose handler never waits: others get their turns all the same.
+#[tokio::test(start_paused = true)]
+async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
+    const REQUESTS: usize = 5_000;
+    let world = World::new();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let (taken, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let counted = turns.clone();
+    let server = world
+        .server()
+        .actor_fn("other", move |_start, _ctx| {
+            let counted = counted.clone();
+            async move {
+                loop {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .actor_fn("worker", move |_start, ctx| {
+            let (turns, taken) = (turns.clone(), taken.clone());
+            async move {
+                let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(REQUESTS).await?;
+                while mailbox.len() < REQUESTS {
+                    tokio::task::yield_now().await;
+                }
+                let before = turns.load(Ordering::SeqCst);
+                for _ in 0..REQUESTS {
+                    mailbox
+                        .recv()
+                        .await
+                        .ok_or("no request")?
+                        .respond(EchoMsg::new("y"))?;
+                }
+                taken.send(turns.load(Ordering::SeqCst) - before)?;
+                Ok(())
+            }
+        });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    for name in ["other", "worker"] {
+        client
+            .start(server.peer(), ActorStart::new(name, name))
+            .await
+            .unwrap();
+    }
+    let calls = (0..REQUESTS).map(|_| {
+        client
+            .request("worker", EchoMsg::new("x"))
+            .wait_for_name()
+            .send()
+    });
+    for answer in join_all(calls).await {
+        answer.unwrap();
+    }
+    let turns = told.recv().await.unwrap();
+    // A task's budget is 128 steps; a turn for others comes after each.
+    assert!(turns >= REQUESTS / 200, "{turns}");
 }

@@ -51,6 +51,8 @@ impl<S: MessageSet> Mailbox<S> {
     ///
     /// No request is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<S> {
+        // A queue that is never empty must not keep the thread from others.
+        tokio::task::consume_budget().await;
         loop {
             if self.gate.is_closed() {
                 self.reject();
