@@ -248,3 +248,43 @@ async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
         }
     }
 }
+
+/// A peer that wants to lead opens its broken watch again, however often its starts are refused
+/// meanwhile: it learns who leads, and nobody polls.
+#[tokio::test(start_paused = true)]
+async fn a_candidate_whose_watch_breaks_learns_who_leads() {
+    use actorgrid::MemoryFault;
+    for slow in [Duration::ZERO, Duration::from_millis(300)] {
+        let world = World::new();
+        let resource = Resource::default();
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let server = world.server().actor_type(resource.holder_type("leader"));
+            servers.push(server.bind("127.0.0.1:0").await.unwrap());
+        }
+        eventually("a leader runs", || resource.holders("leader") == 1).await;
+        // Both peers see that there is no leader, and then no more for a while.
+        for _ in 0..4 {
+            world
+                .registry
+                .inject(MemoryOperation::Claim, MemoryFault::Refuse);
+        }
+        world.client().stop("leader").await.unwrap();
+        world.registry.set_refusing(true);
+        pass(secs(3)).await;
+        if !slow.is_zero() {
+            for _ in 0..100 {
+                world
+                    .registry
+                    .inject(MemoryOperation::List, MemoryFault::Delay(slow));
+            }
+        }
+        world.registry.set_refusing(false);
+        eventually("a leader runs again", || resource.holders("leader") == 1).await;
+        pass(secs(10)).await;
+        let before = world.registry.calls(MemoryOperation::Claim);
+        pass(secs(100)).await;
+        assert_eq!(world.registry.calls(MemoryOperation::Claim), before);
+        assert_eq!(resource.most(), 1);
+    }
+}

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_core::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::candidate::{Candidate, Event, Next, StartOutcome};
 use crate::error::RequestErrorKind;
@@ -79,9 +80,11 @@ async fn ended(own: Option<&Running>) {
 /// Whether the leader's key is there: first as read, then as it changes.
 struct Watch<'a> {
     life: &'a Life,
-    selector: Selector,
     key: String,
     changes: Option<WatchStream>,
+    /// The next watch on its way, its pause included. Kept, as whoever waits for the next word is
+    /// often done sooner, and would have it begin again for ever.
+    opening: Option<BoxFuture<'a, Result<(bool, WatchStream), RegistryError>>>,
     /// Changes that came together and are not told yet.
     told: std::collections::VecDeque<bool>,
     failed: bool,
@@ -91,9 +94,9 @@ impl<'a> Watch<'a> {
     fn new(life: &'a Life, key: String) -> Self {
         Self {
             life,
-            selector: Selector::Key(key.clone()),
             key,
             changes: None,
+            opening: None,
             told: std::collections::VecDeque::new(),
             failed: false,
         }
@@ -106,12 +109,14 @@ impl<'a> Watch<'a> {
                 return Event::LeaderSeen(seen);
             }
             let Some(changes) = &mut self.changes else {
-                if self.failed {
-                    self.life.environment().sleep(PAUSE).await;
-                }
-                self.failed = true;
-                if let Ok((seen, changes)) = open(self.life, &self.key, &self.selector).await {
-                    self.failed = false;
+                let pause = if self.failed { PAUSE } else { Duration::ZERO };
+                let opening = self
+                    .opening
+                    .get_or_insert_with(|| open(self.life, self.key.clone(), pause).boxed());
+                let opened = opening.await;
+                self.opening = None;
+                self.failed = opened.is_err();
+                if let Ok((seen, changes)) = opened {
                     self.changes = Some(changes);
                     self.told.push_back(seen);
                 }
@@ -129,15 +134,17 @@ impl<'a> Watch<'a> {
 
 async fn open(
     life: &Life,
-    key: &str,
-    selector: &Selector,
+    key: String,
+    pause: Duration,
 ) -> Result<(bool, WatchStream), RegistryError> {
+    life.environment().sleep(pause).await;
     let names = life.names();
-    let listing = names.bounded(|registry| registry.list(key)).await?;
+    let listing = names.bounded(|registry| registry.list(&key)).await?;
     let seen = listing.entries.iter().any(|entry| entry.key == key);
     let from = listing.revision + 1;
+    let selector = Selector::Key(key);
     let changes = names
-        .bounded(|registry| registry.watch(selector, from))
+        .bounded(|registry| registry.watch(&selector, from))
         .await?;
     Ok((seen, changes))
 }
