@@ -382,3 +382,45 @@ async fn a_client_with_a_cold_cache_says_that_the_registry_does_not_answer() {
     assert_eq!(warm.unwrap().msg, "x from a");
     assert!(!reached.load(Ordering::SeqCst));
 }
+
+/// An actor that does not listen when it is asked to stop.
+fn deaf(resource: &Resource) -> ActorType {
+    let resource = resource.clone();
+    ActorType::from_fn("deaf", move |_start, ctx| {
+        let resource = resource.clone();
+        async move {
+            let _holding = resource.hold(ctx.name().as_str(), ctx.token()?);
+            std::future::pending().await
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_leaves_an_actor_no_time() {
+    let world = World::new();
+    let resource = Resource::default();
+    let server = world.server().actor_type(deaf(&resource));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = async || {
+        let start = client.start(server.peer(), ActorStart::new("d", "deaf"));
+        start.await.unwrap();
+    };
+    start().await;
+    pass(Duration::from_millis(1_007)).await;
+    // Its names are free: another peer may have them.
+    world.registry.expire_leases();
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(resource.holders("d"), 0);
+    server.wait_for(ServerState::Serving).await;
+
+    // One key alone is another matter: the lease still holds the names.
+    start().await;
+    let key = format!("test.peer.{}", server.peer());
+    assert!(world.registry.delete(&key));
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(server.state(), ServerState::Fenced);
+    assert_eq!(resource.holders("d"), 1);
+    server.wait_for(ServerState::Serving).await;
+    assert_eq!(resource.holders("d"), 0);
+}

@@ -31,10 +31,7 @@ impl OwnKeys {
         let mut from = self.created + 1;
         loop {
             match self.watch(from).await {
-                Ok(()) => {
-                    self.fence.trip(FenceReason::KeyLost);
-                    return;
-                }
+                Ok(()) => return self.lost().await,
                 Err(error) => {
                     tracing::debug!(%error, "watch of the session's keys is resumed");
                     self.environment.sleep(PAUSE).await;
@@ -46,11 +43,24 @@ impl OwnKeys {
                 let ours =
                     |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| self.is_ours(entry));
                 if !found.iter().all(ours) {
-                    self.fence.trip(FenceReason::KeyLost);
-                    return;
+                    return self.lost().await;
                 }
                 let next = found.iter().flatten().map(|entry| entry.modified + 1);
                 from = next.fold(from, i64::max);
+            }
+        }
+    }
+
+    /// Fences the session. Keys that went with their lease took the names of all actors with them:
+    /// that leaves the actors no time.
+    async fn lost(&self) {
+        self.fence.trip(FenceReason::KeyLost);
+        while !self.fence.aborted().is_cancelled() {
+            let remaining = self.registry.backend().remaining(self.lease);
+            match bounded(&self.environment, self.limit, remaining).await {
+                Ok(None) => self.fence.abort(),
+                Ok(Some(_)) => return,
+                Err(_) => self.environment.sleep(PAUSE).await,
             }
         }
     }
