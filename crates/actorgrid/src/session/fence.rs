@@ -50,7 +50,8 @@ impl Fence {
         self.environment.now().as_nanos() < self.soft.load(Ordering::Acquire)
     }
 
-    /// Moves the deadlines after a confirmed renewal. One that comes after the soft deadline is
+    /// Moves the deadlines after a confirmed renewal: also back, where the registry gave less time
+    /// than before. One that comes after the soft deadline is
     /// too late: the session ends once and never comes back.
     pub(crate) fn extend(&self, soft: Timestamp, hard: Timestamp) {
         let old = self.soft.load(Ordering::Acquire);
@@ -58,12 +59,12 @@ impl Fence {
             self.trip(FenceReason::Deadline);
             return;
         }
-        self.hard.fetch_max(hard.as_nanos(), Ordering::AcqRel);
-        // Fails only when the fence was tripped meanwhile, or another call extended it.
+        self.hard.store(hard.as_nanos(), Ordering::Release);
+        // Fails only when the fence was tripped meanwhile.
         let _ = self
             .soft
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (now != 0).then(|| now.max(soft.as_nanos()))
+                (now != 0).then_some(soft.as_nanos())
             });
     }
 
@@ -118,5 +119,26 @@ impl fmt::Debug for Fence {
         f.debug_struct("Fence")
             .field("reason", &self.reason())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_time_to_live_moves_the_deadlines_back() {
+        let environment = crate::environment::Simulation::new(1).environment();
+        let at = |seconds| environment.now() + Duration::from_secs(seconds);
+        let fence = Fence::new(environment.clone(), at(40), at(54));
+        let hard = at(5);
+        fence.extend(at(4), hard);
+        assert_eq!(fence.hard(), hard);
+        environment.sleep(Duration::from_secs(4)).await;
+        assert!(!fence.admits());
+        environment.sleep(Duration::from_secs(1)).await;
+        assert!(!fence.look());
+        assert!(fence.aborted().is_cancelled());
     }
 }
