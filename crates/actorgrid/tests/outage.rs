@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, EchoMsg, Kind, Name, Request, RequestErrorKind, RespondError, Server,
-    ServerState, StopReason,
+    ActorStart, ActorType, EchoMsg, Kind, MemoryFault, MemoryOperation, Name, Request,
+    RequestErrorKind, RespondError, Server, ServerState, StopReason,
 };
 use tokio::sync::{Notify, mpsc};
 use world::{Resource, World, echo_type, eventually, pass, secs};
@@ -423,4 +423,34 @@ async fn a_lost_lease_leaves_an_actor_no_time() {
     assert_eq!(resource.holders("d"), 1);
     server.wait_for(ServerState::Serving).await;
     assert_eq!(resource.holders("d"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_while_a_peer_rejoins_leaves_nothing_or_says_so() {
+    for reply_lost in [false, true] {
+        let world = World::new();
+        let resource = Resource::default();
+        let server = serving_with_holder(&world, &resource).await;
+        let fault = MemoryFault::Delay(Duration::from_millis(500));
+        world.registry.inject(MemoryOperation::Claim, fault);
+        world.registry.expire_leases();
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(server.state(), ServerState::Rejoining);
+        if reply_lost {
+            for _ in 0..100 {
+                world
+                    .registry
+                    .inject(MemoryOperation::Revoke, MemoryFault::LoseRequest);
+            }
+        }
+        let left = server.shutdown().await;
+        assert_eq!(server.state(), ServerState::Stopped);
+        pass(secs(1)).await;
+        match left {
+            Ok(()) => assert_eq!(world.registry.keys(), [""; 0]),
+            Err(error) => assert!(error.not_revoked && reply_lost, "{error:?}"),
+        }
+        pass(secs(20)).await;
+        assert_eq!(world.registry.leases(), 0);
+    }
 }

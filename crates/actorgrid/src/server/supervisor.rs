@@ -52,6 +52,7 @@ impl Drop for FinishOnDrop {
 pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: ProcessServer) {
     let _finish = FinishOnDrop(shared.clone());
     let mut session = Some(first);
+    let mut left = Ok(());
     while let Some(current) = session.take() {
         match live(&shared, current).await {
             After::Shutdown(result) => {
@@ -61,11 +62,22 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
             }
             After::Fenced => {}
         }
+        if shared.shutdown.is_cancelled() {
+            break;
+        }
         let config = &shared.config;
+        let join = Session::join(
+            &config.environment,
+            &shared.registry,
+            &shared.identity,
+            config.lease_ttl,
+            true,
+        );
+        tokio::pin!(join);
         let rejoined = tokio::select! {
             biased;
             () = shared.shutdown.cancelled() => None,
-            joined = Session::join(&config.environment, &shared.registry, &shared.identity, config.lease_ttl, true) => Some(joined),
+            joined = &mut join => Some(joined),
         };
         match rejoined {
             Some(Ok(joined)) => session = Some(joined),
@@ -78,12 +90,33 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
                     "cannot rejoin the grid: the address is held"
                 );
             }
-            None => {}
+            None => {
+                shared.set_state(ServerState::Draining);
+                left = withdraw(&shared, join).await;
+            }
         }
     }
     shared.set_state(ServerState::Draining);
     process.shutdown(ANSWER_BOUND).await;
-    shared.finish(Ok(()));
+    shared.finish(left);
+}
+
+/// Ends a rejoin that a shutdown came upon: what it has registered by then is deleted.
+async fn withdraw(
+    shared: &Shared,
+    join: impl Future<Output = Result<Session, JoinError>>,
+) -> Result<(), ShutdownError> {
+    let withdrawn = async {
+        if let Ok(session) = join.await {
+            session.revoke().await;
+        }
+    };
+    let environment = &shared.config.environment;
+    let revoked = environment.timeout(REVOKE_BOUND, withdrawn).await;
+    revoked.ok_or_else(|| ShutdownError {
+        stuck: Vec::new(),
+        not_revoked: true,
+    })
 }
 
 /// How a session of the server ended.
