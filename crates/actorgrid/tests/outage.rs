@@ -454,3 +454,18 @@ async fn a_shutdown_while_a_peer_rejoins_leaves_nothing_or_says_so() {
         assert_eq!(world.registry.leases(), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_without_a_bound_waits_for_the_registry() {
+    let world = World::new();
+    let server = world.server().shutdown_timeout(Duration::MAX);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    world.registry.set_away(true);
+    server.wait_for(ServerState::Rejoining).await;
+    let (ended, ()) = tokio::join!(server.shutdown(), async {
+        pass(secs(60)).await;
+        world.registry.set_away(false);
+    });
+    assert_eq!(ended, Ok(()));
+    assert_eq!(world.registry.leases(), 0);
+}

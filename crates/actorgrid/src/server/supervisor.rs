@@ -213,7 +213,10 @@ async fn after_abort(shared: &Shared, fence: &Fence) {
 /// Ends when a shutdown was asked for and its bound has passed.
 async fn shut_down_bound(shared: &Shared) {
     shared.shutdown.cancelled().await;
-    let bound = shared.config.shutdown_timeout + ABORT_GRACE + REVOKE_BOUND;
+    let bound = shared
+        .config
+        .shutdown_timeout
+        .saturating_add(ABORT_GRACE + REVOKE_BOUND);
     shared.config.environment.sleep(bound).await;
 }
 
