@@ -4,15 +4,17 @@
 
 mod world;
 
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, Client, EchoMsg, Environment, Kind, MailboxErrorKind, MemoryRegistry, Payload,
-    Registry, RegistryErrorKind, Request, RequestErrorKind, Server, ServerErrorKind, ServerState,
-    WatchEvent,
+    ActorStart, ActorType, Client, EchoMsg, Environment, Incoming, Kind, Mailbox, MailboxErrorKind,
+    MemoryRegistry, MessageSet, Payload, Registry, RegistryErrorKind, Request, RequestErrorKind,
+    Server, ServerErrorKind, ServerState, WatchEvent,
 };
+
 use tokio::sync::{mpsc, oneshot};
 use world::{Resource, World, echo_type, eventually, pass, secs};
 
@@ -432,4 +434,38 @@ async fn a_grid_works_on_a_current_thread_runtime_over_real_sockets() {
     drop(stop);
     running.await.unwrap();
     client.close().await;
+}
+
+/// A mailbox that outlives its actor is nobody's: dropped late, it does not touch the mailbox of
+/// the actor that has the name by then.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
+    let world = World::new();
+    let (keep, mut kept) = mpsc::unbounded_channel();
+    let leaver = ActorType::from_fn("leaver", move |_start, ctx| {
+        let keep = keep.clone();
+        async move {
+            keep.send(ctx.mailbox::<Request<EchoMsg>>(1).await?)?;
+            Ok(())
+        }
+    });
+    let server = world
+        .server()
+        .actor_type(leaver.mailbox::<Request<EchoMsg>>(1))
+        .actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = async |actor_type| {
+        let start = client.start(server.peer(), ActorStart::new("a", actor_type));
+        start.await.unwrap();
+    };
+    start("leaver").await;
+    let old = kept.recv().await.unwrap();
+    eventually("the name is free", || world.keys_of("a").is_empty()).await;
+    start("echo").await;
+    drop(old);
+    let answer = client.request("a", EchoMsg::new("x")).await.unwrap();
+    assert_eq!(answer.msg, "x from a");
+    client.stop("a").await.unwrap();
+    start("echo").await;
 }

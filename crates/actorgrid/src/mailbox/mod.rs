@@ -162,6 +162,7 @@ pub(crate) enum Hold {
 struct Registered {
     table: Arc<Table>,
     name: Name,
+    token: Token,
     hold: Hold,
     freed: Option<oneshot::Sender<()>>,
 }
@@ -179,7 +180,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.table.close(&self.name);
+        self.table.close(&self.name, self.token);
         let (table, name, freed) = (self.table.clone(), self.name.clone(), self.freed.take());
         match std::mem::replace(&mut self.hold, Hold::Actor) {
             Hold::Own(mut held) => held.on_free(move || {
@@ -262,6 +263,7 @@ impl Owner {
         let registered = Registered {
             table: self.table.clone(),
             name,
+            token,
             hold,
             freed: None,
         };

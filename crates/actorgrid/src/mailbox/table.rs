@@ -52,9 +52,13 @@ impl Table {
         }
     }
 
-    /// Takes a mailbox off the routes; its name stays reserved.
-    pub(crate) fn close(&self, name: &Name) {
-        self.slots.pin().update(name.clone(), |_| Slot::Closing);
+    /// Takes the mailbox that was registered under this token off the routes; its name stays
+    /// reserved. Another one under the name by now is left alone.
+    pub(crate) fn close(&self, name: &Name, token: Token) {
+        self.slots.pin().update(name.clone(), |slot| match slot {
+            Slot::Open { token: open, .. } if *open == token => Slot::Closing,
+            other => other.clone(),
+        });
     }
 
     /// Frees a name.
