@@ -469,3 +469,39 @@ async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
     client.stop("a").await.unwrap();
     start("echo").await;
 }
+
+thread_local! {
+    static OPEN: RefCell<Option<Mailbox<ClosesWhileItReads>>> = const { RefCell::new(None) };
+}
+
+/// A set whose mailbox is dropped while a request is being read.
+struct ClosesWhileItReads(Request<EchoMsg>);
+
+impl MessageSet for ClosesWhileItReads {
+    const WIRE_NAMES: &'static [&'static str] = Request::<EchoMsg>::WIRE_NAMES;
+
+    fn accepts(wire_name: &str) -> bool {
+        Request::<EchoMsg>::accepts(wire_name)
+    }
+
+    fn receive(incoming: Incoming) -> Option<Self> {
+        drop(OPEN.take());
+        Request::receive(incoming).map(Self)
+    }
+
+    fn pending(&mut self) -> &mut actorgrid::__private::Pending {
+        self.0.pending()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_read_while_its_mailbox_closes_is_answered_at_once() {
+    let world = World::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    OPEN.set(Some(server.mailbox("m", 5).await.unwrap()));
+    let begun = world::clock();
+    let request = world.client().request("m", EchoMsg::new("x"));
+    let error = request.deadline(secs(5)).await.unwrap_err();
+    assert!(!error.may_have_executed(), "{error:?}");
+    assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+}
