@@ -505,3 +505,33 @@ async fn a_request_read_while_its_mailbox_closes_is_answered_at_once() {
     assert!(!error.may_have_executed(), "{error:?}");
     assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
 }
+
+/// Real workers: one of them might take the task over before it is cancelled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_task_of_an_actor_that_has_ended_takes_no_step() {
+    let registry = MemoryRegistry::new(&Environment::real());
+    let (tell, mut contexts) = mpsc::unbounded_channel();
+    let server =
+        Server::builder("test", registry.registry()).actor_fn("short", move |_start, ctx| {
+            let _ = tell.send(ctx);
+            async { Ok(()) }
+        });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new("test", registry.registry());
+    client
+        .start(server.peer(), ActorStart::new("s", "short"))
+        .await
+        .unwrap();
+    let ctx = contexts.recv().await.unwrap();
+    // Sent only when it has ended.
+    client.stop("s").await.ok();
+    let steps = Arc::new(AtomicUsize::new(0));
+    for _ in 0..20_000 {
+        let steps = steps.clone();
+        ctx.spawn(async move {
+            steps.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    server.shutdown().await.unwrap();
+    assert_eq!(steps.load(Ordering::SeqCst), 0);
+}

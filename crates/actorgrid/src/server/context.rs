@@ -209,10 +209,11 @@ impl ActorContext {
                 }
                 tasks.spawn(task)
             }
+            // Spawned and aborted, it could run on another worker in between.
             None => {
-                let handle = self.inner.environment.spawn(task).abort_handle();
-                handle.abort();
-                handle
+                drop(scope);
+                drop(task);
+                self.inner.environment.spawn(async {}).abort_handle()
             }
         }
     }
