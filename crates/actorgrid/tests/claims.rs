@@ -7,7 +7,8 @@ mod world;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, Kind, MemoryFault, MemoryOperation, Name, RequestErrorKind, ServerErrorKind,
+    ActorStart, EchoMsg, Kind, MemoryFault, MemoryOperation, Name, Request, RequestErrorKind,
+    ServerErrorKind,
 };
 use world::{Resource, World, eventually, pass, secs};
 
@@ -239,4 +240,45 @@ async fn a_start_that_nobody_waits_for_leaves_no_name() {
         .start(server.peer(), ActorStart::new("n", "holder"))
         .await
         .unwrap();
+}
+
+/// A claim that nobody waits for any more may hold the name: who asks for it next waits until that
+/// is settled, and is not told that it is taken.
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_claim_was_given_up_can_be_taken_again_at_once() {
+    for fault in faults() {
+        let world = World::new();
+        let resource = Resource::default();
+        let server = world.server().actor_type(resource.holder_type("holder"));
+        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let client = world.client();
+        // Beside a raise claims wait, and go together then.
+        world
+            .registry
+            .inject(MemoryOperation::Claim, MemoryFault::FailReply);
+        world
+            .registry
+            .inject(MemoryOperation::Raise, MemoryFault::Delay(secs(1)));
+        world.registry.inject(MemoryOperation::Claim, fault);
+        let start = |name: &'static str, deadline: Duration| {
+            let start = client.start(server.peer(), ActorStart::new(name, "holder"));
+            start.deadline(deadline).send()
+        };
+        let given_up = async || {
+            for _ in 0..2 {
+                // It may have been refused by the fault at once.
+                let _ = start("n", Duration::from_millis(400)).await;
+                let mailbox = server.mailbox::<Request<EchoMsg>>("m", 1);
+                let _ = tokio::time::timeout(Duration::from_millis(10), mailbox).await;
+            }
+        };
+        let (other, ()) = tokio::join!(start("other", secs(30)), given_up());
+        other.unwrap();
+        start("n", secs(30)).await.unwrap();
+        server.mailbox::<Request<EchoMsg>>("m", 1).await.unwrap();
+        assert_eq!(resource.holders("n"), 1, "{fault:?}");
+        assert_eq!(resource.most(), 1, "{fault:?}");
+        server.shutdown().await.unwrap();
+        assert_eq!(world.registry.keys(), [""; 0], "{fault:?}");
+    }
 }

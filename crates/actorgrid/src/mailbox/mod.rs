@@ -155,7 +155,7 @@ pub(crate) enum Hold {
     /// The actor whose type declares it: it stays reserved until the actor's names are free.
     Actor,
     /// The session: a peer's own mailbox.
-    Session,
+    Session(#[allow(dead_code)] Arc<Reservation>),
 }
 
 /// A mailbox's place in the table, and what holds its name.
@@ -181,16 +181,12 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.table.close(&self.name, self.token);
-        let (table, name, freed) = (self.table.clone(), self.name.clone(), self.freed.take());
-        match std::mem::replace(&mut self.hold, Hold::Actor) {
-            Hold::Own(mut held) => held.on_free(move || {
-                table.free(&name);
-                if let Some(freed) = freed {
-                    let _ = freed.send(());
-                }
-            }),
-            Hold::Session => table.free(&name),
-            Hold::Actor => {}
+        if let Hold::Own(held) = &mut self.hold
+            && let Some(freed) = self.freed.take()
+        {
+            held.on_free(move || {
+                let _ = freed.send(());
+            });
         }
     }
 }
@@ -219,15 +215,15 @@ impl Owner {
         }
         let held = self
             .names
-            .claim(&[(Kind::Mailbox, &name)])
+            .claim(&[(Kind::Mailbox, &name)], reservation.clone())
             .await
             .map_err(|error| MailboxError::of_claim(&name, error, &self.names))?;
         let token = self.names.token_at(held.revision());
-        Ok(self.build(reservation, name, token, capacity, Hold::Own(held)))
+        Ok(self.build(&reservation, name, token, capacity, Hold::Own(held)))
     }
 
     /// Reserves a name in the table, waiting while somebody else's reservation is being decided.
-    pub(crate) async fn reserve(&self, name: &Name) -> Result<Reservation, MailboxError> {
+    pub(crate) async fn reserve(&self, name: &Name) -> Result<Arc<Reservation>, MailboxError> {
         loop {
             match self.table.reserve(name) {
                 Ok(reservation) => return Ok(reservation),
@@ -243,7 +239,7 @@ impl Owner {
     /// Opens a mailbox whose name is registered.
     pub(crate) fn build<S: MessageSet>(
         &self,
-        reservation: Reservation,
+        reservation: &Reservation,
         name: Name,
         token: Token,
         capacity: usize,

@@ -35,15 +35,15 @@ pub(crate) enum Occupied {
 
 impl Table {
     /// Reserves a name; requests to it wait until it is opened or given up.
-    pub(crate) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Reservation, Occupied> {
+    pub(crate) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Arc<Reservation>, Occupied> {
         let decided = CancellationToken::new();
         let slots = self.slots.pin();
         match slots.try_insert(name.clone(), Slot::Deciding(decided.clone())) {
-            Ok(_) => Ok(Reservation {
-                table: Some(self.clone()),
+            Ok(_) => Ok(Arc::new(Reservation {
+                table: self.clone(),
                 name: name.clone(),
                 decided,
-            }),
+            })),
             Err(occupied) => Err(match occupied.current {
                 Slot::Deciding(decided) => Occupied::Deciding(decided.clone()),
                 Slot::Open { token, .. } => Occupied::Held(Some(*token)),
@@ -60,11 +60,6 @@ impl Table {
             other => other.clone(),
         });
     }
-
-    /// Frees a name.
-    pub(crate) fn free(&self, name: &Name) {
-        self.slots.pin().remove(name);
-    }
 }
 
 impl Directory for Table {
@@ -77,31 +72,26 @@ impl Directory for Table {
     }
 }
 
-/// A name that is reserved while its registration is decided. Dropped, the name is free again.
+/// A reserved name, while its registration is decided and as long as it is held. Dropped, the name
+/// is free again.
 pub(crate) struct Reservation {
-    /// None once opened.
-    table: Option<Arc<Table>>,
+    table: Arc<Table>,
     name: Name,
     decided: CancellationToken,
 }
 
 impl Reservation {
     /// Opens the mailbox: requests that waited go to it.
-    pub(crate) fn open(mut self, inbox: Arc<dyn Inbox>, token: Token) {
-        if let Some(table) = self.table.take() {
-            table
-                .slots
-                .pin()
-                .insert(self.name.clone(), Slot::Open { inbox, token });
-        }
+    pub(crate) fn open(&self, inbox: Arc<dyn Inbox>, token: Token) {
+        let slot = Slot::Open { inbox, token };
+        self.table.slots.pin().insert(self.name.clone(), slot);
+        self.decided.cancel();
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(table) = self.table.take() {
-            table.free(&self.name);
-        }
+        self.table.slots.pin().remove(&self.name);
         self.decided.cancel();
     }
 }

@@ -16,7 +16,7 @@ use crate::token::Token;
 
 type Constructor =
     Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
-type Opener = Arc<dyn Fn(&Owner, Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
+type Opener = Arc<dyn Fn(&Owner, &Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// How a peer makes actors of one type.
 ///

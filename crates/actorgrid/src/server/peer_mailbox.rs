@@ -30,11 +30,11 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
     let name = life.names().identity().peer().clone();
     let reservation = owner.reserve(&name).await?;
     Ok(owner.build(
-        reservation,
+        &reservation,
         name,
         life.names().token(),
         CAPACITY,
-        Hold::Session,
+        Hold::Session(reservation.clone()),
     ))
 }
 

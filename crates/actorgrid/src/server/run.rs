@@ -11,7 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ActorContext;
 use super::actor_type::ActorType;
-use super::actors::Slot;
+use super::actors::Running;
 use super::life::Life;
 use crate::environment::Environment;
 use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
@@ -22,7 +22,8 @@ use crate::session::{Fence, Held};
 /// An actor whose name is registered.
 pub(super) struct Registered {
     pub(super) life: Arc<Life>,
-    pub(super) slot: Slot,
+    pub(super) running: Arc<Running>,
+    /// Dropped, it releases the names; they stay reserved until the registry has confirmed it.
     pub(super) held: Held,
     pub(super) actor_type: ActorType,
     pub(super) start: ActorStart,
@@ -38,7 +39,7 @@ impl Registered {
     pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {
         let Self {
             life,
-            slot,
+            running,
             held,
             actor_type,
             start,
@@ -46,8 +47,8 @@ impl Registered {
             tracked,
         } = self;
         let fence = life.names().fence().clone();
-        let stop = slot.running.stop.clone();
-        let name = slot.running.name.clone();
+        let stop = running.stop.clone();
+        let name = running.name.clone();
         let guard = Guard {
             environment: life.environment(),
             stop: &stop,
@@ -89,7 +90,7 @@ impl Registered {
 
         stop.end();
         ctx.end().await;
-        release(held, slot);
+        drop(held);
         drop(tracked);
         if let Some((started, text)) = failed {
             // The name may still be on its way out of the registry: who starts it again at once
@@ -98,11 +99,6 @@ impl Registered {
             let _ = started.send(Err(error));
         }
     }
-}
-
-/// Releases the names; the slot keeps them reserved until the registry has confirmed it.
-fn release(mut held: Held, slot: Slot) {
-    held.on_free(move || drop(slot));
 }
 
 /// How guarded code ended.

@@ -28,11 +28,10 @@ pub(super) async fn start(
     // Whoever waits for the life's actors to end waits for this one from here on.
     let tracked = life.track();
     let slot = reserve(life, &name).await?;
-    let running = slot.running.clone();
     let owner = Owner {
         names: life.names().clone(),
         table: life.table().clone(),
-        stop: running.stop.clone(),
+        stop: slot.running.stop.clone(),
     };
     let reservation = match &actor_type.declared {
         Some(_) => Some(
@@ -43,6 +42,7 @@ pub(super) async fn start(
         ),
         None => None,
     };
+    let running = slot.running.clone();
     if life.is_stopping() {
         return Err(RequestError::mailbox_closed());
     }
@@ -54,9 +54,9 @@ pub(super) async fn start(
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        claim = life.names().claim(&kinds) => claim,
+        claim = life.names().claim(&kinds, (slot, reservation.clone())) => claim,
     };
-    let mut held = claim.map_err(|error| not_won(life, &name, error))?;
+    let held = claim.map_err(|error| not_won(life, &name, error))?;
     let token = life.names().token_at(held.revision());
     // Set once: this slot is ours alone.
     let _ = running.token.set(token);
@@ -64,11 +64,10 @@ pub(super) async fn start(
 
     let declared = match (reservation, &actor_type.declared) {
         (Some(reservation), Some(declared)) => {
-            Some((declared.open)(&owner, reservation, name.clone(), token))
+            Some((declared.open)(&owner, &reservation, name.clone(), token))
         }
         _ => None,
     };
-    let declares = declared.is_some();
     let environment = life.environment().clone();
     let client = life.client().clone();
     let ctx = ActorContext::new(
@@ -80,14 +79,9 @@ pub(super) async fn start(
         client,
         declared,
     );
-    if declares {
-        let table = life.table().clone();
-        let name = name.clone();
-        held.on_free(move || table.free(&name));
-    }
     let registered = Registered {
         life: life.clone(),
-        slot,
+        running: running.clone(),
         held,
         actor_type,
         start,

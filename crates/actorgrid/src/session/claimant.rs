@@ -48,7 +48,16 @@ pub(crate) enum ClaimError {
 pub(super) struct Order {
     pub(super) nonce: u64,
     pub(super) puts: Vec<(String, Bytes)>,
+    pub(super) on_free: OnFree,
     pub(super) reply: oneshot::Sender<Result<Held, ClaimError>>,
+}
+
+impl Order {
+    /// Nothing is held: the names are free before anyone is told.
+    fn refuse(self, error: ClaimError) {
+        drop(self.on_free);
+        let _ = self.reply.send(Err(error));
+    }
 }
 
 /// Names that the session holds, until this is released or dropped.
@@ -92,7 +101,14 @@ impl std::fmt::Debug for Held {
 }
 
 /// Called when dropped: whichever way the names came free.
-struct OnFree(Vec<Box<dyn FnOnce() + Send + Sync>>);
+pub(super) struct OnFree(Vec<Box<dyn FnOnce() + Send + Sync>>);
+
+impl OnFree {
+    /// Drops what reserves the names.
+    pub(super) fn dropping(reserved: impl Send + Sync + 'static) -> Self {
+        Self(vec![Box::new(move || drop(reserved))])
+    }
+}
 
 impl Drop for OnFree {
     fn drop(&mut self) {
@@ -185,10 +201,10 @@ impl Claimant {
         drop(exchanges);
         let doubtful = state.in_doubt.into_iter().flat_map(|(_, orders)| orders);
         for order in state.waiting.into_iter().chain(doubtful) {
-            let _ = order.reply.send(Err(ClaimError::Fenced));
+            order.refuse(ClaimError::Fenced);
         }
         while let Some(order) = self.orders.recv().await {
-            let _ = order.reply.send(Err(ClaimError::Fenced));
+            order.refuse(ClaimError::Fenced);
         }
     }
 
@@ -262,9 +278,7 @@ impl Claimant {
                         let read = std::mem::replace(&mut found, rest);
                         match settle(read, order.nonce) {
                             Settled::Won(revision) => self.won(order, revision),
-                            Settled::Taken(holder) => {
-                                let _ = order.reply.send(Err(ClaimError::Taken(holder)));
-                            }
+                            Settled::Taken(holder) => order.refuse(ClaimError::Taken(holder)),
                             // Free, and nothing can commit late: claim it again.
                             Settled::Free => state.waiting.push(order),
                         }
@@ -279,9 +293,7 @@ impl Claimant {
     fn judged(&self, state: &mut State, order: Order, outcome: ClaimOutcome) {
         match judge(outcome, self.epoch_created, order.nonce) {
             Verdict::Won(revision) => self.won(order, revision),
-            Verdict::Taken(holder) => {
-                let _ = order.reply.send(Err(ClaimError::Taken(holder)));
-            }
+            Verdict::Taken(holder) => order.refuse(ClaimError::Taken(holder)),
             Verdict::Repeat(modified) => {
                 state.epoch_modified = state.epoch_modified.max(modified);
                 state.waiting.push(order);
@@ -295,7 +307,7 @@ impl Claimant {
         let held = Held {
             revision,
             keys: order.puts.into_iter().map(|(key, _)| key).collect(),
-            on_free: OnFree(Vec::new()),
+            on_free: order.on_free,
             releases: self.release_sender.clone(),
         };
         let _ = order.reply.send(Ok(held));
@@ -384,7 +396,7 @@ impl Claimant {
 
 fn refuse(orders: Vec<Order>, error: &ClaimError) {
     for order in orders {
-        let _ = order.reply.send(Err(error.clone()));
+        order.refuse(error.clone());
     }
 }
 

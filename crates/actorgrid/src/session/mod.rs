@@ -30,7 +30,7 @@ pub(crate) use fence::Fence;
 pub use fence::FenceReason;
 pub(crate) use join::JoinError;
 
-use claimant::{Claimant, Order, bounded};
+use claimant::{Claimant, OnFree, Order, bounded};
 use join::{Joined, Joiner};
 use keeper::Keeper;
 use own_keys::OwnKeys;
@@ -113,10 +113,15 @@ impl Names {
         .await
     }
 
-    /// Claims names together: all of them or none.
+    /// Claims names together: all of them or none. `reserved` is what reserves them at this peer:
+    /// it is dropped when they are free again, or were not won.
     ///
     /// Cancel safe: a claim that nobody waits for is carried to its end, and released.
-    pub(crate) async fn claim(&self, names: &[(Kind, &Name)]) -> Result<Held, ClaimError> {
+    pub(crate) async fn claim(
+        &self,
+        names: &[(Kind, &Name)],
+        reserved: impl Send + Sync + 'static,
+    ) -> Result<Held, ClaimError> {
         let nonce = self.environment.random_u64();
         let puts = names
             .iter()
@@ -127,7 +132,12 @@ impl Names {
             })
             .collect();
         let (reply, outcome) = oneshot::channel();
-        let order = Order { nonce, puts, reply };
+        let order = Order {
+            nonce,
+            puts,
+            on_free: OnFree::dropping(reserved),
+            reply,
+        };
         if self.orders.send(order).await.is_err() {
             return Err(ClaimError::Fenced);
         }
