@@ -470,6 +470,37 @@ async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
     start("echo").await;
 }
 
+/// A start that waits for a mailbox of its name to be decided is not an actor that is stuck.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_start_that_waits() {
+    let world = World::new();
+    let server = world
+        .server()
+        .shutdown_timeout(secs(3))
+        .actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    world.registry.set_away(true);
+    let begun = world::clock();
+    let start = server
+        .client()
+        .start(server.peer(), ActorStart::new("n", "echo"));
+    let (mailbox, started, (ended, after)) = tokio::join!(
+        server.mailbox::<Request<EchoMsg>>("n", 1),
+        start.send(),
+        async {
+            pass(Duration::from_millis(100)).await;
+            let ended = server.shutdown().await;
+            (ended, begun.elapsed())
+        }
+    );
+    assert_eq!(mailbox.unwrap_err().kind(), MailboxErrorKind::Stopping);
+    let started = started.unwrap_err();
+    assert!(!started.may_have_executed(), "{started:?}");
+    let error = ended.unwrap_err();
+    assert!(error.not_revoked && error.stuck.is_empty(), "{error:?}");
+    assert!(after < secs(3), "{after:?}");
+}
+
 thread_local! {
     static OPEN: RefCell<Option<Mailbox<ClosesWhileItReads>>> = const { RefCell::new(None) };
 }

@@ -27,20 +27,28 @@ pub(super) async fn start(
     let (name, type_name, actor_type) = check(life, &start)?;
     // Whoever waits for the life's actors to end waits for this one from here on.
     let tracked = life.track();
-    let slot = reserve(life, &name).await?;
-    let owner = Owner {
-        names: life.names().clone(),
-        table: life.table().clone(),
-        stop: slot.running.stop.clone(),
+    let reserved = async {
+        let slot = reserve(life, &name).await?;
+        let owner = Owner {
+            names: life.names().clone(),
+            table: life.table().clone(),
+            stop: slot.running.stop.clone(),
+        };
+        let reservation = match &actor_type.declared {
+            Some(_) => Some(
+                owner
+                    .reserve(&name)
+                    .await
+                    .map_err(|error| declared_taken(life, &error))?,
+            ),
+            None => None,
+        };
+        Ok((slot, owner, reservation))
     };
-    let reservation = match &actor_type.declared {
-        Some(_) => Some(
-            owner
-                .reserve(&name)
-                .await
-                .map_err(|error| declared_taken(life, &error))?,
-        ),
-        None => None,
+    let (slot, owner, reservation) = tokio::select! {
+        biased;
+        () = life.stopping() => return Err(RequestError::mailbox_closed()),
+        reserved = reserved => reserved?,
     };
     let running = slot.running.clone();
     if life.is_stopping() {
