@@ -16,8 +16,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Registry`](RequestErrorKind::Registry) when it does not answer. A registration that
-    /// cannot be read is skipped, and logged.
+    /// [`Registry`](RequestErrorKind::Registry) when it does not answer within 2 s, or within the
+    /// client's default deadline if that is less. A registration that cannot be read is skipped,
+    /// and logged.
     ///
     /// # Cancel safety
     ///
@@ -25,7 +26,7 @@ impl Client {
     pub async fn query(&self, kind: Kind) -> Result<Vec<Registration>, RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
         let listing = self
-            .bounded(self.inner.registry.backend().list(&prefix))
+            .bounded_by_deadline(self.inner.registry.backend().list(&prefix))
             .await
             .map_err(|error| failed(&error))?;
         let read = |entry| self.registration(&entry, &prefix, kind);
@@ -49,7 +50,7 @@ impl Client {
         let namespace = self.namespace()?;
         let key = [keys::of(namespace, kind, name)];
         let found = self
-            .bounded(self.inner.registry.backend().get(&key))
+            .bounded_by_deadline(self.inner.registry.backend().get(&key))
             .await
             .map_err(|error| failed(&error))?;
         let prefix = keys::prefix(namespace, kind);
@@ -120,6 +121,18 @@ impl Client {
     /// An exchange with the registry, within its limit.
     pub(super) async fn bounded<T>(
         &self,
+    /// An exchange with the registry that a caller waits for.
+    async fn bounded_by_deadline<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        self.inner
+            .environment
+            .timeout(LIMIT.min(self.inner.deadline), exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
+    }
+
         exchange: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         self.inner

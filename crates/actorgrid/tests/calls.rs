@@ -1,0 +1,63 @@
+//! Each call ends in time and with the right error, from the peer itself and from elsewhere.
+
+mod world;
+
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, ActorType, Client, Kind, MemoryFault, MemoryOperation, Name, RequestErrorKind,
+};
+use world::{World, secs};
+
+/// The slack that a call has after its deadline.
+const SLACK: Duration = Duration::from_millis(250);
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_by_its_deadline_also_when_the_registry_is_slow() {
+    let world = World::new();
+    let stubborn = ActorType::from_fn("stubborn", async |_start, _ctx| {
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    let server = world
+        .server()
+        .actor_type(stubborn)
+        .shutdown_timeout(secs(60))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    for client in [server.client(), &world.client()] {
+        client
+            .start(server.peer(), ActorStart::new("s", "stubborn"))
+            .await
+            .ok();
+        let slow = MemoryFault::Delay(Duration::from_millis(1_900));
+        world.registry.inject(MemoryOperation::Get, slow);
+        let begun = tokio::time::Instant::now();
+        let error = client.stop("s").await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+        assert!(begun.elapsed() <= secs(10) + SLACK, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_to_the_registry_ends_by_the_deadline_of_the_client() {
+    let world = World::new();
+    let deadline = Duration::from_millis(500);
+    let client = Client::builder("test", world.registry.registry())
+        .environment(world.simulation.environment())
+        .deadline(deadline)
+        .build();
+    for operation in [MemoryOperation::Get, MemoryOperation::List] {
+        let slow = MemoryFault::Delay(Duration::from_millis(1_900));
+        world.registry.inject(operation, slow);
+        let begun = tokio::time::Instant::now();
+        let name = Name::new("s").unwrap();
+        let failed = match operation {
+            MemoryOperation::Get => client.find(Kind::Actor, &name).await.map(drop),
+            _ => client.query(Kind::Peer).await.map(drop),
+        };
+        assert_eq!(failed.unwrap_err().kind(), RequestErrorKind::Registry);
+        assert!(begun.elapsed() <= deadline + SLACK, "{:?}", begun.elapsed());
+    }
+}
