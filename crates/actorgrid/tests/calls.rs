@@ -5,7 +5,8 @@ mod world;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, Client, Kind, MemoryFault, MemoryOperation, Name, RequestErrorKind,
+    ActorStart, ActorStop, ActorType, Client, Kind, MemoryFault, MemoryOperation, Name,
+    RequestErrorKind,
 };
 use world::{World, secs};
 
@@ -59,5 +60,22 @@ async fn a_question_to_the_registry_ends_by_the_deadline_of_the_client() {
         };
         assert_eq!(failed.unwrap_err().kind(), RequestErrorKind::Registry);
         assert!(begun.elapsed() <= deadline + SLACK, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_of_an_actor_that_does_not_run_is_answered_at_once() {
+    let world = World::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    for client in [server.client(), &world.client()] {
+        let stop = || client.request(server.peer(), ActorStop::new("nobody").unwrap());
+        // The peer is there: that is the name that is waited for.
+        for request in [stop(), stop().wait_for_name().idempotent()] {
+            let begun = tokio::time::Instant::now();
+            let error = request.await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::UnknownName, "{error:?}");
+            assert!(!error.may_have_executed());
+            assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+        }
     }
 }
