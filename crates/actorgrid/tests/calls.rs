@@ -5,10 +5,10 @@ mod world;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorStop, ActorType, Client, Kind, MemoryFault, MemoryOperation, Name,
+    ActorStart, ActorStop, ActorType, Client, EchoMsg, Kind, MemoryFault, MemoryOperation, Name,
     RequestErrorKind,
 };
-use world::{World, secs};
+use world::{World, echo_type, secs};
 
 /// The slack that a call has after its deadline.
 const SLACK: Duration = Duration::from_millis(250);
@@ -76,6 +76,31 @@ async fn a_stop_of_an_actor_that_does_not_run_is_answered_at_once() {
             assert_eq!(error.kind(), RequestErrorKind::UnknownName, "{error:?}");
             assert!(!error.may_have_executed());
             assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_sends_nothing_also_not_within_its_process() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    remote
+        .start(server.peer(), ActorStart::new("e", "echo"))
+        .await
+        .unwrap();
+    for client in [server.client(), &remote] {
+        client.request("e", EchoMsg::new("hi")).await.unwrap();
+        client.close().await;
+        for name in ["e", "nobody"] {
+            let error = client.request(name, EchoMsg::new("hi")).await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::ClientClosed, "{name}");
+            assert!(!error.may_have_executed());
         }
     }
 }

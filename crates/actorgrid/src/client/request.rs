@@ -246,6 +246,7 @@ impl Driver<'_> {
 
     async fn attempt(&mut self, call: &mut Call) -> Result<Body, RequestError> {
         let inner = &*self.client.inner;
+        inner.pool.check_open()?;
         self.absent = false;
         if let Some((_, local)) = &inner.local
             && self.failed_at.is_none()
