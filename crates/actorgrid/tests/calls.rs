@@ -5,8 +5,8 @@ mod world;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorStop, ActorType, Client, EchoMsg, Kind, MemoryFault, MemoryOperation, Name,
-    RequestErrorKind,
+    ActorStart, ActorStop, ActorType, Client, EchoMsg, Kind, MAX_HEADER_BYTES, MemoryFault,
+    MemoryOperation, Name, RequestErrorKind,
 };
 use world::{World, echo_type, secs};
 
@@ -101,6 +101,48 @@ async fn a_closed_client_sends_nothing_also_not_within_its_process() {
             let error = client.request(name, EchoMsg::new("hi")).await.unwrap_err();
             assert_eq!(error.kind(), RequestErrorKind::ClientClosed, "{name}");
             assert!(!error.may_have_executed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_headers_pass_within_a_process_and_between_two() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    remote
+        .start(server.peer(), ActorStart::new("e", "echo"))
+        .await
+        .unwrap();
+    for (headers, bytes, passes) in [
+        (1, MAX_HEADER_BYTES, true),
+        (1, MAX_HEADER_BYTES + 1, false),
+        (100, MAX_HEADER_BYTES, true),
+        (3_000, 3_000, false),
+    ] {
+        for client in [server.client(), &remote] {
+            let mut request = client.request("e", EchoMsg::new("hi"));
+            for at in 0..headers {
+                // The last one takes what the others leave.
+                let rest = if at + 1 == headers {
+                    bytes - headers
+                } else {
+                    0
+                };
+                request = request.header("h", &"v".repeat(rest));
+            }
+            match request.await {
+                Ok(_) => assert!(passes, "{headers} {bytes}"),
+                Err(error) => {
+                    assert!(!passes, "{headers} {bytes}");
+                    assert_eq!(error.kind(), RequestErrorKind::InvalidHeaders);
+                }
+            }
         }
     }
 }

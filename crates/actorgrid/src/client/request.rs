@@ -75,8 +75,8 @@ impl<R: Message> RequestBuilder<R> {
 
     /// Adds a header, which the receiver can read. A name holds lower-case ASCII letters, digits,
     /// `-`, `_` and `.`; all headers together have at most
-    /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES). A mistake is reported when the request is
-    /// awaited.
+    /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES), and there are at most
+    /// [`MAX_HEADERS`](crate::MAX_HEADERS). A mistake is reported when the request is awaited.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = self.headers.add(name, value) {
             self.refused.get_or_insert(error);

@@ -183,8 +183,8 @@ impl Route for ProcessRoute {
                 return Err(RequestError::deadline(Executed::No));
             }
             let message = Message {
-                headers: metadata::write(&call.meta)?,
-                payload: &payload,
+                headers: metadata::write(&call.meta),
+                payload,
                 receiver: &receiver,
             };
             call.executed = Executed::Maybe;
