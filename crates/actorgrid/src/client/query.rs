@@ -86,41 +86,41 @@ impl Client {
         let key = keys::of(namespace, Kind::Mailbox, name);
         let prefix = keys::prefix(namespace, Kind::Mailbox);
         let wanted = name.clone();
-        let lookup = move || async move {
-            let keys = [key];
-            let get = registry.backend().get(&keys);
-            let found = environment
-                .timeout(LIMIT, get)
-                .await
-                .unwrap_or_else(|| Err(RegistryError::no_reply()))
-                .map_err(|error| failed(&error))?;
-            let entry = found
-                .into_iter()
-                .flatten()
-                .next()
-                .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
-            let cluster = registry.backend().cluster();
-            let Registration {
-                peer,
-                address,
-                token,
-                ..
-            } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
-                let text = format!("the registration of {wanted} cannot be read: {why}");
-                RequestError::refused(RequestErrorKind::Registry, text)
-            })?;
-            Ok(Location {
-                peer,
-                address,
-                token,
-            })
+        let lookup = move || {
+            let (registry, environment) = (registry.clone(), environment.clone());
+            let (keys, prefix, wanted) = ([key.clone()], prefix.clone(), wanted.clone());
+            async move {
+                let get = registry.backend().get(&keys);
+                let found = environment
+                    .timeout(LIMIT, get)
+                    .await
+                    .unwrap_or_else(|| Err(RegistryError::no_reply()))
+                    .map_err(|error| failed(&error))?;
+                let entry = found
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
+                let cluster = registry.backend().cluster();
+                let Registration {
+                    peer,
+                    address,
+                    token,
+                    ..
+                } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
+                    let text = format!("the registration of {wanted} cannot be read: {why}");
+                    RequestError::refused(RequestErrorKind::Registry, text)
+                })?;
+                Ok(Location {
+                    peer,
+                    address,
+                    token,
+                })
+            }
         };
         self.inner.locations.look_up(name, lookup).await
     }
 
-    /// An exchange with the registry, within its limit.
-    pub(super) async fn bounded<T>(
-        &self,
     /// An exchange with the registry that a caller waits for.
     async fn bounded_by_deadline<T>(
         &self,
@@ -133,6 +133,9 @@ impl Client {
             .unwrap_or_else(|| Err(RegistryError::no_reply()))
     }
 
+    /// An exchange with the registry, within its limit.
+    pub(super) async fn bounded<T>(
+        &self,
         exchange: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         self.inner
