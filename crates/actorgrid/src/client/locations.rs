@@ -9,7 +9,7 @@ use futures_util::future::{Shared, WeakShared};
 use quick_cache::sync::Cache;
 
 use crate::address::Address;
-use crate::error::RequestError;
+use crate::error::{RequestError, RequestErrorKind};
 use crate::name::Name;
 use crate::token::Token;
 
@@ -57,24 +57,31 @@ impl Locations {
 
     /// Looks a name up. Callers for the same name share one lookup, and none waits for another
     /// name's. Cancel safe: the lookup goes on as long as one of them waits.
-    pub(super) async fn look_up<F>(
-        self: &Arc<Self>,
-        name: &Name,
-        lookup: impl FnOnce() -> F,
-    ) -> Found
+    ///
+    /// A lookup that was under way before may have read the registry before, too: that it found
+    /// nothing says nothing about now.
+    pub(super) async fn look_up<F>(self: &Arc<Self>, name: &Name, lookup: impl Fn() -> F) -> Found
     where
         F: Future<Output = Found> + Send + 'static,
     {
-        self.shared(name, lookup).await
+        let (shared, joined) = self.shared(name, &lookup);
+        match shared.await {
+            Err(error) if joined && error.kind() == RequestErrorKind::UnknownName => {
+                // Whichever this is, it began after the other had ended.
+                self.shared(name, &lookup).0.await
+            }
+            found => found,
+        }
     }
 
-    fn shared<F>(self: &Arc<Self>, name: &Name, lookup: impl FnOnce() -> F) -> Shared<Lookup>
+    /// The lookup of a name, and whether it was under way before.
+    fn shared<F>(self: &Arc<Self>, name: &Name, lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
     where
         F: Future<Output = Found> + Send + 'static,
     {
         let mut under_way = self.lock();
         if let Some(shared) = under_way.get(name).and_then(WeakShared::upgrade) {
-            return shared;
+            return (shared, true);
         }
         let entry = UnderWay {
             locations: self.clone(),
@@ -97,7 +104,7 @@ impl Locations {
         if let Some(weak) = shared.downgrade() {
             under_way.insert(name.clone(), weak);
         }
-        shared
+        (shared, false)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, WeakShared<Lookup>>> {
@@ -117,5 +124,50 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         // If another lookup of the name began meanwhile, it is only not shared any more.
         self.locations.lock().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::poll;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    fn location() -> Location {
+        Location {
+            peer: Name::new("127-0-0-1-1").unwrap(),
+            address: "127.0.0.1:1".parse().unwrap(),
+            token: "1:1".parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_joins_a_lookup_does_not_miss_what_was_registered_before() {
+        let locations = Arc::new(Locations::default());
+        let name = Name::new("w").unwrap();
+        let reply = Arc::new(Notify::new());
+        // This one has read the registry, and its reply is on its way.
+        let slow = reply.clone();
+        let mut early = Box::pin(locations.look_up(&name, move || {
+            let slow = slow.clone();
+            async move {
+                slow.notified().await;
+                Err(RequestError::unknown_name("w"))
+            }
+        }));
+        assert!(poll!(&mut early).is_pending());
+        // Now the name is registered; who asks from now on finds it.
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let count = lookups.clone();
+        let mut late = Box::pin(locations.look_up(&name, move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok(location()) }
+        }));
+        assert!(poll!(&mut late).is_pending());
+        reply.notify_one();
+        assert!(early.await.is_err());
+        assert_eq!(late.await.ok(), Some(location()));
+        assert_eq!(lookups.load(Ordering::SeqCst), 1);
     }
 }

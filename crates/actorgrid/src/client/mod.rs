@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::environment::Environment;
+use crate::environment::{Deadline, Environment};
 use crate::error::{RequestError, RequestErrorKind};
 use crate::message::{Ack, ActorStart, ActorStop, Message};
 use crate::name::{IntoName, Name, NameError, Namespace};
@@ -136,6 +136,7 @@ impl Client {
     /// # Errors
     ///
     /// [`UnknownName`](RequestErrorKind::UnknownName) when no such actor runs;
+    /// [`Registry`](RequestErrorKind::Registry) when the registry does not answer;
     /// [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) when it has not ended within the
     /// client's default deadline: it goes on to end.
     ///
@@ -146,6 +147,7 @@ impl Client {
         let name = actor
             .into_name()
             .map_err(|error| RequestError::invalid_name(&error))?;
+        let deadline = Deadline::after(self.inner.deadline);
         let holder = self.find(Kind::Actor, &name).await?;
         let Some(Registration { peer, token, .. }) = holder else {
             return Err(RequestError::unknown_name(name.as_str()));
@@ -153,7 +155,8 @@ impl Client {
         let stop = ActorStop::new(name)
             .map_err(|error| RequestError::invalid_name(&error))?
             .token(token);
-        self.request(peer, stop).await.map(|Ack {}| ())
+        let request = self.request(peer, stop).deadline(deadline.remaining());
+        request.await.map(|Ack {}| ())
     }
 
     /// Closes the client and all its clones: connections are ended, and every request from now on

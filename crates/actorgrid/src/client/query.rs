@@ -16,8 +16,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Registry`](RequestErrorKind::Registry) when it does not answer. A registration that
-    /// cannot be read is skipped, and logged.
+    /// [`Registry`](RequestErrorKind::Registry) when it does not answer within 2 s, or within the
+    /// client's default deadline if that is less. A registration that cannot be read is skipped,
+    /// and logged.
     ///
     /// # Cancel safety
     ///
@@ -25,7 +26,7 @@ impl Client {
     pub async fn query(&self, kind: Kind) -> Result<Vec<Registration>, RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
         let listing = self
-            .bounded(self.inner.registry.backend().list(&prefix))
+            .bounded_by_deadline(self.inner.registry.backend().list(&prefix))
             .await
             .map_err(|error| failed(&error))?;
         let read = |entry| self.registration(&entry, &prefix, kind);
@@ -49,7 +50,7 @@ impl Client {
         let namespace = self.namespace()?;
         let key = [keys::of(namespace, kind, name)];
         let found = self
-            .bounded(self.inner.registry.backend().get(&key))
+            .bounded_by_deadline(self.inner.registry.backend().get(&key))
             .await
             .map_err(|error| failed(&error))?;
         let prefix = keys::prefix(namespace, kind);
@@ -85,36 +86,51 @@ impl Client {
         let key = keys::of(namespace, Kind::Mailbox, name);
         let prefix = keys::prefix(namespace, Kind::Mailbox);
         let wanted = name.clone();
-        let lookup = move || async move {
-            let keys = [key];
-            let get = registry.backend().get(&keys);
-            let found = environment
-                .timeout(LIMIT, get)
-                .await
-                .unwrap_or_else(|| Err(RegistryError::no_reply()))
-                .map_err(|error| failed(&error))?;
-            let entry = found
-                .into_iter()
-                .flatten()
-                .next()
-                .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
-            let cluster = registry.backend().cluster();
-            let Registration {
-                peer,
-                address,
-                token,
-                ..
-            } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
-                let text = format!("the registration of {wanted} cannot be read: {why}");
-                RequestError::refused(RequestErrorKind::Registry, text)
-            })?;
-            Ok(Location {
-                peer,
-                address,
-                token,
-            })
+        let lookup = move || {
+            let (registry, environment) = (registry.clone(), environment.clone());
+            let (keys, prefix, wanted) = ([key.clone()], prefix.clone(), wanted.clone());
+            async move {
+                let get = registry.backend().get(&keys);
+                let found = environment
+                    .timeout(LIMIT, get)
+                    .await
+                    .unwrap_or_else(|| Err(RegistryError::no_reply()))
+                    .map_err(|error| failed(&error))?;
+                let entry = found
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .ok_or_else(|| RequestError::unknown_name(wanted.as_str()))?;
+                let cluster = registry.backend().cluster();
+                let Registration {
+                    peer,
+                    address,
+                    token,
+                    ..
+                } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
+                    let text = format!("the registration of {wanted} cannot be read: {why}");
+                    RequestError::refused(RequestErrorKind::Registry, text)
+                })?;
+                Ok(Location {
+                    peer,
+                    address,
+                    token,
+                })
+            }
         };
         self.inner.locations.look_up(name, lookup).await
+    }
+
+    /// An exchange with the registry that a caller waits for.
+    async fn bounded_by_deadline<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        self.inner
+            .environment
+            .timeout(LIMIT.min(self.inner.deadline), exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
     }
 
     /// An exchange with the registry, within its limit.

@@ -75,8 +75,8 @@ impl<R: Message> RequestBuilder<R> {
 
     /// Adds a header, which the receiver can read. A name holds lower-case ASCII letters, digits,
     /// `-`, `_` and `.`; all headers together have at most
-    /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES). A mistake is reported when the request is
-    /// awaited.
+    /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES), and there are at most
+    /// [`MAX_HEADERS`](crate::MAX_HEADERS). A mistake is reported when the request is awaited.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = self.headers.add(name, value) {
             self.refused.get_or_insert(error);
@@ -137,6 +137,7 @@ impl<R: Message> RequestBuilder<R> {
             tries: 0,
             worst: Executed::No,
             failed_at: None,
+            absent: false,
             out_of_time: false,
         };
         let answer = match deadline.bound(driver.drive(&mut call)).await {
@@ -194,6 +195,9 @@ struct Driver<'a> {
     worst: Executed,
     /// The registration that the last try failed at, and what it failed with: looked up again.
     failed_at: Option<(Option<Token>, RequestError)>,
+    /// The last try ended because nobody holds the receiver's name. (A receiver can say so too,
+    /// of another name; that one is not waited for.)
+    absent: bool,
     /// The time that is left is too short for the next repeat.
     out_of_time: bool,
 }
@@ -212,7 +216,7 @@ impl Driver<'_> {
                 error: &error,
                 tries: self.tries,
                 idempotent: self.idempotent,
-                wait_for_name: self.wait_for_name,
+                wait_for_name: self.wait_for_name && self.absent,
                 time_left: call.meta.deadline.remaining(),
             };
             // No time is left for a repeat; or the message was handed over by value and refused by
@@ -242,6 +246,8 @@ impl Driver<'_> {
 
     async fn attempt(&mut self, call: &mut Call) -> Result<Body, RequestError> {
         let inner = &*self.client.inner;
+        inner.pool.check_open()?;
+        self.absent = false;
         if let Some((_, local)) = &inner.local
             && self.failed_at.is_none()
             && local.knows(call.receiver.as_str())
@@ -251,7 +257,12 @@ impl Driver<'_> {
         }
         let location = match inner.locations.get(&call.receiver) {
             Some(location) => location,
-            None => self.client.look_up(&call.receiver).await?,
+            None => {
+                let found = self.client.look_up(&call.receiver).await;
+                let kind = found.as_ref().err().map(RequestError::kind);
+                self.absent = kind == Some(RequestErrorKind::UnknownName);
+                found?
+            }
         };
         if let Some((token, error)) = self.failed_at.take() {
             self.hold_back(token, error, &location, call.meta.deadline)

@@ -3,6 +3,10 @@ use crate::error::{RequestError, RequestErrorKind};
 /// The most bytes that the names and values of a request's headers may have together.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 
+/// The most headers that a request may have. Each adds up to 9 bytes when it is written; so many
+/// fit, with all their bytes, into what a peer takes.
+pub const MAX_HEADERS: usize = 200;
+
 /// Texts that travel with a request, in the order in which they were added.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Headers(Vec<(String, String)>);
@@ -21,6 +25,9 @@ impl Headers {
             return invalid(format!(
                 "a header's name holds only lower-case ASCII letters, digits, '-', '_' and '.', not {name:?}"
             ));
+        }
+        if self.0.len() >= MAX_HEADERS {
+            return invalid(format!("a request has at most {MAX_HEADERS} headers"));
         }
         let bytes = self.bytes() + name.len() + value.len();
         if bytes > MAX_HEADER_BYTES {
@@ -81,5 +88,11 @@ mod tests {
                 .is_ok()
         );
         assert!(headers.add("c", "").is_err());
+
+        let mut headers = Headers::default();
+        for _ in 0..MAX_HEADERS {
+            headers.add("a", "").unwrap();
+        }
+        assert!(headers.add("a", "").is_err());
     }
 }

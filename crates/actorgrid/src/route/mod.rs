@@ -25,7 +25,7 @@ use crate::name::Name;
 use crate::token::Token;
 
 pub(crate) use headers::Headers;
-pub use headers::MAX_HEADER_BYTES;
+pub use headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 pub(crate) use local::LocalRoute;
 pub use pending::Incoming;
 pub use pending::Pending;

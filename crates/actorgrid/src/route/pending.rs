@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Answer, Meta, Refused};
-use crate::error::RequestError;
+use crate::error::{Executed, RequestError};
 use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
 
@@ -62,11 +62,10 @@ impl Incoming {
     /// Reads the message. When it is not an `M`, the requester is told so.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
         let Self { body, pending } = self;
-        let wire_name = body.wire_name().to_owned();
         match body.into_message::<M>() {
             Ok(message) => Some((message, pending)),
-            Err(BodyError::Type(_)) => {
-                pending.answer(Err(RequestError::unknown_message(&wire_name)));
+            Err(BodyError::Type(body)) => {
+                pending.answer(Err(RequestError::unknown_message(body.wire_name())));
                 None
             }
             Err(BodyError::Bytes(error)) => {
@@ -134,11 +133,43 @@ impl Drop for Pending {
         if let Some(reply) = self.reply.take() {
             let error = if self.handed_out {
                 RequestError::no_reply("the receiver dropped the request without an answer")
+            } else if self.meta.deadline.remaining().is_zero() {
+                // A mailbox skips it then; the requester's own timer may come a moment later.
+                RequestError::deadline(Executed::No)
             } else {
                 RequestError::mailbox_closed()
             };
             // Nobody waits: nothing is lost.
             let _ = reply.send(Err(error));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Deadline;
+    use crate::error::RequestErrorKind as Kind;
+    use crate::message::EchoMsg;
+    use crate::route::{Headers, RequestId};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_skipped_after_its_deadline_does_not_blame_the_mailbox() {
+        for (time, kind) in [
+            (Duration::ZERO, Kind::DeadlineExceeded),
+            (Duration::from_secs(1), Kind::MailboxClosed),
+        ] {
+            let meta = Meta {
+                id: RequestId(1),
+                deadline: Deadline::after(time),
+                token: None,
+                headers: Headers::default(),
+            };
+            let (incoming, answer) = Incoming::new(Body::value(EchoMsg::default()), meta, 9);
+            drop(incoming);
+            let error = answer.await.unwrap().err().unwrap();
+            assert_eq!((error.kind(), error.executed()), (kind, Executed::No));
         }
     }
 }

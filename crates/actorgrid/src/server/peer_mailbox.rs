@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::life::Life;
 use super::start::start;
 use crate::MessageSet;
-use crate::error::RequestError;
+use crate::error::{RequestError, RequestErrorKind};
 use crate::mailbox::{Hold, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
@@ -106,7 +106,11 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
         None => true,
     };
     let Some(running) = running.filter(|running| held(running)) else {
-        return Err(RequestError::not_held(order.name().as_str()));
+        // Not a matter of the peer's own mailbox, so nothing that a repeat could mend.
+        return Err(RequestError::refused(
+            RequestErrorKind::UnknownName,
+            format!("no such actor runs on this peer: {}", order.name()),
+        ));
     };
     let until = life.environment().now() + life.stop_timeout();
     running.stop.ask(StopReason::Asked, until);

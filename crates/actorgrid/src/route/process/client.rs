@@ -169,8 +169,13 @@ impl Route for ProcessRoute {
             return Err(RequestError::message_too_large(length, limit));
         }
         // Encoded once, however often the call is repeated.
-        let payload = Payload::new(body.wire_name().to_owned(), body.encode());
-        call.body = Some(Body::Encoded(payload.clone()));
+        if let Body::Value(value) = body {
+            let payload = Payload::new(value.wire_name().to_owned(), value.encode());
+            call.body = Some(Body::Encoded(payload));
+        }
+        let Some(Body::Encoded(payload)) = &call.body else {
+            return Err(RequestError::no_reply("the message is gone"));
+        };
         let receiver = format!("{}{}", self.peer.shared.mailbox_prefix, call.receiver);
 
         // A connection that broke while it was idle may be found so only now. Nothing was sent
@@ -183,8 +188,8 @@ impl Route for ProcessRoute {
                 return Err(RequestError::deadline(Executed::No));
             }
             let message = Message {
-                headers: metadata::write(&call.meta)?,
-                payload: &payload,
+                headers: metadata::write(&call.meta),
+                payload,
                 receiver: &receiver,
             };
             call.executed = Executed::Maybe;

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) max_message_bytes: usize,
     connections_per_peer: usize,
     tasks: Tasks,
+    /// What `closed` says, for each call to ask: a token takes a lock.
+    is_closed: AtomicBool,
     closed: CancellationToken,
 }
 
@@ -61,6 +63,7 @@ impl Pool {
             mailbox_prefix: config.mailbox_prefix,
             max_message_bytes: config.max_message_bytes,
             connections_per_peer: config.connections_per_peer.max(1),
+            is_closed: AtomicBool::new(false),
             closed: CancellationToken::new(),
         };
         Self {
@@ -95,11 +98,19 @@ impl Pool {
         ProcessRoute::new(peer)
     }
 
+    /// That the pool is closed, if it is.
+    pub(crate) fn check_open(&self) -> Result<(), RequestError> {
+        match self.shared.is_closed() {
+            true => Err(Shared::closed_error()),
+            false => Ok(()),
+        }
+    }
+
     /// Ends all connections, and waits until their tasks have ended. Calls that are under way
     /// fail, and so do later ones: [`RequestErrorKind::ClientClosed`]. Cancel safe: a second call
     /// waits as well.
     pub(crate) async fn close(&self) {
-        self.shared.closed.cancel();
+        self.shared.close();
         lock(&self.peers).clear();
         self.shared.tasks.ended().await;
     }
@@ -107,13 +118,18 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.closed.cancel();
+        self.shared.close();
     }
 }
 
 impl Shared {
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.closed.cancel();
     }
 
     pub(super) fn closed_error() -> RequestError {

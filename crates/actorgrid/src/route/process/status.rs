@@ -16,6 +16,8 @@ const UNKNOWN_MAILBOX: &str = "grid: unknown mailbox";
 const RECEIVER_BUSY: &str = "grid: receiver busy";
 const NO_REPLY: &str = "grid: no reply";
 const CONTEXT_FINISHED: &str = "grid: context finished";
+/// What a Go server says that has no peer.
+const UNKNOWN_SERVICE: &str = "unknown service grid.wire";
 const UNREGISTERED_TYPE: &str = "codec: unregistered message type";
 const INVALID_WIRE_FORMAT: &str = "proto: cannot parse invalid wire-format data";
 
@@ -80,9 +82,9 @@ pub(super) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
 
 /// The error that a peer tells by this status.
 ///
-/// With our trailer only that decides. Without it (a Go peer) only the two refusals, a message
-/// over the limit and a missing service are certain not to have executed anything; what else the
-/// peer says, an actor may have said.
+/// With our trailer only that decides. Without it (a Go peer) only the two refusals and a missing
+/// service, word for word, count as not executed; what else the peer says, an actor may have said:
+/// it passes on whatever a request of its own failed with.
 pub(super) fn to_error(status: &Status) -> RequestError {
     let trailer = status
         .metadata()
@@ -133,11 +135,10 @@ fn of_text(code: Code, text: &str) -> RequestError {
         }
         // tonic says out of range where Go says exhausted.
         (Code::ResourceExhausted | Code::OutOfRange, _) if too_large => {
-            (Kind::MessageTooLarge, Executed::No)
+            (Kind::MessageTooLarge, Executed::Maybe)
         }
-        // No service of this name: whatever listens there is not a peer of a grid, as good as
-        // nothing there.
-        (Code::Unimplemented, _) => (Kind::Unreachable, Executed::No),
+        // Whatever listens there is not a peer of a grid, as good as nothing there.
+        (Code::Unimplemented, UNKNOWN_SERVICE) => (Kind::Unreachable, Executed::No),
         (Code::Internal | Code::Unknown, _) if unreadable => {
             (Kind::InvalidMessage, Executed::Maybe)
         }
@@ -223,13 +224,13 @@ mod tests {
                 8,
                 "grpc: received message larger than max (4194305 vs. 4194304)",
                 Kind::MessageTooLarge,
-                No,
+                Maybe,
             ),
             (
                 11,
                 "Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes",
                 Kind::MessageTooLarge,
-                No,
+                Maybe,
             ),
             (8, "quota", Kind::Application, Maybe),
             (
@@ -288,6 +289,8 @@ mod tests {
                 Maybe,
             ),
             (12, "unknown service grid.wire", Kind::Unreachable, No),
+            (12, "an actor does not do this", Kind::Application, Maybe),
+            (12, "", Kind::Application, Maybe),
             (2, "anything else", Kind::Application, Maybe),
             (1, "context canceled", Kind::Application, Maybe),
         ] {

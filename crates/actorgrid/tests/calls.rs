@@ -1,0 +1,148 @@
+//! Each call ends in time and with the right error, from the peer itself and from elsewhere.
+
+mod world;
+
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, ActorStop, ActorType, Client, EchoMsg, Kind, MAX_HEADER_BYTES, MemoryFault,
+    MemoryOperation, Name, RequestErrorKind,
+};
+use world::{World, echo_type, secs};
+
+/// The slack that a call has after its deadline.
+const SLACK: Duration = Duration::from_millis(250);
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_by_its_deadline_also_when_the_registry_is_slow() {
+    let world = World::new();
+    let stubborn = ActorType::from_fn("stubborn", async |_start, _ctx| {
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    let server = world
+        .server()
+        .actor_type(stubborn)
+        .shutdown_timeout(secs(60))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    for client in [server.client(), &world.client()] {
+        client
+            .start(server.peer(), ActorStart::new("s", "stubborn"))
+            .await
+            .ok();
+        let slow = MemoryFault::Delay(Duration::from_millis(1_900));
+        world.registry.inject(MemoryOperation::Get, slow);
+        let begun = tokio::time::Instant::now();
+        let error = client.stop("s").await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+        assert!(begun.elapsed() <= secs(10) + SLACK, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_to_the_registry_ends_by_the_deadline_of_the_client() {
+    let world = World::new();
+    let deadline = Duration::from_millis(500);
+    let client = Client::builder("test", world.registry.registry())
+        .environment(world.simulation.environment())
+        .deadline(deadline)
+        .build();
+    for operation in [MemoryOperation::Get, MemoryOperation::List] {
+        let slow = MemoryFault::Delay(Duration::from_millis(1_900));
+        world.registry.inject(operation, slow);
+        let begun = tokio::time::Instant::now();
+        let name = Name::new("s").unwrap();
+        let failed = match operation {
+            MemoryOperation::Get => client.find(Kind::Actor, &name).await.map(drop),
+            _ => client.query(Kind::Peer).await.map(drop),
+        };
+        assert_eq!(failed.unwrap_err().kind(), RequestErrorKind::Registry);
+        assert!(begun.elapsed() <= deadline + SLACK, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_of_an_actor_that_does_not_run_is_answered_at_once() {
+    let world = World::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    for client in [server.client(), &world.client()] {
+        let stop = || client.request(server.peer(), ActorStop::new("nobody").unwrap());
+        // The peer is there: that is the name that is waited for.
+        for request in [stop(), stop().wait_for_name().idempotent()] {
+            let begun = tokio::time::Instant::now();
+            let error = request.await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::UnknownName, "{error:?}");
+            assert!(!error.may_have_executed());
+            assert!(begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_sends_nothing_also_not_within_its_process() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    remote
+        .start(server.peer(), ActorStart::new("e", "echo"))
+        .await
+        .unwrap();
+    for client in [server.client(), &remote] {
+        client.request("e", EchoMsg::new("hi")).await.unwrap();
+        client.close().await;
+        for name in ["e", "nobody"] {
+            let error = client.request(name, EchoMsg::new("hi")).await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::ClientClosed, "{name}");
+            assert!(!error.may_have_executed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_headers_pass_within_a_process_and_between_two() {
+    let world = World::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let remote = world.client();
+    remote
+        .start(server.peer(), ActorStart::new("e", "echo"))
+        .await
+        .unwrap();
+    for (headers, bytes, passes) in [
+        (1, MAX_HEADER_BYTES, true),
+        (1, MAX_HEADER_BYTES + 1, false),
+        (100, MAX_HEADER_BYTES, true),
+        (3_000, 3_000, false),
+    ] {
+        for client in [server.client(), &remote] {
+            let mut request = client.request("e", EchoMsg::new("hi"));
+            for at in 0..headers {
+                // The last one takes what the others leave.
+                let rest = if at + 1 == headers {
+                    bytes - headers
+                } else {
+                    0
+                };
+                request = request.header("h", &"v".repeat(rest));
+            }
+            match request.await {
+                Ok(_) => assert!(passes, "{headers} {bytes}"),
+                Err(error) => {
+                    assert!(!passes, "{headers} {bytes}");
+                    assert_eq!(error.kind(), RequestErrorKind::InvalidHeaders);
+                }
+            }
+        }
+    }
+}
