@@ -215,6 +215,42 @@ async fn an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
+    let world = World::new();
+    world
+        .registry
+        .inject(MemoryOperation::Claim, MemoryFault::FailReply);
+    for _ in 0..1_000 {
+        world
+            .registry
+            .inject(MemoryOperation::Revoke, MemoryFault::LoseRequest);
+    }
+    let bind = world.server().bind("127.0.0.1:0");
+    let error = tokio::time::timeout(secs(60), bind)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Registry);
+    assert_eq!(world.registry.leases(), 0, "it has run out meanwhile");
+
+    // The registry takes every claim and never says so.
+    let world = World::new();
+    for _ in 0..1_000 {
+        world
+            .registry
+            .inject(MemoryOperation::Claim, MemoryFault::FailReply);
+    }
+    let bind = world.server().bind("127.0.0.1:0");
+    let error = tokio::time::timeout(secs(60), bind)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Registry);
+    assert!(world.registry.calls(MemoryOperation::Grant) < 100);
+    assert_eq!(world.registry.leases(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_nobody_waits_for_leaves_no_name() {
     let world = World::new();
     let resource = Resource::default();

@@ -79,8 +79,14 @@ impl Actors {
         }
     }
 
-    pub(super) fn names(&self) -> Vec<Name> {
-        let mut names: Vec<Name> = self.lock().keys().cloned().collect();
+    /// Those whose code has not ended. A name without code is only on its way in or out.
+    pub(super) fn unended(&self) -> Vec<Name> {
+        let running = self.lock();
+        let unended = |running: &&Arc<Running>| {
+            running.token.get().is_some() && !running.stop.ended().is_cancelled()
+        };
+        let unended = running.values().filter(unended);
+        let mut names: Vec<Name> = unended.map(|running| running.name.clone()).collect();
         names.sort();
         names
     }

@@ -1,6 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::{AbortHandle, JoinSet};
@@ -244,7 +245,10 @@ impl ActorContext {
             let mut scope = self.scope();
             (scope.tasks.take(), scope.declared.take())
         };
-        drop(declared);
+        // What is queued in it is user code's: its panic must not keep the tasks from being joined.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(declared))).is_err() {
+            tracing::error!(actor = %self.inner.name, "dropping the actor's mailbox panicked");
+        }
         let Some(mut tasks) = tasks else { return };
         tasks.abort_all();
         while let Some(ended) = tasks.join_next().await {

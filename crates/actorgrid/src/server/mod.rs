@@ -123,7 +123,7 @@ impl Shared {
 
     /// Says loudly which actors do not end, and ends the process if that was asked for.
     fn report_stuck(&self) -> Vec<Name> {
-        let stuck = self.actors.names();
+        let stuck = self.actors.unended();
         tracing::error!(
             ?stuck,
             "actors do not end though aborted: code that never awaits"

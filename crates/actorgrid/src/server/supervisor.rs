@@ -13,13 +13,15 @@ use super::peer_mailbox;
 use super::state::ServerState;
 use crate::mailbox::StopReason;
 use crate::route::process::ProcessServer;
-use crate::session::{Fence, FenceReason, JoinError, Session};
+use crate::session::{Fence, FenceReason, Session};
 
 /// What an aborted actor is given to notice it. An abort works at the next await; who has none for
 /// this long is stuck in synchronous code.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// The time for the registry to confirm, at a shutdown, that the session is gone.
 const REVOKE_BOUND: Duration = Duration::from_secs(2);
+/// The pause after a rejoin that failed for another reason than the registry.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The time for answers to reach their callers, at a shutdown.
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
@@ -65,35 +67,15 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
         if shared.shutdown.is_cancelled() {
             break;
         }
-        let config = &shared.config;
-        let join = Session::join(
-            &config.environment,
-            &shared.registry,
-            &shared.identity,
-            config.lease_ttl,
-            true,
-        );
+        let join = rejoin(&shared);
         tokio::pin!(join);
-        let rejoined = tokio::select! {
+        tokio::select! {
             biased;
-            () = shared.shutdown.cancelled() => None,
-            joined = &mut join => Some(joined),
-        };
-        match rejoined {
-            Some(Ok(joined)) => session = Some(joined),
-            Some(Err(JoinError::Registry(error))) => {
-                tracing::error!(%error, "cannot rejoin the grid")
-            }
-            Some(Err(JoinError::AddressInUse { holder })) => {
-                tracing::error!(
-                    key = holder.key,
-                    "cannot rejoin the grid: the address is held"
-                );
-            }
-            None => {
+            () = shared.shutdown.cancelled() => {
                 shared.set_state(ServerState::Draining);
                 left = withdraw(&shared, join).await;
             }
+            joined = &mut join => session = Some(joined),
         }
     }
     shared.set_state(ServerState::Draining);
@@ -101,16 +83,25 @@ pub(super) async fn supervise(shared: Arc<Shared>, first: Session, process: Proc
     shared.finish(left);
 }
 
+/// Joins again, however long it takes.
+async fn rejoin(shared: &Shared) -> Session {
+    let config = &shared.config;
+    let (environment, ttl) = (&config.environment, config.lease_ttl);
+    loop {
+        match Session::join(environment, &shared.registry, &shared.identity, ttl, true).await {
+            Ok(session) => return session,
+            Err(error) => tracing::error!(?error, "rejoining the grid is tried again"),
+        }
+        environment.sleep(REJOIN_PAUSE).await;
+    }
+}
+
 /// Ends a rejoin that a shutdown came upon: what it has registered by then is deleted.
 async fn withdraw(
     shared: &Shared,
-    join: impl Future<Output = Result<Session, JoinError>>,
+    join: impl Future<Output = Session>,
 ) -> Result<(), ShutdownError> {
-    let withdrawn = async {
-        if let Ok(session) = join.await {
-            session.revoke().await;
-        }
-    };
+    let withdrawn = async { join.await.revoke().await };
     let environment = &shared.config.environment;
     let revoked = environment.timeout(REVOKE_BOUND, withdrawn).await;
     revoked.ok_or_else(|| ShutdownError {
@@ -198,7 +189,7 @@ async fn end_fenced(
         biased;
         () = clear => After::Fenced,
         () = shut_down_bound(shared) => After::Shutdown(Err(ShutdownError {
-            stuck: shared.actors.names(),
+            stuck: shared.actors.unended(),
             not_revoked: true,
         })),
     }
@@ -248,7 +239,8 @@ async fn drain(
         .is_some();
     life.stop().end();
     tasks.shutdown().await;
-    let stuck = if ended {
+    // One that an earlier session could not end holds no name of this one.
+    let stuck = if shared.actors.unended().is_empty() {
         Vec::new()
     } else {
         shared.report_stuck()
@@ -258,7 +250,7 @@ async fn drain(
             .timeout(REVOKE_BOUND, session.revoke())
             .await
             .is_some();
-    if ended && revoked {
+    if stuck.is_empty() && revoked {
         return After::Shutdown(Ok(()));
     }
     After::Shutdown(Err(ShutdownError {

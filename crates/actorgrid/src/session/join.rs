@@ -57,12 +57,17 @@ impl Joiner<'_> {
     /// While another holds the address, waits until its lease must have run out; then that is an
     /// error, unless `patient`: then it waits without end, and for the registry as well.
     pub(super) async fn join(&self, patient: bool) -> Result<Joined, JoinError> {
+        let begun = self.environment.now();
         let mut pauses = Pauses::new(self.environment);
         let mut awaited: Option<i64> = None;
         loop {
-            match self.once().await {
+            match self.once(patient).await {
                 Ok(Attempt::Joined(joined)) => return Ok(joined),
-                Ok(Attempt::Settled) => {}
+                // The registry took the request and did not say so, again and again.
+                Ok(Attempt::Settled) if !patient && self.environment.now() >= begun + self.ttl => {
+                    return Err(JoinError::Registry(RegistryError::no_reply()));
+                }
+                Ok(Attempt::Settled) => pauses.pause().await,
                 Ok(Attempt::Taken(holder)) => {
                     if awaited == Some(holder.created) && !patient {
                         return Err(JoinError::AddressInUse { holder });
@@ -83,7 +88,7 @@ impl Joiner<'_> {
         }
     }
 
-    async fn once(&self) -> Result<Attempt, RegistryError> {
+    async fn once(&self, patient: bool) -> Result<Attempt, RegistryError> {
         let limit = try_limit(self.ttl);
         let sent = self.environment.now();
         let grant = self.registry.backend().grant(self.ttl);
@@ -120,8 +125,19 @@ impl Joiner<'_> {
             Err(error) if error.may_have_executed() => Ok(Attempt::Settled),
             Err(error) => Err(error),
         };
-        revoke(self.environment, self.registry, limit, lease.id).await;
+        self.give_up(lease.id, patient).await;
         result
+    }
+
+    /// Revokes a lease that nothing is built on. Who is not patient does so for one time to live:
+    /// then it has run out by itself.
+    pub(super) async fn give_up(&self, lease: LeaseId, patient: bool) {
+        let revoked = revoke(self.environment, self.registry, try_limit(self.ttl), lease);
+        if patient {
+            revoked.await;
+        } else {
+            let _ = self.environment.timeout(self.ttl, revoked).await;
+        }
     }
 
     fn puts(&self, epoch_value: &Bytes) -> Vec<(String, Bytes)> {

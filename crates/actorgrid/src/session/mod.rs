@@ -164,7 +164,14 @@ impl Session {
             ttl,
         };
         let joined = joiner.join(patient).await?;
-        Self::begin(environment, registry, identity, joined)
+        let lease = joined.lease.id;
+        match Self::begin(environment, registry, identity, joined) {
+            Ok(session) => Ok(session),
+            Err(error) => {
+                joiner.give_up(lease, patient).await;
+                Err(JoinError::Registry(error))
+            }
+        }
     }
 
     fn begin(
@@ -172,7 +179,7 @@ impl Session {
         registry: &Registry,
         identity: &Identity,
         joined: Joined,
-    ) -> Result<Self, JoinError> {
+    ) -> Result<Self, RegistryError> {
         let Joined {
             lease,
             sent,
@@ -185,10 +192,8 @@ impl Session {
         let (soft, hard) = keeper.deadlines();
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
         let watchdog = environment.watch_over(fence.clone()).map_err(|error| {
-            JoinError::Registry(RegistryError::new(
-                RegistryErrorKind::Unavailable,
-                format!("the watchdog's thread cannot be started: {error}"),
-            ))
+            let text = format!("the watchdog's thread cannot be started: {error}");
+            RegistryError::new(RegistryErrorKind::Unavailable, text)
         })?;
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
         let (release_sender, releases) = mpsc::unbounded_channel();
