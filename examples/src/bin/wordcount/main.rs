@@ -73,7 +73,7 @@ async fn main() -> ExitCode {
         if options.grid.is_in_memory() {
             return complain(
                 USAGE,
-                "paths are needed: nobody else is in a grid in memory",
+                "paths are needed: a grid in memory has no other process whose jobs to help with",
             );
         }
         return match help(&options).await {
