@@ -176,13 +176,13 @@ impl<R: Message> Responder<R> {
     ///
     /// # Errors
     ///
-    /// As [`respond`](Self::respond). A detail over 8 KiB is too large: it travels in a header.
+    /// As [`respond`](Self::respond). A detail over 8 KiB, its wire name included, is too large: it travels in a header.
     pub fn fail_with<D: Message>(
         self,
         error: impl Into<BoxError>,
         detail: &D,
     ) -> Result<(), RespondError> {
-        let length = detail.encoded_len();
+        let length = detail.wire_name().len() + detail.encoded_len();
         let error = application(error.into());
         if length > MAX_DETAIL_BYTES {
             self.answer(Err(error))?;

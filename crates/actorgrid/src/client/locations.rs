@@ -13,8 +13,9 @@ use crate::error::{RequestError, RequestErrorKind};
 use crate::name::Name;
 use crate::token::Token;
 
-/// Locations that are remembered. One has some 200 bytes, so 20 MB at the most; who talks to more
-/// mailboxes than that looks the coldest ones up again.
+/// Locations that are remembered. One has some 200 bytes with names of a usual length, so 20 MB
+/// (and with names of the greatest length a tenfold); who talks to more mailboxes than that looks
+/// the coldest ones up again.
 const CAPACITY: usize = 100_000;
 
 /// Where a mailbox is.

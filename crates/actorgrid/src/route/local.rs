@@ -40,9 +40,9 @@ impl Route for LocalRoute {
             return Err(RequestError::no_reply("the message is gone"));
         };
         let (incoming, answer) = Incoming::new(body, call.meta.clone(), self.max_message_bytes);
-        call.executed = Executed::Maybe;
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
             Ok(()) => {
+                call.executed = Executed::Maybe;
                 let answer = answered(answer).await;
                 if let Err(error) = &answer {
                     call.executed = error.executed();
@@ -50,7 +50,6 @@ impl Route for LocalRoute {
                 answer
             }
             Err(refused) => {
-                call.executed = Executed::No;
                 if refused.body.is_some() {
                     call.body = refused.body;
                 }

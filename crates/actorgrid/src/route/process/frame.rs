@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::buf::Chain;
@@ -6,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What stands before each message: a flag for compression, and the length.
 const PREFIX_BYTES: usize = 5;
@@ -121,10 +123,36 @@ pub(super) enum ReadError<E> {
     Body(E),
 }
 
+/// The memory that messages may take together while their parts come in. Only those that do not
+/// come whole in their first part wait for room in it.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Room for 256 MiB: 64 messages of the default limit at once. What would be more waits, and
+    /// flow control holds its sender back, however many streams and connections there are.
+    pub(super) const KIB: usize = 256 * 1024;
+
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(Self::KIB)))
+    }
+
+    /// Waits for room for a message of this many bytes; one that is larger than all of it takes
+    /// all of it.
+    async fn take(&self, length: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = length.div_ceil(1024).min(Self::KIB);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.0.clone().acquire_many_owned(kib).await.ok()
+    }
+}
+
 /// A body as it is read.
 pub(super) struct Reader<B> {
     body: B,
     limit: usize,
+    /// None where the reader has asked for the message itself.
+    room: Option<Room>,
 }
 
 impl<B> Reader<B>
@@ -132,7 +160,17 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     pub(super) fn new(body: B, limit: usize) -> Self {
-        Self { body, limit }
+        Self {
+            body,
+            limit,
+            room: None,
+        }
+    }
+
+    /// Takes no more memory for messages that come in parts than there is room for.
+    pub(super) fn within(mut self, room: &Room) -> Self {
+        self.room = Some(room.clone());
+        self
     }
 
     /// The message. What follows it stays unread.
@@ -160,6 +198,10 @@ where
                 false => Ok(first),
             };
         }
+        let _taken = match &self.room {
+            Some(room) => room.take(length).await,
+            None => None,
+        };
         let mut message = BytesMut::with_capacity(length.min(FIRST_ROOM_BYTES));
         message.put(first);
         while message.len() < length {
@@ -209,6 +251,7 @@ where
 mod tests {
     use super::*;
     use crate::wire::grid;
+    use futures_util::{FutureExt as _, StreamExt as _};
     use http_body_util::StreamBody;
     use proptest::prelude::*;
     use prost::Message as _;
@@ -266,6 +309,37 @@ mod tests {
                 ReadError::Trailing => "trailing",
                 ReadError::Body(_) => "body",
             })
+    }
+
+    #[tokio::test]
+    async fn messages_in_parts_wait_for_room_and_others_do_not() {
+        let room = Room(Arc::new(Semaphore::new(8)));
+        let part = |bytes: &[u8]| {
+            Ok::<_, std::convert::Infallible>(Frame::data(Bytes::copy_from_slice(bytes)))
+        };
+        // Six KiB are announced, and only a part comes.
+        let open = futures_util::stream::iter([part(&[0, 0, 0, 24, 0, 1])]);
+        let open = open.chain(futures_util::stream::pending());
+        let mut open = Reader::new(StreamBody::new(open), 9_000).within(&room);
+        let mut open = Box::pin(open.message());
+        assert!((&mut open).now_or_never().is_none());
+
+        let large = || {
+            let mut bytes = vec![0, 0, 0, 24, 0];
+            bytes.resize(5 + 6_144, 7);
+            let frames = [part(&bytes[..9]), part(&bytes[9..])];
+            Reader::new(StreamBody::new(futures_util::stream::iter(frames)), 9_000).within(&room)
+        };
+        let mut waiting = large();
+        let mut waiting = Box::pin(waiting.message());
+        assert!((&mut waiting).now_or_never().is_none());
+        let whole = futures_util::stream::iter([part(&[0, 0, 0, 0, 1, 7])]);
+        let mut whole = Reader::new(StreamBody::new(whole), 9_000).within(&room);
+        assert_eq!(whole.message().await.unwrap(), [7][..]);
+
+        drop(open);
+        assert_eq!(waiting.await.unwrap().len(), 6_144);
+        assert_eq!(room.0.available_permits(), 8);
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tracing::{debug, warn};
 
 use super::connection::Greeting;
-use super::frame::{self, Outgoing, ReadError, Reader};
+use super::frame::{self, Outgoing, ReadError, Reader, Room};
 use super::tasks::Tasks;
 use super::{MAX_ENVELOPE_BYTES, PROCESS_PATH, metadata, status};
 use crate::environment::{Environment, Listener, Socket};
@@ -85,6 +85,7 @@ impl ProcessServer {
             directory,
             mailbox_prefix: format!("{}.mailbox.", config.namespace),
             max_message_bytes: config.max_message_bytes,
+            room: Room::new(),
         };
         let accept = Accept {
             environment: environment.clone(),
@@ -245,6 +246,7 @@ struct Service {
     directory: Arc<dyn Directory>,
     mailbox_prefix: String,
     max_message_bytes: usize,
+    room: Room,
 }
 
 impl Service {
@@ -302,7 +304,8 @@ impl Service {
     ) -> Result<Body, Box<Status>> {
         let told = |error: RequestError| Box::new(status::of_error(&error));
         let envelope = if ours { MAX_ENVELOPE_BYTES } else { 0 };
-        let mut reader = Reader::new(body, self.max_message_bytes + envelope);
+        let reader = Reader::new(body, self.max_message_bytes + envelope);
+        let mut reader = reader.within(&self.room);
         let bytes = match reader.message().await {
             Ok(bytes) => bytes,
             Err(error) => return Err(self.unreadable(&error)),
