@@ -39,7 +39,7 @@ demo: ## Count the words of the dependencies' sources on a small grid that loses
 		--kill-leader-at 50% $(DEMO_SOURCES)
 
 .PHONY: test
-test: ## Run all tests, those in the documentation included
+test: etcd ## Run all tests, those in the documentation included
 	$(CARGO) test --workspace
 
 .PHONY: etcd
