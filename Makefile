@@ -39,8 +39,12 @@ demo: ## Count the words of the dependencies' sources on a small grid that loses
 		--kill-leader-at 50% $(DEMO_SOURCES)
 
 .PHONY: test
-test: ## Run all tests, those in the documentation included
+test: etcd ## Run all tests, those in the documentation included
 	$(CARGO) test --workspace
+
+.PHONY: etcd
+etcd: ## Build the pinned etcd for the tests (or install the system's), once, and say which it is
+	@tools/etcd/setup.sh target/etcd
 
 .PHONY: verify
 verify: test check ## Run the tests and every check: what CI runs

@@ -1,0 +1,180 @@
+//! What processes print, line by line.
+
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A line that a process has printed.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Its place among all lines of the transcript, from 0.
+    pub index: usize,
+    /// When it was read, which is within a moment of when it was printed.
+    pub at: Instant,
+    /// The name of the process.
+    pub process: Arc<str>,
+    /// Its text, without the end of line.
+    pub text: String,
+}
+
+impl Line {
+    /// The value of a field that is written `name=value`, up to the next blank.
+    ///
+    /// ```
+    /// // Of `LEADER start peer=127-0-0-1-7777 token=17`, it is `17`.
+    /// fn token(line: &testbed::Line) -> Option<&str> {
+    ///     line.field("token")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.text
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// The lines of one or several processes, in the order in which they were read. Clones share them.
+///
+/// All lines are kept: a test ends, and wants to show them when it fails.
+#[derive(Clone, Default)]
+pub struct Transcript(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<Line>,
+    /// How many processes may still print.
+    open: usize,
+}
+
+impl Transcript {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        self.state().lines.clone()
+    }
+
+    /// How many lines there are: the place to search from for what comes next.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().lines.len()
+    }
+
+    /// Whether nothing was printed so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first fitting line from the start, waited for if it is not there yet.
+    ///
+    /// # Panics
+    ///
+    /// If there is none within the bound, or every process has closed its output without it. The
+    /// message shows all lines.
+    #[track_caller]
+    pub fn wait_for_line(&self, fits: impl Fn(&Line) -> bool, bound: Duration) -> Line {
+        self.wait_for_line_from(0, fits, bound)
+    }
+
+    /// The first fitting line from this place on, waited for if it is not there yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_line`](Self::wait_for_line).
+    #[track_caller]
+    pub fn wait_for_line_from(
+        &self,
+        from: usize,
+        fits: impl Fn(&Line) -> bool,
+        bound: Duration,
+    ) -> Line {
+        let start = Instant::now();
+        let mut from = from;
+        let mut state = self.state();
+        let why = loop {
+            if let Some(line) = state.lines.iter().skip(from).find(|line| fits(line)) {
+                return line.clone();
+            }
+            from = from.max(state.lines.len());
+            let left = bound.saturating_sub(start.elapsed());
+            if state.open == 0 {
+                break "before all output ended";
+            }
+            if left.is_zero() {
+                break "in time";
+            }
+            let waited = self.0.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(state);
+        panic!("no such line {why} ({bound:?}):\n{self:?}");
+    }
+
+    /// Reads lines to the end of the source. To be called once for each [`open`](Self::open).
+    pub(crate) fn read(&self, process: &Arc<str>, source: impl Read) {
+        let mut source = BufReader::new(source);
+        let mut bytes = Vec::new();
+        while source
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|count| count > 0)
+        {
+            let at = Instant::now();
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim_end_matches(['\r', '\n']).to_owned();
+            bytes.clear();
+            let mut state = self.state();
+            let index = state.lines.len();
+            state.lines.push(Line {
+                index,
+                at,
+                process: Arc::clone(process),
+                text,
+            });
+            drop(state);
+            self.0.changed.notify_all();
+        }
+        self.state().open -= 1;
+        self.0.changed.notify_all();
+    }
+
+    /// Announces a source, so that nobody takes the output for ended before it was begun.
+    pub(crate) fn open(&self) {
+        self.state().open += 1;
+    }
+
+    /// A test that panics while it looks at the lines leaves them as they were.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lines();
+        for line in &lines {
+            let since = line.at.duration_since(lines[0].at);
+            writeln!(
+                f,
+                "{:9.3} {}: {}",
+                since.as_secs_f64(),
+                line.process,
+                line.text
+            )?;
+        }
+        Ok(())
+    }
+}
