@@ -1,0 +1,161 @@
+//! One peer of a grid under test.
+//!
+//! Its actors of type `holder` hold their names at an outside resource that checks tokens, and
+//! answer requests; its leader only says that it leads. Each step is a line on stdout:
+//!
+//! - `READY peer=<peer>`, `STATE state=<state>`
+//! - `LEADER start peer=<peer> token=<revision>`, `LEADER stop peer=<peer>`
+//! - `HOLDER start name=<name> token=<cluster:revision>`, `HOLDER stop name=<name>`,
+//!   `HOLDER stale name=<name>`
+//! - `REQUEST name=<name> text=<text>`, `ANSWER name=<name> text=<text> result=<result>`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use actorgrid::{
+    ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondError, ServerHandle,
+    ServerState,
+};
+use clap::Parser;
+use examples::{GridOptions, interrupted, line, log_to_stderr};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+/// How often a holder shows its token.
+const PACE: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    grid: GridOptions,
+    /// The resource that checks tokens.
+    #[arg(long)]
+    resource: Option<SocketAddr>,
+    /// How long a request takes, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    work_ms: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    log_to_stderr();
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            line(format_args!("FAILED error={error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), BoxError> {
+    let stop = interrupted()?;
+    let registry = options.grid.connect().await?;
+    let (resource, work) = (options.resource, Duration::from_millis(options.work_ms));
+    let servers = options
+        .grid
+        .serve(&registry, "acceptance", |server| {
+            server
+                .actor_fn("leader", async |_start, ctx| lead(ctx).await)
+                .actor_type(holder_type(resource, work))
+        })
+        .await?;
+    for server in &servers {
+        line(format_args!("READY peer={}", server.peer()));
+    }
+    let states = servers
+        .iter()
+        .map(|server| tokio::spawn(tell_states(server.handle())));
+    let states: Vec<_> = states.collect();
+    stop.await;
+    for server in &servers {
+        server.shutdown().await?;
+    }
+    for state in states {
+        state.await?;
+    }
+    Ok(())
+}
+
+async fn tell_states(server: ServerHandle) {
+    let mut states = server.states();
+    loop {
+        let state = *states.borrow_and_update();
+        line(format_args!("STATE state={state:?}"));
+        if state == ServerState::Stopped || states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says so when an actor has ended, however it did.
+struct Told(String);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        line(&self.0);
+    }
+}
+
+async fn lead(ctx: ActorContext) -> ActorResult {
+    let token = ctx.token()?.revision();
+    line(format_args!(
+        "LEADER start peer={} token={token}",
+        ctx.peer()
+    ));
+    let _told = Told(format!("LEADER stop peer={}", ctx.peer()));
+    ctx.stopping().await;
+    Ok(())
+}
+
+fn holder_type(resource: Option<SocketAddr>, work: Duration) -> ActorType {
+    ActorType::from_fn("holder", move |_start, ctx| hold(ctx, resource, work))
+        .mailbox::<Request<EchoMsg>>(100)
+}
+
+async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -> ActorResult {
+    let name = ctx.name().clone();
+    line(format_args!(
+        "HOLDER start name={name} token={}",
+        ctx.token()?
+    ));
+    let _told = Told(format!("HOLDER stop name={name}"));
+    let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(100).await?;
+    if let Some(address) = resource {
+        let ctx = ctx.clone();
+        ctx.clone().spawn(async move {
+            // Over when the peer is fenced, or the resource is gone.
+            let _ = show(&ctx, address).await;
+        });
+    }
+    while let Some(request) = mailbox.recv().await {
+        let text = request.message().msg.clone();
+        line(format_args!("REQUEST name={name} text={text}"));
+        tokio::time::sleep(work).await;
+        let result = match request.respond(EchoMsg::new(format!("{text} from {name}"))) {
+            Ok(()) => "ok",
+            Err(RespondError::Fenced) => "fenced",
+            Err(_) => "gone",
+        };
+        line(format_args!(
+            "ANSWER name={name} text={text} result={result}"
+        ));
+    }
+    Ok(())
+}
+
+/// Shows the token to the resource again and again.
+async fn show(ctx: &ActorContext, address: SocketAddr) -> Result<(), BoxError> {
+    let (answers, mut orders) = TcpStream::connect(address).await?.into_split();
+    let mut answers = BufReader::new(answers).lines();
+    loop {
+        let order = format!("ACCEPT {} {}\n", ctx.name(), ctx.token()?);
+        orders.write_all(order.as_bytes()).await?;
+        let answer = answers.next_line().await?.ok_or("the resource is gone")?;
+        if answer != "OK" {
+            line(format_args!("HOLDER stale name={}", ctx.name()));
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
