@@ -7,7 +7,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const PROTOS: [&str; 2] = ["wire.proto", "detail.proto"];
+/// What peers say to each other, both sides of it.
+const PEER: [&str; 2] = ["wire.proto", "detail.proto"];
+/// What the library says to etcd: the client's side alone.
+const ETCD: [&str; 1] = ["etcd.proto"];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../actorgrid");
@@ -16,7 +19,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let written = std::env::temp_dir().join(format!("actorgrid-codegen-{}", std::process::id()));
     std::fs::create_dir_all(&written)?;
-    generate(&library.join("proto"), &written)?;
+    let protos = library.join("proto");
+    generate(&PEER, true, &protos, &written)?;
+    generate(&ETCD, false, &protos, &written)?;
 
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(&written)? {
@@ -35,12 +40,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(report(&stale))
 }
 
-fn generate(protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let files = protox::compile(PROTOS, [protos])?;
+fn generate(files: &[&str], server: bool, protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let files = protox::compile(files, [protos])?;
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
     tonic_prost_build::configure()
         .out_dir(out)
+        .build_server(server)
         .build_transport(false)
         .compile_fds_with_config(files, config)?;
     Ok(())

@@ -14,6 +14,18 @@ pub enum RegistryErrorKind {
     LeaseNotFound,
     /// The history that a watch asked for is gone.
     Compacted,
+    /// The registry refused the user, the password, or what the user asked for: grant the user's
+    /// role the keys, or correct the URL. Nothing was changed.
+    Auth,
+    /// A secured connection cannot be made: a certificate or a key is missing, unreadable or not
+    /// accepted. Nothing was changed.
+    Tls,
+    /// An endpoint belongs to another cluster than before, or than the other endpoints. Nothing
+    /// was changed in the right one.
+    WrongCluster,
+    /// The registry's storage is full: it needs to be compacted, defragmented, and its alarm
+    /// disarmed. Nothing was changed.
+    NoSpace,
 }
 
 /// A failure of the registry.
@@ -51,8 +63,13 @@ impl RegistryError {
         match self.kind {
             RegistryErrorKind::Unavailable
             | RegistryErrorKind::Unknown
-            | RegistryErrorKind::Compacted => true,
-            RegistryErrorKind::Url | RegistryErrorKind::LeaseNotFound => false,
+            | RegistryErrorKind::Compacted
+            | RegistryErrorKind::NoSpace => true,
+            RegistryErrorKind::Url
+            | RegistryErrorKind::LeaseNotFound
+            | RegistryErrorKind::Auth
+            | RegistryErrorKind::Tls
+            | RegistryErrorKind::WrongCluster => false,
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd;
 pub(crate) mod keys;
 mod memory;
 mod registration;
@@ -39,9 +41,20 @@ impl Registry {
     /// `memory:` makes a new registry that lives in this process: its peers are one grid as far as
     /// they share clones of it.
     ///
+    /// `etcd://host:2379,host:2379` connects to the endpoints of one etcd cluster (feature
+    /// `etcd`); a port that is left out is 2379. `user:password@` goes before the hosts, with
+    /// what a URL reserves written as `%40`. After the hosts may follow `?tls=true`, or
+    /// `?ca=FILE` and `&cert=FILE&key=FILE`, for connections over TLS (feature `tls`): PEM files
+    /// of the authorities that vouch for etcd (default: the system's) and of the client's own
+    /// certificate. The files are read once, here. Answers within 5 s.
+    ///
     /// # Errors
     ///
-    /// [`RegistryErrorKind::Url`] when no registry of this library understands the URL.
+    /// - [`RegistryErrorKind::Url`]: no registry of this build understands the URL.
+    /// - [`RegistryErrorKind::Unavailable`]: no endpoint answers.
+    /// - [`RegistryErrorKind::Auth`]: etcd refuses the user or the password.
+    /// - [`RegistryErrorKind::Tls`]: no secured connection can be made.
+    /// - [`RegistryErrorKind::WrongCluster`]: the endpoints belong to different clusters.
     ///
     /// # Cancel safety
     ///
@@ -55,16 +68,21 @@ impl Registry {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
-    // Async, as the other registries connect to a service.
-    #[allow(clippy::unused_async)]
     pub async fn connect_in(environment: &Environment, url: &str) -> Result<Self, RegistryError> {
-        match url {
-            "memory:" => Ok(MemoryRegistry::new(environment).registry()),
-            _ => Err(RegistryError::new(
-                RegistryErrorKind::Url,
-                format!("{url:?} is not the URL of a registry: use memory:"),
-            )),
+        if url == "memory:" {
+            return Ok(MemoryRegistry::new(environment).registry());
         }
+        if let Some(rest) = url.strip_prefix("etcd://") {
+            return connect_etcd(environment, rest).await;
+        }
+        // The rest of it may hold a password.
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        Err(RegistryError::new(
+            RegistryErrorKind::Url,
+            format!(
+                "no registry has URLs of the scheme {scheme:?}: use etcd://host:2379 or memory:"
+            ),
+        ))
     }
 
     pub(crate) fn of(backend: Arc<dyn Backend>) -> Self {
@@ -74,6 +92,22 @@ impl Registry {
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
+}
+
+#[cfg(feature = "etcd")]
+async fn connect_etcd(environment: &Environment, rest: &str) -> Result<Registry, RegistryError> {
+    let backend = etcd::Etcd::connect(environment, rest).await?;
+    Ok(Registry::of(Arc::new(backend)))
+}
+
+// Async, as it is with the feature.
+#[cfg(not(feature = "etcd"))]
+#[allow(clippy::unused_async)]
+async fn connect_etcd(_: &Environment, _: &str) -> Result<Registry, RegistryError> {
+    Err(RegistryError::new(
+        RegistryErrorKind::Url,
+        "this build has no etcd: enable the feature `etcd` of actorgrid",
+    ))
 }
 
 impl fmt::Debug for Registry {

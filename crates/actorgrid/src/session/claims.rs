@@ -70,7 +70,13 @@ pub(crate) fn fate(error: &RegistryError) -> Fate {
     match error.kind() {
         RegistryErrorKind::LeaseNotFound => Fate::Fenced,
         RegistryErrorKind::Unknown => Fate::InDoubt,
-        _ => Fate::Unchanged,
+        RegistryErrorKind::Url
+        | RegistryErrorKind::Unavailable
+        | RegistryErrorKind::Compacted
+        | RegistryErrorKind::Auth
+        | RegistryErrorKind::Tls
+        | RegistryErrorKind::WrongCluster
+        | RegistryErrorKind::NoSpace => Fate::Unchanged,
     }
 }
 
@@ -145,6 +151,8 @@ mod tests {
             (RegistryErrorKind::LeaseNotFound, Fate::Fenced),
             (RegistryErrorKind::Unknown, Fate::InDoubt),
             (RegistryErrorKind::Unavailable, Fate::Unchanged),
+            (RegistryErrorKind::Auth, Fate::Unchanged),
+            (RegistryErrorKind::NoSpace, Fate::Unchanged),
         ] {
             assert_eq!(fate(&RegistryError::new(kind, "")), expected);
         }

@@ -13,3 +13,11 @@ pub(crate) mod grid {
 pub(crate) mod detail {
     include!("generated/actorgrid.rs");
 }
+
+/// The part of etcd's API that the library uses.
+#[cfg(feature = "etcd")]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, dead_code)]
+#[rustfmt::skip]
+pub(crate) mod etcd {
+    include!("generated/etcdserverpb.rs");
+}

@@ -1,0 +1,86 @@
+use tokio::sync::Mutex;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Code, Request, Status};
+
+use super::connection::Connection;
+use super::url::Credentials;
+use crate::wire::etcd::AuthenticateRequest;
+use crate::wire::etcd::auth_client::AuthClient;
+
+/// The metadata under which etcd expects the token.
+const TOKEN: &str = "token";
+
+/// Gets the tokens of a user, and keeps the last one until it is refused.
+#[derive(Debug)]
+pub(super) struct Authenticator {
+    credentials: Credentials,
+    pass: Mutex<Option<Pass>>,
+}
+
+/// What lets a request in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// The cluster asks nobody for a token.
+    Open,
+    Token(MetadataValue<Ascii>),
+}
+
+impl Pass {
+    pub(super) fn show<T>(&self, request: &mut Request<T>) {
+        if let Self::Token(token) = self {
+            request.metadata_mut().insert(TOKEN, token.clone());
+        }
+    }
+}
+
+impl Authenticator {
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            pass: Mutex::new(None),
+        }
+    }
+
+    /// The present pass, or a new one. Who comes meanwhile waits for the one that is being got.
+    pub(super) async fn pass(&self, connection: &Connection) -> Result<Pass, Status> {
+        let mut pass = self.pass.lock().await;
+        if let Some(pass) = &*pass {
+            return Ok(pass.clone());
+        }
+        let new = self.authenticate(connection).await?;
+        *pass = Some(new.clone());
+        Ok(new)
+    }
+
+    /// Gives up a pass that was refused, if it is still the present one.
+    pub(super) async fn forget(&self, refused: &Pass) {
+        let mut pass = self.pass.lock().await;
+        if pass.as_ref() == Some(refused) {
+            *pass = None;
+        }
+    }
+
+    async fn authenticate(&self, connection: &Connection) -> Result<Pass, Status> {
+        let request = AuthenticateRequest {
+            name: self.credentials.user.clone(),
+            password: self.credentials.password.clone(),
+        };
+        let mut client = AuthClient::with_origin(connection.transport(), connection.origin());
+        match client.authenticate(request).await {
+            Ok(reply) => {
+                let token = reply.into_inner().token.parse();
+                let mut token: MetadataValue<Ascii> =
+                    token.map_err(|_| Status::internal("the token is not text"))?;
+                token.set_sensitive(true);
+                Ok(Pass::Token(token))
+            }
+            Err(status)
+                if status.code() == Code::FailedPrecondition
+                    && status.message() == "etcdserver: authentication is not enabled" =>
+            {
+                Ok(Pass::Open)
+            }
+            Err(status) => Err(status),
+        }
+    }
+}

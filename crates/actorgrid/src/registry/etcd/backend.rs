@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+
+use super::Etcd;
+use super::watch;
+use crate::registry::{
+    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError, Selector,
+    WatchStream,
+};
+use crate::token::ClusterId;
+
+impl Backend for Etcd {
+    fn cluster(&self) -> ClusterId {
+        self.cluster.id
+    }
+
+    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {
+        Box::pin(self.grant_lease(ttl))
+    }
+
+    fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>> {
+        Box::pin(self.renew_lease(lease))
+    }
+
+    fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>> {
+        Box::pin(self.remaining_of_lease(lease))
+    }
+
+    fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>> {
+        Box::pin(self.revoke_lease(lease))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        batch: &'a ClaimBatch,
+    ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>> {
+        Box::pin(self.claim_batch(batch))
+    }
+
+    fn raise<'a>(
+        &'a self,
+        epoch: &'a str,
+        create_revision: i64,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<Result<i64, Option<Entry>>, RegistryError>> {
+        Box::pin(self.raise_key(epoch, create_revision, lease, value))
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a str,
+        create_revision: i64,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(self.release_key(key, create_revision))
+    }
+
+    fn get<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
+        Box::pin(self.get_keys(keys))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
+        Box::pin(self.list_prefix(prefix))
+    }
+
+    fn watch<'a>(
+        &'a self,
+        selector: &'a Selector,
+        from: i64,
+    ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
+        Box::pin(watch::open(&self.cluster, selector, from))
+    }
+}

@@ -1,0 +1,308 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::Uri;
+use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::connection::{Connection, Io, Tasks};
+#[cfg(feature = "tls")]
+use super::tls::{self, Tls};
+use super::url::TlsFiles;
+use crate::address::Address;
+use crate::environment::{Environment, Timestamp};
+use crate::registry::{RegistryError, RegistryErrorKind};
+use crate::token::ClusterId;
+use crate::wire::etcd::StatusRequest;
+use crate::wire::etcd::maintenance_client::MaintenanceClient;
+
+/// What a connection may take until etcd has answered over it: several round trips around the
+/// world.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// An exchange that was given up after so long without an answer speaks against its endpoint. The
+/// shortest time that callers give is 2/15 of the shortest lease, 0.67 s.
+const SUSPICION: Duration = Duration::from_millis(250);
+
+/// The endpoints of a cluster, one connection each, and which of them is used.
+pub(super) struct Endpoints {
+    environment: Environment,
+    endpoints: Vec<Endpoint>,
+    security: Security,
+    /// The endpoint that new exchanges begin with.
+    preferred: AtomicUsize,
+    /// The cluster, once it is known: no other one is spoken to from then on.
+    cluster: OnceLock<ClusterId>,
+    tasks: Tasks,
+    _close: DropGuard,
+}
+
+struct Endpoint {
+    address: Address,
+    origin: Uri,
+    /// How often opening a connection has come to an end.
+    opened: AtomicU64,
+    slot: Mutex<Slot>,
+}
+
+/// Whoever opens a connection holds the lock on this; the others wait for the outcome.
+#[derive(Default)]
+struct Slot {
+    connection: Option<Arc<Connection>>,
+    failure: Option<RegistryError>,
+}
+
+/// How connections are secured.
+pub(super) enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(Tls),
+}
+
+impl Security {
+    #[cfg(feature = "tls")]
+    pub(super) fn of(files: Option<&TlsFiles>) -> Result<Self, RegistryError> {
+        files.map_or(Ok(Self::Plain), |files| Tls::load(files).map(Self::Tls))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn of(files: Option<&TlsFiles>) -> Result<Self, RegistryError> {
+        match files {
+            None => Ok(Self::Plain),
+            Some(_) => Err(RegistryError::new(
+                RegistryErrorKind::Url,
+                "this build has no TLS: enable the feature `tls` of actorgrid",
+            )),
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => "https",
+        }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn new(
+        environment: &Environment,
+        addresses: Vec<Address>,
+        security: Security,
+    ) -> Result<Self, RegistryError> {
+        let scheme = security.scheme();
+        let endpoints = addresses.into_iter().map(|address| {
+            let origin = format!("{scheme}://{address}").parse().map_err(|error| {
+                let text = format!("{address} is not an endpoint: {error}");
+                RegistryError::new(RegistryErrorKind::Url, text)
+            })?;
+            Ok(Endpoint {
+                address,
+                origin,
+                opened: AtomicU64::new(0),
+                slot: Mutex::default(),
+            })
+        });
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
+        // So that not all processes load the endpoint that their URLs name first.
+        let first = environment.random_unit() * endpoints.len() as f64;
+        let closed = CancellationToken::new();
+        Ok(Self {
+            environment: environment.clone(),
+            endpoints,
+            security,
+            preferred: AtomicUsize::new(first as usize),
+            cluster: OnceLock::new(),
+            tasks: Tasks {
+                environment: environment.clone(),
+                closed: closed.clone(),
+            },
+            _close: closed.drop_guard(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// All endpoints, the preferred one first.
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let (first, count) = (self.preferred.load(Ordering::Relaxed), self.len());
+        (0..count).map(move |step| (first + step) % count)
+    }
+
+    pub(super) fn prefer(&self, index: usize) {
+        self.preferred.store(index, Ordering::Relaxed);
+    }
+
+    /// Something speaks against an endpoint: the next exchange begins with another.
+    pub(super) fn suspect(&self, index: usize) {
+        let next = (index + 1) % self.len();
+        let order = Ordering::Relaxed;
+        let _ = self.preferred.compare_exchange(index, next, order, order);
+    }
+
+    /// Pins the cluster.
+    pub(super) fn pin(&self, cluster: ClusterId) {
+        self.cluster.get_or_init(|| cluster);
+    }
+
+    /// An answer came from this cluster; an error when it is not the right one.
+    pub(super) fn verify(&self, index: usize, cluster: ClusterId) -> Result<(), RegistryError> {
+        match self.cluster.get() {
+            Some(&pinned) if pinned != cluster => {
+                let address = &self.endpoints[index].address;
+                tracing::error!(
+                    %address, %cluster, %pinned, "an etcd endpoint belongs to another cluster"
+                );
+                Err(wrong_cluster(address, cluster, pinned))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The connection of an endpoint: the present one, or a new one.
+    ///
+    /// Over a new one, etcd has answered already, and said that it is of the right cluster.
+    pub(super) async fn connection(&self, index: usize) -> Result<Arc<Connection>, RegistryError> {
+        let endpoint = &self.endpoints[index];
+        let before = endpoint.opened.load(Ordering::Acquire);
+        let mut slot = endpoint.slot.lock().await;
+        if let Some(connection) = slot.connection.as_ref().filter(|held| held.is_usable()) {
+            return Ok(Arc::clone(connection));
+        }
+        if let (true, Some(failure)) = (
+            endpoint.opened.load(Ordering::Acquire) != before,
+            &slot.failure,
+        ) {
+            return Err(failure.clone());
+        }
+        slot.connection = None;
+        let opened = self.open(index).await;
+        endpoint.opened.fetch_add(1, Ordering::AcqRel);
+        match opened {
+            Ok((connection, _)) => {
+                slot.failure = None;
+                slot.connection = Some(Arc::clone(&connection));
+                Ok(connection)
+            }
+            Err(error) => {
+                slot.failure = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// The cluster that an endpoint belongs to, asked over a new connection.
+    pub(super) async fn cluster_at(&self, index: usize) -> Result<ClusterId, RegistryError> {
+        let mut slot = self.endpoints[index].slot.lock().await;
+        let (connection, cluster) = self.open(index).await?;
+        slot.connection = Some(connection);
+        Ok(cluster)
+    }
+
+    pub(super) fn address(&self, index: usize) -> &Address {
+        &self.endpoints[index].address
+    }
+
+    async fn open(&self, index: usize) -> Result<(Arc<Connection>, ClusterId), RegistryError> {
+        let address = &self.endpoints[index].address;
+        let opening = self.environment.timeout(OPEN_TIMEOUT, self.greet(index));
+        let (connection, cluster) = opening
+            .await
+            .unwrap_or_else(|| Err("no answer in time".into()))
+            .map_err(|error| unreachable(address, &*error))?;
+        self.verify(index, cluster)?;
+        Ok((Arc::new(connection), cluster))
+    }
+
+    async fn greet(
+        &self,
+        index: usize,
+    ) -> Result<(Connection, ClusterId), Box<dyn std::error::Error + Send + Sync>> {
+        let Endpoint {
+            address, origin, ..
+        } = &self.endpoints[index];
+        let socket = self.environment.connect(address).await?;
+        let io: Box<dyn Io> = match &self.security {
+            Security::Plain => Box::new(socket),
+            #[cfg(feature = "tls")]
+            Security::Tls(tls) => tls.secure(address.host(), socket).await?,
+        };
+        let connection = Connection::begin(&self.tasks, io, origin.clone()).await?;
+        let mut client = MaintenanceClient::with_origin(connection.transport(), origin.clone());
+        let status = client.status(StatusRequest {}).await?.into_inner();
+        let header = status.header.ok_or("the answer has no header")?;
+        Ok((connection, ClusterId(header.cluster_id)))
+    }
+
+    /// Watches over an exchange with an endpoint until it is answered.
+    pub(super) fn await_answer(&self, index: usize) -> Unanswered<'_> {
+        Unanswered {
+            endpoints: self,
+            index,
+            connection: None,
+            since: self.environment.now(),
+            answered: false,
+        }
+    }
+}
+
+/// An exchange without an answer so far. Dropped like that after a while, the caller gave up: the
+/// endpoint may hang, or its connection lead nowhere.
+pub(super) struct Unanswered<'a> {
+    endpoints: &'a Endpoints,
+    index: usize,
+    connection: Option<Arc<Connection>>,
+    since: Timestamp,
+    answered: bool,
+}
+
+impl Unanswered<'_> {
+    pub(super) fn goes_over(&mut self, connection: &Arc<Connection>) {
+        self.connection = Some(Arc::clone(connection));
+    }
+
+    pub(super) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let waited = self.endpoints.environment.now().since(self.since);
+        if self.answered || waited < SUSPICION {
+            return;
+        }
+        self.endpoints.suspect(self.index);
+        if let Some(connection) = &self.connection {
+            connection.retire();
+        }
+    }
+}
+
+pub(super) fn wrong_cluster(
+    address: &Address,
+    cluster: ClusterId,
+    pinned: ClusterId,
+) -> RegistryError {
+    RegistryError::new(
+        RegistryErrorKind::WrongCluster,
+        format!("etcd at {address} belongs to the cluster {cluster}, and not to {pinned}"),
+    )
+}
+
+fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> RegistryError {
+    let mut text = format!("etcd at {address} cannot be reached: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    #[cfg(feature = "tls")]
+    if tls::is_cause(error) {
+        return RegistryError::new(RegistryErrorKind::Tls, text);
+    }
+    RegistryError::new(RegistryErrorKind::Unavailable, text)
+}

@@ -1,0 +1,337 @@
+//! One exchange with the cluster, over whichever endpoint works.
+
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use http::Uri;
+use tonic::{Request, Status};
+
+use super::auth::Authenticator;
+use super::connection::{Connection, Transport};
+use super::endpoints::Endpoints;
+use super::status::{self, Meaning};
+use crate::registry::{RegistryError, RegistryErrorKind};
+use crate::token::ClusterId;
+use crate::wire::etcd::ResponseHeader;
+
+/// The cluster as the calls see it.
+pub(super) struct Cluster {
+    pub(super) endpoints: Endpoints,
+    pub(super) id: ClusterId,
+    pub(super) authenticator: Option<Authenticator>,
+}
+
+/// What may be done about a request whose outcome is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Nothing: it changes something.
+    Never,
+    /// It is sent to another endpoint: twice does the same as once.
+    Safe,
+    /// The same, and it changes nothing, so that its outcome is never in doubt.
+    Read,
+}
+
+/// Sends a request and waits for what answers it.
+pub(super) type Call<Q, R> =
+    fn(Transport, Uri, Request<Q>) -> BoxFuture<'static, Result<R, Status>>;
+
+/// What a reply says about itself.
+pub(super) trait Headed {
+    fn header(&self) -> Option<&ResponseHeader>;
+}
+
+/// A failure over one endpoint.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) meaning: Meaning,
+    pub(super) error: RegistryError,
+}
+
+impl Failure {
+    fn of(status: &Status) -> Self {
+        let meaning = status::meaning(status);
+        let error = status::error(&meaning, status.message());
+        Self { meaning, error }
+    }
+
+    fn not_sent(error: RegistryError) -> Self {
+        Self {
+            meaning: Meaning::NotSent,
+            error,
+        }
+    }
+
+    /// Whether another endpoint may be asked the same.
+    fn passes_on(&self, repeat: Repeat) -> bool {
+        match self.meaning {
+            Meaning::NotSent => true,
+            Meaning::Broken | Meaning::Unsettled => repeat != Repeat::Never,
+            _ => false,
+        }
+    }
+}
+
+impl Cluster {
+    /// Asks one endpoint after the other, each once at most, until one gives the answer.
+    ///
+    /// Cancel safe as far as the request is: who drops this does not know its outcome.
+    pub(super) async fn exchange<Q: Clone, R: Headed>(
+        &self,
+        repeat: Repeat,
+        request: &Q,
+        send: Call<Q, R>,
+    ) -> Result<R, Failure> {
+        self.exchange_at(repeat, request, send)
+            .await
+            .map(|(reply, _)| reply)
+    }
+
+    /// The same, and over which connection the answer came.
+    pub(super) async fn exchange_at<Q: Clone, R: Headed>(
+        &self,
+        repeat: Repeat,
+        request: &Q,
+        send: Call<Q, R>,
+    ) -> Result<(R, At), Failure> {
+        let mut failures = Vec::new();
+        for index in self.endpoints.order() {
+            match self.once(index, request, send).await {
+                Ok((reply, connection)) => {
+                    self.endpoints.prefer(index);
+                    return Ok((reply, At { index, connection }));
+                }
+                Err(failure) => {
+                    let passes_on = failure.passes_on(repeat);
+                    failures.push(failure);
+                    if !passes_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(sum_up(failures, repeat))
+    }
+
+    /// Gets a pass for the user, if there is one, over whichever endpoint works.
+    pub(super) async fn authenticate(&self) -> Result<(), RegistryError> {
+        let Some(authenticator) = &self.authenticator else {
+            return Ok(());
+        };
+        let mut failures = Vec::new();
+        for index in self.endpoints.order() {
+            let failure = match self.endpoints.connection(index).await {
+                Ok(connection) => match authenticator.pass(&connection).await {
+                    Ok(_) => return Ok(()),
+                    Err(status) => self.unauthenticated(index, &connection, &status),
+                },
+                Err(error) => Failure::not_sent(error),
+            };
+            let passes_on = failure.passes_on(Repeat::Never);
+            failures.push(failure);
+            if !passes_on {
+                break;
+            }
+        }
+        Err(sum_up(failures, Repeat::Never).error)
+    }
+
+    async fn once<Q: Clone, R: Headed>(
+        &self,
+        index: usize,
+        request: &Q,
+        send: Call<Q, R>,
+    ) -> Result<(R, Arc<Connection>), Failure> {
+        let mut unanswered = self.endpoints.await_answer(index);
+        let (mut reconnected, mut authenticated) = (false, false);
+        let outcome = loop {
+            let connection = match self.endpoints.connection(index).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.endpoints.suspect(index);
+                    break Err(Failure::not_sent(error));
+                }
+            };
+            unanswered.goes_over(&connection);
+            let mut message = Request::new(request.clone());
+            let mut pass = None;
+            if let Some(authenticator) = &self.authenticator {
+                match authenticator.pass(&connection).await {
+                    Ok(new) => {
+                        new.show(&mut message);
+                        pass = Some((authenticator, new));
+                    }
+                    Err(status) => break Err(self.unauthenticated(index, &connection, &status)),
+                }
+            }
+            let sent = send(connection.transport(), connection.origin(), message);
+            let status = match sent.await {
+                Ok(reply) => {
+                    let verified = self.verify(index, &reply);
+                    break match verified {
+                        Ok(()) => Ok((reply, connection)),
+                        Err(error) => {
+                            connection.retire();
+                            let meaning = Meaning::Refused(RegistryErrorKind::WrongCluster);
+                            Err(Failure { meaning, error })
+                        }
+                    };
+                }
+                Err(status) => status,
+            };
+            let failure = Failure::of(&status);
+            match failure.meaning {
+                // The connection had ended before: the endpoint may be there all the same.
+                Meaning::NotSent if !reconnected => {
+                    reconnected = true;
+                    connection.retire();
+                }
+                Meaning::Token if !authenticated && pass.is_some() => {
+                    authenticated = true;
+                    if let Some((authenticator, pass)) = &pass {
+                        authenticator.forget(pass).await;
+                    }
+                }
+                _ => {
+                    self.blame(index, &connection, &failure.meaning);
+                    break Err(failure);
+                }
+            }
+        };
+        unanswered.answered();
+        outcome
+    }
+
+    /// What a failure says about the endpoint and its connection.
+    pub(super) fn blame(&self, index: usize, connection: &Connection, meaning: &Meaning) {
+        match meaning {
+            Meaning::NotSent | Meaning::Broken => connection.retire(),
+            Meaning::Unsettled => {}
+            _ => return,
+        }
+        self.endpoints.suspect(index);
+    }
+
+    /// Whatever became of the authentication, the request itself was not sent.
+    fn unauthenticated(&self, index: usize, connection: &Connection, status: &Status) -> Failure {
+        let mut failure = Failure::of(status);
+        self.blame(index, connection, &failure.meaning);
+        if failure.error.may_have_executed() {
+            let text = format!("etcd did not authenticate the user: {}", status.message());
+            failure = Failure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
+        }
+        failure
+    }
+
+    pub(super) fn verify(&self, index: usize, reply: &impl Headed) -> Result<(), RegistryError> {
+        match reply.header() {
+            Some(header) if header.cluster_id != 0 => {
+                self.endpoints.verify(index, ClusterId(header.cluster_id))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where an answer came from.
+pub(super) struct At {
+    pub(super) index: usize,
+    pub(super) connection: Arc<Connection>,
+}
+
+/// One failure for those of all endpoints that were asked.
+fn sum_up(mut failures: Vec<Failure>, repeat: Repeat) -> Failure {
+    let last = failures.pop();
+    let Some(mut failure) = last else {
+        let text = "the URL names no endpoint of etcd";
+        return Failure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
+    };
+    let settled = |failure: &Failure| failure.meaning == Meaning::NotSent;
+    if settled(&failure) && !failures.is_empty() {
+        let doubtful = failures.iter().position(|earlier| !settled(earlier));
+        failure = match doubtful {
+            // An earlier endpoint may have executed it.
+            Some(position) => failures.swap_remove(position),
+            None => Failure::not_sent(joined(failures, failure)),
+        };
+    }
+    if repeat == Repeat::Read && failure.error.may_have_executed() {
+        let text = failure.error.to_string();
+        failure.error = RegistryError::new(RegistryErrorKind::Unavailable, text);
+    }
+    failure
+}
+
+/// What several endpoints that could not be asked have in common.
+fn joined(failures: Vec<Failure>, last: Failure) -> RegistryError {
+    let errors = failures.into_iter().map(|failure| failure.error);
+    let errors: Vec<_> = errors.chain([last.error]).collect();
+    join(&errors)
+}
+
+/// One error for those of all endpoints: of their kind if it is the same.
+pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
+    let mut kinds = errors.iter().map(RegistryError::kind);
+    let kind = kinds
+        .next()
+        .filter(|first| kinds.all(|kind| kind == *first))
+        .unwrap_or(RegistryErrorKind::Unavailable);
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    RegistryError::new(kind, texts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(meaning: Meaning, text: &str) -> Failure {
+        let error = status::error(&meaning, text);
+        Failure { meaning, error }
+    }
+
+    fn unreachable(kind: RegistryErrorKind, text: &str) -> Failure {
+        Failure::not_sent(RegistryError::new(kind, text))
+    }
+
+    #[test]
+    fn what_changes_something_goes_to_one_endpoint_at_most() {
+        for (meaning, never, safe) in [
+            (Meaning::NotSent, true, true),
+            (Meaning::Broken, false, true),
+            (Meaning::Unsettled, false, true),
+            (Meaning::NoSpace, false, false),
+            (Meaning::Refused(RegistryErrorKind::Auth), false, false),
+        ] {
+            let failure = failure(meaning, "");
+            assert_eq!(failure.passes_on(Repeat::Never), never, "{failure:?}");
+            assert_eq!(failure.passes_on(Repeat::Safe), safe, "{failure:?}");
+            assert_eq!(failure.passes_on(Repeat::Read), safe, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_doubt_at_one_endpoint_is_not_lost_at_the_next() {
+        let down = || unreachable(RegistryErrorKind::Unavailable, "down");
+        let failures = || vec![failure(Meaning::Broken, "cut"), down(), down()];
+        assert!(sum_up(failures(), Repeat::Safe).error.may_have_executed());
+        let read = sum_up(failures(), Repeat::Read).error;
+        assert_eq!(read.kind(), RegistryErrorKind::Unavailable);
+        assert!(
+            !sum_up(vec![down(), down()], Repeat::Safe)
+                .error
+                .may_have_executed()
+        );
+    }
+
+    #[test]
+    fn endpoints_that_fail_alike_are_told_as_one() {
+        let of = |kinds: &[RegistryErrorKind]| {
+            let failures = kinds.iter().map(|kind| unreachable(*kind, "x")).collect();
+            sum_up(failures, Repeat::Never).error
+        };
+        let (down, tls) = (RegistryErrorKind::Unavailable, RegistryErrorKind::Tls);
+        assert_eq!(of(&[tls]).kind(), tls);
+        assert_eq!(of(&[tls, tls]), RegistryError::new(tls, "x; x"));
+        assert_eq!(of(&[tls, down]), RegistryError::new(down, "x; x"));
+    }
+}

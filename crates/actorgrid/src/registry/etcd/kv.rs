@@ -1,0 +1,352 @@
+//! Keys: claims, releases and reads.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::Uri;
+
+use super::connection::Transport;
+use super::exchange::{Failure, Headed, Repeat};
+use super::status::Meaning;
+use super::{Etcd, MAX_MESSAGE_BYTES, txn};
+use crate::registry::{
+    Claim, ClaimBatch, ClaimOutcome, Entry, LeaseId, Listing, RegistryError, RegistryErrorKind,
+};
+use crate::wire::etcd::kv_client::KvClient;
+use crate::wire::etcd::{RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse};
+
+/// Keys in one page of a list. A registration takes some 200 bytes.
+const PAGE: i64 = 1000;
+/// A transaction is not made narrower than this: a server that allows less serves nobody.
+const MIN_WIDTH: usize = 8;
+
+impl Headed for TxnResponse {
+    fn header(&self) -> Option<&ResponseHeader> {
+        self.header.as_ref()
+    }
+}
+
+impl Headed for RangeResponse {
+    fn header(&self) -> Option<&ResponseHeader> {
+        self.header.as_ref()
+    }
+}
+
+fn client(transport: Transport, origin: Uri) -> KvClient<Transport> {
+    KvClient::with_origin(transport, origin).max_decoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+impl Etcd {
+    async fn txn(&self, repeat: Repeat, txn: &TxnRequest) -> Result<TxnResponse, Failure> {
+        let send = |transport, origin, request| -> futures_core::future::BoxFuture<'static, _> {
+            Box::pin(async move {
+                let reply = client(transport, origin).txn(request).await?;
+                Ok(reply.into_inner())
+            })
+        };
+        self.cluster.exchange(repeat, txn, send).await
+    }
+
+    async fn range(&self, range: &RangeRequest) -> Result<RangeResponse, Failure> {
+        let send = |transport, origin, request| -> futures_core::future::BoxFuture<'static, _> {
+            Box::pin(async move {
+                let reply = client(transport, origin).range(request).await?;
+                Ok(reply.into_inner())
+            })
+        };
+        self.cluster.exchange(Repeat::Read, range, send).await
+    }
+
+    /// In one transaction as far as etcd's limit allows. When one of several fails, the others
+    /// may have been carried out: then nothing is known about the whole batch.
+    pub(super) async fn claim_batch(
+        &self,
+        batch: &ClaimBatch,
+    ) -> Result<Vec<ClaimOutcome>, RegistryError> {
+        if txn::has_duplicates(batch) {
+            return Err(RegistryError::new(
+                RegistryErrorKind::Unavailable,
+                "a batch of claims holds a key twice",
+            ));
+        }
+        let mut outcomes = Vec::with_capacity(batch.claims.len());
+        while outcomes.len() < batch.claims.len() {
+            let rest = &batch.claims[outcomes.len()..];
+            let width = self.width.load(Ordering::Relaxed);
+            let chunk = &rest[..txn::fitting(batch.guard.as_ref(), rest, width)];
+            match self.claim_chunk(batch, chunk).await {
+                Ok(more) => outcomes.extend(more),
+                Err(failure) if self.narrow(&failure, width) => {}
+                Err(failure)
+                    if outcomes.is_empty()
+                        || failure.error.kind() == RegistryErrorKind::LeaseNotFound =>
+                {
+                    return Err(failure.error);
+                }
+                Err(failure) => return Err(in_doubt(&failure.error)),
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn claim_chunk(
+        &self,
+        batch: &ClaimBatch,
+        claims: &[Claim],
+    ) -> Result<Vec<ClaimOutcome>, Failure> {
+        let txn = txn::claims(batch.lease, batch.guard.as_ref(), claims);
+        match self.txn(Repeat::Never, &txn).await {
+            Ok(reply) => txn::outcomes(reply, batch.guard.is_some(), claims).map_err(unsettled),
+            Err(failure) if failure.meaning == Meaning::NoSpace => {
+                self.settle(batch, claims, failure).await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Finds out what became of claims that etcd answered with "no space": the transaction that
+    /// fills the storage is carried out all the same. It has been by now, or never will be.
+    async fn settle(
+        &self,
+        batch: &ClaimBatch,
+        claims: &[Claim],
+        failure: Failure,
+    ) -> Result<Vec<ClaimOutcome>, Failure> {
+        let keys = claims.iter().flat_map(|claim| &claim.puts);
+        let epoch = batch.guard.as_ref().map(|guard| &guard.epoch);
+        let keys: Vec<String> = keys.map(|(key, _)| key).chain(epoch).cloned().collect();
+        let read = self.get_keys(&keys).await;
+        let read = read.map_err(|error| unsettled(in_doubt(&error)))?;
+        settled(batch, claims, read).ok_or(failure)
+    }
+
+    /// After "too many operations": takes it that etcd allows half as much.
+    fn narrow(&self, failure: &Failure, width: usize) -> bool {
+        let narrows = failure.meaning == Meaning::TooManyOperations && width > MIN_WIDTH;
+        if narrows {
+            tracing::debug!(width, "etcd allows fewer operations in a transaction");
+            self.width.fetch_min(width / 2, Ordering::Relaxed);
+        }
+        narrows
+    }
+
+    pub(super) async fn raise_key(
+        &self,
+        epoch: &str,
+        created: i64,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> Result<Result<i64, Option<Entry>>, RegistryError> {
+        let txn = txn::raise(epoch, created, lease, &value);
+        let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
+        if reply.succeeded {
+            return txn::revision(&reply).map(Ok);
+        }
+        let found = txn::entries(reply.responses)?;
+        Ok(Err(found.into_iter().next().flatten()))
+    }
+
+    pub(super) async fn release_key(&self, key: &str, created: i64) -> Result<bool, RegistryError> {
+        let txn = txn::release(key, created);
+        let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
+        Ok(reply.succeeded)
+    }
+
+    /// All at one revision: in one transaction, or in several that name it.
+    pub(super) async fn get_keys(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Option<Entry>>, RegistryError> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut revision = 0;
+        while found.len() < keys.len() {
+            let rest = &keys[found.len()..];
+            let width = self.width.load(Ordering::Relaxed);
+            let txn = txn::reads(&rest[..rest.len().min(width)], revision);
+            match self.txn(Repeat::Read, &txn).await {
+                Ok(reply) => {
+                    if revision == 0 {
+                        revision = txn::revision(&reply)?;
+                    }
+                    let read = txn::entries(reply.responses)?;
+                    if read.len() != rest.len().min(width) {
+                        return Err(overtaken());
+                    }
+                    found.extend(read);
+                }
+                Err(failure) if self.narrow(&failure, width) => {}
+                Err(failure) => return Err(read_error(failure)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// In pages, all at the revision of the first.
+    pub(super) async fn list_prefix(&self, prefix: &str) -> Result<Listing, RegistryError> {
+        let (mut key, range_end) = range_of(prefix);
+        let mut entries = Vec::new();
+        let mut revision = 0;
+        loop {
+            let range = RangeRequest {
+                key,
+                range_end: range_end.clone(),
+                limit: PAGE,
+                revision,
+            };
+            let page = self.range(&range).await.map_err(read_error)?;
+            if revision == 0 {
+                let header = page.header.as_ref().ok_or_else(overtaken)?;
+                revision = header.revision;
+            }
+            let next = page.kvs.last().map(|last| after(&last.key));
+            entries.extend(page.kvs.into_iter().filter_map(txn::entry));
+            match next {
+                Some(next) if page.more => key = next,
+                _ => return Ok(Listing { entries, revision }),
+            }
+        }
+    }
+}
+
+/// The first key of a prefix, and the first one behind all of its keys.
+pub(super) fn range_of(prefix: &str) -> (Bytes, Bytes) {
+    // All keys, in etcd's language.
+    let zero = || Bytes::from_static(b"\0");
+    let mut end = prefix.as_bytes().to_vec();
+    // A text has no byte 255, so that its last one can grow.
+    match end.last_mut() {
+        Some(last) => *last = last.saturating_add(1),
+        None => return (zero(), zero()),
+    }
+    (Bytes::copy_from_slice(prefix.as_bytes()), end.into())
+}
+
+/// The first key behind another.
+fn after(key: &[u8]) -> Bytes {
+    [key, b"\0"].concat().into()
+}
+
+/// The outcomes of claims as their keys and the epoch (read in this order, if there is a guard)
+/// show them. `None`: nothing was put.
+fn settled(
+    batch: &ClaimBatch,
+    claims: &[Claim],
+    read: Vec<Option<Entry>>,
+) -> Option<Vec<ClaimOutcome>> {
+    let mut read = read.into_iter();
+    let found: Vec<Vec<Option<Entry>>> = claims
+        .iter()
+        .map(|claim| read.by_ref().take(claim.puts.len()).collect())
+        .collect();
+    let epoch = read.next().flatten();
+    let outcome = |(claim, found): (&Claim, Vec<Option<Entry>>)| {
+        let mut pairs = claim.puts.iter().zip(&found);
+        // Values carry a nonce, and all keys of a claim were put together.
+        let won = pairs.find_map(|((_, value), entry)| {
+            let entry = entry.as_ref()?;
+            let ours = entry.lease == Some(batch.lease) && entry.value == *value;
+            ours.then_some(entry.created)
+        });
+        match won {
+            Some(revision) => ClaimOutcome::Won { revision },
+            None => ClaimOutcome::Refused {
+                found,
+                epoch: epoch.clone(),
+            },
+        }
+    };
+    let outcomes: Vec<_> = claims.iter().zip(found).map(outcome).collect();
+    let won = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
+    outcomes.iter().any(won).then_some(outcomes)
+}
+
+/// The error of what changes something: "no space" does not say that it was not carried out.
+fn changed(failure: Failure) -> RegistryError {
+    match failure.meaning {
+        Meaning::NoSpace => in_doubt(&failure.error),
+        _ => failure.error,
+    }
+}
+
+fn in_doubt(error: &RegistryError) -> RegistryError {
+    RegistryError::new(RegistryErrorKind::Unknown, error.to_string())
+}
+
+fn unsettled(error: RegistryError) -> Failure {
+    Failure {
+        meaning: Meaning::Unsettled,
+        error,
+    }
+}
+
+fn read_error(failure: Failure) -> RegistryError {
+    match failure.error.kind() {
+        // Between two pages.
+        RegistryErrorKind::Compacted => overtaken(),
+        _ => failure.error,
+    }
+}
+
+fn overtaken() -> RegistryError {
+    RegistryError::new(
+        RegistryErrorKind::Unavailable,
+        "etcd did not give the whole of what was read: read again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: LeaseId = LeaseId(7);
+
+    #[test]
+    fn a_range_ends_behind_its_last_key() {
+        for (prefix, key, end) in [
+            ("", &b"\0"[..], &b"\0"[..]),
+            ("g.", b"g.", b"g/"),
+            ("ä", "ä".as_bytes(), &[0xc3, 0xa5]),
+        ] {
+            let (first, behind) = range_of(prefix);
+            assert_eq!((&*first, &*behind), (key, end), "{prefix}");
+        }
+        assert_eq!(after(b"a"), &b"a\0"[..]);
+    }
+
+    fn entry(key: &str, value: &'static [u8], lease: i64) -> Option<Entry> {
+        Some(Entry {
+            key: key.to_owned(),
+            value: Bytes::from_static(value),
+            created: 4,
+            modified: 4,
+            lease: Some(LeaseId(lease)),
+        })
+    }
+
+    #[test]
+    fn what_filled_the_storage_is_found_by_its_lease_and_value() {
+        let claim = |key: &str| Claim {
+            puts: vec![(key.to_owned(), Bytes::from_static(b"nonce"))],
+        };
+        let batch = ClaimBatch {
+            lease: LEASE,
+            guard: None,
+            claims: vec![claim("a"), claim("b")],
+        };
+        let settled = |a, b| settled(&batch, &batch.claims, vec![a, b]);
+        let (ours, theirs) = (entry("a", b"nonce", 7), entry("b", b"nonce", 8));
+        let refused = |found| ClaimOutcome::Refused {
+            found: vec![found],
+            epoch: None,
+        };
+        let won = || ClaimOutcome::Won { revision: 4 };
+        assert_eq!(settled(None, None), None);
+        assert_eq!(settled(None, theirs.clone()), None);
+        assert_eq!(settled(entry("a", b"earlier", 7), None), None);
+        assert_eq!(
+            settled(ours.clone(), theirs.clone()),
+            Some(vec![won(), refused(theirs)])
+        );
+        assert_eq!(settled(ours, None), Some(vec![won(), refused(None)]));
+    }
+}

@@ -1,0 +1,152 @@
+//! Leases.
+
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_util::stream;
+use tonic::{Request, Status};
+
+use super::Etcd;
+use super::exchange::{Headed, Repeat};
+use super::watch::require_leader;
+use crate::registry::{Lease, LeaseId, RegistryError, RegistryErrorKind};
+use crate::wire::etcd::lease_client::LeaseClient;
+use crate::wire::etcd::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+    LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    ResponseHeader,
+};
+
+macro_rules! headed {
+    ($($reply:ty)*) => {
+        $(impl Headed for $reply {
+            fn header(&self) -> Option<&ResponseHeader> {
+                self.header.as_ref()
+            }
+        })*
+    };
+}
+
+headed! { LeaseGrantResponse LeaseKeepAliveResponse LeaseRevokeResponse LeaseTimeToLiveResponse }
+
+impl Etcd {
+    pub(super) async fn grant_lease(&self, ttl: Duration) -> Result<Lease, RegistryError> {
+        // Whole seconds, none too few.
+        let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        let request = LeaseGrantRequest {
+            ttl: i64::try_from(seconds.max(1)).unwrap_or(i64::MAX),
+        };
+        let send = |transport, origin, request| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let mut client = LeaseClient::with_origin(transport, origin);
+                Ok(client.lease_grant(request).await?.into_inner())
+            })
+        };
+        let granted = self.cluster.exchange(Repeat::Never, &request, send);
+        let reply: LeaseGrantResponse = granted.await.map_err(|failure| failure.error)?;
+        if !reply.error.is_empty() {
+            let text = format!("etcd granted no lease: {}", reply.error);
+            return Err(RegistryError::new(RegistryErrorKind::Unavailable, text));
+        }
+        Ok(Lease {
+            id: LeaseId(reply.id),
+            ttl: seconds_of(reply.ttl),
+        })
+    }
+
+    /// On a stream of its own, which ends with this call: a renewal that was given up can never
+    /// answer for a later one.
+    pub(super) async fn renew_lease(&self, lease: LeaseId) -> Result<Duration, RegistryError> {
+        let request = LeaseKeepAliveRequest { id: lease.0 };
+        let send = |transport, origin, mut request: Request<LeaseKeepAliveRequest>| {
+            require_leader(&mut request);
+            let renewing: BoxFuture<'static, _> = Box::pin(async move {
+                let request = request.map(|renewal| stream::iter([renewal]));
+                let mut client = LeaseClient::with_origin(transport, origin);
+                let mut replies = client.lease_keep_alive(request).await?.into_inner();
+                let reply = replies.message().await?;
+                reply.ok_or_else(|| Status::unavailable("the renewal was not answered"))
+            });
+            renewing
+        };
+        let renewed = self.cluster.exchange(Repeat::Safe, &request, send);
+        let reply: LeaseKeepAliveResponse = renewed.await.map_err(|failure| failure.error)?;
+        if reply.ttl <= 0 {
+            return Err(RegistryError::new(
+                RegistryErrorKind::LeaseNotFound,
+                "the lease has run out, or was revoked",
+            ));
+        }
+        Ok(seconds_of(reply.ttl))
+    }
+
+    pub(super) async fn remaining_of_lease(
+        &self,
+        lease: LeaseId,
+    ) -> Result<Option<Duration>, RegistryError> {
+        let request = LeaseTimeToLiveRequest { id: lease.0 };
+        let send = |transport, origin, request| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let mut client = LeaseClient::with_origin(transport, origin);
+                Ok(client.lease_time_to_live(request).await?.into_inner())
+            })
+        };
+        let asked = self.cluster.exchange(Repeat::Read, &request, send);
+        match asked.await {
+            Ok(reply) => Ok(left(&reply)),
+            Err(failure) if failure.error.kind() == RegistryErrorKind::LeaseNotFound => Ok(None),
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    pub(super) async fn revoke_lease(&self, lease: LeaseId) -> Result<(), RegistryError> {
+        let request = LeaseRevokeRequest { id: lease.0 };
+        let send = |transport, origin, request| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let mut client = LeaseClient::with_origin(transport, origin);
+                Ok(client.lease_revoke(request).await?.into_inner())
+            })
+        };
+        let revoked = self.cluster.exchange(Repeat::Safe, &request, send);
+        let reply: Result<LeaseRevokeResponse, _> = revoked.await;
+        match reply {
+            Err(failure) if failure.error.kind() != RegistryErrorKind::LeaseNotFound => {
+                Err(failure.error)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is left of a lease. One that is late to be revoked has no time left, but still its keys:
+/// only one that was never granted, as far as etcd knows, is gone.
+fn left(reply: &LeaseTimeToLiveResponse) -> Option<Duration> {
+    let gone = reply.ttl < 0 && reply.granted_ttl == 0;
+    (!gone).then(|| seconds_of(reply.ttl))
+}
+
+fn seconds_of(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_gone_when_etcd_does_not_know_it() {
+        for (ttl, granted_ttl, expected) in [
+            (7, 15, Some(7)),
+            (0, 15, Some(0)),
+            (-2, 15, Some(0)),
+            (-1, 0, None),
+        ] {
+            let reply = LeaseTimeToLiveResponse {
+                ttl,
+                granted_ttl,
+                ..LeaseTimeToLiveResponse::default()
+            };
+            assert_eq!(left(&reply), expected.map(Duration::from_secs), "{ttl}");
+        }
+    }
+}

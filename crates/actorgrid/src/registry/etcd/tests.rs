@@ -1,0 +1,165 @@
+//! The registry on a real etcd, whose program `ACTORGRID_ETCD` names (else: `etcd`).
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::registry::Registry;
+use crate::registry::conformance::{Fixture, conformance_suite};
+use crate::wire::etcd::kv_client::KvClient;
+use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
+
+/// An etcd process; it ends when dropped.
+struct Server {
+    process: Child,
+    client_port: u16,
+    folder: PathBuf,
+}
+
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+impl Server {
+    fn start() -> Self {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("actorgrid-etcd-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        let [client_port, peer_port] = free_ports();
+        let (client, peer) = (
+            format!("http://127.0.0.1:{client_port}"),
+            format!("http://127.0.0.1:{peer_port}"),
+        );
+        let program = std::env::var("ACTORGRID_ETCD").unwrap_or_else(|_| "etcd".to_owned());
+        let process = Command::new(&program)
+            .arg(format!("--data-dir={}", folder.display()))
+            .arg(format!("--listen-client-urls={client}"))
+            .arg(format!("--advertise-client-urls={client}"))
+            .arg(format!("--listen-peer-urls={peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peer}"))
+            .arg(format!("--initial-cluster=default={peer}"))
+            .arg(format!("--initial-cluster-token={client_port}-{number}"))
+            .arg("--unsafe-no-fsync")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("etcd ({program}) does not start: {error}"));
+        Self {
+            process,
+            client_port,
+            folder,
+        }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.client_port)
+    }
+
+    async fn connect(&self) -> Etcd {
+        connect(&self.endpoint()).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Connects as soon as etcd is there.
+async fn connect(rest: &str) -> Etcd {
+    let environment = Environment::real();
+    let connecting = async {
+        loop {
+            match Etcd::connect(&environment, rest).await {
+                Ok(etcd) => return etcd,
+                Err(error) if error.is_retryable() => {
+                    environment.sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let connected = environment.timeout(Duration::from_secs(30), connecting);
+    connected.await.expect("etcd does not come up")
+}
+
+/// One etcd of the whole test process for what shares it well.
+struct Conforming {
+    registry: Registry,
+    etcd: Arc<Etcd>,
+    prefix: String,
+    _server: Server,
+}
+
+impl Fixture for Conforming {
+    async fn start() -> Self {
+        let server = Server::start();
+        let etcd = Arc::new(server.connect().await);
+        static PREFIXES: AtomicU64 = AtomicU64::new(0);
+        let number = PREFIXES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            registry: Registry::of(etcd.clone()),
+            etcd,
+            prefix: format!("conformance-{number}."),
+            _server: server,
+        }
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    async fn compact(&self) {
+        self.etcd.compact().await;
+    }
+
+    async fn pass(&self, time: Duration) {
+        Environment::real().sleep(time).await;
+    }
+}
+
+impl exchange::Headed for CompactionResponse {
+    fn header(&self) -> Option<&ResponseHeader> {
+        self.header.as_ref()
+    }
+}
+
+impl Etcd {
+    async fn compact(&self) {
+        let revision = self.list_prefix("").await.unwrap().revision;
+        let request = CompactionRequest {
+            revision,
+            physical: true,
+        };
+        let compacted = self.cluster.exchange(
+            exchange::Repeat::Never,
+            &request,
+            |transport, origin, request| {
+                Box::pin(async move {
+                    let mut client = KvClient::with_origin(transport, origin);
+                    Ok(client.compact(request).await?.into_inner())
+                })
+            },
+        );
+        compacted.await.unwrap();
+    }
+}
+
+mod conforms {
+    use super::*;
+
+    conformance_suite!(Conforming, tokio::test);
+}

@@ -1,0 +1,108 @@
+//! Connections over TLS.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use super::connection::Io;
+use super::url::TlsFiles;
+use crate::environment::Socket;
+use crate::registry::{RegistryError, RegistryErrorKind};
+
+/// Makes connections secure.
+#[derive(Clone)]
+pub(super) struct Tls(TlsConnector);
+
+impl Tls {
+    /// Reads the files.
+    pub(super) fn load(files: &TlsFiles) -> Result<Self, RegistryError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refuse(format!("TLS cannot be set up: {error}")))?
+            .with_root_certificates(roots(files.ca.as_deref())?);
+        let mut config = match &files.identity {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => builder
+                .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+                .map_err(|error| refuse(format!("{} and its key: {error}", cert.display())))?,
+        };
+        config.alpn_protocols.push(b"h2".to_vec());
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    pub(super) async fn secure(
+        &self,
+        host: &str,
+        socket: Socket,
+    ) -> Result<Box<dyn Io>, Box<dyn Error + Send + Sync>> {
+        let name = ServerName::try_from(host.to_owned())?;
+        Ok(Box::new(self.0.connect(name, socket).await?))
+    }
+}
+
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, RegistryError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(ca) => {
+            for certificate in certificates(ca)? {
+                let added = roots.add(certificate);
+                added.map_err(|error| refuse(format!("{}: {error}", ca.display())))?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                return Err(refuse(
+                    "the system trusts no authority: name a file with ca=",
+                ));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+    if certificates.is_empty() {
+        return Err(refuse(format!("{} holds no certificate", path.display())));
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, RegistryError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| refuse(format!("{}: {error}", path.display())))
+}
+
+fn refuse(text: impl Into<String>) -> RegistryError {
+    RegistryError::new(RegistryErrorKind::Tls, text)
+}
+
+/// Whether TLS is why a connection failed, and not what is below it.
+pub(super) fn is_cause(error: &(dyn Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // The error within is not what this one calls its source, but the source of that.
+        let inner = error.downcast_ref::<std::io::Error>();
+        if let Some(inner) = inner.and_then(std::io::Error::get_ref) {
+            let inner: &(dyn Error + 'static) = inner;
+            if inner.is::<rustls::Error>() {
+                return true;
+            }
+        }
+        source = error.source();
+    }
+    false
+}
