@@ -88,22 +88,29 @@ impl Dispatcher {
     /// next choice; one that may have done the work is not.
     pub(crate) async fn ask(&self, user: Option<String>) -> Answer {
         let end = Instant::now() + DEADLINE;
-        let workers = self.workers.borrow().clone();
-        let mut choices = match &user {
-            Some(user) => choice::for_user(&workers, user),
-            None => choice::in_turn(&workers, self.turn.fetch_add(1, Ordering::Relaxed)),
+        let turn = match user {
+            Some(_) => 0,
+            None => self.turn.fetch_add(1, Ordering::Relaxed),
         };
-        choices.truncate(MAX_TRIES);
         let mut answer = Answer::NoWorker;
-        while !choices.is_empty() {
-            let worker = choices.remove(0);
+        let mut tried: Vec<Name> = Vec::new();
+        while tried.len() < MAX_TRIES {
+            // Anew for each try: a worker that refuses is often one that leaves.
+            let workers = self.workers.borrow().clone();
+            let mut choices = match &user {
+                Some(user) => choice::for_user(&workers, user),
+                None => choice::in_turn(&workers, turn),
+            };
+            choices.retain(|worker| !tried.contains(worker));
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let Some(&worker) = choices.first().filter(|_| !left.is_zero()) else {
                 break;
-            }
+            };
+            tried.push(worker.clone());
             // The worker of a peer that crashed stays registered until the lease ends, and is
             // tried in vain for as long as is allowed. That must not be all of the time.
-            let deadline = if choices.is_empty() { left } else { left / 2 };
+            let is_last = choices.len() == 1 || tried.len() == MAX_TRIES;
+            let deadline = if is_last { left } else { left / 2 };
             let work = Work { user: user.clone() };
             match self.client.request(worker, work).deadline(deadline).await {
                 Ok(done) => return Answer::Done(done),

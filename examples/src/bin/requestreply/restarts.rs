@@ -16,7 +16,7 @@ use crate::messages::{Done, Work};
 use crate::{actors, front, worker};
 
 const CALLERS: usize = 64;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 5;
 
 async fn peer(registry: &Registry, address: &str) -> Server {
     actors(
