@@ -143,7 +143,10 @@ async fn paused(seconds: u64) {
         {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        assert!(matches!(bed.resource.accept("h", old), Verdict::Stale { .. }));
+        assert!(matches!(
+            bed.resource.accept("h", old),
+            Verdict::Stale { .. }
+        ));
     }
 
     let from = bed.transcript.len();
@@ -227,11 +230,10 @@ async fn an_address_is_taken_again_after_its_peer() {
         failed.text
     );
     assert_eq!(bed.ask("h", "x").await.unwrap(), "x from h");
-    let states = bed.transcript.lines();
-    let states = states
-        .iter()
-        .filter(|line| *line.process == *"third" && line.text.starts_with("STATE"));
-    assert_eq!(states.last().unwrap().text, "STATE state=Serving");
+    let lines = bed.transcript.lines();
+    let state = |line: &&testbed::Line| *line.process == *"third" && line.text.starts_with("STATE");
+    let last = lines.iter().rev().find(state).unwrap();
+    assert_eq!(last.text, "STATE state=Serving");
     drop(third);
 }
 

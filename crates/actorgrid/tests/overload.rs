@@ -41,7 +41,7 @@ fn slow(seen: &Seen, pace: Duration) -> ActorType {
 }
 
 async fn flood(client: &Client, seen: &Seen, calls: usize) -> (usize, usize) {
-    let deadline = secs(2);
+    let deadline = secs(1);
     let call = |i: usize| async move {
         let begun = world::clock();
         let outcome = client
@@ -101,11 +101,8 @@ async fn ten_thousand_requests_at_once_to_a_mailbox_of_ten() {
             .await
             .unwrap();
         let (answered, busy) = flood(&client, &seen, 10_000).await;
-        // The actor is never idle: 2 s of 1 ms each, less what a round of back-off leaves unused.
-        assert!(
-            answered > 1_000,
-            "{remote}: {answered} answered, {busy} busy"
-        );
+        // The actor is never idle: 1 s of 1 ms each, less what a round of back-off leaves unused.
+        assert!(answered > 500, "{remote}: {answered} answered, {busy} busy");
         assert!(busy > 1_000, "{remote}: {answered} answered, {busy} busy");
         // And the peer is as good as new.
         let calm = client.request("s", EchoMsg::new("calm")).await.unwrap();
