@@ -195,3 +195,5 @@ mod conforms {
 }
 
 mod faults;
+#[cfg(feature = "tls")]
+mod secured;

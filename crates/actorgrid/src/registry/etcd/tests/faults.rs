@@ -258,7 +258,7 @@ async fn operate(etcd: &Etcd, path: &'static str, first: &str, second: &str) {
         first: first.to_owned(),
         second: second.to_owned(),
     });
-    if let Some(authenticator) = &etcd.cluster.authenticator {
+    if let Some(authenticator) = etcd.cluster.endpoints.authenticator() {
         authenticator
             .pass(&connection)
             .await
@@ -285,9 +285,9 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     operate(&open, "/etcdserverpb.Auth/AuthEnable", "", "").await;
 
     let error = open.list("").await.unwrap_err();
-    assert_eq!(error.kind(), RegistryErrorKind::Auth);
+    assert_eq!(error.kind(), RegistryErrorKind::Auth, "{error}");
     let error = refused(&format!("root:wrong@{}", server.endpoint())).await;
-    assert_eq!(error.kind(), RegistryErrorKind::Auth);
+    assert_eq!(error.kind(), RegistryErrorKind::Auth, "{error}");
     assert!(!error.to_string().contains("wrong@"), "{error}");
 
     let guest = connect(&format!("guest:secret@{}", server.endpoint())).await;
@@ -297,7 +297,7 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
         RegistryErrorKind::Auth
     );
     let error = guest.watch(&selector, 1).await.map(drop).unwrap_err();
-    assert_eq!(error.kind(), RegistryErrorKind::Auth);
+    assert_eq!(error.kind(), RegistryErrorKind::Auth, "{error}");
     let lease = root.grant(TTL).await.unwrap().id;
     let error = guest
         .claim(&batch(lease, &numbered(1), &Bytes::new()))
@@ -320,4 +320,43 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     connect(&format!("root:secret@{}", server.endpoint())).await;
     root.renew(lease).await.unwrap();
     assert_eq!(root.list("").await.unwrap().entries.len(), 1);
+}
+
+/// How many streams of watches etcd has open, by its metrics.
+async fn watch_streams(server: &Server) -> usize {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(server.endpoint())
+        .await
+        .unwrap();
+    let get = b"GET /metrics HTTP/1.0\r\n\r\n";
+    socket.write_all(get).await.unwrap();
+    let mut metrics = String::new();
+    socket.read_to_string(&mut metrics).await.unwrap();
+    let name = "etcd_debugging_mvcc_watch_stream_total ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn watches_and_renewals_that_are_dropped_leave_nothing_behind() {
+    let server = Server::start();
+    let etcd = server.connect().await;
+    let selector = Selector::Prefix(String::new());
+    let lease = etcd.grant(TTL).await.unwrap().id;
+    let mut watches = Vec::new();
+    for _ in 0..50 {
+        watches.push(etcd.watch(&selector, 1).await.unwrap());
+        etcd.renew(lease).await.unwrap();
+    }
+    assert_eq!(watch_streams(&server).await, 50);
+    drop(watches);
+    let gone = async {
+        while watch_streams(&server).await > 0 {
+            Environment::real().sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = Environment::real()
+        .timeout(Duration::from_secs(10), gone)
+        .await;
+    assert!(gone.is_some(), "{} are left", watch_streams(&server).await);
 }
