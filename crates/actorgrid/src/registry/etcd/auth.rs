@@ -1,4 +1,5 @@
-use tokio::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status};
 
@@ -41,23 +42,34 @@ impl Authenticator {
         }
     }
 
-    /// The present pass, or a new one. Who comes meanwhile waits for the one that is being got.
+    /// The present pass, or a new one. Of those who come over one connection, one gets it for all.
     pub(super) async fn pass(&self, connection: &Connection) -> Result<Pass, Status> {
-        let mut pass = self.pass.lock().await;
-        if let Some(pass) = &*pass {
-            return Ok(pass.clone());
+        if let Some(pass) = self.present() {
+            return Ok(pass);
         }
-        let new = self.authenticate(connection).await?;
-        *pass = Some(new.clone());
-        Ok(new)
+        let _turn = connection.authenticating().await;
+        if let Some(pass) = self.present() {
+            return Ok(pass);
+        }
+        let pass = self.authenticate(connection).await?;
+        *self.lock() = Some(pass.clone());
+        Ok(pass)
     }
 
     /// Gives up a pass that was refused, if it is still the present one.
-    pub(super) async fn forget(&self, refused: &Pass) {
-        let mut pass = self.pass.lock().await;
+    pub(super) fn forget(&self, refused: &Pass) {
+        let mut pass = self.lock();
         if pass.as_ref() == Some(refused) {
             *pass = None;
         }
+    }
+
+    fn present(&self) -> Option<Pass> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pass>> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn authenticate(&self, connection: &Connection) -> Result<Pass, Status> {

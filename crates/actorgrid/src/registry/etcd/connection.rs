@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
@@ -56,6 +57,7 @@ pub(super) struct Connection {
     sender: http2::SendRequest<Body>,
     retired: AtomicBool,
     origin: Uri,
+    authenticating: Mutex<()>,
 }
 
 impl Connection {
@@ -82,6 +84,7 @@ impl Connection {
             sender,
             retired: AtomicBool::new(false),
             origin,
+            authenticating: Mutex::default(),
         })
     }
 
@@ -92,6 +95,12 @@ impl Connection {
     /// Scheme and authority of the endpoint.
     pub(super) fn origin(&self) -> Uri {
         self.origin.clone()
+    }
+
+    /// Waits for the turn to authenticate over this connection: checking a password costs etcd
+    /// more than hundreds of requests.
+    pub(super) async fn authenticating(&self) -> MutexGuard<'_, ()> {
+        self.authenticating.lock().await
     }
 
     /// No further exchange goes over it; those on their way may end.

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -5,13 +6,17 @@ use std::time::Duration;
 use http::Uri;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Request, Status};
 
+use super::auth::Authenticator;
 use super::connection::{Connection, Io, Tasks};
+use super::status::{self, Meaning};
 #[cfg(feature = "tls")]
 use super::tls::{self, Tls};
 use super::url::TlsFiles;
+use super::witness::Witness;
 use crate::address::Address;
-use crate::environment::{Environment, Timestamp};
+use crate::environment::{Environment, Socket, Timestamp};
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 use crate::wire::etcd::StatusRequest;
@@ -29,6 +34,7 @@ pub(super) struct Endpoints {
     environment: Environment,
     endpoints: Vec<Endpoint>,
     security: Security,
+    authenticator: Option<Authenticator>,
     /// The endpoint that new exchanges begin with.
     preferred: AtomicUsize,
     /// The cluster, once it is known: no other one is spoken to from then on.
@@ -76,6 +82,10 @@ impl Security {
         }
     }
 
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
     fn scheme(&self) -> &'static str {
         match self {
             Self::Plain => "http",
@@ -90,6 +100,7 @@ impl Endpoints {
         environment: &Environment,
         addresses: Vec<Address>,
         security: Security,
+        authenticator: Option<Authenticator>,
     ) -> Result<Self, RegistryError> {
         let scheme = security.scheme();
         let endpoints = addresses.into_iter().map(|address| {
@@ -112,6 +123,7 @@ impl Endpoints {
             environment: environment.clone(),
             endpoints,
             security,
+            authenticator,
             preferred: AtomicUsize::new(first as usize),
             cluster: OnceLock::new(),
             tasks: Tasks {
@@ -120,6 +132,10 @@ impl Endpoints {
             },
             _close: closed.drop_guard(),
         })
+    }
+
+    pub(super) fn authenticator(&self) -> Option<&Authenticator> {
+        self.authenticator.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -217,24 +233,77 @@ impl Endpoints {
         Ok((Arc::new(connection), cluster))
     }
 
-    async fn greet(
+    async fn greet(&self, index: usize) -> Result<(Connection, ClusterId), Failure> {
+        let endpoint = &self.endpoints[index];
+        let socket = self.environment.connect(&endpoint.address).await?;
+        self.speak(endpoint, socket).await.map_err(|error| {
+            // Of a cluster that has answered before it is taken that it still speaks TLS.
+            if self.security.is_plain() || self.cluster.get().is_some() || error.is::<Status>() {
+                error
+            } else {
+                Box::new(BrokeOff(error))
+            }
+        })
+    }
+
+    async fn speak(
         &self,
-        index: usize,
-    ) -> Result<(Connection, ClusterId), Box<dyn std::error::Error + Send + Sync>> {
-        let Endpoint {
-            address, origin, ..
-        } = &self.endpoints[index];
-        let socket = self.environment.connect(address).await?;
+        endpoint: &Endpoint,
+        socket: Socket,
+    ) -> Result<(Connection, ClusterId), Failure> {
         let io: Box<dyn Io> = match &self.security {
             Security::Plain => Box::new(socket),
             #[cfg(feature = "tls")]
-            Security::Tls(tls) => tls.secure(address.host(), socket).await?,
+            Security::Tls(tls) => tls.secure(endpoint.address.host(), socket).await?,
         };
-        let connection = Connection::begin(&self.tasks, io, origin.clone()).await?;
-        let mut client = MaintenanceClient::with_origin(connection.transport(), origin.clone());
-        let status = client.status(StatusRequest {}).await?.into_inner();
-        let header = status.header.ok_or("the answer has no header")?;
-        Ok((connection, ClusterId(header.cluster_id)))
+        let witness = Witness::default();
+        let io = witness.watch(io);
+        let connection = Connection::begin(&self.tasks, io, endpoint.origin.clone()).await?;
+        match self.ask_cluster(&connection).await {
+            Ok(cluster) => Ok((connection, cluster)),
+            Err(status) => Err(match (witness.take(), status::meaning(&status)) {
+                (Some(error), _) => error.into(),
+                (None, Meaning::NotSent | Meaning::Broken) => status.message().into(),
+                (None, _) => status.into(),
+            }),
+        }
+    }
+
+    /// Some versions tell their cluster to anybody, others to users alone.
+    async fn ask_cluster(&self, connection: &Connection) -> Result<ClusterId, Status> {
+        let mut client =
+            MaintenanceClient::with_origin(connection.transport(), connection.origin());
+        let mut authenticated = false;
+        loop {
+            let mut request = Request::new(StatusRequest {});
+            let mut shown = None;
+            if let Some(authenticator) = &self.authenticator {
+                let pass = authenticator.pass(connection).await?;
+                pass.show(&mut request);
+                shown = Some((authenticator, pass));
+            }
+            match (client.status(request).await, shown) {
+                (Ok(reply), shown) => {
+                    let header = reply.into_inner().header;
+                    let header = header.ok_or_else(|| Status::internal("there is no header"))?;
+                    let cluster = ClusterId(header.cluster_id);
+                    // A pass of another cluster is worth nothing.
+                    if let Some((authenticator, pass)) = shown
+                        && self.cluster.get().is_some_and(|pinned| *pinned != cluster)
+                    {
+                        authenticator.forget(&pass);
+                    }
+                    return Ok(cluster);
+                }
+                (Err(status), Some((authenticator, pass)))
+                    if !authenticated && status::meaning(&status) == Meaning::Token =>
+                {
+                    authenticated = true;
+                    authenticator.forget(&pass);
+                }
+                (Err(status), _) => return Err(status),
+            }
+        }
     }
 
     /// Watches over an exchange with an endpoint until it is answered.
@@ -294,7 +363,14 @@ pub(super) fn wrong_cluster(
 }
 
 fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> RegistryError {
-    let mut text = format!("etcd at {address} cannot be reached: {error}");
+    let status = error.downcast_ref::<Status>();
+    let said = status.map_or_else(|| error.to_string(), |status| status.message().to_owned());
+    let mut text = format!("etcd at {address} cannot be reached: {said}");
+    if let Some(meaning @ (Meaning::Token | Meaning::Refused(RegistryErrorKind::Auth))) =
+        status.map(status::meaning)
+    {
+        return status::error(&meaning, &text);
+    }
     let mut source = error.source();
     while let Some(error) = source {
         text = format!("{text}: {error}");
@@ -304,5 +380,31 @@ fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> 
     if tls::is_cause(error) {
         return RegistryError::new(RegistryErrorKind::Tls, text);
     }
-    RegistryError::new(RegistryErrorKind::Unavailable, text)
+    let kind = match error.is::<BrokeOff>() {
+        true => RegistryErrorKind::Tls,
+        false => RegistryErrorKind::Unavailable,
+    };
+    RegistryError::new(kind, text)
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A connection over TLS to a cluster that never answered yet broke off: the last words of the
+/// other side are often lost.
+#[derive(Debug)]
+struct BrokeOff(Failure);
+
+impl fmt::Display for BrokeOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the connection over TLS broke off: check that etcd speaks TLS there, and that it \
+             accepts the client's certificate",
+        )
+    }
+}
+
+impl std::error::Error for BrokeOff {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
 }

@@ -6,7 +6,6 @@ use futures_core::future::BoxFuture;
 use http::Uri;
 use tonic::{Request, Status};
 
-use super::auth::Authenticator;
 use super::connection::{Connection, Transport};
 use super::endpoints::Endpoints;
 use super::status::{self, Meaning};
@@ -18,7 +17,6 @@ use crate::wire::etcd::ResponseHeader;
 pub(super) struct Cluster {
     pub(super) endpoints: Endpoints,
     pub(super) id: ClusterId,
-    pub(super) authenticator: Option<Authenticator>,
 }
 
 /// What may be done about a request whose outcome is not known.
@@ -113,29 +111,6 @@ impl Cluster {
         Err(sum_up(failures, repeat))
     }
 
-    /// Gets a pass for the user, if there is one, over whichever endpoint works.
-    pub(super) async fn authenticate(&self) -> Result<(), RegistryError> {
-        let Some(authenticator) = &self.authenticator else {
-            return Ok(());
-        };
-        let mut failures = Vec::new();
-        for index in self.endpoints.order() {
-            let failure = match self.endpoints.connection(index).await {
-                Ok(connection) => match authenticator.pass(&connection).await {
-                    Ok(_) => return Ok(()),
-                    Err(status) => self.unauthenticated(index, &connection, &status),
-                },
-                Err(error) => Failure::not_sent(error),
-            };
-            let passes_on = failure.passes_on(Repeat::Never);
-            failures.push(failure);
-            if !passes_on {
-                break;
-            }
-        }
-        Err(sum_up(failures, Repeat::Never).error)
-    }
-
     async fn once<Q: Clone, R: Headed>(
         &self,
         index: usize,
@@ -155,7 +130,7 @@ impl Cluster {
             unanswered.goes_over(&connection);
             let mut message = Request::new(request.clone());
             let mut pass = None;
-            if let Some(authenticator) = &self.authenticator {
+            if let Some(authenticator) = self.endpoints.authenticator() {
                 match authenticator.pass(&connection).await {
                     Ok(new) => {
                         new.show(&mut message);
@@ -189,7 +164,7 @@ impl Cluster {
                 Meaning::Token if !authenticated && pass.is_some() => {
                     authenticated = true;
                     if let Some((authenticator, pass)) = &pass {
-                        authenticator.forget(pass).await;
+                        authenticator.forget(pass);
                     }
                 }
                 _ => {
@@ -269,13 +244,18 @@ fn joined(failures: Vec<Failure>, last: Failure) -> RegistryError {
     join(&errors)
 }
 
-/// One error for those of all endpoints: of their kind if it is the same.
+/// One error for those of all endpoints: of their kind if it is the same. A user that one of them
+/// refuses is refused by all that can be reached.
 pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
     let mut kinds = errors.iter().map(RegistryError::kind);
-    let kind = kinds
-        .next()
-        .filter(|first| kinds.all(|kind| kind == *first))
-        .unwrap_or(RegistryErrorKind::Unavailable);
+    let kind = if kinds.clone().any(|kind| kind == RegistryErrorKind::Auth) {
+        RegistryErrorKind::Auth
+    } else {
+        kinds
+            .next()
+            .filter(|first| kinds.all(|kind| kind == *first))
+            .unwrap_or(RegistryErrorKind::Unavailable)
+    };
     let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
     RegistryError::new(kind, texts.join("; "))
 }
@@ -333,5 +313,7 @@ mod tests {
         assert_eq!(of(&[tls]).kind(), tls);
         assert_eq!(of(&[tls, tls]), RegistryError::new(tls, "x; x"));
         assert_eq!(of(&[tls, down]), RegistryError::new(down, "x; x"));
+        let auth = RegistryErrorKind::Auth;
+        assert_eq!(of(&[down, auth]).kind(), auth);
     }
 }

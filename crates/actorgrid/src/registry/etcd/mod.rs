@@ -19,6 +19,7 @@ mod tls;
 mod txn;
 mod url;
 mod watch;
+mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -61,19 +62,12 @@ impl Etcd {
     ) -> Result<Self, RegistryError> {
         let target = url::parse(rest)?;
         let security = Security::of(target.tls.as_ref())?;
-        let endpoints = Endpoints::new(environment, target.endpoints, security)?;
         let authenticator = target.credentials.map(Authenticator::new);
+        let endpoints = Endpoints::new(environment, target.endpoints, security, authenticator)?;
         let connecting = async {
             let id = find_cluster(environment, &endpoints).await?;
             endpoints.pin(id);
-            let cluster = Cluster {
-                endpoints,
-                id,
-                authenticator,
-            };
-            // A wrong password shows here and not at the first call.
-            cluster.authenticate().await?;
-            Ok(cluster)
+            Ok(Cluster { endpoints, id })
         };
         let connected = environment.timeout(CONNECT_TIMEOUT, connecting).await;
         let cluster = connected.unwrap_or_else(|| {

@@ -15,18 +15,21 @@ use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
 /// An etcd process; it ends when dropped.
 struct Server {
     process: Child,
-    client_port: u16,
+    ports: [u16; 2],
     folder: PathBuf,
 }
 
-static FOLDERS: AtomicU64 = AtomicU64::new(0);
-
 impl Server {
     fn start() -> Self {
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("actorgrid-etcd-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        let [client_port, peer_port] = free_ports();
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(folder(), free_ports(), arguments)
+    }
+
+    fn start_in(folder: PathBuf, ports: [u16; 2], arguments: &[&str]) -> Self {
+        let [client_port, peer_port] = ports;
         let (client, peer) = (
             format!("http://127.0.0.1:{client_port}"),
             format!("http://127.0.0.1:{peer_port}"),
@@ -39,21 +42,38 @@ impl Server {
             .arg(format!("--listen-peer-urls={peer}"))
             .arg(format!("--initial-advertise-peer-urls={peer}"))
             .arg(format!("--initial-cluster=default={peer}"))
-            .arg(format!("--initial-cluster-token={client_port}-{number}"))
-            .arg("--unsafe-no-fsync")
+            .arg(format!("--initial-cluster-token={client_port}"))
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("etcd ({program}) does not start: {error}"));
         Self {
             process,
-            client_port,
+            ports,
             folder,
         }
     }
 
+    /// Kills it and starts it again on the same data and ports.
+    fn restart(&mut self) {
+        self.kill();
+        *self = Self::start_in(std::mem::take(&mut self.folder), self.ports, &[]);
+    }
+
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(status.success());
+    }
+
     fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.client_port)
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
     async fn connect(&self) -> Etcd {
@@ -63,10 +83,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        self.kill();
+        // Without one it was started anew.
+        if !self.folder.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
+}
+
+/// A folder that is not there yet.
+fn folder() -> PathBuf {
+    static FOLDERS: AtomicU64 = AtomicU64::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = format!("actorgrid-etcd-{}-{number}", std::process::id());
+    std::env::temp_dir().join(folder)
 }
 
 fn free_ports() -> [u16; 2] {
@@ -92,7 +122,7 @@ async fn connect(rest: &str) -> Etcd {
     connected.await.expect("etcd does not come up")
 }
 
-/// One etcd of the whole test process for what shares it well.
+/// An etcd of its own for each rule.
 struct Conforming {
     registry: Registry,
     etcd: Arc<Etcd>,
@@ -163,3 +193,7 @@ mod conforms {
 
     conformance_suite!(Conforming, tokio::test);
 }
+
+mod faults;
+#[cfg(feature = "tls")]
+mod secured;

@@ -95,25 +95,38 @@ pub(super) fn release(key: &str, created: i64) -> TxnRequest {
 
 /// Claims in one transaction: the guard compared once, and in it a transaction for each claim.
 /// Whichever refuses reads the keys and the epoch.
+///
+/// A single claim needs no inner transaction. That matters where etcd's storage is full: etcd 3.4
+/// does not look into inner ones for what they would store, and lets them through.
 pub(super) fn claims(lease: LeaseId, guard: Option<&Guard>, claims: &[Claim]) -> TxnRequest {
-    let epoch = || guard.map(|guard| range(&guard.epoch));
-    let inner = |claim: &Claim| {
-        let keys = || claim.puts.iter().map(|(key, _)| key);
-        let puts = claim.puts.iter();
-        op(Request::RequestTxn(TxnRequest {
-            compare: keys().map(|key| created_at(key, 0)).collect(),
-            success: puts.map(|(key, value)| put(key, value, lease)).collect(),
-            failure: keys().map(|key| range(key)).chain(epoch()).collect(),
-        }))
-    };
+    if let [claim] = claims {
+        let mut txn = single(lease, guard, claim);
+        txn.compare.extend(guard.map(stands));
+        return txn;
+    }
     let keys = claims.iter().flat_map(|claim| &claim.puts);
+    let inner = |claim| op(Request::RequestTxn(single(lease, guard, claim)));
     TxnRequest {
         compare: guard.map(stands).into_iter().collect(),
         success: claims.iter().map(inner).collect(),
         failure: match guard {
-            Some(_) => keys.map(|(key, _)| range(key)).chain(epoch()).collect(),
+            Some(guard) => keys
+                .map(|(key, _)| range(key))
+                .chain([range(&guard.epoch)])
+                .collect(),
             None => vec![],
         },
+    }
+}
+
+fn single(lease: LeaseId, guard: Option<&Guard>, claim: &Claim) -> TxnRequest {
+    let keys = || claim.puts.iter().map(|(key, _)| key);
+    let puts = claim.puts.iter();
+    let epoch = guard.map(|guard| range(&guard.epoch));
+    TxnRequest {
+        compare: keys().map(|key| created_at(key, 0)).collect(),
+        success: puts.map(|(key, value)| put(key, value, lease)).collect(),
+        failure: keys().map(|key| range(key)).chain(epoch).collect(),
     }
 }
 
@@ -121,6 +134,9 @@ pub(super) fn claims(lease: LeaseId, guard: Option<&Guard>, claims: &[Claim]) ->
 fn width(guard: Option<&Guard>, claims: &[Claim]) -> usize {
     let read = usize::from(guard.is_some());
     let keys: usize = claims.iter().map(|claim| claim.puts.len()).sum();
+    if claims.len() == 1 {
+        return keys + read;
+    }
     let most = claims.iter().map(|claim| claim.puts.len()).max();
     let outer = if read == 1 { keys + read } else { claims.len() };
     outer + most.unwrap_or_default() + read
@@ -155,13 +171,19 @@ pub(super) fn outcomes(
     claims: &[Claim],
 ) -> Result<Vec<ClaimOutcome>, RegistryError> {
     let revision = revision(&reply)?;
+    if let [claim] = claims {
+        return Ok(vec![outcome(reply, revision, guarded, claim)?]);
+    }
     if reply.succeeded {
         if reply.responses.len() != claims.len() {
             return Err(malformed("one answer for each claim"));
         }
         let inner = reply.responses.into_iter().zip(claims);
         return inner
-            .map(|(answer, claim)| outcome(answer, revision, guarded, claim))
+            .map(|(answer, claim)| match answer.response {
+                Some(Response::ResponseTxn(reply)) => outcome(reply, revision, guarded, claim),
+                _ => Err(malformed("a transaction for a claim")),
+            })
             .collect();
     }
     let mut found = entries(reply.responses)?.into_iter();
@@ -180,14 +202,11 @@ pub(super) fn outcomes(
 }
 
 fn outcome(
-    answer: ResponseOp,
+    reply: TxnResponse,
     revision: i64,
     guarded: bool,
     claim: &Claim,
 ) -> Result<ClaimOutcome, RegistryError> {
-    let Some(Response::ResponseTxn(reply)) = answer.response else {
-        return Err(malformed("a transaction for a claim"));
-    };
     if reply.succeeded {
         return Ok(ClaimOutcome::Won { revision });
     }
@@ -357,6 +376,11 @@ mod tests {
 
         let txn = claims(LEASE, None, &batch);
         assert_eq!((txn.compare.len(), txn.failure.len()), (0, 0));
+
+        let txn = claims(LEASE, Some(&guard()), &batch[1..]);
+        assert_eq!(txn.compare, [created_at("c", 0), stands(&guard())]);
+        assert_eq!(txn.success, [put("c", &value("c"), LEASE)]);
+        assert_eq!(txn.failure, ["c", "epoch"].map(range));
     }
 
     #[test]
@@ -387,29 +411,37 @@ mod tests {
         let answers = reply(false, reads.into());
         assert_eq!(outcomes(answers, true, &batch), Ok(expected.to_vec()));
 
-        // Without a guard there is no epoch to read.
-        let answers = reply(true, vec![inner(false, vec![read(Some(kv("c")))])]);
-        let refused = ClaimOutcome::Refused {
+        // A single claim goes without an inner transaction.
+        let answers = reply(false, vec![read(Some(kv("c"))), read(Some(kv("epoch")))]);
+        let refused = |epoch| ClaimOutcome::Refused {
             found: vec![held("c")],
-            epoch: None,
+            epoch,
         };
-        assert_eq!(outcomes(answers, false, &batch[1..]), Ok(vec![refused]));
+        let outcome = outcomes(answers, true, &batch[1..]);
+        assert_eq!(outcome, Ok(vec![refused(held("epoch"))]));
+        // Without a guard there is no epoch to read.
+        let answers = reply(false, vec![read(Some(kv("c")))]);
+        let outcome = outcomes(answers, false, &batch[1..]);
+        assert_eq!(outcome, Ok(vec![refused(None)]));
+        let outcome = outcomes(reply(true, vec![]), false, &batch[1..]);
+        assert_eq!(outcome, Ok(vec![ClaimOutcome::Won { revision: 9 }]));
     }
 
     #[test]
     fn an_answer_without_sense_leaves_a_doubt() {
-        let batch = [claim(&["a"])];
-        for answers in [
-            TxnResponse::default(),
-            reply(true, vec![]),
-            reply(true, vec![read(None)]),
-            reply(false, vec![read(None)]),
-            reply(
-                true,
-                vec![answer(Response::ResponseTxn(reply(false, vec![])))],
-            ),
+        let batch = [claim(&["a"]), claim(&["b"])];
+        let txn = |succeeded, responses| answer(Response::ResponseTxn(reply(succeeded, responses)));
+        for (answers, count) in [
+            (TxnResponse::default(), 2),
+            (reply(true, vec![]), 2),
+            (reply(true, vec![read(None), read(None)]), 2),
+            (reply(false, vec![read(None), read(None)]), 2),
+            (reply(true, vec![txn(false, vec![]), txn(true, vec![])]), 2),
+            (reply(false, vec![]), 1),
+            (reply(false, vec![read(None)]), 1),
+            (reply(false, vec![read(None), txn(true, vec![])]), 1),
         ] {
-            let error = outcomes(answers.clone(), true, &batch).unwrap_err();
+            let error = outcomes(answers.clone(), true, &batch[..count]).unwrap_err();
             assert!(error.may_have_executed(), "{answers:?}");
         }
     }

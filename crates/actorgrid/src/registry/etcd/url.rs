@@ -46,6 +46,10 @@ pub(super) fn parse(text: &str) -> Result<Target, RegistryError> {
         Some((text, query)) => (text, Some(query)),
         None => (text, None),
     };
+    if query.is_some_and(|query| query.contains('@')) {
+        let text = "in a user, a password or a file's name, ? is written %3F and @ is written %40";
+        return Err(invalid(text));
+    }
     let (credentials, hosts) = match text.rsplit_once('@') {
         Some((credentials, hosts)) => (Some(credentials_of(credentials)?), hosts),
         None => (None, text),
@@ -77,8 +81,12 @@ fn endpoints_of(hosts: &str) -> Result<Vec<Address>, RegistryError> {
         return Err(invalid("there is no host: use etcd://host:2379"));
     }
     let mut endpoints = Vec::new();
-    for host in hosts.split(',') {
-        let endpoint = endpoint_of(host)?;
+    for (position, host) in hosts.split(',').enumerate() {
+        // Not repeated: where the host was forgotten it is a password.
+        let endpoint = endpoint_of(host).ok_or_else(|| {
+            let number = position + 1;
+            invalid(format!("endpoint {number} is not of the form host:port"))
+        })?;
         if endpoints.contains(&endpoint) {
             return Err(invalid(format!(
                 "the endpoint {endpoint} stands there twice"
@@ -89,7 +97,7 @@ fn endpoints_of(hosts: &str) -> Result<Vec<Address>, RegistryError> {
     Ok(endpoints)
 }
 
-fn endpoint_of(host: &str) -> Result<Address, RegistryError> {
+fn endpoint_of(host: &str) -> Option<Address> {
     let has_port = match host.strip_prefix('[') {
         Some(_) => !host.ends_with(']'),
         None => host.contains(':'),
@@ -99,7 +107,7 @@ fn endpoint_of(host: &str) -> Result<Address, RegistryError> {
     } else {
         format!("{host}:{DEFAULT_PORT}").parse()
     };
-    parsed.map_err(|error| invalid(format!("{host:?} is not an endpoint: {error}")))
+    parsed.ok().filter(|_| !host.contains('/'))
 }
 
 /// The options that may follow the hosts.
@@ -265,10 +273,12 @@ mod tests {
             ("", "there is no host"),
             ("?tls=true", "there is no host"),
             ("u:secret@", "there is no host"),
-            ("h,,i", "\"\" is not an endpoint"),
-            ("h:x", "\"h:x\" is not an endpoint"),
-            ("h:0", "port 0"),
-            ("h/path", "\"h/path\" is not an endpoint"),
+            ("h,,i", "endpoint 2 is not of the form host:port"),
+            ("h:x", "endpoint 1 is not of the form host:port"),
+            ("h:0", "endpoint 1 is not of the form host:port"),
+            ("h/path", "endpoint 1 is not of the form host:port"),
+            ("root:secret", "endpoint 1 is not of the form host:port"),
+            ("root:sec?secret@h", "? is written %3F"),
             ("h,h:2379", "the endpoint h:2379 stands there twice"),
             ("secret@h", "user:password"),
             (":secret@h", "the user before @ is empty"),
