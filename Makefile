@@ -92,4 +92,4 @@ codegen: ## Write the stubs of the proto files anew
 .PHONY: mutants
 mutants: ## Change the pure decisions one by one: each change must fail a test (installs cargo-mutants)
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
-	$(CARGO) mutants --package actorgrid $(addprefix --file ,$(PURE)) -- --lib
+	$(CARGO) mutants --package actorgrid --no-default-features $(addprefix --file ,$(PURE)) -- --lib

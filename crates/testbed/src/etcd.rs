@@ -68,6 +68,17 @@ impl Member {
 }
 
 impl Etcd {
+    /// The program that is run: for tests that start one in a way of their own.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn program() -> std::path::PathBuf {
+        EtcdBinary::find().path
+    }
+
     /// Starts an etcd and waits until it answers.
     ///
     /// # Panics

@@ -1,4 +1,5 @@
-//! The registry on a real etcd, whose program `ACTORGRID_ETCD` names (else: `etcd`).
+//! The registry on a real etcd: the one that the test bed finds. It is started here, as these tests
+//! need it on given ports, with foreign data, and broken in more ways than a grid does.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ impl Server {
             format!("http://127.0.0.1:{client_port}"),
             format!("http://127.0.0.1:{peer_port}"),
         );
-        let program = std::env::var("ACTORGRID_ETCD").unwrap_or_else(|_| "etcd".to_owned());
+        let program = testbed::Etcd::program();
         let process = Command::new(&program)
             .arg(format!("--data-dir={}", folder.display()))
             .arg(format!("--listen-client-urls={client}"))
@@ -47,7 +48,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("etcd ({program}) does not start: {error}"));
+            .unwrap_or_else(|error| panic!("etcd ({program:?}) does not start: {error}"));
         Self {
             process,
             ports,
