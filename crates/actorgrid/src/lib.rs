@@ -200,8 +200,11 @@
 //! # Registries
 //!
 //! `memory:` is the embedded registry, which lives in this process: its peers are one grid as far
-//! as they share clones of the [`Registry`]. etcd is not supported yet, so a grid does not reach
-//! beyond one process yet.
+//! as they share clones of the [`Registry`].
+//!
+//! `etcd://host:2379` is etcd v3, with which a grid spans processes and machines: see
+//! [`Registry::connect`] for the URL. Where etcd checks permissions, the user's role needs to read
+//! and write two prefixes: `<namespace>.` and `registry.uniq-lock.` It works with etcd 3.4 to 3.7.
 //!
 //! # Requests and errors
 //!
