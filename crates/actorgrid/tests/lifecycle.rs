@@ -16,11 +16,20 @@ use actorgrid::{
 };
 
 use tokio::sync::{mpsc, oneshot};
-use world::{Resource, World, echo_type, eventually, pass, secs};
+use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries, pass, secs};
 
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it() {
-    let world = World::new();
+on_both_registries! {
+    a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it,
+    an_actor_that_ignores_its_stop_is_aborted_within_the_bound,
+    a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it,
+    a_request_to_a_peer_that_is_gone_never_runs_and_says_so,
+    mistakes_in_the_configuration_are_named,
+    a_request_carries_headers_and_what_is_left_of_its_time,
+    a_closed_client_says_so,
+    a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one,
+}
+
+async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it(world: World) {
     let (ended, mut order) = mpsc::unbounded_channel();
     let tell = ended.clone();
     let server = world.server().actor_fn("worker", move |_start, ctx| {
@@ -76,13 +85,11 @@ async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for
     assert_eq!(order.try_recv(), Ok("actor"));
     assert_eq!(server.state(), ServerState::Stopped);
     assert_eq!(server.shutdown().await, Ok(()));
-    assert_eq!(world.registry.keys(), [""; 0]);
-    assert_eq!(world.registry.leases(), 0);
+    assert_eq!(world.keys(), [""; 0]);
+    assert_eq!(world.leases(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound() {
-    let world = World::new();
+async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World) {
     let resource = Resource::default();
     let server = world.server().shutdown_timeout(secs(3)).actor_fn("deaf", {
         let resource = resource.clone();
@@ -107,7 +114,11 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound() {
     assert!(begun.elapsed() >= secs(3));
     server.shutdown().await.unwrap();
     assert_eq!(resource.holders("deaf"), 0);
-    assert!(begun.elapsed() < secs(8), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < world.bound(secs(8)),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 /// A real runtime with two workers, of which one is blocked in code that never awaits.
@@ -150,11 +161,10 @@ async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_give
     release.store(true, Ordering::SeqCst);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it() {
-    let world = World::new();
+async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it(world: World) {
     let resource = Resource::default();
-    let server = world.server().actor_type(resource.holder_type("holder"));
+    let server = world.server().lease_ttl(secs(5));
+    let server = server.actor_type(resource.holder_type("holder"));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     client
@@ -172,12 +182,10 @@ async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it() {
         .await
         .unwrap_err();
     assert!(!error.may_have_executed(), "{error:?}");
-    eventually("the lease has run out", || world.registry.keys().is_empty()).await;
+    eventually("the lease has run out", || world.keys().is_empty()).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_to_a_peer_that_is_gone_never_runs_and_says_so() {
-    let world = World::new();
+async fn a_request_to_a_peer_that_is_gone_never_runs_and_says_so(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))
@@ -201,13 +209,10 @@ async fn a_request_to_a_peer_that_is_gone_never_runs_and_says_so() {
     assert!(!error.may_have_executed() && error.is_retryable());
 }
 
-#[tokio::test(start_paused = true)]
-async fn mistakes_in_the_configuration_are_named() {
-    let world = World::new();
-    let registry = || world.registry.registry();
-    let server = |namespace: &str| {
-        Server::builder(namespace, registry()).environment(world.simulation.environment())
-    };
+async fn mistakes_in_the_configuration_are_named(world: World) {
+    let registry = || world.registry();
+    let server =
+        |namespace: &str| Server::builder(namespace, registry()).environment(world.environment());
     for (builder, setting) in [
         (server("no.dots"), "namespace"),
         (
@@ -269,7 +274,7 @@ async fn mistakes_in_the_configuration_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_refuses_fails_a_start_and_leaves_nothing() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     world.registry.set_refusing(true);
     let error = world.server().bind("127.0.0.1:0").await.unwrap_err();
     assert_eq!(error.kind(), ServerErrorKind::Registry);
@@ -282,7 +287,7 @@ async fn a_registry_that_refuses_fails_a_start_and_leaves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn watches_tell_what_comes_and_goes_over_every_break() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let server = world
         .server()
         .annotation("zone-b")
@@ -342,9 +347,7 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
     assert_eq!(client.query(Kind::Actor).await.unwrap(), [last]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_carries_headers_and_what_is_left_of_its_time() {
-    let world = World::new();
+async fn a_request_carries_headers_and_what_is_left_of_its_time(world: World) {
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let mut mailbox = server.mailbox::<Request<Payload>>("m", 5).await.unwrap();
     for client in [server.client().clone(), world.client()] {
@@ -388,9 +391,7 @@ async fn a_request_carries_headers_and_what_is_left_of_its_time() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_closed_client_says_so() {
-    let world = World::new();
+async fn a_closed_client_says_so(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))
@@ -438,9 +439,7 @@ async fn a_grid_works_on_a_current_thread_runtime_over_real_sockets() {
 
 /// A mailbox that outlives its actor is nobody's: dropped late, it does not touch the mailbox of
 /// the actor that has the name by then.
-#[tokio::test(start_paused = true)]
-async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
-    let world = World::new();
+async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one(world: World) {
     let (keep, mut kept) = mpsc::unbounded_channel();
     let leaver = ActorType::from_fn("leaver", move |_start, ctx| {
         let keep = keep.clone();
@@ -461,7 +460,7 @@ async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
     };
     start("leaver").await;
     let old = kept.recv().await.unwrap();
-    eventually("the name is free", || world.keys_of("a").is_empty()).await;
+    world.until_free("a").await;
     start("echo").await;
     drop(old);
     let answer = client.request("a", EchoMsg::new("x")).await.unwrap();
@@ -473,7 +472,7 @@ async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one() {
 /// A start that waits for a mailbox of its name to be decided is not an actor that is stuck.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_a_start_that_waits() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let server = world
         .server()
         .shutdown_timeout(secs(3))
@@ -527,7 +526,7 @@ impl MessageSet for ClosesWhileItReads {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_read_while_its_mailbox_closes_is_answered_at_once() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     OPEN.set(Some(server.mailbox("m", 5).await.unwrap()));
     let begun = world::clock();
