@@ -13,7 +13,7 @@ use actorgrid::{
     Request, RequestErrorKind, ServerState,
 };
 use tokio::sync::mpsc;
-use world::{World, echo_type, eventually, on_both_registries, pass, secs};
+use world::{World, echo_type, on_both_registries, pass, secs};
 
 on_both_registries! {
     a_handler_that_answers_an_error_runs_once,

@@ -4,9 +4,14 @@
 
 mod world;
 
-use actorgrid::{ActorStart, EchoMsg, Kind, MailboxErrorKind, Name, Request, RequestErrorKind};
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, EchoMsg, Kind, MailboxErrorKind, MemoryFault, MemoryOperation, Name, Request,
+    RequestErrorKind,
+};
 use futures_util::future::join_all;
-use world::{Resource, World, echo_type, eventually, on_both_registries};
+use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries};
 
 on_both_registries! {
     of_a_thousand_starts_of_one_name_over_three_peers_one_runs,
@@ -108,6 +113,36 @@ async fn a_name_is_free_again_when_its_actor_has_ended(world: World) {
         last = Some(token);
         client.stop("a").await.unwrap();
         assert_eq!(world.keys_of("a").await, [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_only_when_the_registry_has_confirmed_it() {
+    let world = MemoryWorld::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let slow = || {
+        let fault = MemoryFault::Delay(Duration::from_millis(500));
+        world.registry.inject(MemoryOperation::Release, fault);
+    };
+    let client = world.client();
+    for _ in 0..2 {
+        client
+            .start(server.peer(), ActorStart::new("a", "echo"))
+            .await
+            .unwrap();
+        slow();
+        client.stop("a").await.unwrap();
+        assert_eq!(world.keys_of("a").await, [""; 0]);
+
+        let mailbox = server.mailbox::<Request<EchoMsg>>("m", 1).await.unwrap();
+        slow();
+        mailbox.close().await;
+        assert_eq!(world.keys_of("m").await, [""; 0]);
     }
 }
 

@@ -17,6 +17,7 @@ use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registr
 
 on_both_registries! {
     a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins,
+    a_lock_that_is_taken_over_fences_at_once_and_is_waited_for,
     a_peer_waits_for_the_address_of_its_last_life,
     a_lost_lease_leaves_an_actor_no_time,
 }
@@ -251,7 +252,7 @@ async fn serving_with_holder_at(address: &str, world: &World, resource: &Resourc
 
 async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins(world: World) {
     type Lose = fn(&World, &Server);
-    let lost: [(&str, Lose); 6] = [
+    let lost: [(&str, Lose); 5] = [
         ("leases", |world, _| world.expire_leases()),
         ("lock", |world, server| assert!(world.delete(&lock(server)))),
         ("epoch", |world, server| {
@@ -263,14 +264,24 @@ async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins(world: World) {
         ("mailbox", |world, server| {
             assert!(world.delete(&format!("test.mailbox.{}", server.peer())));
         }),
-        ("lock, taken over", |world, server| {
-            world.overwrite(&lock(server), "");
-        }),
     ];
     for (what, lose) in lost {
         let world = world.another().await;
-        fences_and_rejoins(what, &world, |server| lose(&world, server)).await;
+        let resource = Resource::default();
+        let server = fenced_at_once(what, &world, &resource, |server| lose(&world, server)).await;
+        rejoins(what, &world, &resource, &server).await;
     }
+}
+
+async fn a_lock_that_is_taken_over_fences_at_once_and_is_waited_for(world: World) {
+    let resource = Resource::default();
+    let lose = |server: &Server| world.overwrite(&lock(server), "");
+    let server = fenced_at_once("taken over", &world, &resource, lose).await;
+    // It stands under no lease: an operator has to take it away.
+    world.idle(secs(60)).await;
+    assert_eq!(server.state(), ServerState::Rejoining);
+    assert!(world.delete(&lock(&server)));
+    rejoins("taken over", &world, &resource, &server).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,17 +292,22 @@ async fn a_key_that_is_lost_while_no_watch_sees_it_fences_at_once_too() {
         assert!(world.delete(&format!("test.peer.{}", server.peer())));
         world.registry.compact();
     };
-    fences_and_rejoins("after a compaction", &world, lose).await;
+    let resource = Resource::default();
+    let server = fenced_at_once("after a compaction", &world, &resource, lose).await;
+    rejoins("after a compaction", &world, &resource, &server).await;
 }
 
 fn lock(server: &Server) -> String {
     format!("registry.uniq-lock.{}", server.address())
 }
 
-async fn fences_and_rejoins(what: &str, world: &World, lose: impl FnOnce(&Server)) {
-    let resource = Resource::default();
-    let server = serving_with_holder(world, &resource).await;
-    let old = resource.tokens("n")[0];
+async fn fenced_at_once(
+    what: &str,
+    world: &World,
+    resource: &Resource,
+    lose: impl FnOnce(&Server),
+) -> Server {
+    let server = serving_with_holder(world, resource).await;
     let states = server.states();
     lose(&server);
     let begun = world::clock();
@@ -301,8 +317,11 @@ async fn fences_and_rejoins(what: &str, world: &World, lose: impl FnOnce(&Server
     })
     .await;
     assert!(begun.elapsed() <= world.bound(secs(1)), "{what}");
-    // The overwritten lock stays, under no lease: an operator has to take it away.
-    world.delete(&lock(&server));
+    server
+}
+
+async fn rejoins(what: &str, world: &World, resource: &Resource, server: &Server) {
+    let old = resource.tokens("n")[0];
     server.wait_for(ServerState::Serving).await;
     let client = world.client();
     client

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actorgrid::{ActorStart, ActorType, Client, EchoMsg, Request, RequestErrorKind};
 use futures_util::future::join_all;
-use world::{MemoryWorld, World, eventually, on_both_registries, pass, secs};
+use world::{MemoryWorld, World, eventually, on_both_registries, secs};
 
 on_both_registries! {
     ten_thousand_requests_at_once_to_a_mailbox_of_ten,

@@ -381,6 +381,8 @@ impl Claimant {
         let (environment, registry, limit) =
             (self.environment.clone(), self.registry.clone(), self.limit);
         async move {
+            // All of it, or what frees the names would be dropped here and now.
+            let release = release;
             for key in &release.keys {
                 let delete = || registry.backend().release(key, release.revision);
                 while let Err(error) = bounded(&environment, limit, delete()).await {
