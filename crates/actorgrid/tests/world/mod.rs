@@ -123,7 +123,7 @@ impl World {
             .build()
     }
 
-    fn is_simulated(&self) -> bool {
+    pub(crate) fn is_simulated(&self) -> bool {
         matches!(self.stand, Stand::Simulated(..))
     }
 
