@@ -10,7 +10,11 @@ use actorgrid::{
     ActorStart, EchoMsg, Kind, MemoryFault, MemoryOperation, Name, Request, RequestErrorKind,
     ServerErrorKind,
 };
-use world::{Resource, World, eventually, pass, secs};
+use world::{MemoryWorld, Resource, World, eventually, on_both_registries, pass, secs};
+
+on_both_registries! {
+    an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed,
+}
 
 const STEPS: [MemoryOperation; 4] = [
     MemoryOperation::Claim,
@@ -35,7 +39,7 @@ fn faults() -> [MemoryFault; 8] {
 /// Two peers race for a name while faults meet the steps of the claim; then all is quiet, the name
 /// has one holder or none, and it can be given up and taken again.
 async fn race(script: &[(MemoryOperation, MemoryFault)]) {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let resource = Resource::default();
     let bind = async || {
         let server = world.server().actor_type(resource.holder_type("holder"));
@@ -72,10 +76,10 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
     pass(secs(10)).await;
     assert_eq!(resource.holders("n"), won, "{script:?}");
     assert_eq!(
-        world.keys_of("n").len(),
+        world.keys_of("n").await.len(),
         won,
         "{script:?}: {:?}",
-        world.keys_of("n")
+        world.keys_of("n").await
     );
     assert!(resource.most() <= 1, "{script:?}");
 
@@ -88,7 +92,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
             );
         }
     }
-    eventually("the name is free", || world.keys_of("n").is_empty()).await;
+    world.until_free("n").await;
     let again = client
         .start(two.peer(), ActorStart::new("n", "holder"))
         .await;
@@ -155,7 +159,7 @@ async fn a_first_claim_fails_at_each_step() {
     ];
     for step in steps {
         for fault in faults() {
-            let world = World::new();
+            let world = MemoryWorld::new();
             world.registry.inject(step, fault);
             match world.server().bind("127.0.0.1:7000").await {
                 Ok(server) => {
@@ -182,41 +186,45 @@ async fn a_first_claim_fails_at_each_step() {
     }
 }
 
+async fn an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed(world: World) {
+    address_that_is_held(&world, || {}).await;
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed() {
-    for fault in [
-        None,
-        Some(MemoryFault::LoseReply),
-        Some(MemoryFault::FailReply),
-    ] {
-        let world = World::new();
-        let resource = Resource::default();
-        let first = world.server().actor_type(resource.holder_type("holder"));
-        let first = first.bind("127.0.0.1:7000").await.unwrap();
-        let client = world.client();
-        client
-            .start(first.peer(), ActorStart::new("n", "holder"))
-            .await
-            .unwrap();
-        let before = world.registry.keys();
-        if let Some(fault) = fault {
-            world.registry.inject(MemoryOperation::Claim, fault);
-        }
-        let second = world
-            .server()
-            .advertise("127.0.0.1:7000")
-            .bind("127.0.0.1:0")
-            .await;
-        assert_eq!(second.unwrap_err().kind(), ServerErrorKind::AddressInUse);
-        assert_eq!(world.registry.keys(), before);
-        assert_eq!(world.registry.leases(), 1);
-        assert_eq!(resource.holders("n"), 1);
+async fn an_address_that_is_held_is_an_error_also_when_the_answer_is_lost() {
+    for fault in [MemoryFault::LoseReply, MemoryFault::FailReply] {
+        let world = MemoryWorld::new();
+        let fail = || world.registry.inject(MemoryOperation::Claim, fault);
+        address_that_is_held(&world, fail).await;
     }
+}
+
+async fn address_that_is_held(world: &World, before_the_second: impl FnOnce()) {
+    let resource = Resource::default();
+    let first = world.server().actor_type(resource.holder_type("holder"));
+    let first = first.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    client
+        .start(first.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+    eventually("it runs", || resource.holders("n") == 1).await;
+    let before = world.keys();
+    before_the_second();
+    let second = world
+        .server()
+        .advertise(first.address().to_string())
+        .bind("127.0.0.1:0")
+        .await;
+    assert_eq!(second.unwrap_err().kind(), ServerErrorKind::AddressInUse);
+    assert_eq!(world.keys(), before);
+    assert_eq!(world.leases(), 1);
+    assert_eq!(resource.holders("n"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     world
         .registry
         .inject(MemoryOperation::Claim, MemoryFault::FailReply);
@@ -234,7 +242,7 @@ async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
     assert_eq!(world.registry.leases(), 0, "it has run out meanwhile");
 
     // The registry takes every claim and never says so.
-    let world = World::new();
+    let world = MemoryWorld::new();
     for _ in 0..1_000 {
         world
             .registry
@@ -252,7 +260,7 @@ async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_nobody_waits_for_leaves_no_name() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let resource = Resource::default();
     let server = world.server().actor_type(resource.holder_type("holder"));
     let server = server.bind("127.0.0.1:0").await.unwrap();
@@ -268,7 +276,7 @@ async fn a_start_that_nobody_waits_for_leaves_no_name() {
     assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
     assert!(error.may_have_executed());
     pass(secs(5)).await;
-    assert_eq!(world.keys_of("n"), [""; 0]);
+    assert_eq!(world.keys_of("n").await, [""; 0]);
     assert_eq!(resource.tokens("n"), []);
     let name = Name::new("n").unwrap();
     assert_eq!(client.find(Kind::Actor, &name).await.unwrap(), None);
@@ -283,7 +291,7 @@ async fn a_start_that_nobody_waits_for_leaves_no_name() {
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_claim_was_given_up_can_be_taken_again_at_once() {
     for fault in faults() {
-        let world = World::new();
+        let world = MemoryWorld::new();
         let resource = Resource::default();
         let server = world.server().actor_type(resource.holder_type("holder"));
         let server = server.bind("127.0.0.1:0").await.unwrap();

@@ -13,7 +13,16 @@ use actorgrid::{
     Request, RequestErrorKind, ServerState,
 };
 use tokio::sync::mpsc;
-use world::{World, echo_type, eventually, pass, secs};
+use world::{World, echo_type, on_both_registries, pass, secs};
+
+on_both_registries! {
+    a_handler_that_answers_an_error_runs_once,
+    silence_is_an_answer_at_once,
+    a_panic_ends_its_actor_alone,
+    tasks_of_an_actor_end_before_its_name_is_free,
+    a_slow_constructor_holds_up_nobody_and_its_name_waits,
+    a_mistaken_start_says_what_is_wrong,
+}
 
 /// An actor that fails its requests as their texts say, and counts them.
 fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
@@ -48,9 +57,7 @@ fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
 }
 
 /// The same from the peer itself and from elsewhere: by value, and over the wire.
-#[tokio::test(start_paused = true)]
-async fn a_handler_that_answers_an_error_runs_once() {
-    let world = World::new();
+async fn a_handler_that_answers_an_error_runs_once(world: World) {
     let runs = Arc::new(AtomicUsize::new(0));
     let server = world
         .server()
@@ -84,7 +91,7 @@ async fn a_handler_that_answers_an_error_runs_once() {
             );
             assert_eq!(error.text(), text);
             assert!(error.may_have_executed() && !error.is_retryable());
-            pass(secs(15)).await;
+            world.idle(secs(15)).await;
             assert_eq!(runs.load(Ordering::SeqCst), 1, "{text}");
         }
         let error = client
@@ -96,9 +103,7 @@ async fn a_handler_that_answers_an_error_runs_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn silence_is_an_answer_at_once() {
-    let world = World::new();
+async fn silence_is_an_answer_at_once(world: World) {
     let runs = Arc::new(AtomicUsize::new(0));
     let server = world
         .server()
@@ -109,10 +114,7 @@ async fn silence_is_an_answer_at_once() {
     let remote = world.client();
     for client in [server.client(), &remote] {
         for text in ["drop", "panic", "end"] {
-            eventually("the name is free", || {
-                world.keys_of("f").is_empty() || text == "panic"
-            })
-            .await;
+            world.until_free("f").await;
             let _ = remote
                 .start(server.peer(), ActorStart::new("f", "faulty"))
                 .await;
@@ -120,12 +122,16 @@ async fn silence_is_an_answer_at_once() {
             let error = client.request("f", EchoMsg::new(text)).await.unwrap_err();
             assert_eq!(error.kind(), RequestErrorKind::NoReply, "{text}");
             assert!(error.may_have_executed(), "{text}");
-            assert!(begun.elapsed() < secs(1), "{text}: {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < world.bound(secs(1)),
+                "{text}: {:?}",
+                begun.elapsed()
+            );
             if text == "drop" {
                 remote.stop("f").await.unwrap();
             }
         }
-        eventually("the name is free", || world.keys_of("f").is_empty()).await;
+        world.until_free("f").await;
         remote
             .start(server.peer(), ActorStart::new("f", "faulty"))
             .await
@@ -181,11 +187,10 @@ impl Actor for PanicsOnAbort {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_panic_ends_its_actor_alone() {
-    let world = World::new();
+async fn a_panic_ends_its_actor_alone(world: World) {
     let server = world
         .server()
+        .shutdown_timeout(secs(1))
         .actor::<PanicsOnDrop, _, _>("constructor", |_start| async {
             panic!("a constructor panics")
         })
@@ -235,14 +240,14 @@ async fn a_panic_ends_its_actor_alone() {
                 "{round} {actor_type}: {error:?}"
             );
             assert_eq!(error.text(), text);
-            eventually("the name is free", || world.keys_of("p").is_empty()).await;
+            world.until_free("p").await;
         }
         for actor_type in ["act", "drop", "abort", "task"] {
             start(actor_type).await.unwrap();
             if actor_type != "act" {
-                client.stop("p").deadline_is_long_enough().await;
+                client.stop("p").await.unwrap();
             }
-            eventually("the name is free", || world.keys_of("p").is_empty()).await;
+            world.until_free("p").await;
         }
     }
     assert_eq!(server.state(), ServerState::Serving);
@@ -254,22 +259,7 @@ async fn a_panic_ends_its_actor_alone() {
     server.shutdown().await.unwrap();
 }
 
-/// A stop waits up to the client's deadline, which an actor that has to be aborted may reach.
-trait StopOutcome {
-    async fn deadline_is_long_enough(self);
-}
-
-impl<F: Future<Output = Result<(), actorgrid::RequestError>>> StopOutcome for F {
-    async fn deadline_is_long_enough(self) {
-        if let Err(error) = self.await {
-            assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn tasks_of_an_actor_end_before_its_name_is_free() {
-    let world = World::new();
+async fn tasks_of_an_actor_end_before_its_name_is_free(world: World) {
     let (events, mut seen) = mpsc::unbounded_channel();
     struct Note(mpsc::UnboundedSender<&'static str>);
     impl Drop for Note {
@@ -307,9 +297,7 @@ async fn tasks_of_an_actor_end_before_its_name_is_free() {
     assert_eq!(seen.try_recv(), Ok("task ended"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_constructor_holds_up_nobody_and_its_name_waits() {
-    let world = World::new();
+async fn a_slow_constructor_holds_up_nobody_and_its_name_waits(world: World) {
     let server = world
         .server()
         .actor::<PanicsOnAbort, _, _>("slow", async |_start| {
@@ -337,15 +325,13 @@ async fn a_slow_constructor_holds_up_nobody_and_its_name_waits() {
             .await
             .unwrap_err();
         assert_eq!(taken.kind(), RequestErrorKind::AlreadyRunning);
-        assert!(begun.elapsed() < secs(1));
+        assert!(begun.elapsed() < world.bound(secs(1)));
     };
     let (slow, ()) = tokio::join!(slow, quick);
     assert_eq!(slow.unwrap_err().kind(), RequestErrorKind::StartFailed);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_mistaken_start_says_what_is_wrong() {
-    let world = World::new();
+async fn a_mistaken_start_says_what_is_wrong(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))

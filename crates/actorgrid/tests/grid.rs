@@ -5,11 +5,13 @@
 mod world;
 
 use actorgrid::{ActorStart, EchoMsg, Kind, Name, RequestErrorKind};
-use world::{World, echo_type};
+use world::{World, echo_type, on_both_registries};
 
-#[tokio::test(start_paused = true)]
-async fn an_actor_on_another_peer_is_started_asked_and_stopped() {
-    let world = World::new();
+on_both_registries! {
+    an_actor_on_another_peer_is_started_asked_and_stopped,
+}
+
+async fn an_actor_on_another_peer_is_started_asked_and_stopped(world: World) {
     let one = world.server().bind("127.0.0.1:0").await.unwrap();
     let two = world
         .server()

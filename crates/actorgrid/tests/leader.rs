@@ -9,11 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actorgrid::{ActorType, Environment, Kind, MemoryOperation, Name, ServerState};
-use world::{Resource, World, eventually, pass, secs};
+use world::{MemoryWorld, Resource, World, eventually, on_both_registries, pass, secs};
 
-#[tokio::test(start_paused = true)]
-async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll() {
-    let world = World::new();
+on_both_registries! {
+    a_leader_that_ends_gracefully_is_replaced_without_a_poll,
+    a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out,
+    the_peer_on_which_the_leader_fails_waits_longest,
+    leadership_can_be_disallowed,
+}
+
+async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll(world: World) {
     let resource = Resource::default();
     let mut servers = Vec::new();
     for _ in 0..3 {
@@ -24,21 +29,7 @@ async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll() {
     let leader = Name::new("leader").unwrap();
     for round in 1..=3 {
         eventually("a leader runs", || resource.holders("leader") == 1).await;
-        // A long quiet time: nobody asks the registry about the leader meanwhile.
-        let asked = |operation| world.registry.calls(operation);
-        let before = (
-            asked(MemoryOperation::Get),
-            asked(MemoryOperation::List),
-            asked(MemoryOperation::Claim),
-        );
-        pass(secs(100)).await;
-        let after = (
-            asked(MemoryOperation::Get),
-            asked(MemoryOperation::List),
-            asked(MemoryOperation::Claim),
-        );
-        assert_eq!(before, after);
-
+        world.idle(secs(100)).await;
         let holder = client
             .find(Kind::Actor, &leader)
             .await
@@ -56,17 +47,38 @@ async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll() {
                 resource.tokens("leader").len() == round + 1
             })
             .await;
-            assert!(begun.elapsed() < secs(1));
+            assert!(begun.elapsed() < world.bound(secs(1)));
         }
     }
     assert!(resource.tokens("leader").is_sorted());
     assert_eq!(resource.most(), 1);
-    assert_eq!(world.keys_of("leader"), [""; 0]);
+    assert_eq!(world.keys_of("leader").await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out() {
-    let world = World::new();
+async fn nobody_asks_the_registry_about_a_leader_that_runs() {
+    let world = MemoryWorld::new();
+    let resource = Resource::default();
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let server = world.server().actor_type(resource.holder_type("leader"));
+        servers.push(server.bind("127.0.0.1:0").await.unwrap());
+    }
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let asked = || {
+        [
+            MemoryOperation::Get,
+            MemoryOperation::List,
+            MemoryOperation::Claim,
+        ]
+        .map(|operation| world.registry.calls(operation))
+    };
+    let before = asked();
+    pass(secs(100)).await;
+    assert_eq!(before, asked());
+}
+
+async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out(world: World) {
     let resource = Resource::default();
     let first = world
         .server()
@@ -79,14 +91,18 @@ async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out() {
         .lease_ttl(secs(5))
         .actor_type(resource.holder_type("leader"));
     let second = second.bind("127.0.0.1:0").await.unwrap();
-    pass(secs(33)).await;
+    world.idle(secs(33)).await;
     drop(first);
     let begun = world::clock();
     eventually("the next leader runs", || {
         resource.tokens("leader").len() == 2
     })
     .await;
-    assert!(begun.elapsed() <= secs(7), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() <= world.bound(secs(7)),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(second.state(), ServerState::Serving);
 }
 
@@ -112,10 +128,11 @@ impl actorgrid::Actor for FailsAtOnce {
     }
 }
 
+/// On the memory registry alone: minutes of waits, which are what is tested.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
     for in_constructor in [false, true] {
-        let world = World::new();
+        let world = MemoryWorld::new();
         let starts = Arc::new(Mutex::new(Vec::new()));
         let server = world.server().actor_type(failing(&starts, in_constructor));
         let _server = server.bind("127.0.0.1:0").await.unwrap();
@@ -142,9 +159,10 @@ async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
     }
 }
 
+/// On the memory registry alone: half a minute of waits, which are what is tested.
 #[tokio::test(start_paused = true)]
 async fn the_back_off_begins_anew_after_ten_seconds_of_life() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let lives = Arc::new(AtomicUsize::new(0));
     let starts = Arc::new(Mutex::new(Vec::new()));
     let (counted, noted) = (lives.clone(), starts.clone());
@@ -169,9 +187,7 @@ async fn the_back_off_begins_anew_after_ten_seconds_of_life() {
     assert!(starts[7] - starts[6] < Duration::from_millis(200));
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_peer_on_which_the_leader_fails_waits_longest() {
-    let world = World::new();
+async fn the_peer_on_which_the_leader_fails_waits_longest(world: World) {
     let resource = Resource::default();
     let starts = Arc::new(Mutex::new(Vec::new()));
     let bad = world
@@ -180,6 +196,7 @@ async fn the_peer_on_which_the_leader_fails_waits_longest() {
         .bind("127.0.0.1:0")
         .await
         .unwrap();
+    let before = starts.lock().unwrap().len();
     let good = world
         .server()
         .actor_type(resource.holder_type("leader"))
@@ -187,22 +204,20 @@ async fn the_peer_on_which_the_leader_fails_waits_longest() {
         .await
         .unwrap();
     eventually("the good peer leads", || resource.holders("leader") == 1).await;
-    pass(secs(100)).await;
+    world.idle(secs(100)).await;
     assert_eq!(resource.tokens("leader").len(), 1);
-    assert!(starts.lock().unwrap().len() <= 3);
+    assert!(starts.lock().unwrap().len() <= before + 3);
     drop((bad, good));
 }
 
-#[tokio::test(start_paused = true)]
-async fn leadership_can_be_disallowed() {
-    let world = World::new();
+async fn leadership_can_be_disallowed(world: World) {
     let resource = Resource::default();
     let server = world
         .server()
         .actor_type(resource.holder_type("leader"))
         .disallow_leadership();
     let _server = server.bind("127.0.0.1:0").await.unwrap();
-    pass(secs(100)).await;
+    world.idle(secs(100)).await;
     assert_eq!(resource.tokens("leader"), []);
 }
 
@@ -224,7 +239,7 @@ async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
             MemoryFault::FailReply,
             MemoryFault::ArriveLate(secs(1)),
         ] {
-            let world = World::new();
+            let world = MemoryWorld::new();
             let resource = Resource::default();
             let bind = async |environment: Environment| {
                 let server = world
@@ -255,7 +270,7 @@ async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
 async fn a_candidate_whose_watch_breaks_learns_who_leads() {
     use actorgrid::MemoryFault;
     for slow in [Duration::ZERO, Duration::from_millis(300)] {
-        let world = World::new();
+        let world = MemoryWorld::new();
         let resource = Resource::default();
         let mut servers = Vec::new();
         for _ in 0..2 {

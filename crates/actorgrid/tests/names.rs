@@ -4,13 +4,24 @@
 
 mod world;
 
-use actorgrid::{ActorStart, EchoMsg, Kind, MailboxErrorKind, Name, Request, RequestErrorKind};
-use futures_util::future::join_all;
-use world::{Resource, World, echo_type};
+use std::time::Duration;
 
-#[tokio::test(start_paused = true)]
-async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs() {
-    let world = World::new();
+use actorgrid::{
+    ActorStart, EchoMsg, Kind, MailboxErrorKind, MemoryFault, MemoryOperation, Name, Request,
+    RequestErrorKind,
+};
+use futures_util::future::join_all;
+use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries};
+
+on_both_registries! {
+    of_a_thousand_starts_of_one_name_over_three_peers_one_runs,
+    of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing_away,
+    a_name_is_free_again_when_its_actor_has_ended,
+    a_request_for_an_earlier_holder_is_refused_and_finds_the_next,
+    waits_for_a_name_if_it_is_told_to,
+}
+
+async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs(world: World) {
     let resource = Resource::default();
     let mut servers = Vec::new();
     for _ in 0..3 {
@@ -42,12 +53,13 @@ async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs() {
         }
     }
     assert_eq!(won, 1);
+    eventually("it runs", || resource.holders("one") == 1).await;
     assert_eq!(resource.tokens("one"), [one.token]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing_away() {
-    let world = World::new();
+async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing_away(
+    world: World,
+) {
     let one = world.server().bind("127.0.0.1:0").await.unwrap();
     let two = world.server().bind("127.0.0.1:0").await.unwrap();
     for round in 0..1000 {
@@ -65,7 +77,7 @@ async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing
         assert_eq!(refused.kind(), MailboxErrorKind::Taken);
         assert_eq!(refused.token(), Some(mailbox.token()));
         // What the winner has still works.
-        assert_eq!(world.keys_of(&name), [format!("test.mailbox.{name}")]);
+        assert_eq!(world.keys_of(&name).await, [format!("test.mailbox.{name}")]);
         let client = world.client();
         let (answer, ()) = tokio::join!(client.request(&name, EchoMsg::new("hi")).send(), async {
             let request = mailbox.recv().await.unwrap();
@@ -73,13 +85,11 @@ async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing
         });
         assert_eq!(answer.unwrap().msg, "ho");
         mailbox.close().await;
-        assert_eq!(world.keys_of(&name), [""; 0]);
+        assert_eq!(world.keys_of(&name).await, [""; 0]);
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_name_is_free_again_when_its_actor_has_ended() {
-    let world = World::new();
+async fn a_name_is_free_again_when_its_actor_has_ended(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))
@@ -102,13 +112,41 @@ async fn a_name_is_free_again_when_its_actor_has_ended() {
         assert!(last < Some(token), "{last:?} {token}");
         last = Some(token);
         client.stop("a").await.unwrap();
-        assert_eq!(world.keys_of("a"), [""; 0]);
+        assert_eq!(world.keys_of("a").await, [""; 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_for_an_earlier_holder_is_refused_and_finds_the_next() {
-    let world = World::new();
+async fn a_name_is_free_only_when_the_registry_has_confirmed_it() {
+    let world = MemoryWorld::new();
+    let server = world
+        .server()
+        .actor_type(echo_type("echo"))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let slow = || {
+        let fault = MemoryFault::Delay(Duration::from_millis(500));
+        world.registry.inject(MemoryOperation::Release, fault);
+    };
+    let client = world.client();
+    for _ in 0..2 {
+        client
+            .start(server.peer(), ActorStart::new("a", "echo"))
+            .await
+            .unwrap();
+        slow();
+        client.stop("a").await.unwrap();
+        assert_eq!(world.keys_of("a").await, [""; 0]);
+
+        let mailbox = server.mailbox::<Request<EchoMsg>>("m", 1).await.unwrap();
+        slow();
+        mailbox.close().await;
+        assert_eq!(world.keys_of("m").await, [""; 0]);
+    }
+}
+
+async fn a_request_for_an_earlier_holder_is_refused_and_finds_the_next(world: World) {
     let one = world
         .server()
         .actor_type(echo_type("echo"))
@@ -134,9 +172,7 @@ async fn a_request_for_an_earlier_holder_is_refused_and_finds_the_next() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn waits_for_a_name_if_it_is_told_to() {
-    let world = World::new();
+async fn waits_for_a_name_if_it_is_told_to(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))
@@ -150,7 +186,7 @@ async fn waits_for_a_name_if_it_is_told_to() {
             .wait_for_name()
             .send(),
         async {
-            world::pass(world::secs(3)).await;
+            world::pass(world::secs(2)).await;
             client
                 .start(server.peer(), ActorStart::new("late", "echo"))
                 .await
@@ -160,6 +196,7 @@ async fn waits_for_a_name_if_it_is_told_to() {
     assert_eq!(answer.unwrap().msg, "x from late");
     let never = client
         .request("never", EchoMsg::new("x"))
+        .deadline(world::secs(2))
         .wait_for_name()
         .await
         .unwrap_err();

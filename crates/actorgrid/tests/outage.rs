@@ -13,11 +13,18 @@ use actorgrid::{
     RequestErrorKind, RespondError, Server, ServerState, StopReason,
 };
 use tokio::sync::{Notify, mpsc};
-use world::{Resource, World, echo_type, eventually, pass, secs};
+use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries, pass, secs};
+
+on_both_registries! {
+    a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins,
+    a_lock_that_is_taken_over_fences_at_once_and_is_waited_for,
+    a_peer_waits_for_the_address_of_its_last_life,
+    a_lost_lease_leaves_an_actor_no_time,
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_short_outage_changes_nothing() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let resource = Resource::default();
     let bind = async || {
         let server = world
@@ -67,7 +74,7 @@ async fn a_short_outage_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let resource = Resource::default();
     let server = world
         .server()
@@ -139,7 +146,7 @@ fn keeper(
 
 #[tokio::test(start_paused = true)]
 async fn after_a_pause_longer_than_the_lease_nothing_counts() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let environment = world.simulation.environment();
     let told = Arc::new(Notify::new());
     let (results, mut answers) = mpsc::unbounded_channel();
@@ -171,7 +178,7 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
     let queued = requests.1.unwrap_err();
     assert!(!queued.may_have_executed(), "{queued:?}");
 
-    eventually("the actor is gone", || world.keys_of("k").is_empty()).await;
+    world.until_free("k").await;
     server.wait_for(ServerState::Serving).await;
     client
         .start(server.peer(), ActorStart::new("k", "keeper"))
@@ -181,7 +188,7 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn an_actor_learns_why_it_is_to_stop() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let (reasons, mut told) = mpsc::unbounded_channel();
     let teller = ActorType::from_fn("teller", move |_start, ctx| {
         let reasons = reasons.clone();
@@ -227,8 +234,13 @@ async fn an_actor_learns_why_it_is_to_stop() {
 }
 
 async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
-    let server = world.server().actor_type(resource.holder_type("holder"));
-    let server = server.bind("127.0.0.1:7000").await.unwrap();
+    serving_with_holder_at("127.0.0.1:0", world, resource).await
+}
+
+async fn serving_with_holder_at(address: &str, world: &World, resource: &Resource) -> Server {
+    let server = world.server().lease_ttl(secs(10));
+    let server = server.actor_type(resource.holder_type("holder"));
+    let server = server.bind(address).await.unwrap();
     world
         .client()
         .start(server.peer(), ActorStart::new("n", "holder"))
@@ -238,66 +250,96 @@ async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
     server
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins() {
-    type Lose = fn(&World);
-    let lost: [(&str, Lose); 7] = [
-        ("leases", |world| world.registry.expire_leases()),
-        ("lock", |world| {
-            assert!(world.registry.delete("registry.uniq-lock.127.0.0.1:7000"))
+async fn a_lost_lease_or_key_fences_at_once_and_the_peer_rejoins(world: World) {
+    type Lose = fn(&World, &Server);
+    let lost: [(&str, Lose); 5] = [
+        ("leases", |world, _| world.expire_leases()),
+        ("lock", |world, server| assert!(world.delete(&lock(server)))),
+        ("epoch", |world, server| {
+            assert!(world.delete(&format!("test.epoch.{}", server.peer())));
         }),
-        ("epoch", |world| {
-            assert!(world.registry.delete("test.epoch.127-0-0-1-7000"))
+        ("peer", |world, server| {
+            assert!(world.delete(&format!("test.peer.{}", server.peer())));
         }),
-        ("peer", |world| {
-            assert!(world.registry.delete("test.peer.127-0-0-1-7000"))
-        }),
-        ("mailbox", |world| {
-            assert!(world.registry.delete("test.mailbox.127-0-0-1-7000"))
-        }),
-        ("lock, taken over", |world| {
-            world
-                .registry
-                .overwrite("registry.uniq-lock.127.0.0.1:7000", "")
-        }),
-        ("after a compaction", |world| {
-            world.registry.break_watches();
-            assert!(world.registry.delete("test.peer.127-0-0-1-7000"));
-            world.registry.compact();
+        ("mailbox", |world, server| {
+            assert!(world.delete(&format!("test.mailbox.{}", server.peer())));
         }),
     ];
     for (what, lose) in lost {
-        let world = World::new();
+        let world = world.another().await;
         let resource = Resource::default();
-        let server = serving_with_holder(&world, &resource).await;
-        let old = resource.tokens("n")[0];
-        let states = server.states();
-        lose(&world);
-        pass(secs(1)).await;
-        // It may serve again by now.
-        assert!(states.has_changed().unwrap(), "{what}");
-        assert_eq!(resource.holders("n"), 0, "{what}");
-        // The overwritten lock stays, under no lease: an operator has to take it away.
-        world.registry.delete("registry.uniq-lock.127.0.0.1:7000");
-        server.wait_for(ServerState::Serving).await;
-        let client = world.client();
-        client
-            .start(server.peer(), ActorStart::new("n", "holder"))
-            .await
-            .unwrap();
-        let again = client
-            .find(Kind::Actor, &Name::new("n").unwrap())
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(old < again.token, "{what}");
-        assert_eq!(resource.most(), 1, "{what}");
+        let server = fenced_at_once(what, &world, &resource, |server| lose(&world, server)).await;
+        rejoins(what, &world, &resource, &server).await;
     }
+}
+
+async fn a_lock_that_is_taken_over_fences_at_once_and_is_waited_for(world: World) {
+    let resource = Resource::default();
+    let lose = |server: &Server| world.overwrite(&lock(server), "");
+    let server = fenced_at_once("taken over", &world, &resource, lose).await;
+    // It stands under no lease: an operator has to take it away.
+    world.idle(secs(60)).await;
+    assert_eq!(server.state(), ServerState::Rejoining);
+    assert!(world.delete(&lock(&server)));
+    rejoins("taken over", &world, &resource, &server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_lost_while_no_watch_sees_it_fences_at_once_too() {
+    let world = MemoryWorld::new();
+    let lose = |server: &Server| {
+        world.registry.break_watches();
+        assert!(world.delete(&format!("test.peer.{}", server.peer())));
+        world.registry.compact();
+    };
+    let resource = Resource::default();
+    let server = fenced_at_once("after a compaction", &world, &resource, lose).await;
+    rejoins("after a compaction", &world, &resource, &server).await;
+}
+
+fn lock(server: &Server) -> String {
+    format!("registry.uniq-lock.{}", server.address())
+}
+
+async fn fenced_at_once(
+    what: &str,
+    world: &World,
+    resource: &Resource,
+    lose: impl FnOnce(&Server),
+) -> Server {
+    let server = serving_with_holder(world, resource).await;
+    let states = server.states();
+    lose(&server);
+    let begun = world::clock();
+    // It may serve again by then.
+    eventually(what, || {
+        states.has_changed().unwrap() && resource.holders("n") == 0
+    })
+    .await;
+    assert!(begun.elapsed() <= world.bound(secs(1)), "{what}");
+    server
+}
+
+async fn rejoins(what: &str, world: &World, resource: &Resource, server: &Server) {
+    let old = resource.tokens("n")[0];
+    server.wait_for(ServerState::Serving).await;
+    let client = world.client();
+    client
+        .start(server.peer(), ActorStart::new("n", "holder"))
+        .await
+        .unwrap();
+    let again = client
+        .find(Kind::Actor, &Name::new("n").unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(old < again.token, "{what}");
+    assert_eq!(resource.most(), 1, "{what}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_watch_of_the_own_keys_is_mended() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let resource = Resource::default();
     let server = serving_with_holder(&world, &resource).await;
     world.registry.break_watches();
@@ -307,25 +349,24 @@ async fn a_broken_watch_of_the_own_keys_is_mended() {
     assert_eq!(resource.holders("n"), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_peer_waits_for_the_address_of_its_last_life() {
-    let world = World::new();
+async fn a_peer_waits_for_the_address_of_its_last_life(world: World) {
     let resource = Resource::default();
     let first = serving_with_holder(&world, &resource).await;
+    let address = first.address().to_string();
     // As a crash: nothing is revoked, and the lease runs out.
     drop(first);
-    pass(Duration::from_millis(1)).await;
-    let second = serving_with_holder(&world, &resource).await;
+    eventually("its actor is gone", || resource.holders("n") == 0).await;
+    let second = serving_with_holder_at(&address, &world, &resource).await;
     assert_eq!(second.state(), ServerState::Serving);
     let tokens = resource.tokens("n");
     assert!(tokens[0] < tokens[1]);
-    assert_eq!(world.registry.leases(), 1);
+    assert_eq!(world.leases(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_while_the_registry_is_away_ends_and_says_what_is_left() {
     for fenced in [false, true] {
-        let world = World::new();
+        let world = MemoryWorld::new();
         let resource = Resource::default();
         let server = serving_with_holder(&world, &resource).await;
         world.registry.set_away(true);
@@ -341,7 +382,7 @@ async fn a_shutdown_while_the_registry_is_away_ends_and_says_what_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_with_a_cold_cache_says_that_the_registry_does_not_answer() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let reached = Arc::new(AtomicBool::new(false));
     let seen = reached.clone();
     let server = world
@@ -395,11 +436,12 @@ fn deaf(resource: &Resource) -> ActorType {
     })
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lost_lease_leaves_an_actor_no_time() {
-    let world = World::new();
+async fn a_lost_lease_leaves_an_actor_no_time(world: World) {
     let resource = Resource::default();
-    let server = world.server().actor_type(deaf(&resource));
+    let server = world
+        .server()
+        .lease_ttl(secs(10))
+        .actor_type(deaf(&resource));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     let start = async || {
@@ -409,17 +451,18 @@ async fn a_lost_lease_leaves_an_actor_no_time() {
     start().await;
     pass(Duration::from_millis(1_007)).await;
     // Its names are free: another peer may have them.
-    world.registry.expire_leases();
-    pass(Duration::from_millis(100)).await;
-    assert_eq!(resource.holders("d"), 0);
+    world.expire_leases();
+    let begun = world::clock();
+    eventually("it is gone", || resource.holders("d") == 0).await;
+    assert!(begun.elapsed() <= world.bound(Duration::from_millis(100)));
     server.wait_for(ServerState::Serving).await;
 
     // One key alone is another matter: the lease still holds the names.
     start().await;
     let key = format!("test.peer.{}", server.peer());
-    assert!(world.registry.delete(&key));
-    pass(Duration::from_millis(100)).await;
-    assert_eq!(server.state(), ServerState::Fenced);
+    eventually("it runs", || resource.holders("d") == 1).await;
+    assert!(world.delete(&key));
+    eventually("it is fenced", || server.state() == ServerState::Fenced).await;
     assert_eq!(resource.holders("d"), 1);
     server.wait_for(ServerState::Serving).await;
     assert_eq!(resource.holders("d"), 0);
@@ -428,7 +471,7 @@ async fn a_lost_lease_leaves_an_actor_no_time() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_while_a_peer_rejoins_leaves_nothing_or_says_so() {
     for reply_lost in [false, true] {
-        let world = World::new();
+        let world = MemoryWorld::new();
         let resource = Resource::default();
         let server = serving_with_holder(&world, &resource).await;
         let fault = MemoryFault::Delay(Duration::from_millis(500));
@@ -457,7 +500,7 @@ async fn a_shutdown_while_a_peer_rejoins_leaves_nothing_or_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_without_a_bound_waits_for_the_registry() {
-    let world = World::new();
+    let world = MemoryWorld::new();
     let server = world.server().shutdown_timeout(Duration::MAX);
     let server = server.bind("127.0.0.1:0").await.unwrap();
     world.registry.set_away(true);

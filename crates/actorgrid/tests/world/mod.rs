@@ -1,56 +1,276 @@
-//! What the tests of a whole grid share: a simulated world with one registry, and a resource that
-//! checks tokens.
+//! What the tests of a whole grid share: a world with one registry, and a resource that checks
+//! tokens.
 
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses a part
+#![allow(dead_code, unused_macros, unused_imports, clippy::unwrap_used)] // each test file uses a part
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorType, Client, EchoMsg, Environment, MemoryRegistry, Request, Server, ServerBuilder,
-    Simulation, Token,
+    ActorType, Client, EchoMsg, Environment, Kind, MemoryRegistry, Name, Registry, Request, Server,
+    ServerBuilder, Simulation, Token,
 };
+#[cfg(feature = "etcd")]
+use testbed::Etcd;
 
+/// Runs tests, which are given a [`World`], on the memory registry in a simulated world and paused
+/// time, and on an etcd of their own over real sockets in real time.
+///
+/// Not listed are the tests that make the memory registry fail (lose a reply, be away, break a
+/// watch), count what it is asked, or let a clock jump: they take a [`MemoryWorld`]. What else
+/// stays with the memory registry says why where it stands.
+macro_rules! on_both_registries {
+    ($($test:ident,)+) => {
+        mod memory {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $test() {
+                    super::$test(super::world::World::on_memory()).await;
+                }
+            )+
+        }
+
+        #[cfg(feature = "etcd")]
+        mod etcd {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(super::world::World::on_etcd().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_registries;
+
+/// What a machine under load gets in real time on top of a bound.
+const LEEWAY: Duration = Duration::from_secs(4);
+
+/// One registry, and where its servers and clients run.
 pub(crate) struct World {
-    pub(crate) simulation: Simulation,
-    pub(crate) registry: MemoryRegistry,
+    stand: Stand,
+    registry: Registry,
+}
+
+enum Stand {
+    Simulated(Arc<Simulation>, MemoryRegistry),
+    /// Real time and sockets.
+    Memory(MemoryRegistry),
+    #[cfg(feature = "etcd")]
+    Etcd(Etcd),
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        Self::with_seed(1)
+    /// The memory registry in a simulation.
+    pub(crate) fn on_memory() -> Self {
+        MemoryWorld::new().world
     }
 
-    pub(crate) fn with_seed(seed: u64) -> Self {
-        let simulation = Simulation::new(seed);
+    /// The memory registry in the real environment.
+    pub(crate) fn on_real_memory() -> Self {
+        let registry = MemoryRegistry::new(&Environment::real());
+        Self {
+            registry: registry.registry(),
+            stand: Stand::Memory(registry),
+        }
+    }
+
+    /// An etcd that starts with this world and ends with it. A test that finds none fails.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn on_etcd() -> Self {
+        let etcd = Etcd::start();
+        Self {
+            registry: Registry::connect(&etcd.url()).await.unwrap(),
+            stand: Stand::Etcd(etcd),
+        }
+    }
+
+    /// One more of the same sort, which shares nothing with this one.
+    pub(crate) async fn another(&self) -> Self {
+        match &self.stand {
+            Stand::Simulated(..) => Self::on_memory(),
+            Stand::Memory(_) => Self::on_real_memory(),
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(_) => Self::on_etcd().await,
+        }
+    }
+
+    /// The environment of one more machine.
+    pub(crate) fn environment(&self) -> Environment {
+        match &self.stand {
+            Stand::Simulated(simulation, _) => simulation.environment(),
+            _ => Environment::real(),
+        }
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    pub(crate) fn server(&self) -> ServerBuilder {
+        self.server_in(self.environment())
+    }
+
+    pub(crate) fn server_in(&self, environment: Environment) -> ServerBuilder {
+        Server::builder("test", self.registry()).environment(environment)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::builder("test", self.registry())
+            .environment(self.environment())
+            .build()
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        matches!(self.stand, Stand::Simulated(..))
+    }
+
+    /// How long something may take.
+    pub(crate) fn bound(&self, simulated: Duration) -> Duration {
+        if self.is_simulated() {
+            simulated
+        } else {
+            simulated + LEEWAY
+        }
+    }
+
+    /// Lets time pass only to see that nothing happens: in real time a second at the most.
+    pub(crate) async fn idle(&self, simulated: Duration) {
+        if self.is_simulated() {
+            pass(simulated).await;
+        } else {
+            pass(simulated.min(secs(1))).await;
+        }
+    }
+
+    /// The actor and mailbox keys that are registered for a name.
+    pub(crate) async fn keys_of(&self, name: &str) -> Vec<String> {
+        let ours = [format!("test.actor.{name}"), format!("test.mailbox.{name}")];
+        match &self.stand {
+            // Not as a client: that would meet the faults which are meant for others.
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => {
+                let mut keys = registry.keys();
+                keys.retain(|key| ours.contains(key));
+                keys
+            }
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(_) => {
+                let client = self.client();
+                let name = Name::new(name).unwrap();
+                let mut keys = Vec::new();
+                for (kind, key) in [Kind::Actor, Kind::Mailbox].into_iter().zip(ours) {
+                    if client.find(kind, &name).await.unwrap().is_some() {
+                        keys.push(key);
+                    }
+                }
+                keys
+            }
+        }
+    }
+
+    /// Waits until no actor and no mailbox has a name.
+    pub(crate) async fn until_free(&self, name: &str) {
+        for _ in 0..6_000 {
+            if self.keys_of(name).await.is_empty() {
+                return;
+            }
+            pass(Duration::from_millis(10)).await;
+        }
+        panic!("{name} is not free within a minute");
+    }
+
+    /// All keys of the registry, in their order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        match &self.stand {
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.keys(),
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(etcd) => {
+                let keys = etcd.ctl(["get", "--prefix", "", "--keys-only"]);
+                let keys = keys.lines().filter(|line| !line.is_empty());
+                keys.map(str::to_owned).collect()
+            }
+        }
+    }
+
+    /// How many leases live.
+    pub(crate) fn leases(&self) -> usize {
+        match &self.stand {
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.leases(),
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(etcd) => lease_ids(etcd).len(),
+        }
+    }
+
+    /// Ends all leases at once, with what is registered under them.
+    pub(crate) fn expire_leases(&self) {
+        match &self.stand {
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.expire_leases(),
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(etcd) => {
+                for lease in lease_ids(etcd) {
+                    etcd.ctl(["lease", "revoke", &lease]);
+                }
+            }
+        }
+    }
+
+    /// As an operator does. Whether there was such a key.
+    pub(crate) fn delete(&self, key: &str) -> bool {
+        match &self.stand {
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.delete(key),
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(etcd) => etcd.ctl(["del", key]).trim() == "1",
+        }
+    }
+
+    /// As an operator does: the key stands under no lease then.
+    pub(crate) fn overwrite(&self, key: &str, value: &'static str) {
+        match &self.stand {
+            Stand::Simulated(_, registry) | Stand::Memory(registry) => {
+                registry.overwrite(key, value);
+            }
+            #[cfg(feature = "etcd")]
+            Stand::Etcd(etcd) => drop(etcd.ctl(["put", key, value])),
+        }
+    }
+}
+
+#[cfg(feature = "etcd")]
+fn lease_ids(etcd: &Etcd) -> Vec<String> {
+    // The first line counts them.
+    let leases = etcd.ctl(["lease", "list"]);
+    leases.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// A simulated world whose registry can be told to fail.
+pub(crate) struct MemoryWorld {
+    world: World,
+    pub(crate) simulation: Arc<Simulation>,
+    pub(crate) registry: MemoryRegistry,
+}
+
+impl MemoryWorld {
+    pub(crate) fn new() -> Self {
+        let simulation = Arc::new(Simulation::new(1));
         let registry = MemoryRegistry::new(&simulation.environment());
         Self {
+            world: World {
+                registry: registry.registry(),
+                stand: Stand::Simulated(simulation.clone(), registry.clone()),
+            },
             simulation,
             registry,
         }
     }
+}
 
-    pub(crate) fn server(&self) -> ServerBuilder {
-        self.server_in(self.simulation.environment())
-    }
+impl Deref for MemoryWorld {
+    type Target = World;
 
-    pub(crate) fn server_in(&self, environment: Environment) -> ServerBuilder {
-        Server::builder("test", self.registry.registry()).environment(environment)
-    }
-
-    pub(crate) fn client(&self) -> Client {
-        Client::builder("test", self.registry.registry())
-            .environment(self.simulation.environment())
-            .build()
-    }
-
-    /// The actor and mailbox keys that are registered for a name.
-    pub(crate) fn keys_of(&self, name: &str) -> Vec<String> {
-        let ours = [format!("test.actor.{name}"), format!("test.mailbox.{name}")];
-        let mut keys = self.registry.keys();
-        keys.retain(|key| ours.contains(key));
-        keys
+    fn deref(&self) -> &World {
+        &self.world
     }
 }
 
@@ -58,18 +278,18 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The simulated time.
+/// The world's time: simulated, or real.
 #[allow(clippy::disallowed_methods)] // the tests are outside of the world that they simulate
 pub(crate) fn clock() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
-/// Lets time pass; the simulated one, which takes no real time.
+/// Lets the world's time pass. The simulated one takes no real time.
 pub(crate) async fn pass(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Waits until something is so, in simulated time; a minute at the most.
+/// Waits until something is so, in the world's time; a minute at the most.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..6_000 {
         if is_so() {
