@@ -332,7 +332,7 @@ async fn a_connection_that_is_cut_within_a_request_is_lost() {
 async fn a_silent_connection_is_found_dead() {
     let environment = Simulation::new(1).environment();
     let peer = strange_peer(&environment, |socket| async move {
-        let connection = h2::server::handshake::<_, Bytes>(socket).await.unwrap();
+        let connection = h2::server::handshake(socket).await.unwrap();
         std::future::pending::<()>().await;
         drop(connection);
     })
