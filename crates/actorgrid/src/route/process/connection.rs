@@ -2,13 +2,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frame::Outgoing;
@@ -48,7 +49,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects. The returned future drives the connection; it is to be spawned.
+    /// Connects, and waits until the peer has begun to speak. The returned future drives the
+    /// connection; it is to be spawned.
+    ///
+    /// A peer that shuts down resets what its kernel has accepted and it has not. Nobody could
+    /// tell such a connection from one that broke later, so no request is sent before the peer
+    /// is there.
     pub(super) async fn open(
         environment: &Environment,
         tasks: &Tasks,
@@ -57,7 +63,7 @@ impl Connection {
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), Box<dyn std::error::Error>>
     {
         let socket = environment.connect(address).await?;
-        let socket = Severable::new(socket, closed);
+        let (socket, heard) = Severable::new(socket, closed);
         let mut builder = http2::Builder::new(tasks.clone());
         builder
             .timer(TokioTimer::new())
@@ -72,7 +78,12 @@ impl Connection {
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
+        // This spawns the task that reads.
         let (sender, driver) = builder.handshake(TokioIo::new(socket)).await?;
+        if heard.await.is_err() {
+            let text = "the connection ended before the peer said anything";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
+        }
         let connection = Arc::new(Self {
             sender,
             uses: AtomicUsize::new(0),
@@ -124,20 +135,25 @@ pub(super) fn is_refusal(error: &hyper::Error) -> bool {
 }
 
 /// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
-/// ends that task.
+/// ends that task. It tells when the first bytes have come.
 struct Severable {
     socket: Socket,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     token: CancellationToken,
+    spoken: Option<oneshot::Sender<()>>,
 }
 
 impl Severable {
-    fn new(socket: Socket, token: CancellationToken) -> Self {
-        Self {
+    /// The receiver fails if the socket is dropped before anything has come.
+    fn new(socket: Socket, token: CancellationToken) -> (Self, oneshot::Receiver<()>) {
+        let (spoken, heard) = oneshot::channel();
+        let severable = Self {
             socket,
             severed: Box::pin(token.clone().cancelled_owned()),
             token,
-        }
+            spoken: Some(spoken),
+        };
+        (severable, heard)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -158,7 +174,14 @@ impl AsyncRead for Severable {
         if self.severed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before
+            && let Some(spoken) = self.spoken.take()
+        {
+            let _ = spoken.send(());
+        }
+        polled
     }
 }
 
@@ -188,86 +211,6 @@ impl AsyncWrite for Severable {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-}
-
-/// Whether a connection that was accepted has begun to speak: the preface of HTTP/2 is there.
-/// From then on the keep-alive watches over it.
-#[derive(Debug, Clone)]
-pub(super) struct Greeting(Arc<AtomicBool>);
-
-/// The bytes with which every HTTP/2 connection begins.
-const PREFACE_BYTES: usize = 24;
-
-impl Greeting {
-    pub(super) fn of(socket: Socket) -> (Greeted, Self) {
-        let greeting = Self(Arc::default());
-        let greeted = Greeted {
-            socket,
-            missing: PREFACE_BYTES,
-            greeting: greeting.clone(),
-        };
-        (greeted, greeting)
-    }
-
-    pub(super) fn complete(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// A socket that was accepted.
-pub(super) struct Greeted {
-    socket: Socket,
-    missing: usize,
-    greeting: Greeting,
-}
-
-impl AsyncRead for Greeted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if self.missing > 0 {
-            let read = buffer.filled().len().saturating_sub(before);
-            self.missing = self.missing.saturating_sub(read);
-            if self.missing == 0 {
-                self.greeting.0.store(true, Ordering::Release);
-            }
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Greeted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 

@@ -4,6 +4,7 @@
 //! from "may have been executed", copies every message once more, and has texts of its own where
 //! a Go client looks for those of its library.
 
+mod accepted;
 mod client;
 mod connection;
 mod frame;

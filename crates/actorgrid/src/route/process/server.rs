@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{debug, warn};
 
-use super::connection::Greeting;
+use super::accepted::Accepted;
 use super::frame::{self, Outgoing, ReadError, Reader, Room};
 use super::tasks::Tasks;
 use super::{MAX_ENVELOPE_BYTES, PROCESS_PATH, metadata, status};
@@ -175,7 +175,7 @@ impl Accept {
     fn connection(&self, socket: Socket) -> impl Future<Output = ()> + Send + use<> {
         let environment = self.environment.clone();
         let graceful = self.graceful.clone();
-        let (socket, greeting) = Greeting::of(socket);
+        let (socket, greeting) = Accepted::new(socket, environment.clone());
         let service = Arc::clone(&self.service);
         let service = hyper::service::service_fn(move |request| {
             let service = Arc::clone(&service);

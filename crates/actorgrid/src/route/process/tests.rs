@@ -332,8 +332,9 @@ async fn a_connection_that_is_cut_within_a_request_is_lost() {
 async fn a_silent_connection_is_found_dead() {
     let environment = Simulation::new(1).environment();
     let peer = strange_peer(&environment, |socket| async move {
+        let connection = h2::server::handshake(socket).await.unwrap();
         std::future::pending::<()>().await;
-        drop(socket);
+        drop(connection);
     })
     .await;
     let pool = pool(&environment);
@@ -344,6 +345,29 @@ async fn a_silent_connection_is_found_dead() {
         (Kind::ConnectionLost, Executed::Maybe)
     );
     assert!(call.meta.deadline.remaining() > Duration::from_secs(10));
+}
+
+/// As a kernel does that has accepted for a peer which then shut down or hangs.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_to_a_peer_that_never_spoke() {
+    for hangs in [true, false] {
+        let environment = Simulation::new(1).environment();
+        let peer = strange_peer(&environment, move |socket| async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            drop(socket);
+        })
+        .await;
+        let pool = pool(&environment);
+        let mut call = call("a", EchoMsg::default());
+        let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.executed()),
+            (Kind::Unreachable, Executed::No)
+        );
+        assert!(call.meta.deadline.remaining() > Duration::from_secs(10));
+    }
 }
 
 #[tokio::test]
