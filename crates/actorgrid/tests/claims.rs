@@ -326,30 +326,3 @@ async fn a_name_whose_claim_was_given_up_can_be_taken_again_at_once() {
         assert_eq!(world.registry.keys(), [""; 0], "{fault:?}");
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_name_is_free_when_the_registry_has_confirmed_it_and_not_before() {
-    for fault in [MemoryFault::Delay(secs(1)), MemoryFault::LoseReply] {
-        let world = World::new();
-        let resource = Resource::default();
-        let server = world.server().actor_type(resource.holder_type("holder"));
-        let server = server.bind("127.0.0.1:0").await.unwrap();
-        let client = world.client();
-        let start = || client.start(server.peer(), ActorStart::new("n", "holder"));
-        start().await.unwrap();
-        eventually("it runs", || resource.holders("n") == 1).await;
-        world.registry.inject(MemoryOperation::Release, fault);
-        let begun = world::clock();
-        let (stopped, early) = tokio::join!(client.stop("n"), async {
-            eventually("it has ended", || resource.holders("n") == 0).await;
-            start().await
-        });
-        stopped.unwrap();
-        assert!(begun.elapsed() >= secs(1), "{:?}", begun.elapsed());
-        // The name was still on its way out, and known to be.
-        let early = early.unwrap_err();
-        assert_eq!(early.kind(), RequestErrorKind::AlreadyRunning);
-        assert_eq!(early.token(), Some(resource.tokens("n")[0]));
-        start().await.unwrap();
-    }
-}
