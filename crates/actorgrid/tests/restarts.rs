@@ -73,6 +73,7 @@ async fn a_peer_that_shuts_down_in_order_leaves_no_caller_in_doubt() {
         peers.push(peer);
     }
     let is_over = Arc::new(AtomicBool::new(false));
+    #[allow(clippy::disallowed_methods)] // joined below
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| tokio::spawn(call(client.clone(), caller, is_over.clone())))
         .collect();
