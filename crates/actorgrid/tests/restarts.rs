@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actorgrid::{
     ActorStart, Client, EchoMsg, Environment, MemoryRegistry, Registry, RequestErrorKind, Server,
 };
+use tokio::task::JoinSet;
 use world::echo_type;
 
 const CALLERS: usize = 64;
@@ -73,10 +74,10 @@ async fn a_peer_that_shuts_down_in_order_leaves_no_caller_in_doubt() {
         peers.push(peer);
     }
     let is_over = Arc::new(AtomicBool::new(false));
-    #[allow(clippy::disallowed_methods)] // joined below
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| tokio::spawn(call(client.clone(), caller, is_over.clone())))
-        .collect();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        callers.spawn(call(client.clone(), caller, is_over.clone()));
+    }
     for restart in 0..RESTARTS {
         let index = restart % peers.len();
         let left = &peers[index];
@@ -86,8 +87,7 @@ async fn a_peer_that_shuts_down_in_order_leaves_no_caller_in_doubt() {
     }
     is_over.store(true, Ordering::Relaxed);
     let (mut answers, mut errors) = (0, HashMap::new());
-    for caller in callers {
-        let seen = caller.await.unwrap();
+    for seen in callers.join_all().await {
         answers += seen.answers;
         for (kind, count) in seen.errors {
             *errors.entry(kind).or_insert(0) += count;

@@ -43,7 +43,13 @@ impl ProcessRoute {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.peer.uri.clone();
         *request.headers_mut() = message.headers;
-        match connection.sender().try_send_request(request).await {
+        let Some(sending) = connection.send(request) else {
+            return Ok(Sent::Never(RequestError::refused(
+                RequestErrorKind::Unreachable,
+                "the connection to the peer has ended",
+            )));
+        };
+        match sending.await {
             Ok(response) => Ok(Sent::Answered(response)),
             // It never left the queue of the connection.
             Err(error) if error.message().is_some() => {

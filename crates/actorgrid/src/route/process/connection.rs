@@ -1,12 +1,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
+use http::{Request, Response};
+use hyper::body::Incoming as HttpBody;
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
@@ -40,10 +42,16 @@ pub(super) const MAX_CANCELLED: usize = 32 * 1024;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The response to a request, or what became of it.
+pub(super) type Sending = Result<Response<HttpBody>, TrySendError<Request<Outgoing>>>;
+
 /// A connection to a peer, shared by concurrent calls. It ends when nobody holds it and its last
 /// call is over, when it breaks, or when the pool is closed.
 pub(super) struct Connection {
-    sender: http2::SendRequest<Outgoing>,
+    /// None once the connection takes no more requests. A request that is queued at that very
+    /// moment can be left in the queue, and comes back to its caller only when the queue is freed:
+    /// with its last sender. So nobody keeps one while it waits.
+    sender: Mutex<Option<http2::SendRequest<Outgoing>>>,
     uses: AtomicUsize,
     cancelled: AtomicUsize,
 }
@@ -85,21 +93,36 @@ impl Connection {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
         let connection = Arc::new(Self {
-            sender,
+            sender: Mutex::new(Some(sender)),
             uses: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
         });
+        let driven = Arc::downgrade(&connection);
         let driver = async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "a connection to a peer broke");
+            }
+            if let Some(connection) = driven.upgrade() {
+                let sender = connection.lock().take();
+                drop(sender);
             }
         };
         Ok((connection, driver))
     }
 
-    pub(super) fn sender(&self) -> http2::SendRequest<Outgoing> {
+    /// Queues a request. None if the connection takes no more, and then nothing was sent.
+    pub(super) fn send(
+        &self,
+        request: Request<Outgoing>,
+    ) -> Option<impl Future<Output = Sending> + use<>> {
         self.uses.fetch_add(1, Ordering::Relaxed);
-        self.sender.clone()
+        let mut sender = self.lock();
+        let sending = sender.as_mut()?.try_send_request(request);
+        Some(sending)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<http2::SendRequest<Outgoing>>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many calls have used it.
@@ -113,7 +136,8 @@ impl Connection {
 
     /// Whether further calls can go over it.
     pub(super) fn is_usable(&self) -> bool {
-        !self.sender.is_closed() && self.cancelled.load(Ordering::Relaxed) < MAX_CANCELLED
+        let takes = self.lock().as_ref().is_some_and(|to| !to.is_closed());
+        takes && self.cancelled.load(Ordering::Relaxed) < MAX_CANCELLED
     }
 }
 
