@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What peers say to each other, both sides of it.
+/// What peers say to each other: the messages alone, as the library frames its calls itself.
 const PEER: [&str; 2] = ["wire.proto", "detail.proto"];
 /// What the library says to etcd: the client's side alone.
 const ETCD: [&str; 1] = ["etcd.proto"];
@@ -20,8 +20,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let written = std::env::temp_dir().join(format!("actorgrid-codegen-{}", std::process::id()));
     std::fs::create_dir_all(&written)?;
     let protos = library.join("proto");
-    generate(&PEER, true, &protos, &written)?;
-    generate(&ETCD, false, &protos, &written)?;
+    generate(&PEER, false, &protos, &written)?;
+    generate(&ETCD, true, &protos, &written)?;
 
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(&written)? {
@@ -40,13 +40,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(report(&stale))
 }
 
-fn generate(files: &[&str], server: bool, protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+fn generate(files: &[&str], client: bool, protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let files = protox::compile(files, [protos])?;
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
     tonic_prost_build::configure()
         .out_dir(out)
-        .build_server(server)
+        .build_client(client)
+        .build_server(false)
         .build_transport(false)
         .compile_fds_with_config(files, config)?;
     Ok(())

@@ -2,7 +2,6 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -111,8 +110,4 @@ pub(crate) fn rounds() -> usize {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2)
-}
-
-pub(crate) fn target() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_grid-peer"))
 }

@@ -9,7 +9,6 @@ mod conformance;
 mod headers;
 mod local;
 mod pending;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod process;
 
 use std::future::Future;

@@ -16,6 +16,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 pub(crate) use client::ProcessRoute;
 pub(crate) use pool::{Pool, PoolConfig};
 pub(crate) use server::{ProcessServer, ServerConfig};
