@@ -144,6 +144,7 @@ fn of_text(code: Code, text: &str) -> RequestError {
         }
         (Code::Unknown, UNREGISTERED_TYPE) => (Kind::UnknownMessage, Executed::Maybe),
         (Code::Unknown, NO_REPLY) => (Kind::NoReply, Executed::Maybe),
+        (Code::Unknown, "grid: nil actor") => (Kind::StartFailed, Executed::Maybe),
         (Code::Unknown, _) if taken => (Kind::AlreadyRunning, Executed::Maybe),
         (Code::Unknown, _) if text.starts_with("grid: def not registered") => {
             (Kind::UnknownActorType, Executed::Maybe)
@@ -240,6 +241,7 @@ mod tests {
                 Maybe,
             ),
             (2, "grid: no reply", Kind::NoReply, Maybe),
+            (2, "grid: nil actor", Kind::StartFailed, Maybe),
             (
                 2,
                 "grid: def not registered: type=nosuchdef",

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/lytics/grid/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// failure is the error that a text asks for: one of the library or of contexts by its word, a
+// gRPC status by `status:<code>:<text>`, a text of some length by `long:<bytes>`, else the text.
+func failure(text string) error {
+	switch text {
+	case "deadline":
+		return context.DeadlineExceeded
+	case "canceled":
+		return context.Canceled
+	case "busy":
+		// What an actor passes on whose own request failed.
+		return grid.ErrReceiverBusy
+	}
+	words := strings.SplitN(text, ":", 3)
+	if len(words) == 3 && words[0] == "status" {
+		if code, err := strconv.Atoi(words[1]); err == nil {
+			return status.Error(codes.Code(code), words[2])
+		}
+	}
+	if len(words) == 2 && words[0] == "long" {
+		if length, err := strconv.Atoi(words[1]); err == nil {
+			return errors.New(strings.Repeat("x", length))
+		}
+	}
+	return errors.New(text)
+}

@@ -1,0 +1,200 @@
+//! A peer of ours with the actors that the Go peer of these tests has, and lines of the same form:
+//! READY, LEADER, ACTOR, STOPPED, FAILED. SIGTERM stops it in order.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actorgrid::{
+    ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondError, ServerBuilder,
+};
+use clap::Parser;
+use examples::{GridOptions, interrupted, line, log_to_stderr};
+
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    grid: GridOptions,
+    /// Annotations of the peer, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    annotations: Vec<String>,
+    /// Registers the leader, and is a candidate.
+    #[arg(long)]
+    leader: bool,
+    /// The most actors at once.
+    #[arg(long, default_value_t = 1000)]
+    max_actors: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    log_to_stderr();
+    match run(Options::parse()).await {
+        Ok(()) => {
+            line("STOPPED");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            line(format_args!("FAILED error={error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), BoxError> {
+    let stop = interrupted()?;
+    let registry = options.grid.connect().await?;
+    let servers = options
+        .grid
+        .serve(&registry, "interop", |mut server| {
+            for annotation in &options.annotations {
+                server = server.annotation(annotation);
+            }
+            if options.leader {
+                server = server.actor_fn("leader", async |_start, ctx| lead(ctx).await);
+            }
+            actors(server.max_actors(options.max_actors))
+        })
+        .await?;
+    for server in &servers {
+        line(format_args!("READY peer={}", server.peer()));
+    }
+    stop.await;
+    examples::shut_down(servers).await
+}
+
+async fn lead(ctx: ActorContext) -> ActorResult {
+    line(format_args!("LEADER start peer={}", ctx.peer()));
+    ctx.stopping().await;
+    line(format_args!("LEADER stop peer={}", ctx.peer()));
+    Ok(())
+}
+
+/// What becomes of a request.
+enum Answer {
+    Reply(String),
+    Fail(String),
+    /// Answered when the time has passed; nothing else is taken meanwhile.
+    Late(Duration),
+    /// Dropped without an answer.
+    Drop,
+    /// Kept without an answer.
+    Keep,
+    /// Acknowledged; then the mailbox is closed, and the actor goes on.
+    Close,
+}
+
+/// An actor type that handles requests to the mailbox of its own name.
+fn serving<F>(name: &'static str, capacity: usize, answer: F) -> ActorType
+where
+    F: Fn(&ActorContext, &str) -> Answer + Clone + Send + Sync + 'static,
+{
+    ActorType::from_fn(name, move |_start, ctx| {
+        serve(ctx, capacity, answer.clone())
+    })
+    .mailbox::<Request<EchoMsg>>(capacity)
+}
+
+async fn serve(
+    ctx: ActorContext,
+    capacity: usize,
+    answer: impl Fn(&ActorContext, &str) -> Answer + Send,
+) -> ActorResult {
+    let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(capacity).await?;
+    line(format_args!("ACTOR start name={}", ctx.name()));
+    let mut kept = Vec::new();
+    while let Some(request) = mailbox.recv().await {
+        if request.message().msg == "leave" {
+            gone(request.respond(EchoMsg::default()))?;
+            break;
+        }
+        match answer(&ctx, &request.message().msg) {
+            Answer::Reply(text) => gone(request.respond(EchoMsg::new(text)))?,
+            Answer::Fail(text) => gone(request.fail(text))?,
+            Answer::Late(time) => {
+                tokio::time::sleep(time).await;
+                gone(request.respond(EchoMsg::default()))?;
+            }
+            Answer::Drop => drop(request),
+            Answer::Keep => kept.push(request),
+            Answer::Close => {
+                request.respond(EchoMsg::default())?;
+                drop(mailbox);
+                line(format_args!("ACTOR closed name={}", ctx.name()));
+                ctx.stopping().await;
+                break;
+            }
+        }
+    }
+    line(format_args!("ACTOR stop name={}", ctx.name()));
+    Ok(())
+}
+
+/// A requester that has gone is no reason to end.
+fn gone(answered: Result<(), RespondError>) -> Result<(), RespondError> {
+    match answered {
+        Err(RespondError::RequesterGone) => Ok(()),
+        other => other,
+    }
+}
+
+fn actors(server: ServerBuilder) -> ServerBuilder {
+    let count = Arc::new(AtomicU64::new(0));
+    server
+        .actor_type(serving("echo", 100, |_, text| {
+            Answer::Reply(text.to_owned())
+        }))
+        .actor_type(serving("where", 100, |ctx, _| {
+            Answer::Reply(ctx.peer().to_string())
+        }))
+        .actor_type(serving("error", 100, |_, text| Answer::Fail(failure(text))))
+        .actor_type(serving("counting", 100, move |_, text| {
+            if text == "count" {
+                return Answer::Reply(count.load(Ordering::Relaxed).to_string());
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            Answer::Fail("insufficient funds".to_owned())
+        }))
+        .actor_type(serving("silent", 100, |_, text| match text {
+            "panic" => panic!("as asked"),
+            "drop" => Answer::Drop,
+            "close" => Answer::Close,
+            _ => Answer::Keep,
+        }))
+        .actor_type(serving("slow", 1, |_, text| match text.parse() {
+            Ok(millis) => Answer::Late(Duration::from_millis(millis)),
+            Err(_) => Answer::Fail(format!("{text:?} is no number")),
+        }))
+        // Does not end before its time when asked to.
+        .actor_fn("lingering", async |_start, ctx| {
+            ctx.stopping().await;
+            line("LINGERING");
+            std::future::pending().await
+        })
+        .actor_fn("idle", async |_start, ctx| {
+            ctx.stopping().await;
+            Ok(())
+        })
+        .actor_type(ActorType::new("fails", async |start| {
+            let why = String::from_utf8_lossy(start.bytes()).into_owned();
+            Err::<Never, _>(why.into())
+        }))
+}
+
+/// The error that a text asks for: of some length by `long:<bytes>`, else the text.
+fn failure(text: &str) -> String {
+    match text.strip_prefix("long:").map(str::parse) {
+        Some(Ok(length)) => "x".repeat(length),
+        _ => text.to_owned(),
+    }
+}
+
+/// The actor that a constructor does not make.
+struct Never;
+
+impl actorgrid::Actor for Never {
+    async fn act(self, _ctx: ActorContext) -> ActorResult {
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! A client of the Go library, driven by a script.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin};
+use tokio::sync::mpsc;
+
+use crate::programs::go_program;
+
+/// The time that a reply may take beyond the time that its command was given.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// A command of the script; see the Go program for what each operation reads.
+#[derive(Debug, Clone, Default, Serialize)]
+#[allow(missing_docs)] // the fields of the Go program's command
+pub struct Command {
+    pub op: &'static str,
+    pub timeout_ms: u64,
+    pub to: String,
+    pub text: String,
+    pub size: usize,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub data: String,
+    pub kind: String,
+    pub members: Vec<String>,
+    pub fastest: bool,
+    pub address: String,
+    pub hex: String,
+    pub rings: u32,
+    pub reserved: u32,
+    pub keys: Vec<String>,
+    pub ints: Vec<i64>,
+}
+
+/// A command as it is sent.
+#[derive(Serialize)]
+struct Numbered<'a> {
+    id: u64,
+    #[serde(flatten)]
+    command: &'a Command,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields of the Go program's reply
+pub struct Reply {
+    id: u64,
+    pub event: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub text: String,
+    pub length: usize,
+    pub error: Option<Failed>,
+    pub entries: Vec<Entry>,
+    pub results: HashMap<String, Reply>,
+    pub names: Vec<String>,
+}
+
+impl Reply {
+    /// The code and text of its error.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    #[must_use]
+    #[track_caller]
+    pub fn failure(&self) -> (i32, &str) {
+        match &self.error {
+            Some(failed) => (failed.code, &failed.text),
+            None => panic!("it did not fail: {self:?}"),
+        }
+    }
+
+    /// The reply, which is no error.
+    ///
+    /// # Panics
+    ///
+    /// If it is one.
+    #[track_caller]
+    #[allow(clippy::must_use_candidate)] // that it is none may be all that is wanted
+    pub fn success(self) -> Self {
+        assert!(self.error.is_none(), "it failed: {self:?}");
+        self
+    }
+}
+
+/// An error at the Go client.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failed {
+    /// The code of its gRPC status; -1 for an error of the Go library's own.
+    pub code: i32,
+    /// Its text.
+    pub text: String,
+}
+
+/// What a query or a watch of the Go client tells of one registration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Entry {
+    /// The name.
+    pub name: String,
+    /// The peer; empty where the Go library does not tell it.
+    pub peer: String,
+    /// The peer's annotations.
+    pub annotations: Option<Vec<String>>,
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Reply>>>>;
+
+/// A client of the Go library in a process of its own. Dropped, it is killed.
+#[derive(Debug)]
+pub struct GoClient {
+    _child: Child,
+    script: tokio::sync::Mutex<(ChildStdin, u64)>,
+    waiting: Waiting,
+}
+
+/// The replies to one command.
+#[derive(Debug)]
+pub struct Replies {
+    replies: mpsc::UnboundedReceiver<Reply>,
+    bound: Duration,
+}
+
+impl Replies {
+    /// The next one.
+    ///
+    /// # Panics
+    ///
+    /// If none comes in time.
+    pub async fn next(&mut self) -> Reply {
+        match tokio::time::timeout(self.bound, self.replies.recv()).await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => panic!("the Go client has ended"),
+            Err(_) => panic!("the Go client does not reply"),
+        }
+    }
+}
+
+impl GoClient {
+    /// Starts a client of the grid.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be run.
+    #[must_use]
+    #[track_caller]
+    pub fn start(etcd: &str, namespace: &str) -> Self {
+        let program = go_program("client");
+        let mut command = tokio::process::Command::new(&program);
+        command
+            .args(["-etcd", etcd, "-namespace", namespace])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("{} cannot be run: {error}", program.display()),
+        };
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            panic!("its pipes are gone");
+        };
+        let waiting = Waiting::default();
+        let replies = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let reply: Reply = match serde_json::from_str(&line) {
+                    Ok(reply) => reply,
+                    Err(error) => panic!("no reply: {line}: {error}"),
+                };
+                let replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(waiting) = replies.get(&reply.id) {
+                    // Nobody may care for the rest of a watch.
+                    let _ = waiting.send(reply);
+                }
+            }
+            replies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+        });
+        Self {
+            _child: child,
+            script: tokio::sync::Mutex::new((stdin, 0)),
+            waiting,
+        }
+    }
+
+    /// Gives it a command. Its replies come as it is carried out, beside others.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub async fn command(&self, command: Command) -> Replies {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let bound = Duration::from_millis(command.timeout_ms.max(10_000)) + SLACK;
+        let mut script = self.script.lock().await;
+        let (stdin, last) = &mut *script;
+        *last += 1;
+        let id = *last;
+        let command = &command;
+        let mut line = match serde_json::to_vec(&Numbered { id, command }) {
+            Ok(line) => line,
+            Err(error) => panic!("{command:?}: {error}"),
+        };
+        line.push(b'\n');
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, sender);
+        if let Err(error) = stdin.write_all(&line).await {
+            panic!("the Go client takes no command: {error}");
+        }
+        Replies { replies, bound }
+    }
+
+    /// Gives it a command and waits for its one reply.
+    ///
+    /// # Panics
+    ///
+    /// If none comes in time.
+    pub async fn ask(&self, command: Command) -> Reply {
+        self.command(command).await.next().await
+    }
+
+    /// A request with a text, by the library.
+    pub async fn request(&self, to: &str, text: &str) -> Reply {
+        self.ask(Command {
+            op: "request",
+            to: to.to_owned(),
+            text: text.to_owned(),
+            ..Command::default()
+        })
+        .await
+    }
+
+    /// Asks a peer to start an actor, by the library.
+    pub async fn start_actor(&self, peer: &str, name: &str, actor_type: &str) -> Reply {
+        self.start_actor_with(peer, name, actor_type, "").await
+    }
+
+    /// Asks a peer to start an actor with data for its constructor.
+    pub async fn start_actor_with(
+        &self,
+        peer: &str,
+        name: &str,
+        actor_type: &str,
+        data: &str,
+    ) -> Reply {
+        self.ask(Command {
+            op: "start",
+            to: peer.to_owned(),
+            name: name.to_owned(),
+            type_name: actor_type.to_owned(),
+            data: data.to_owned(),
+            ..Command::default()
+        })
+        .await
+    }
+}

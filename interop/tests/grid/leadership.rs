@@ -1,0 +1,68 @@
+//! One leader, whichever library its peer is of.
+
+use actorgrid::Kind as Registered;
+use interop::{Bed, Kind, Peer};
+
+const GO: &[&str] = &["-leader", "-lease", "10s"];
+const RUST: &[&str] = &["--leader"];
+
+/// The peer that leads now, by the registry.
+async fn leading(bed: &Bed) -> Option<String> {
+    let actors = bed.rust.query(Registered::Actor).await.unwrap();
+    let leader = actors.into_iter().find(|one| one.name.as_str() == "leader");
+    leader.map(|leader| leader.peer.to_string())
+}
+
+async fn check_leads(bed: &Bed, peer: &Peer, from: usize) {
+    let line = peer.wait_for_from(from, "LEADER start").await;
+    assert_eq!(line.field("peer"), Some(peer.id.as_str()));
+    assert_eq!(leading(bed).await.as_deref(), Some(peer.id.as_str()));
+}
+
+pub(crate) async fn passes_from_go_to_rust_to_go_by_stop_and_by_kill(bed: &Bed) {
+    let first = bed.serving(Kind::Go, "go-leads", GO).await;
+    check_leads(bed, &first, 0).await;
+
+    // By stop.
+    let second = bed.serving(Kind::Rust, "rust-leads", RUST).await;
+    let from = bed.transcript.len();
+    assert!(first.stop().await.success());
+    check_leads(bed, &second, from).await;
+    let third = bed.serving(Kind::Go, "go-leads-again", GO).await;
+    let from = bed.transcript.len();
+    assert!(second.stop().await.success());
+    check_leads(bed, &third, from).await;
+
+    // By kill.
+    let fourth = bed.serving(Kind::Rust, "rust-leads-again", RUST).await;
+    let from = bed.transcript.len();
+    let mut third = third;
+    third.process.kill();
+    check_leads(bed, &fourth, from).await;
+    let fifth = bed.serving(Kind::Go, "go-leads-last", GO).await;
+    let from = bed.transcript.len();
+    let mut fourth = fourth;
+    fourth.process.kill();
+    check_leads(bed, &fifth, from).await;
+
+    // Nobody led beside another: each start but the first came after the end of the one before,
+    // as printed by those that were not killed.
+    let lines = bed.transcript.lines();
+    let told: Vec<_> = lines
+        .iter()
+        .filter(|line| line.text.starts_with("LEADER"))
+        .map(|line| (&*line.process, &line.text[.."LEADER start".len()]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("go-leads", "LEADER start"),
+            ("go-leads", "LEADER stop "),
+            ("rust-leads", "LEADER start"),
+            ("rust-leads", "LEADER stop "),
+            ("go-leads-again", "LEADER start"),
+            ("rust-leads-again", "LEADER start"),
+            ("go-leads-last", "LEADER start"),
+        ]
+    );
+}

@@ -1,0 +1,85 @@
+//! Peers and clients of the Go library beside ours: one etcd, one namespace, processes of both
+//! kinds. Each scenario has names of its own; they run side by side.
+//!
+//! Times are real here: a Go peer looks for a missing leader every 31 s, and waits twice its lease
+//! for an address. `cargo test -p interop` with a word runs the scenarios whose name holds it.
+
+#![allow(clippy::unwrap_used)] // this is all test
+
+mod addresses;
+mod errors_of_go;
+mod errors_of_rust;
+mod leadership;
+mod registrations;
+mod requests;
+mod rings;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use interop::Bed;
+
+type Scenario = fn(Arc<Bed>) -> BoxFuture<'static, ()>;
+
+macro_rules! scenarios {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        &[$((concat!(stringify!($module), "::", stringify!($name)), |bed| {
+            Box::pin(async move { $module::$name(&bed).await })
+        })),*]
+    };
+}
+
+const SCENARIOS: &[(&str, Scenario)] = scenarios![
+    requests::go_asks_rust,
+    requests::rust_asks_go,
+    requests::both_start_actors_on_the_other,
+    requests::names_with_the_vendor_prefix_are_taken_by_both,
+    requests::a_go_client_repeats_what_failed_and_ours_does_not,
+    registrations::rust_sees_go_come_and_go,
+    registrations::go_sees_rust_come_and_go,
+    leadership::passes_from_go_to_rust_to_go_by_stop_and_by_kill,
+    addresses::rust_does_not_take_the_address_of_a_go_peer,
+    addresses::go_does_not_take_the_address_of_a_rust_peer,
+    errors_of_rust::a_go_client_reads_them,
+    errors_of_go::our_client_reads_them,
+    rings::go_and_rust_map_alike,
+];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let wanted: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
+    let bed = Arc::new(Bed::start(env!("CARGO_BIN_EXE_rust-peer")).await);
+    println!("etcd {}, Go library v3.2.15", bed.etcd.version());
+
+    let mut running = tokio::task::JoinSet::new();
+    for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| is_wanted(name)) {
+        let bed = Arc::clone(&bed);
+        running.spawn(async move {
+            let begun = Instant::now();
+            let ended = AssertUnwindSafe(scenario(bed)).catch_unwind().await;
+            let word = if ended.is_ok() { "ok" } else { "FAILED" };
+            println!("{word:6} {name} ({:.1} s)", begun.elapsed().as_secs_f64());
+            ended.is_ok()
+        });
+    }
+    let count = running.len();
+    let results = running.join_all().await;
+    let failed = results.iter().filter(|ok| !**ok).count();
+    if count == 0 || failed > 0 {
+        println!(
+            "{failed} of {count} scenarios failed; what the peers printed:\n{:?}",
+            bed.transcript
+        );
+        return ExitCode::FAILURE;
+    }
+    println!("{count} scenarios passed");
+    ExitCode::SUCCESS
+}

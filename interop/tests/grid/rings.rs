@@ -1,0 +1,42 @@
+//! The rings of both libraries, on keys drawn anew each time.
+
+use std::num::NonZeroU32;
+
+use actorgrid::Ring;
+use interop::{Bed, Command};
+
+pub(crate) async fn go_and_rust_map_alike(bed: &Bed) {
+    let seed = fastrand::u64(..);
+    println!("seed of the keys: {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for members in [1, 2, 7, 20, 1000, 65_537] {
+        let keys: Vec<String> = (0..50)
+            .map(|_| (0..random.usize(..20)).map(|_| random.char(..)).collect())
+            .collect();
+        let ints: Vec<i64> = (0..50)
+            .map(|_| random.i64(..) >> random.u32(..64))
+            .chain([0, 1, -1, i64::MAX, i64::MIN])
+            .collect();
+        let told = bed.go.ask(Command {
+            op: "ring",
+            name: "reader".to_owned(),
+            size: members as usize,
+            keys: keys.clone(),
+            ints: ints.clone(),
+            ..Command::default()
+        });
+        let ring = Ring::new("reader", NonZeroU32::new(members).unwrap()).unwrap();
+        let mut ours = Vec::new();
+        for key in &keys {
+            ours.extend([ring.by_str(key), ring.by_bytes(key.as_bytes())]);
+        }
+        for &key in &ints {
+            ours.push(ring.by_hashed_i64(key));
+            if let Ok(key) = u64::try_from(key) {
+                ours.extend([ring.by_u64(key), ring.by_u64(key)]);
+            }
+        }
+        let ours: Vec<_> = ours.iter().map(ToString::to_string).collect();
+        assert_eq!(told.await.success().names, ours);
+    }
+}
