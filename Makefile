@@ -40,11 +40,26 @@ demo: ## Count the words of the dependencies' sources on a small grid that loses
 
 .PHONY: test
 test: etcd ## Run all tests, those in the documentation included
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --exclude interop
 
 .PHONY: etcd
 etcd: ## Build the pinned etcd for the tests (or install the system's), once, and say which it is
-	@tools/etcd/setup.sh target/etcd
+	@tools/etcd/setup.sh target/etcd >/dev/null
+
+# What make interop runs on one etcd, by its path; nothing for the pinned one.
+INTEROP = ACTORGRID_ETCD=$(1) $(CARGO) test --package interop --test grid
+
+.PHONY: interop
+interop: etcd ## Run the Go library's peers and clients beside ours in one grid (installs Go)
+	@interop/setup.sh target/interop
+	@cd interop/go && go vet ./... && go test ./...
+	@cd interop/go && go run ./cmd/symbols
+	$(call INTEROP,)
+
+.PHONY: interop-versions
+interop-versions: interop ## The same on the system's etcd (3.4 on Debian 12) and on etcd 3.7 too: takes minutes
+	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd system))
+	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd go-3.7.mod))
 
 .PHONY: verify
 verify: test check ## Run the tests and every check: what CI runs
