@@ -23,3 +23,37 @@ pub(crate) fn lock(address: &Address) -> String {
 pub(crate) fn epoch(namespace: &Namespace, peer: &Name) -> String {
     format!("{namespace}.epoch.{peer}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn are_those_of_the_go_library() {
+        let namespace = Namespace::new("gobench").unwrap();
+        let address: Address = "127.0.0.1:23901".parse().unwrap();
+        let leader = Name::new("leader").unwrap();
+        for (key, golden) in [
+            (of(&namespace, Kind::Actor, &leader), "gobench.actor.leader"),
+            (
+                of(&namespace, Kind::Mailbox, address.peer_name()),
+                "gobench.mailbox.127-0-0-1-23901",
+            ),
+            (
+                of(&namespace, Kind::Peer, address.peer_name()),
+                "gobench.peer.127-0-0-1-23901",
+            ),
+            (prefix(&namespace, Kind::Peer), "gobench.peer."),
+            (lock(&address), "registry.uniq-lock.127.0.0.1:23901"),
+        ] {
+            assert_eq!(key, golden);
+        }
+        // The Go library writes no brackets.
+        let six: Address = "[::1]:7777".parse().unwrap();
+        assert_eq!(lock(&six), "registry.uniq-lock.::1:7777");
+        assert_eq!(
+            of(&namespace, Kind::Peer, six.peer_name()),
+            "gobench.peer.--1-7777"
+        );
+    }
+}

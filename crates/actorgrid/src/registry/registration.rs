@@ -179,6 +179,8 @@ mod tests {
     const PEER: &str = r#"{"key":"ctee.peer.127-0-0-1-23951","address":"127.0.0.1:23951","registry":"127-0-0-1-23951","annotations":["zone-a","zone-b"]}"#;
     const LEADER: &str = r#"{"key":"gobench.actor.leader","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":null}"#;
 
+    const MAILBOX: &str = r#"{"key":"gobench.mailbox.127-0-0-1-23901","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":null}"#;
+
     #[test]
     fn writes_what_a_go_peer_writes() {
         let address = "127.0.0.1:23951".parse().unwrap();
@@ -189,6 +191,8 @@ mod tests {
         );
         let address = "127.0.0.1:23901".parse().unwrap();
         assert_eq!(write("gobench.actor.leader", &address, &[], None), LEADER);
+        let key = "gobench.mailbox.127-0-0-1-23901";
+        assert_eq!(write(key, &address, &[], None), MAILBOX);
         let value = write("k", &address, &["<a>&b".to_owned()], Some(10));
         assert_eq!(
             value,
@@ -213,6 +217,19 @@ mod tests {
         assert_eq!(peer.address.as_str(), "127.0.0.1:23951");
         assert_eq!(*peer.annotations, ["zone-a", "zone-b"]);
         assert_eq!(peer.token, Token::new(cluster, 7));
+        for (key, value, prefix) in [
+            ("gobench.actor.leader", LEADER, "gobench.actor."),
+            (
+                "gobench.mailbox.127-0-0-1-23901",
+                MAILBOX,
+                "gobench.mailbox.",
+            ),
+        ] {
+            let read = read(&entry(key, value), prefix, Kind::Actor, cluster).unwrap();
+            assert_eq!(read.peer.as_str(), "127-0-0-1-23901");
+            assert_eq!(read.address.as_str(), "127.0.0.1:23901");
+            assert!(read.annotations.is_empty());
+        }
         let six = r#"{"address":"::1:7777","registry":"--1-7777","annotations":[],"new":{"a":1}}"#;
         let six = read(&entry("n.actor.a", six), "n.actor.", Kind::Actor, cluster).unwrap();
         assert_eq!(six.address.as_str(), "[::1]:7777");

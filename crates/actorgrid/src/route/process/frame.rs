@@ -267,23 +267,42 @@ mod tests {
         framed.copy_to_bytes(framed.remaining()).to_vec()
     }
 
-    #[test]
-    fn writes_the_golden_bytes() {
-        let start = hex("0a046563686f12027731");
-        let framed = delivery(
-            &start.into(),
+    /// What a Go peer was seen to send: message, type, receiver, and the bytes of the delivery.
+    const GOLDEN: [(&str, &str, &str, &str); 2] = [
+        (
+            "0a046563686f12027731",
             "github.com/lytics/grid/v3/ActorStart",
             "wire.mailbox.127-0-0-1-23920",
-        );
-        let golden = hex(
             "120a0a046563686f120277311a246769746875622e636f6d2f6c79746963732f677269642f76332f4163746f725374617274221c776972652e6d61696c626f782e3132372d302d302d312d3233393230",
-        );
-        assert_eq!(all(framed)[PREFIX_BYTES..], golden);
-        let framed = delivery(&Bytes::new(), "github.com/lytics/grid/v3/Ack", "");
-        let golden = hex("1a1d6769746875622e636f6d2f6c79746963732f677269642f76332f41636b");
-        let mut expected = vec![0, 0, 0, 0, 31];
-        expected.extend(golden);
-        assert_eq!(all(framed), expected);
+        ),
+        (
+            "",
+            "github.com/lytics/grid/v3/Ack",
+            "",
+            "1a1d6769746875622e636f6d2f6c79746963732f677269642f76332f41636b",
+        ),
+    ];
+
+    #[test]
+    fn writes_the_golden_bytes() {
+        for (message, type_name, receiver, golden) in GOLDEN {
+            let framed = all(delivery(&hex(message).into(), type_name, receiver));
+            let golden = hex(golden);
+            let length = u32::try_from(golden.len()).unwrap().to_be_bytes();
+            assert_eq!(framed[..PREFIX_BYTES], [&[0][..], &length].concat());
+            assert_eq!(framed[PREFIX_BYTES..], golden);
+        }
+    }
+
+    #[test]
+    fn reads_the_golden_bytes() {
+        for (message, type_name, receiver, golden) in GOLDEN {
+            let delivery = grid::Delivery::decode(&hex(golden)[..]).unwrap();
+            assert_eq!(delivery.data, hex(message));
+            assert_eq!(delivery.type_name, type_name);
+            assert_eq!(delivery.receiver, receiver);
+            assert_eq!(delivery.ver, 0);
+        }
     }
 
     #[test]
