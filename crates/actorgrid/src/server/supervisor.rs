@@ -134,7 +134,7 @@ async fn live(shared: &Arc<Shared>, session: Session) -> After {
     }
     shared.set_life(Some(&life));
     tracing::info!(peer = %shared.identity.peer(), token = %session.names().token(), "serving");
-    shared.set_state(ServerState::Serving);
+    shared.set_serving(&fence);
 
     tokio::select! {
         biased;
