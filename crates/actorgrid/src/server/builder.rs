@@ -15,7 +15,7 @@ use super::actors::Actors;
 use super::context::ActorContext;
 use super::error::ServerError;
 use super::state::ServerState;
-use super::supervisor::supervise;
+use super::supervisor::{ANSWER_BOUND, supervise};
 use super::{Config, Server, ServerHandle, Shared};
 use crate::address::Address;
 use crate::client::Client;
@@ -47,8 +47,6 @@ const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
 /// The most annotations of a peer, and the most bytes of one: they travel with every listing.
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_BYTES: usize = 256;
-/// The time for answers to reach their callers when the peer could not join.
-const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
 /// Configures and starts a [`Server`]. All settings are checked by
 /// [`bind`](Self::bind) and [`listener`](Self::listener).
