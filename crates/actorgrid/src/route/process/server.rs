@@ -391,7 +391,9 @@ pub(super) fn failed(status: &Status) -> Response<Outgoing> {
 }
 
 pub(super) fn replied(message: Framed) -> Response<Outgoing> {
-    answer(Outgoing::reply(message, trailers(&Status::ok(""))))
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    answer(Outgoing::reply(message, trailers))
 }
 
 /// The answer of a gRPC method.
