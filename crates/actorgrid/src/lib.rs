@@ -191,8 +191,8 @@
 //! - **Act**: [`Actor`] and [`ActorType`] say when constructors run and how actors end;
 //!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
-//! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches;
-//!   [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
+//! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches, and asks
+//!   peers for their [`Health`]; [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
 //!   names.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
 //!   [`MemoryRegistry`] can be told to fail.
@@ -276,7 +276,9 @@ pub use actorgrid_macros::Message;
 pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
-pub use client::{Client, ClientBuilder, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent};
+pub use client::{
+    Client, ClientBuilder, DEFAULT_DEADLINE, Health, HealthWatch, RequestBuilder, Watch, WatchEvent,
+};
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use mailbox::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What peers say to each other: the messages alone, as the library frames its calls itself.
-const PEER: [&str; 2] = ["wire.proto", "detail.proto"];
+const PEER: [&str; 3] = ["wire.proto", "detail.proto", "health.proto"];
 /// What the library says to etcd: the client's side alone.
 const ETCD: [&str; 1] = ["etcd.proto"];
 

@@ -1,5 +1,6 @@
-//! Requests, queries and watches.
+//! Requests, queries, watches and health.
 
+mod health;
 mod locations;
 mod query;
 mod request;
@@ -20,6 +21,7 @@ use crate::registry::{Kind, Registration, Registry, keys};
 use crate::route::process::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute, RequestId};
 
+pub use health::{Health, HealthWatch};
 pub use request::RequestBuilder;
 pub use watch::{Watch, WatchEvent};
 

@@ -12,6 +12,7 @@ use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
 use crate::name::{Name, NameError};
+use crate::registry::Kind;
 use crate::route::{Call, Headers, Meta, Route as _};
 use crate::token::Token;
 
@@ -227,7 +228,9 @@ impl Driver<'_> {
             let environment = &self.client.inner.environment;
             match decide(&attempt, environment.random_unit()) {
                 Decision::GiveUp => return Err(error.at_least(self.worst)),
-                Decision::WaitForName => self.client.wait_for_mailbox(&call.receiver).await?,
+                Decision::WaitForName => {
+                    self.client.wait_for(Kind::Mailbox, &call.receiver).await?;
+                }
                 Decision::Repeat(repeat) => {
                     if !repeat.after.is_zero() {
                         environment.sleep(repeat.after).await;

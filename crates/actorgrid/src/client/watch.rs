@@ -106,9 +106,9 @@ impl Client {
         ))
     }
 
-    /// Ends when a mailbox of this name is registered.
-    pub(super) async fn wait_for_mailbox(&self, name: &Name) -> Result<(), RequestError> {
-        let key = keys::of(self.namespace()?, Kind::Mailbox, name);
+    /// Ends when this name is registered.
+    pub(super) async fn wait_for(&self, kind: Kind, name: &Name) -> Result<(), RequestError> {
+        let key = keys::of(self.namespace()?, kind, name);
         let backend = self.inner.registry.backend();
         let mut pause = FIRST_PAUSE;
         loop {

@@ -111,6 +111,16 @@ pub(super) async fn serve(
     house: &Arc<House>,
     port: u16,
 ) -> (ProcessServer, crate::Address) {
+    let serving = watch::Sender::new(None).subscribe();
+    serve_as(environment, house, port, serving).await
+}
+
+pub(super) async fn serve_as(
+    environment: &Environment,
+    house: &Arc<House>,
+    port: u16,
+    serving: Serving,
+) -> (ProcessServer, crate::Address) {
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let listener = environment.listen(address).await.unwrap();
     let address = listener.local_addr().unwrap().try_into().unwrap();
@@ -119,7 +129,7 @@ pub(super) async fn serve(
         max_message_bytes: LIMIT,
     };
     let directory = Arc::clone(house) as Arc<dyn Directory>;
-    let server = ProcessServer::start(environment.clone(), listener, directory, config);
+    let server = ProcessServer::start(environment.clone(), listener, directory, serving, config);
     (server, address)
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod process;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Deadline;
@@ -103,6 +103,15 @@ pub(crate) enum Door {
 pub(crate) trait Inbox: Send + Sync {
     /// Queues the request, or says at once why not. Does not wait.
     fn deliver(&self, incoming: Incoming) -> Result<(), Refused>;
+}
+
+/// Whether a peer serves, as it changes: while it does, who is asked before each answer.
+pub(crate) type Serving = watch::Receiver<Option<Arc<dyn Admission>>>;
+
+/// Who may admit nothing more before anybody has noticed it.
+pub(crate) trait Admission: Send + Sync + 'static {
+    /// Whether requests are admitted at this moment. Does not block.
+    fn admits(&self) -> bool;
 }
 
 /// A request that a mailbox did not take. Nothing was executed.

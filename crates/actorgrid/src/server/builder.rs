@@ -15,7 +15,7 @@ use super::actors::Actors;
 use super::context::ActorContext;
 use super::error::ServerError;
 use super::state::ServerState;
-use super::supervisor::supervise;
+use super::supervisor::{ANSWER_BOUND, supervise};
 use super::{Config, Server, ServerHandle, Shared};
 use crate::address::Address;
 use crate::client::Client;
@@ -189,7 +189,8 @@ impl ServerBuilder {
     /// Listens on `address` (`host:port`; port 0 takes a free one), registers the peer, and serves.
     ///
     /// If another holder has the address in the registry (the last process on it crashed, say),
-    /// waits until its lease must have run out.
+    /// waits until its lease must have run out. Meanwhile it knows no mailbox, and answers to
+    /// health checks that it does not serve.
     ///
     /// # Errors
     ///
@@ -309,26 +310,33 @@ impl Checked {
             lease_ttl,
             ..
         } = &self.config;
-        let session = Session::join(environment, &self.registry, &identity, *lease_ttl, false)
-            .await
-            .map_err(|error| match error {
-                JoinError::Registry(error) => ServerError::registry(&error),
-                JoinError::AddressInUse { holder } => {
-                    let token = Token::new(self.registry.backend().cluster(), holder.created);
-                    ServerError::address_in_use(&identity.address, &holder.key, token)
-                }
-            })?;
-
         let table: Arc<Table> = Arc::default();
+        let serving = watch::Sender::new(None);
+        // Before the peer joins, which can take as long as a lease: who asks then is told so.
         let process = ProcessServer::start(
             environment.clone(),
             listener,
             table.clone(),
+            serving.subscribe(),
             ServerConfig {
                 namespace: identity.namespace.clone(),
                 max_message_bytes: self.max_message_bytes,
             },
         );
+        let joined = Session::join(environment, &self.registry, &identity, *lease_ttl, false).await;
+        let session = match joined {
+            Ok(session) => session,
+            Err(error) => {
+                process.shutdown(ANSWER_BOUND).await;
+                return Err(match error {
+                    JoinError::Registry(error) => ServerError::registry(&error),
+                    JoinError::AddressInUse { holder } => {
+                        let token = Token::new(self.registry.backend().cluster(), holder.created);
+                        ServerError::address_in_use(&identity.address, &holder.key, token)
+                    }
+                });
+            }
+        };
         let local = LocalRoute::new(table.clone(), self.max_message_bytes);
         let client = Client::of_server(
             identity.namespace.clone(),
@@ -348,6 +356,7 @@ impl Checked {
             actors: Arc::new(Actors::new(self.max_actors)),
             client,
             state: watch::Sender::new(ServerState::Starting),
+            serving,
             life: Mutex::new(Weak::new()),
             shutdown: CancellationToken::new(),
             result: Mutex::new(None),

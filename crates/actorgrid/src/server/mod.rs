@@ -31,7 +31,8 @@ use crate::mailbox::{Mailbox, MailboxError, Table};
 use crate::name::{IntoName, Name, Namespace};
 use crate::registry::Registry;
 use crate::request::MessageSet;
-use crate::session::Identity;
+use crate::route::Admission;
+use crate::session::{Fence, Identity};
 
 pub use actor::{Actor, ActorResult, BoxActor};
 pub use actor_type::ActorType;
@@ -50,6 +51,12 @@ use life::Life;
 /// It serves from [`bind`](ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown). When its
 /// session ends before (the registry was away for too long, say), its actors are ended and it
 /// joins again by itself.
+///
+/// On the port of its mailboxes it offers the standard gRPC health service (`grpc.health.v1.Health`
+/// with `Check` and `Watch`, for the service `""` alone), so that probes of orchestrators and
+/// clients of the Go library can ask it: it answers `SERVING` in the state
+/// [`Serving`](ServerState::Serving), unless the session's time has run out and nobody has noticed
+/// it yet, and `NOT_SERVING` in every other one. [`Client::check_health`] asks it too.
 ///
 /// Dropped without a shutdown, it aborts its actors and leaves; its names stay registered until
 /// its lease runs out.
@@ -81,6 +88,8 @@ struct Shared {
     actors: Arc<Actors>,
     client: Client,
     state: watch::Sender<ServerState>,
+    /// The fence of the session under which the peer serves, for those who ask over the wire.
+    serving: watch::Sender<Option<Arc<dyn Admission>>>,
     life: Mutex<Weak<Life>>,
     shutdown: CancellationToken,
     result: Mutex<Option<Result<(), ShutdownError>>>,
@@ -94,9 +103,23 @@ struct Config {
     abort_process_when_stuck: bool,
 }
 
+impl Admission for Fence {
+    fn admits(&self) -> bool {
+        Self::admits(self)
+    }
+}
+
 impl Shared {
+    /// From now on the peer does not serve.
     fn set_state(&self, state: ServerState) {
+        // First: who sees the state must not be told by others that the peer serves.
+        self.serving.send_if_modified(|now| now.take().is_some());
         self.state.send_replace(state);
+    }
+
+    fn set_serving(&self, fence: &Arc<Fence>) {
+        self.serving.send_replace(Some(fence.clone()));
+        self.state.send_replace(ServerState::Serving);
     }
 
     fn set_life(&self, life: Option<&Arc<Life>>) {

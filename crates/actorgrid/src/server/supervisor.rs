@@ -23,7 +23,7 @@ const REVOKE_BOUND: Duration = Duration::from_secs(2);
 /// The pause after a rejoin that failed for another reason than the registry.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The time for answers to reach their callers, at a shutdown.
-const ANSWER_BOUND: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
 /// Fences and aborts what runs under a session when the supervisor itself is dropped.
 struct AbortOnDrop(Arc<Fence>);
@@ -134,7 +134,7 @@ async fn live(shared: &Arc<Shared>, session: Session) -> After {
     }
     shared.set_life(Some(&life));
     tracing::info!(peer = %shared.identity.peer(), token = %session.names().token(), "serving");
-    shared.set_state(ServerState::Serving);
+    shared.set_serving(&fence);
 
     tokio::select! {
         biased;

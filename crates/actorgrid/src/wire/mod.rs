@@ -14,6 +14,13 @@ pub(crate) mod detail {
     include!("generated/actorgrid.rs");
 }
 
+/// The standard health service of gRPC.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, dead_code)]
+#[rustfmt::skip]
+pub(crate) mod health {
+    include!("generated/grpc.health.v1.rs");
+}
+
 /// The part of etcd's API that the library uses.
 #[cfg(feature = "etcd")]
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, dead_code)]

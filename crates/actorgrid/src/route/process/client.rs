@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,11 +20,11 @@ use crate::wire::grid;
 /// The way to the mailboxes of another peer, one HTTP/2 stream a call.
 #[derive(Clone)]
 pub(crate) struct ProcessRoute {
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
 }
 
 /// What was sent, or that nothing was.
-enum Sent {
+pub(super) enum Sent {
     Answered(Response<HttpBody>),
     Never(RequestError),
 }
@@ -43,27 +44,7 @@ impl ProcessRoute {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.peer.uri.clone();
         *request.headers_mut() = message.headers;
-        let Some(sending) = connection.send(request) else {
-            return Ok(Sent::Never(RequestError::refused(
-                RequestErrorKind::Unreachable,
-                "the connection to the peer has ended",
-            )));
-        };
-        match sending.await {
-            Ok(response) => Ok(Sent::Answered(response)),
-            // It never left the queue of the connection.
-            Err(error) if error.message().is_some() => {
-                Ok(Sent::Never(lost(error.error(), Executed::No)))
-            }
-            Err(error) => {
-                let error = error.into_error();
-                if is_refusal(&error) {
-                    Ok(Sent::Never(lost(&error, Executed::No)))
-                } else {
-                    Err(lost(&error, Executed::Maybe))
-                }
-            }
-        }
+        send(connection, request).await
     }
 
     async fn read(&self, response: Response<HttpBody>) -> Result<Body, RequestError> {
@@ -74,16 +55,7 @@ impl ProcessRoute {
             }
             return Err(status::to_error(&status));
         }
-        let content_type = parts.headers.get(CONTENT_TYPE);
-        let is_grpc =
-            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        if parts.status != StatusCode::OK || !is_grpc {
-            return Err(RequestError::new(
-                RequestErrorKind::Unknown,
-                Executed::Maybe,
-                format!("what answers is not a peer: HTTP status {}", parts.status),
-            ));
-        }
+        check_is_grpc(&parts)?;
         let limit = self.peer.shared.max_message_bytes;
         let mut reader = Reader::new(body, limit + MAX_ENVELOPE_BYTES);
         let message = match reader.message().await {
@@ -138,13 +110,56 @@ impl ProcessRoute {
     }
 
     /// A failure that the close of the client caused is told as that.
-    fn told(&self, error: RequestError) -> RequestError {
+    pub(super) fn told(&self, error: RequestError) -> RequestError {
         if error.kind() == RequestErrorKind::ConnectionLost && self.peer.shared.is_closed() {
             let text = Shared::closed_error();
             return RequestError::new(text.kind(), error.executed(), text.text());
         }
         error
     }
+}
+
+/// Sends over one connection. An error that says so did not reach the receiver.
+pub(super) async fn send(
+    connection: &Connection,
+    request: Request<Outgoing>,
+) -> Result<Sent, RequestError> {
+    let Some(sending) = connection.send(request) else {
+        return Ok(Sent::Never(RequestError::refused(
+            RequestErrorKind::Unreachable,
+            "the connection to the peer has ended",
+        )));
+    };
+    match sending.await {
+        Ok(response) => Ok(Sent::Answered(response)),
+        // It never left the queue of the connection.
+        Err(error) if error.message().is_some() => {
+            Ok(Sent::Never(lost(error.error(), Executed::No)))
+        }
+        Err(error) => {
+            let error = error.into_error();
+            if is_refusal(&error) {
+                Ok(Sent::Never(lost(&error, Executed::No)))
+            } else {
+                Err(lost(&error, Executed::Maybe))
+            }
+        }
+    }
+}
+
+/// That the answer is one of a gRPC method that gave no status yet.
+pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), RequestError> {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let is_grpc =
+        content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if parts.status == StatusCode::OK && is_grpc {
+        return Ok(());
+    }
+    Err(RequestError::new(
+        RequestErrorKind::Unknown,
+        Executed::Maybe,
+        format!("what answers is not a peer: HTTP status {}", parts.status),
+    ))
 }
 
 /// One message, ready to be framed once for each try.
@@ -199,7 +214,7 @@ impl Route for ProcessRoute {
                 receiver: &receiver,
             };
             call.executed = Executed::Maybe;
-            let mut watch = Cancelled(Some(&connection));
+            let mut watch = Cancelled(Some(&*connection));
             let sent = self.send(&connection, message).await;
             let answer = match sent {
                 Ok(Sent::Never(_)) if tries > 0 => {
@@ -220,21 +235,21 @@ impl Route for ProcessRoute {
 }
 
 /// Counts the call as cancelled when it is dropped before its end.
-struct Cancelled<'a>(Option<&'a Connection>);
+pub(super) struct Cancelled<C: Deref<Target = Connection>>(pub(super) Option<C>);
 
-impl Drop for Cancelled<'_> {
+impl<C: Deref<Target = Connection>> Drop for Cancelled<C> {
     fn drop(&mut self) {
-        if let Some(connection) = self.0 {
+        if let Some(connection) = &self.0 {
             connection.count_cancelled();
         }
     }
 }
 
-fn unexpected(text: &str) -> RequestError {
+pub(super) fn unexpected(text: &str) -> RequestError {
     RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text)
 }
 
-fn lost(error: &hyper::Error, executed: Executed) -> RequestError {
+pub(super) fn lost(error: &hyper::Error, executed: Executed) -> RequestError {
     let cause = std::error::Error::source(error)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();

@@ -4,6 +4,9 @@ use std::task::{Context, Poll};
 
 use bytes::buf::Chain;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -54,6 +57,17 @@ pub(super) fn delivery(data: &Bytes, type_name: &str, receiver: &str) -> Framed 
     head.freeze().chain(data.clone().chain(tail.freeze()))
 }
 
+/// A small message, framed.
+pub(super) fn message(message: &impl prost::Message) -> Framed {
+    let length = message.encoded_len();
+    let mut whole = BytesMut::with_capacity(PREFIX_BYTES + length);
+    whole.put_u8(0);
+    whole.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // A BytesMut grows: it cannot run out of room.
+    let _ = message.encode(&mut whole);
+    whole.freeze().chain(Bytes::new().chain(Bytes::new()))
+}
+
 fn put_tag(buffer: &mut BytesMut, tag: u8, length: usize) {
     buffer.put_u8(tag);
     // A BytesMut grows: it cannot run out of room.
@@ -67,25 +81,43 @@ fn put_text(buffer: &mut BytesMut, tag: u8, text: &str) {
     }
 }
 
-/// A body of at most one message, and trailers if it answers.
-#[derive(Debug, Default)]
+/// A body of at most one message, and trailers if it answers; or of what a stream gives.
+#[derive(Default)]
 pub(super) struct Outgoing {
     message: Option<Framed>,
-    trailers: Option<HeaderMap>,
+    then: Then,
+}
+
+/// What comes after the one message.
+#[derive(Default)]
+enum Then {
+    #[default]
+    Nothing,
+    Trailers(HeaderMap),
+    Frames(BoxStream<'static, Frame<Framed>>),
 }
 
 impl Outgoing {
     pub(super) fn request(message: Framed) -> Self {
         Self {
             message: Some(message),
-            trailers: None,
+            then: Then::Nothing,
         }
     }
 
     pub(super) fn reply(message: Framed, trailers: HeaderMap) -> Self {
         Self {
             message: Some(message),
-            trailers: Some(trailers),
+            then: Then::Trailers(trailers),
+        }
+    }
+
+    /// Messages, and trailers as the last frame. One is asked for only when there is room to send
+    /// it, so nothing piles up here before a slow reader.
+    pub(super) fn frames(frames: impl Stream<Item = Frame<Framed>> + Send + 'static) -> Self {
+        Self {
+            message: None,
+            then: Then::Frames(frames.boxed()),
         }
     }
 }
@@ -96,19 +128,26 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Framed>, Self::Error>>> {
-        let message = self.message.take().map(Frame::data);
-        let frame = message.or_else(|| self.trailers.take().map(Frame::trailers));
-        Poll::Ready(frame.map(Ok))
+        if let Some(message) = self.message.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
+        if let Then::Frames(frames) = &mut self.then {
+            return frames.poll_next_unpin(cx).map(|frame| frame.map(Ok));
+        }
+        match std::mem::take(&mut self.then) {
+            Then::Trailers(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            _ => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.message.is_none() && self.trailers.is_none()
+        self.message.is_none() && matches!(self.then, Then::Nothing)
     }
 }
 
-/// Why a body is not one message.
+/// Why a body is not one message, or not several.
 #[derive(Debug)]
 pub(super) enum ReadError<E> {
     /// The body ended before a message.
@@ -153,6 +192,17 @@ pub(super) struct Reader<B> {
     limit: usize,
     /// None where the reader has asked for the message itself.
     room: Option<Room>,
+    /// What has come and is not read yet.
+    rest: Bytes,
+    partial: Option<Partial>,
+    trailers: Option<HeaderMap>,
+}
+
+/// A message of which only a part has come.
+struct Partial {
+    length: usize,
+    bytes: BytesMut,
+    _taken: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Reader<B>
@@ -164,6 +214,9 @@ where
             body,
             limit,
             room: None,
+            rest: Bytes::new(),
+            partial: None,
+            trailers: None,
         }
     }
 
@@ -173,85 +226,109 @@ where
         self
     }
 
-    /// The message. What follows it stays unread.
+    /// The one message. What comes later stays unread. Cancel safe.
     pub(super) async fn message(&mut self) -> Result<Bytes, ReadError<B::Error>> {
-        let mut first = Bytes::new();
-        while first.len() < PREFIX_BYTES {
-            match self.data().await? {
-                Some(chunk) if first.is_empty() => first = chunk,
-                Some(chunk) => first = [first, chunk].concat().into(),
-                None if first.is_empty() => return Err(ReadError::Missing),
-                None => return Err(ReadError::Cut),
-            }
+        let message = self.next().await?.ok_or(ReadError::Missing)?;
+        match self.rest.is_empty() {
+            true => Ok(message),
+            false => Err(ReadError::Trailing),
         }
-        let flag = first.get_u8();
-        let length = usize::try_from(first.get_u32()).unwrap_or(usize::MAX);
-        if flag != 0 {
-            return Err(ReadError::Compressed);
-        }
-        if length > self.limit {
-            return Err(ReadError::TooLarge(length));
-        }
-        if first.len() >= length {
-            return match first.len() > length {
-                true => Err(ReadError::Trailing),
-                false => Ok(first),
-            };
-        }
-        let _taken = match &self.room {
-            Some(room) => room.take(length).await,
-            None => None,
-        };
-        let mut message = BytesMut::with_capacity(length.min(FIRST_ROOM_BYTES));
-        message.put(first);
-        while message.len() < length {
-            let chunk = self.data().await?.ok_or(ReadError::Cut)?;
-            if chunk.len() > length - message.len() {
-                return Err(ReadError::Trailing);
-            }
-            if message.capacity() - message.len() < chunk.len() {
-                // Grow by doubling, but not beyond the message.
-                let room = message.len().max(chunk.len()).min(length - message.len());
-                message.reserve(room);
-            }
-            message.put(chunk);
-        }
-        Ok(message.freeze())
     }
 
-    /// The trailers at the end of a body whose message was read.
-    pub(super) async fn trailers(&mut self) -> Result<Option<HeaderMap>, ReadError<B::Error>> {
-        while let Some(frame) = self.body.frame().await {
-            match frame.map_err(ReadError::Body)?.into_trailers() {
-                Ok(trailers) => return Ok(Some(trailers)),
-                Err(frame) if frame.data_ref().is_some_and(|data| !data.is_empty()) => {
-                    return Err(ReadError::Trailing);
+    /// The next of several messages; none at the end of the body. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError<B::Error>> {
+        let partial = match &mut self.partial {
+            Some(partial) => partial,
+            None => {
+                while self.rest.len() < PREFIX_BYTES {
+                    match data(&mut self.body, &mut self.trailers).await? {
+                        Some(chunk) if self.rest.is_empty() => self.rest = chunk,
+                        Some(chunk) => self.rest = [&self.rest[..], &chunk].concat().into(),
+                        None if self.rest.is_empty() => return Ok(None),
+                        None => return Err(ReadError::Cut),
+                    }
                 }
-                Err(_) => {}
+                let mut prefix = &self.rest[..PREFIX_BYTES];
+                let flag = prefix.get_u8();
+                let length = usize::try_from(prefix.get_u32()).unwrap_or(usize::MAX);
+                if flag != 0 {
+                    return Err(ReadError::Compressed);
+                }
+                if length > self.limit {
+                    return Err(ReadError::TooLarge(length));
+                }
+                if self.rest.len() - PREFIX_BYTES >= length {
+                    self.rest.advance(PREFIX_BYTES);
+                    return Ok(Some(self.rest.split_to(length)));
+                }
+                let taken = match &self.room {
+                    Some(room) => room.take(length).await,
+                    None => None,
+                };
+                let mut bytes = BytesMut::with_capacity(length.min(FIRST_ROOM_BYTES));
+                self.rest.advance(PREFIX_BYTES);
+                bytes.put(std::mem::take(&mut self.rest));
+                self.partial.insert(Partial {
+                    length,
+                    bytes,
+                    _taken: taken,
+                })
             }
+        };
+        let Partial { length, bytes, .. } = partial;
+        while bytes.len() < *length {
+            let chunk = data(&mut self.body, &mut self.trailers).await?;
+            let mut chunk = chunk.ok_or(ReadError::Cut)?;
+            let missing = *length - bytes.len();
+            if chunk.len() > missing {
+                self.rest = chunk.split_off(missing);
+            }
+            if bytes.capacity() - bytes.len() < chunk.len() {
+                // Grow by doubling, but not beyond the message.
+                bytes.reserve(bytes.len().max(chunk.len()).min(missing));
+            }
+            bytes.put(chunk);
         }
-        Ok(None)
+        let message = std::mem::take(bytes).freeze();
+        self.partial = None;
+        Ok(Some(message))
     }
 
-    /// The next bytes; none at the end of the body. Trailers end it: they are kept for nobody,
-    /// as those that matter come after a message or without a body.
-    async fn data(&mut self) -> Result<Option<Bytes>, ReadError<B::Error>> {
-        while let Some(frame) = self.body.frame().await {
-            match frame.map_err(ReadError::Body)?.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => return Ok(Some(data)),
-                Err(_) => return Ok(None),
-            }
+    /// The trailers at the end of a body whose messages were read.
+    pub(super) async fn trailers(&mut self) -> Result<Option<HeaderMap>, ReadError<B::Error>> {
+        match data(&mut self.body, &mut self.trailers).await? {
+            None => Ok(self.trailers.take()),
+            Some(_) => Err(ReadError::Trailing),
         }
-        Ok(None)
     }
+}
+
+/// The next bytes of a body; none at its end, which its trailers are.
+async fn data<B>(
+    body: &mut B,
+    trailers: &mut Option<HeaderMap>,
+) -> Result<Option<Bytes>, ReadError<B::Error>>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    while trailers.is_none() {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        match frame.map_err(ReadError::Body)?.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => return Ok(Some(data)),
+            Err(frame) => *trailers = frame.into_trailers().ok(),
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::grid;
-    use futures_util::{FutureExt as _, StreamExt as _};
+    use futures_util::FutureExt as _;
     use http_body_util::StreamBody;
     use proptest::prelude::*;
     use prost::Message as _;
@@ -340,7 +417,7 @@ mod tests {
         let open = futures_util::stream::iter([part(&[0, 0, 0, 24, 0, 1])]);
         let open = open.chain(futures_util::stream::pending());
         let mut open = Reader::new(StreamBody::new(open), 9_000).within(&room);
-        let mut open = Box::pin(open.message());
+        let mut open = Box::pin(async move { open.message().await });
         assert!((&mut open).now_or_never().is_none());
 
         let large = || {
@@ -359,6 +436,42 @@ mod tests {
         drop(open);
         assert_eq!(waiting.await.unwrap().len(), 6_144);
         assert_eq!(room.0.available_permits(), 8);
+    }
+
+    #[tokio::test]
+    async fn several_messages_are_read_in_any_parts_and_whoever_stops_waiting_loses_none() {
+        let bytes = [0, 0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9];
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        for size in 1..=bytes.len() {
+            let mut frames: Vec<_> = bytes
+                .chunks(size)
+                .map(|chunk| Frame::data(Bytes::copy_from_slice(chunk)))
+                .collect();
+            frames.push(Frame::trailers(trailers.clone()));
+            // Each part comes only when it was asked for twice.
+            let mut ready = false;
+            let mut frames = frames.into_iter().map(Ok::<_, std::convert::Infallible>);
+            let frames = futures_util::stream::poll_fn(move |_| {
+                ready = !ready;
+                match ready {
+                    true => Poll::Pending,
+                    false => Poll::Ready(frames.next()),
+                }
+            });
+            let mut reader = Reader::new(StreamBody::new(frames), 2);
+            let mut read = Vec::new();
+            while let Some(message) = loop {
+                // Dropped while it waits for a part, as often as it has to wait.
+                if let Some(message) = reader.next().now_or_never() {
+                    break message.unwrap();
+                }
+            } {
+                read.push(message.to_vec());
+            }
+            assert_eq!(read, [vec![7, 8], vec![], vec![9]], "in parts of {size}");
+            assert_eq!(reader.trailers().await.unwrap(), Some(trailers.clone()));
+        }
     }
 
     #[tokio::test]

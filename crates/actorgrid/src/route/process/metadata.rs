@@ -16,7 +16,7 @@ const TRACEPARENT: &str = "traceparent";
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The deadline of a request that states none. A Go client always states one.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The HTTP headers of a request.
 pub(super) fn write(meta: &Meta) -> HeaderMap {
@@ -58,11 +58,18 @@ pub(super) fn write(meta: &Meta) -> HeaderMap {
     if let Some(value) = traceparent {
         headers.insert(TRACEPARENT, value);
     }
-    headers.insert(TIMEOUT, timeout(meta.deadline.remaining()));
+    put_basics(&mut headers, Some(meta.deadline.remaining()));
+    headers
+}
+
+/// What every call says, and the time that it has where that is bounded.
+pub(super) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
+    if let Some(time) = time {
+        headers.insert(TIMEOUT, timeout(time));
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(USER_AGENT, HeaderValue::from_static("actorgrid"));
-    headers
 }
 
 /// At most 8 digits and a unit. Rounded up: the caller's own timer is the one that decides.
@@ -80,13 +87,20 @@ fn timeout(left: Duration) -> HeaderValue {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidTimeout;
 
-/// Reads the HTTP headers of a request. What a Go client does not send is made up, what cannot
-/// be read is left out.
-pub(super) fn read(headers: HeaderMap, environment: &Environment) -> Result<Meta, InvalidTimeout> {
-    let time = match headers.get(TIMEOUT) {
-        Some(value) => read_timeout(value.as_bytes()).ok_or(InvalidTimeout)?,
-        None => DEFAULT_DEADLINE,
+/// The time that the headers of a request state, if they do.
+pub(super) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeout> {
+    let Some(value) = headers.get(TIMEOUT) else {
+        return Ok(None);
     };
+    read_timeout(value.as_bytes())
+        .map(Some)
+        .ok_or(InvalidTimeout)
+}
+
+/// Reads the HTTP headers of a request that states this [`time`]. What a Go client does not send
+/// is made up, what cannot be read is left out.
+pub(super) fn read(headers: HeaderMap, time: Option<Duration>, environment: &Environment) -> Meta {
+    let time = time.unwrap_or(DEFAULT_DEADLINE);
     let mut texts = Headers::default();
     if let Some(value) = headers.get(TRACEPARENT).and_then(|v| v.to_str().ok()) {
         let _ = texts.add(TRACEPARENT, value);
@@ -108,12 +122,12 @@ pub(super) fn read(headers: HeaderMap, environment: &Environment) -> Result<Meta
             u128::from_be_bytes,
         );
     let token = bytes(TOKEN_KEY).and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-    Ok(Meta {
+    Meta {
         id: RequestId(id),
         deadline: Deadline::after(time),
         token,
         headers: texts,
-    })
+    }
 }
 
 /// Whether the request comes from a client of ours.
@@ -167,7 +181,8 @@ mod tests {
         ]);
         let headers = write(&sent);
         assert_eq!(headers["traceparent"], "00-1");
-        let read = read(headers, &environment).unwrap();
+        let stated = time(&headers).unwrap();
+        let read = read(headers, stated, &environment);
         assert_eq!((read.id, read.token), (sent.id, sent.token));
         let texts: Vec<_> = read.headers.iter().collect();
         assert_eq!(
@@ -192,7 +207,8 @@ mod tests {
         let headers = write(&bare);
         assert!(!headers.contains_key(HEADERS_KEY));
         assert!(!headers.contains_key(TOKEN_KEY));
-        let read = read(HeaderMap::new(), &Environment::real()).unwrap();
+        assert_eq!(time(&HeaderMap::new()), Ok(None));
+        let read = read(HeaderMap::new(), None, &Environment::real());
         assert_eq!(read.deadline.remaining(), DEFAULT_DEADLINE);
         assert_eq!(read.token, None);
     }

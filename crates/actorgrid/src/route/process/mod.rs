@@ -8,6 +8,8 @@ mod accepted;
 mod client;
 mod connection;
 mod frame;
+mod health;
+mod health_client;
 mod metadata;
 mod pool;
 mod server;
@@ -18,6 +20,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use client::ProcessRoute;
+pub(crate) use health_client::HealthStream;
 pub(crate) use pool::{Pool, PoolConfig};
 pub(crate) use server::{ProcessServer, ServerConfig};
 

@@ -106,6 +106,11 @@ impl Pool {
         }
     }
 
+    /// Ends when the pool is closed. Cancel safe.
+    pub(crate) async fn closed(&self) {
+        self.shared.closed.cancelled().await;
+    }
+
     /// Ends all connections, and waits until their tasks have ended. Calls that are under way
     /// fail, and so do later ones: [`RequestErrorKind::ClientClosed`]. Cancel safe: a second call
     /// waits as well.

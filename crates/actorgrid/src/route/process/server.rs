@@ -15,14 +15,15 @@ use tonic::{Code, Status};
 use tracing::{debug, warn};
 
 use super::accepted::Accepted;
-use super::frame::{self, Outgoing, ReadError, Reader, Room};
+use super::frame::{self, Framed, Outgoing, ReadError, Reader, Room};
+use super::health::{self, HealthService};
 use super::tasks::Tasks;
 use super::{MAX_ENVELOPE_BYTES, PROCESS_PATH, metadata, status};
 use crate::environment::{Environment, Listener, Socket};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
 use crate::name::Namespace;
-use crate::route::{Directory, Incoming, Meta, answered, deliver};
+use crate::route::{Directory, Incoming, Meta, Serving, answered, deliver};
 use crate::wire::grid;
 
 /// Connections at a time; further ones wait in the kernel's backlog. A grid of 1,000 peers with
@@ -59,7 +60,7 @@ pub(crate) struct ServerConfig {
     pub(crate) max_message_bytes: usize,
 }
 
-/// Serves the mailboxes of a peer over the unary route.
+/// Serves the mailboxes of a peer over the unary route, and tells its health.
 ///
 /// Dropping it ends all connections at once.
 pub(crate) struct ProcessServer {
@@ -75,6 +76,7 @@ impl ProcessServer {
         environment: Environment,
         listener: Listener,
         directory: Arc<dyn Directory>,
+        serving: Serving,
         config: ServerConfig,
     ) -> Self {
         let tasks = Tasks::new(environment.clone());
@@ -86,6 +88,11 @@ impl ProcessServer {
             mailbox_prefix: format!("{}.mailbox.", config.namespace),
             max_message_bytes: config.max_message_bytes,
             room: Room::new(),
+            health: HealthService {
+                environment: environment.clone(),
+                serving,
+                ending: graceful.clone(),
+            },
         };
         let accept = Accept {
             environment: environment.clone(),
@@ -247,6 +254,7 @@ struct Service {
     mailbox_prefix: String,
     max_message_bytes: usize,
     room: Room,
+    health: HealthService,
 }
 
 impl Service {
@@ -265,7 +273,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let ours = metadata::is_ours(&parts.headers);
         let encoding = parts.headers.get("grpc-encoding").cloned();
-        let Ok(meta) = metadata::read(parts.headers, &self.environment) else {
+        let Ok(time) = metadata::time(&parts.headers) else {
             return http_error(StatusCode::BAD_REQUEST);
         };
         if let Some(encoding) = encoding.filter(|encoding| encoding != "identity") {
@@ -274,7 +282,12 @@ impl Service {
             )));
         }
         match parts.uri.path() {
-            PROCESS_PATH => self.process(meta, body, ours).await,
+            PROCESS_PATH => {
+                let meta = metadata::read(parts.headers, time, &self.environment);
+                self.process(meta, body, ours).await
+            }
+            health::CHECK_PATH => self.health.check(body, time).await,
+            health::WATCH_PATH => self.health.watch(body, time).await,
             path => failed(&Status::unimplemented(format!(
                 "unknown service or method {:?}",
                 path.trim_start_matches('/')
@@ -289,7 +302,7 @@ impl Service {
             .bound(self.exchange(meta, body, ours, &mut executed))
             .await;
         match answer {
-            Some(Ok(body)) => replied(&body),
+            Some(Ok(body)) => replied(frame::delivery(&body.encode(), body.wire_name(), "")),
             Some(Err(status)) => failed(&status),
             None => failed(&status::of_error(&RequestError::deadline(executed))),
         }
@@ -308,19 +321,17 @@ impl Service {
         let mut reader = reader.within(&self.room);
         let bytes = match reader.message().await {
             Ok(bytes) => bytes,
-            Err(error) => return Err(self.unreadable(&error)),
+            Err(error) => return Err(unreadable(&error, self.max_message_bytes)),
         };
         let delivery = match grid::Delivery::decode(bytes) {
             Ok(delivery) => delivery,
             Err(error) => {
                 debug!(%error, "a request is not a delivery");
-                return Err(malformed(
-                    "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
-                ));
+                return Err(malformed(UNMARSHALLING));
             }
         };
         if delivery.data.len() > self.max_message_bytes {
-            return Err(told(self.too_large(delivery.data.len())));
+            return Err(told(too_large(delivery.data.len(), self.max_message_bytes)));
         }
         let Some(name) = delivery.receiver.strip_prefix(&self.mailbox_prefix) else {
             return Err(told(RequestError::not_held(&delivery.receiver)));
@@ -333,33 +344,34 @@ impl Service {
         *executed = Executed::Maybe;
         answered(answer).await.map_err(told)
     }
+}
 
-    fn too_large(&self, length: usize) -> RequestError {
-        RequestError::refused(
-            RequestErrorKind::MessageTooLarge,
-            format!(
-                "grpc: received message larger than max ({length} vs. {})",
-                self.max_message_bytes
-            ),
-        )
-    }
+fn too_large(length: usize, limit: usize) -> RequestError {
+    RequestError::refused(
+        RequestErrorKind::MessageTooLarge,
+        format!("grpc: received message larger than max ({length} vs. {limit})"),
+    )
+}
 
-    fn unreadable(&self, error: &ReadError<hyper::Error>) -> Box<Status> {
-        match error {
-            ReadError::TooLarge(length) => Box::new(status::of_error(&self.too_large(*length))),
-            ReadError::Compressed => {
-                malformed("grpc: compressed flag set with identity or empty encoding")
-            }
-            ReadError::Missing => malformed("grpc: the request holds no message"),
-            ReadError::Cut => malformed("grpc: the request ends within its message"),
-            ReadError::Trailing => malformed("grpc: the request holds more than a message"),
-            // Nobody is there to read it.
-            ReadError::Body(_) => malformed("grpc: the request broke off"),
+/// What is said of a request that is not one message of at most `limit` bytes.
+pub(super) fn unreadable(error: &ReadError<hyper::Error>, limit: usize) -> Box<Status> {
+    match error {
+        ReadError::TooLarge(length) => Box::new(status::of_error(&too_large(*length, limit))),
+        ReadError::Compressed => {
+            malformed("grpc: compressed flag set with identity or empty encoding")
         }
+        ReadError::Missing => malformed("grpc: the request holds no message"),
+        ReadError::Cut => malformed("grpc: the request ends within its message"),
+        ReadError::Trailing => malformed("grpc: the request holds more than a message"),
+        // Nobody is there to read it.
+        ReadError::Body(_) => malformed("grpc: the request broke off"),
     }
 }
 
-fn malformed(text: &str) -> Box<Status> {
+pub(super) const UNMARSHALLING: &str =
+    "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
+
+pub(super) fn malformed(text: &str) -> Box<Status> {
     let error = RequestError::refused(RequestErrorKind::InvalidMessage, text);
     Box::new(status::with_text(&error, Code::Internal, text))
 }
@@ -372,22 +384,34 @@ fn http_error(status: StatusCode) -> Response<Outgoing> {
     response
 }
 
-fn failed(status: &Status) -> Response<Outgoing> {
-    let mut response = Response::new(Outgoing::default());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, GRPC);
+pub(super) fn failed(status: &Status) -> Response<Outgoing> {
+    let mut response = answer(Outgoing::default());
+    put_status(status, response.headers_mut());
+    response
+}
+
+pub(super) fn replied(message: Framed) -> Response<Outgoing> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    answer(Outgoing::reply(message, trailers))
+}
+
+/// The answer of a gRPC method.
+pub(super) fn answer(body: Outgoing) -> Response<Outgoing> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    put_status(status, &mut trailers);
+    trailers
+}
+
+fn put_status(status: &Status, headers: &mut HeaderMap) {
     if status.add_header(headers).is_err() {
         // Cannot be: texts are percent-encoded.
         headers.insert("grpc-status", HeaderValue::from_static("2"));
     }
-    response
-}
-
-fn replied(body: &Body) -> Response<Outgoing> {
-    let message = frame::delivery(&body.encode(), body.wire_name(), "");
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let mut response = Response::new(Outgoing::reply(message, trailers));
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
-    response
 }

@@ -1,5 +1,7 @@
 //! What only the unary route does: HTTP edges, connections that break, servers that restart.
 
+mod health;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,203 @@
+//! The standard gRPC health service, as another peer is asked for it: ours, or one on grpc-go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming as HttpBody;
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use super::client::{Cancelled, ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
+use super::connection::Connection;
+use super::frame::{self, Outgoing, ReadError, Reader};
+use super::health::{CHECK_PATH, MAX_HEALTH_BYTES, WATCH_PATH};
+use super::{metadata, status};
+use crate::environment::Deadline;
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::wire::health::health_check_response::ServingStatus;
+use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
+
+impl ProcessRoute {
+    /// Asks once. [`ServingStatus::ServiceUnknown`] stands for a peer that has no such service.
+    ///
+    /// The caller bounds the time. A question changes nothing, so it is asked a second time when
+    /// the connection breaks: it may have been broken before, and not noticed.
+    pub(crate) async fn check_health(
+        &self,
+        deadline: Deadline,
+    ) -> Result<ServingStatus, RequestError> {
+        match self.check_once(deadline).await {
+            Err(error) if error.kind() == RequestErrorKind::ConnectionLost => {
+                self.check_once(deadline).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn check_once(&self, deadline: Deadline) -> Result<ServingStatus, RequestError> {
+        let mut answer = self.health(CHECK_PATH, Some(deadline)).await?;
+        let Some(status) = answer.one().await? else {
+            return Err(unexpected("the answer holds no reply"));
+        };
+        match answer.one().await? {
+            None => Ok(status),
+            Some(_) => Err(unexpected("the answer holds more than a reply")),
+        }
+    }
+
+    /// Asks for the state and its changes. The caller bounds the time until the first one.
+    pub(crate) async fn watch_health(&self) -> Result<HealthStream, RequestError> {
+        self.health(WATCH_PATH, None).await
+    }
+
+    async fn health(
+        &self,
+        path: &'static str,
+        deadline: Option<Deadline>,
+    ) -> Result<HealthStream, RequestError> {
+        // As with calls: one more try, over a new connection, where nothing was sent.
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let connection = self.peer.connection().await?;
+            let request = self.health_request(path, deadline.map(|by| by.remaining()));
+            let mut counted = Cancelled(Some(Arc::clone(&connection)));
+            match send(&connection, request).await {
+                Ok(Sent::Answered(response)) => {
+                    return HealthStream::new(self.clone(), response, counted);
+                }
+                Ok(Sent::Never(_)) if tries > 0 => counted.0 = None,
+                Ok(Sent::Never(error)) | Err(error) => {
+                    counted.0 = None;
+                    return Err(self.told(error));
+                }
+            }
+        }
+    }
+
+    fn health_request(&self, path: &'static str, time: Option<Duration>) -> Request<Outgoing> {
+        let message = frame::message(&HealthCheckRequest::default());
+        let mut request = Request::new(Outgoing::request(message));
+        *request.method_mut() = Method::POST;
+        let mut uri = self.peer.uri.clone().into_parts();
+        uri.path_and_query = Some(PathAndQuery::from_static(path));
+        // Another path makes no valid one invalid.
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        metadata::put_basics(request.headers_mut(), time);
+        request
+    }
+}
+
+/// What a peer says of its health, until it ends.
+pub(crate) struct HealthStream {
+    route: ProcessRoute,
+    /// None once the stream has ended.
+    reader: Option<Reader<HttpBody>>,
+    /// What was read ahead.
+    ahead: Option<Result<Option<ServingStatus>, RequestError>>,
+    counted: Cancelled<Arc<Connection>>,
+}
+
+impl HealthStream {
+    fn new(
+        route: ProcessRoute,
+        response: Response<HttpBody>,
+        counted: Cancelled<Arc<Connection>>,
+    ) -> Result<Self, RequestError> {
+        let (mut parts, body) = response.into_parts();
+        let mut stream = Self {
+            route,
+            reader: None,
+            ahead: None,
+            counted,
+        };
+        if let Some(status) = status::of_headers(&mut parts.headers) {
+            stream.counted.0 = None;
+            stream.ahead = Some(told(&status));
+            return Ok(stream);
+        }
+        check_is_grpc(&parts)?;
+        stream.reader = Some(Reader::new(body, MAX_HEALTH_BYTES));
+        Ok(stream)
+    }
+
+    /// The next state: the newest one that is here. None: the peer has ended the stream, and
+    /// nothing is wrong. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Option<ServingStatus>, RequestError> {
+        let mut newest = self.one().await?;
+        while newest.is_some() {
+            match self.one().now_or_never() {
+                Some(Ok(Some(newer))) => newest = Some(newer),
+                Some(end) => {
+                    self.ahead = Some(end);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The next state, in turn. Cancel safe.
+    async fn one(&mut self) -> Result<Option<ServingStatus>, RequestError> {
+        if let Some(ahead) = self.ahead.take() {
+            return ahead;
+        }
+        let Some(reader) = &mut self.reader else {
+            return Ok(None);
+        };
+        let read = match reader.next().await {
+            Ok(Some(message)) => {
+                return HealthCheckResponse::decode(message)
+                    .map(|response| Some(response.status()))
+                    .map_err(|_| unexpected("the answer does not tell a state of health"));
+            }
+            Ok(None) => reader.trailers().await,
+            Err(error) => Err(error),
+        };
+        self.reader = None;
+        self.counted.0 = None;
+        let mut trailers: HeaderMap = read
+            .map_err(|error| self.route.told(unreadable(&error)))?
+            .unwrap_or_default();
+        match status::of_headers(&mut trailers) {
+            Some(status) => told(&status),
+            None => Err(self.route.told(unreadable(&ReadError::Cut))),
+        }
+    }
+}
+
+/// What a status says at the end: nothing where all is well.
+fn told(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
+    let kind = match status.code() {
+        Code::Ok => return Ok(None),
+        // There is no health service, or it does not know the peer as a whole.
+        Code::Unimplemented | Code::NotFound => return Ok(Some(ServingStatus::ServiceUnknown)),
+        Code::DeadlineExceeded => RequestErrorKind::DeadlineExceeded,
+        Code::Unavailable => RequestErrorKind::Unreachable,
+        _ => RequestErrorKind::Unknown,
+    };
+    let text = format!(
+        "the peer answers with code {} instead of its health: {}",
+        status.code() as i32,
+        status.message()
+    );
+    Err(RequestError::new(kind, Executed::No, text))
+}
+
+fn unreadable(error: &ReadError<hyper::Error>) -> RequestError {
+    match error {
+        ReadError::Body(error) => lost(error, Executed::Maybe),
+        ReadError::Missing | ReadError::Cut => RequestError::new(
+            RequestErrorKind::ConnectionLost,
+            Executed::Maybe,
+            "the answer broke off",
+        ),
+        ReadError::TooLarge(_) | ReadError::Compressed | ReadError::Trailing => {
+            unexpected("the answer does not tell a state of health")
+        }
+    }
+}
