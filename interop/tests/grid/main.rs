@@ -38,6 +38,7 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     requests::rust_asks_go,
     requests::both_start_actors_on_the_other,
     requests::names_with_the_vendor_prefix_are_taken_by_both,
+    requests::long_calls_and_quiet_connections_last_both_ways,
     requests::a_go_client_repeats_what_failed_and_ours_does_not,
     registrations::rust_sees_go_come_and_go,
     registrations::go_sees_rust_come_and_go,

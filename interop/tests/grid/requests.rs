@@ -1,7 +1,7 @@
 //! Requests and starts, both ways.
 
 use actorgrid::{ActorStart, Client, EchoMsg, Payload, Registry, RequestErrorKind};
-use interop::{Bed, Command, Kind, NAMESPACE};
+use interop::{Bed, Command, Kind, NAMESPACE, secs};
 use prost::Message as _;
 
 /// What both libraries take at most, in bytes: for Go, the message with its envelope.
@@ -144,6 +144,33 @@ pub(crate) async fn names_with_the_vendor_prefix_are_taken_by_both(bed: &Bed) {
         let answer = answer.await.success();
         assert_eq!((answer.type_name.as_str(), answer.length), (ECHO, 5));
     }
+}
+
+/// A peer of the Go library ends a connection on which it is probed more often than every five
+/// minutes.
+pub(crate) async fn long_calls_and_quiet_connections_last_both_ways(bed: &Bed) {
+    let go = bed.serving(Kind::Go, "go-long", &[]).await;
+    let rust = bed.serving(Kind::Rust, "rust-long", &[]).await;
+    bed.go
+        .start_actor(&go.id, "long-go", "slow")
+        .await
+        .success();
+    bed.go
+        .start_actor(&rust.id, "long-rust", "slow")
+        .await
+        .success();
+    let ours = bed.rust.request("long-go", EchoMsg::new("25000"));
+    let ours = ours.wait_for_name().deadline(secs(40)).send();
+    let theirs = bed.go.ask(Command {
+        op: "request",
+        to: "long-rust".to_owned(),
+        text: "25000".to_owned(),
+        timeout_ms: 40_000,
+        ..Command::default()
+    });
+    let (ours, theirs) = tokio::join!(ours, theirs);
+    ours.unwrap();
+    theirs.success();
 }
 
 /// What a Rust peer cannot stop, it can show.
