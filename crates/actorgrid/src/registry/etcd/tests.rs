@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::registry::Registry;
 use crate::registry::conformance::{Fixture, conformance_suite};
+use crate::registry::{Backend as _, Registry};
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
 
@@ -170,7 +170,7 @@ impl exchange::Headed for CompactionResponse {
 
 impl Etcd {
     async fn compact(&self) {
-        let revision = self.list_prefix("").await.unwrap().revision;
+        let revision = self.list("").await.unwrap().revision;
         let request = CompactionRequest {
             revision,
             physical: true,
