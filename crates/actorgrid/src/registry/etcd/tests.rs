@@ -105,6 +105,22 @@ fn free_ports() -> [u16; 2] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// One of etcd's metrics; the sum of those that differ in their labels alone.
+async fn metric(server: &Server, name: &str) -> usize {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(server.endpoint())
+        .await
+        .unwrap();
+    let get = b"GET /metrics HTTP/1.0\r\n\r\n";
+    socket.write_all(get).await.unwrap();
+    let mut metrics = String::new();
+    socket.read_to_string(&mut metrics).await.unwrap();
+    let named = |line: &&str| line.split([' ', '{']).next() == Some(name);
+    let values = metrics.lines().filter(named);
+    let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum::<f64>() as usize
+}
+
 /// Connects as soon as etcd is there.
 async fn connect(rest: &str) -> Etcd {
     let environment = Environment::real();
@@ -198,3 +214,4 @@ mod conforms {
 mod faults;
 #[cfg(feature = "tls")]
 mod secured;
+mod watches;
