@@ -15,7 +15,8 @@ use testbed::Proxy;
 
 use super::faults::{TTL, claim, numbered};
 use super::*;
-use crate::registry::{Change, Selector, WatchStream};
+use crate::client::{Client, WatchEvent};
+use crate::registry::{Change, Kind, Selector, WatchStream, registration};
 use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::{Event, KeyValue, StatusResponse, WatchResponse};
 
@@ -97,6 +98,61 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
     assert_eq!(read[0].key(), "k00000");
 }
 
+#[tokio::test]
+async fn a_view_goes_back_with_an_etcd_that_was_restored() {
+    let mut server = Server::start();
+    let etcd = Arc::new(server.connect().await);
+    let lease = etcd.grant(TTL).await.unwrap().id;
+    let register = async |name: &str| {
+        let key = format!("test.mailbox.{name}");
+        let value = registration::write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None);
+        claim(&etcd, lease, &[key], &value).await;
+    };
+    register("a").await;
+    server.kill();
+    let kept = folder();
+    std::fs::rename(&server.folder, &kept).unwrap();
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("-r").args([&kept, &server.folder]).status();
+    assert!(copied.unwrap().success());
+    server.restart();
+    server.connect().await;
+
+    let client = Client::new("test", Registry::of(etcd.clone()));
+    let (now, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
+    assert_eq!(now.len(), 1);
+    let told = async |changes: &mut crate::Watch| {
+        let environment = Environment::real();
+        let next = environment.timeout(Duration::from_secs(30), changes.next());
+        match next.await.expect("the watch is silent") {
+            WatchEvent::Appeared(one) => format!("+{}", one.name),
+            WatchEvent::Disappeared(one) => format!("-{}", one.name),
+            WatchEvent::HistoryLost => "lost".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for name in ["b", "c"] {
+        register(name).await;
+        assert_eq!(told(&mut changes).await, format!("+{name}"));
+    }
+    let known = etcd.list("").await.unwrap().revision;
+    server.kill();
+    std::fs::remove_dir_all(&server.folder).unwrap();
+    std::fs::rename(&kept, &server.folder).unwrap();
+    server.restart();
+    server.connect().await;
+
+    let ahead = etcd.watch(&all(), known + 1).await.map(drop).unwrap_err();
+    assert_eq!(ahead.kind(), COMPACTED);
+    for event in ["lost", "-b", "-c"] {
+        assert_eq!(told(&mut changes).await, event);
+    }
+    // At a revision that was there before.
+    register("d").await;
+    assert!(etcd.list("").await.unwrap().revision <= known);
+    assert_eq!(told(&mut changes).await, "+d");
+}
+
 /// What an etcd of the tests' own says to those who open a watch.
 #[derive(Default)]
 struct Script {
@@ -170,7 +226,7 @@ async fn watched(
                 closed: tokio_util::sync::CancellationToken::new(),
             };
             let server = hyper::server::conn::http2::Builder::new(tasks);
-            let _ = serving.spawn(server.serve_connection(TokioIo::new(socket), service));
+            drop(serving.spawn(server.serve_connection(TokioIo::new(socket), service)));
         }
     });
     let etcd = connect(&address.to_string()).await;
