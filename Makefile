@@ -15,6 +15,7 @@ PURE := \
 	crates/actorgrid/src/session/keeper.rs \
 	crates/actorgrid/src/session/claims.rs \
 	crates/actorgrid/src/client/retry.rs \
+	crates/actorgrid/src/client/watch_pause.rs \
 	crates/actorgrid/src/client/watch_resume.rs \
 	crates/actorgrid/src/server/leader/candidate.rs \
 	crates/actorgrid/src/ring.rs

@@ -4,8 +4,78 @@
 
 mod world;
 
-use actorgrid::{ActorStart, Kind, WatchEvent};
-use world::{MemoryWorld, echo_type, pass, secs};
+use actorgrid::{ActorStart, EchoMsg, Kind, MemoryOperation, RequestErrorKind, WatchEvent};
+use world::{MemoryWorld, World, echo_type, on_both_registries, pass, secs};
+
+on_both_registries! {
+    what_is_lost_is_told_with_its_peer,
+}
+
+async fn what_is_lost_is_told_with_its_peer(world: World) {
+    let bind = async || {
+        let server = world.server().actor_type(echo_type("echo"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let (one, two) = (bind().await, bind().await);
+    let client = world.client();
+    for (actor, server) in [("a", &one), ("b", &two)] {
+        let start = ActorStart::new(actor, "echo");
+        client.start(server.peer(), start).await.unwrap();
+    }
+    let mut watches = Vec::new();
+    for kind in [Kind::Peer, Kind::Actor, Kind::Mailbox] {
+        watches.push(client.watch(kind).await.unwrap());
+    }
+    drop(two.shutdown().await);
+    for (before, mut changes) in watches {
+        let lost: Vec<_> = before
+            .into_iter()
+            .filter(|registration| registration.peer == *two.peer())
+            .collect();
+        assert!(!lost.is_empty());
+        for _ in 0..lost.len() {
+            let event = tokio::time::timeout(secs(60), changes.next()).await;
+            let WatchEvent::Disappeared(gone) = event.unwrap() else {
+                panic!("nothing else changes")
+            };
+            // All of it as it was, so that one knows where it ran.
+            assert!(lost.contains(&gone), "{gone:?}");
+            assert_eq!(gone.peer, *two.peer());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_name_reads_no_others() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    for actor in ["worker-10", "worker-1-b"] {
+        let start = ActorStart::new(actor, "echo");
+        client.start(server.peer(), start).await.unwrap();
+    }
+    let lists = world.registry.calls(MemoryOperation::List);
+    let request = || {
+        client
+            .request("worker-1", EchoMsg::new("x"))
+            .wait_for_name()
+    };
+    let error = request().deadline(secs(5)).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+    let (answer, _) = tokio::join!(request(), async {
+        for fault in 0..3 {
+            pass(secs(1)).await;
+            if fault < 2 {
+                world.registry.break_watches();
+            }
+        }
+        let start = ActorStart::new("worker-1", "echo");
+        client.start(server.peer(), start).await.unwrap();
+    });
+    assert_eq!(answer.unwrap().msg, "x from worker-1");
+    assert_eq!(world.registry.calls(MemoryOperation::List), lists);
+}
 
 #[tokio::test(start_paused = true)]
 async fn watches_tell_what_comes_and_goes_over_every_break() {
@@ -31,10 +101,9 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
     world.registry.break_watches();
     second.shutdown().await.unwrap();
     world.registry.compact();
-    let WatchEvent::Disappeared(gone) = changes.next().await else {
-        panic!("it disappeared")
-    };
-    assert_eq!(gone, appeared);
+    // The history of it is gone, its end is not.
+    assert_eq!(changes.next().await, WatchEvent::HistoryLost);
+    assert_eq!(changes.next().await, WatchEvent::Disappeared(appeared));
 
     client
         .start(server.peer(), ActorStart::new("a", "echo"))
@@ -61,6 +130,7 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
                 view = Some(now);
             }
             WatchEvent::Disappeared(then) => assert_eq!(view.take(), Some(then)),
+            WatchEvent::HistoryLost => {}
             other => panic!("{other:?}"),
         }
     }

@@ -276,6 +276,30 @@ impl Etcd {
             && self.ask_health().is_ok_and(|healthy| healthy)
     }
 
+    /// One of its metrics, such as `etcd_debugging_mvcc_watcher_total`; the sum of those that
+    /// differ in their labels alone.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer, or has no such metric.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = match self.ask("/metrics") {
+            Ok(answer) => answer,
+            Err(error) => panic!("etcd does not tell its metrics: {error}"),
+        };
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let unlabelled = rest.starts_with(' ') || rest.starts_with('{');
+            let value = rest.rsplit(' ').next().filter(|_| unlabelled)?;
+            value.parse::<f64>().ok()
+        };
+        let values: Vec<f64> = answer.lines().filter_map(value).collect();
+        assert!(!values.is_empty(), "etcd has no metric {name}");
+        values.iter().sum()
+    }
+
     /// Runs `etcdctl` against it and returns what it prints.
     ///
     /// ```no_run
@@ -385,13 +409,18 @@ impl Etcd {
     }
 
     fn ask_health(&self) -> std::io::Result<bool> {
+        let answer = self.ask("/health")?;
+        Ok(answer.contains(" 200 OK\r\n") && answer.contains(r#""health":"true""#))
+    }
+
+    fn ask(&self, path: &str) -> std::io::Result<String> {
         let address = (Ipv4Addr::LOCALHOST, self.member.metrics_port).into();
         let mut stream = TcpStream::connect_timeout(&address, HEALTH_BOUND)?;
         stream.set_read_timeout(Some(HEALTH_BOUND))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok(answer.contains(" 200 OK\r\n") && answer.contains(r#""health":"true""#))
+        Ok(answer)
     }
 
     fn log_tail(&self) -> String {

@@ -2,6 +2,7 @@
 //! stopped and killed, and a resource that checks fencing tokens.
 //!
 //! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a cluster.
+//! - [`Proxy`] stands before a server and cuts connections.
 //! - [`Process`] is a program under test. What it prints is kept in a [`Transcript`], which several
 //!   processes may share.
 //! - [`Resource`] accepts a token of a name unless it has seen a greater one.
@@ -17,6 +18,7 @@ mod etcd_binary;
 mod etcd_cluster;
 mod ports;
 mod process;
+mod proxy;
 mod resource;
 mod token;
 mod transcript;
@@ -24,6 +26,7 @@ mod transcript;
 pub use etcd::Etcd;
 pub use etcd_cluster::EtcdCluster;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use resource::{Entry, Resource, Verdict};
 pub use token::Token;
 pub use transcript::{Line, Transcript};

@@ -102,3 +102,14 @@ fn takes_options() {
 fn says_why_it_does_not_start() {
     let _ = Etcd::start_with(["--no-such-option"]);
 }
+
+#[test]
+fn tells_its_metrics() {
+    let etcd = Etcd::start();
+    let watchers = "etcd_debugging_mvcc_watcher_total";
+    assert_eq!(etcd.metric(watchers).to_string(), "0");
+    let puts = "etcd_mvcc_put_total";
+    let before = etcd.metric(puts);
+    etcd.ctl(["put", "key", "value"]);
+    assert!(etcd.metric(puts) > before);
+}

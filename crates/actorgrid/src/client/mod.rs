@@ -6,7 +6,9 @@ mod query;
 mod request;
 pub(crate) mod retry;
 mod watch;
+mod watch_pause;
 pub(crate) mod watch_resume;
+mod watcher;
 
 use std::fmt;
 use std::sync::Arc;

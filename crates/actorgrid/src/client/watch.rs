@@ -1,10 +1,8 @@
 //! Changes of who is registered.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -12,16 +10,11 @@ use futures_util::stream;
 
 use super::Client;
 use super::query::failed;
-use super::watch_resume::{self, Command, Event, Held, WatchResume};
+use super::watch_pause::{Pauses, STOOD};
+use super::watcher::Watcher;
 use crate::error::RequestError;
 use crate::name::Name;
-use crate::registry::{
-    self, Change, Entry, Kind, Registration, RegistryError, Selector, WatchStream, keys,
-};
-
-/// The pauses before a watch that failed is tried again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+use crate::registry::{Change, Kind, Registration, RegistryError, Selector, keys};
 
 /// A change of who is registered.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,15 +24,34 @@ pub enum WatchEvent {
     Appeared(Registration),
     /// The same holder has registered other data: these.
     Changed(Registration),
-    /// The holder is gone: its registration as it was last.
+    /// The holder is gone: its registration as it was last, its peer included.
     Disappeared(Registration),
+    /// Changes may have been skipped: who came and went meanwhile is not told. What follows is
+    /// exactly the difference between what was told before and what is registered now, so who
+    /// keeps a view of the grid need not do anything; who counts changes has missed some.
+    ///
+    /// The reader was too slow and the history that it had still to read was compacted, or the
+    /// registry was away for more than about half a second. A break that is healed sooner is
+    /// bridged without a loss, and not told.
+    HistoryLost,
 }
 
 /// The changes of who is registered, from a revision on, for as long as it is kept.
 ///
-/// It survives failures of the registry: after each break it lists again and gives exactly the
-/// difference. A reader that is too slow loses the history of changes, not their result. It holds
-/// no task: dropped, it ends.
+/// It survives failures of the registry. After a short break it goes on where it was; where the
+/// history from there on is gone, or it is in doubt whether it is all there, it lists again, says
+/// [`HistoryLost`](WatchEvent::HistoryLost) and gives exactly the difference. No change comes
+/// twice, and none out of order. A break is tried to be healed after 0.1 s, and after longer
+/// pauses, up to 5 s, while the registry does not take a watch or drops it at once.
+///
+/// It holds no task and reads only when it is asked for the next event; dropped, it ends. One that
+/// is not read holds up nobody, and holds
+///
+/// - a copy of each registration that was told, to know what changes and what is gone,
+/// - on etcd, up to 1 MiB that etcd has sent ahead (then etcd keeps the changes, until they are
+///   compacted),
+/// - the events of one message of etcd (at most about 2 MiB, unless etcd is set to take larger
+///   requests) or of one revision if that is more, or those of one listing.
 pub struct Watch {
     events: Pin<Box<dyn Stream<Item = WatchEvent> + Send>>,
 }
@@ -71,55 +83,65 @@ impl fmt::Debug for Watch {
 impl Client {
     /// All registrations of one kind, and their changes from then on.
     ///
+    /// ```no_run
+    /// # async fn run(client: actorgrid::Client) -> Result<(), actorgrid::BoxError> {
+    /// use actorgrid::{Kind, WatchEvent};
+    /// use std::collections::HashMap;
+    ///
+    /// let (now, mut changes) = client.watch(Kind::Mailbox).await?;
+    /// let mut view: HashMap<_, _> = now.into_iter().map(|it| (it.name.clone(), it)).collect();
+    /// loop {
+    ///     match changes.next().await {
+    ///         WatchEvent::Appeared(it) | WatchEvent::Changed(it) => {
+    ///             view.insert(it.name.clone(), it);
+    ///         }
+    ///         WatchEvent::Disappeared(it) => {
+    ///             println!("{} left {}", it.name, it.peer);
+    ///             view.remove(&it.name);
+    ///         }
+    ///         // The difference follows; the view will be right.
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Registry`](crate::RequestErrorKind::Registry) when it does not answer to the first
-    /// listing.
+    /// listing within 2 s.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn watch(&self, kind: Kind) -> Result<(Vec<Registration>, Watch), RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
-        let mut watcher = Watcher {
-            client: self.clone(),
-            kind,
-            selector: Selector::Prefix(prefix.clone()),
-            prefix,
-            resume: WatchResume::new(),
-            then: Command::List,
-            changes: None,
-            ready: VecDeque::new(),
-            pause: Duration::ZERO,
-        };
-        watcher.list().await.map_err(|error| failed(&error))?;
-        let now = watcher.ready.drain(..).map(registration_of).collect();
+        let mut watcher = Watcher::new(self.clone(), kind, prefix);
+        let now = watcher.begin().await.map_err(|error| failed(&error))?;
         let events = stream::unfold(watcher, |mut watcher| async move {
             let event = watcher.next().await;
             Some((event, watcher))
         });
-        Ok((
-            now,
-            Watch {
-                events: events.boxed(),
-            },
-        ))
+        let events = events.boxed();
+        Ok((now, Watch { events }))
     }
 
     /// Ends when this name is registered.
     pub(super) async fn wait_for(&self, kind: Kind, name: &Name) -> Result<(), RequestError> {
         let key = keys::of(self.namespace()?, kind, name);
         let backend = self.inner.registry.backend();
-        let mut pause = FIRST_PAUSE;
+        let environment = &self.inner.environment;
+        let mut pauses = Pauses::new();
         loop {
+            let begun = environment.now();
             let waited = async {
-                let listing = self.bounded(backend.list(&key)).await?;
-                if listing.entries.iter().any(|entry| entry.key == key) {
+                let read = self.bounded(backend.read(&key)).await?;
+                if !read.entries.is_empty() {
                     return Ok(());
                 }
                 let selector = Selector::Key(key.clone());
                 let mut changes = self
-                    .bounded(backend.watch(&selector, listing.revision + 1))
+                    .bounded(backend.watch(&selector, read.revision + 1))
                     .await?;
                 while let Some(batch) = changes.next().await {
                     if batch?.iter().any(|change| matches!(change, Change::Put(_))) {
@@ -131,116 +153,11 @@ impl Client {
             if waited.await.is_ok() {
                 return Ok(());
             }
-            self.inner.environment.sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
-        }
-    }
-}
-
-fn registration_of(event: WatchEvent) -> Registration {
-    match event {
-        WatchEvent::Appeared(registration)
-        | WatchEvent::Changed(registration)
-        | WatchEvent::Disappeared(registration) => registration,
-    }
-}
-
-impl From<Event<Registration>> for WatchEvent {
-    fn from(event: Event<Registration>) -> Self {
-        match event {
-            Event::Appeared(registration) => Self::Appeared(registration),
-            Event::Changed(registration) => Self::Changed(registration),
-            Event::Disappeared(registration) => Self::Disappeared(registration),
-        }
-    }
-}
-
-/// Carries out what the resume machine says, when it is asked for the next event.
-struct Watcher {
-    client: Client,
-    kind: Kind,
-    prefix: String,
-    selector: Selector,
-    resume: WatchResume<Registration>,
-    then: Command,
-    changes: Option<WatchStream>,
-    ready: VecDeque<WatchEvent>,
-    pause: Duration,
-}
-
-impl Watcher {
-    async fn next(&mut self) -> WatchEvent {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return event;
+            if environment.now().since(begun) >= STOOD {
+                pauses.stood();
             }
-            if let Err(error) = self.step().await {
-                tracing::debug!(%error, prefix = self.prefix, "watch is resumed");
-                self.changes = None;
-                self.then = self.resume.broken();
-                self.client.inner.environment.sleep(self.pause).await;
-                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-            }
-        }
-    }
-
-    async fn step(&mut self) -> Result<(), RegistryError> {
-        if let Some(changes) = &mut self.changes {
-            let batch = changes
-                .next()
-                .await
-                .unwrap_or_else(|| Err(RegistryError::no_reply()))?;
-            let batch = batch.into_iter().map(|change| self.read(change)).collect();
-            let events = self.resume.changed(batch);
-            self.ready.extend(events.into_iter().map(WatchEvent::from));
-            self.pause = Duration::ZERO;
-            return Ok(());
-        }
-        match self.then {
-            Command::List => self.list().await,
-            Command::WatchFrom(revision) => {
-                let watch = self
-                    .client
-                    .inner
-                    .registry
-                    .backend()
-                    .watch(&self.selector, revision);
-                self.changes = Some(self.client.bounded(watch).await?);
-                Ok(())
-            }
-        }
-    }
-
-    async fn list(&mut self) -> Result<(), RegistryError> {
-        let list = self.client.inner.registry.backend().list(&self.prefix);
-        let listing = self.client.bounded(list).await?;
-        let held = listing
-            .entries
-            .into_iter()
-            .filter_map(|entry| self.held(entry));
-        let (events, then) = self.resume.listed(held.collect(), listing.revision);
-        self.ready.extend(events.into_iter().map(WatchEvent::from));
-        self.then = then;
-        Ok(())
-    }
-
-    fn held(&self, entry: Entry) -> Option<Held<Registration>> {
-        let value = self.client.registration(&entry, &self.prefix, self.kind)?;
-        Some(Held {
-            key: entry.key,
-            created: entry.created,
-            modified: entry.modified,
-            value,
-        })
-    }
-
-    /// A value that cannot be read is as good as gone.
-    fn read(&self, change: registry::Change) -> watch_resume::Change<Registration> {
-        let (key, revision) = (change.key().to_owned(), change.revision());
-        let gone = watch_resume::Change::Gone { key, revision };
-        match change {
-            Change::Put(entry) => self.held(entry).map_or(gone, watch_resume::Change::Put),
-            Change::Deleted { .. } => gone,
+            let pause = pauses.next(environment.random_unit());
+            environment.sleep(pause).await;
         }
     }
 }

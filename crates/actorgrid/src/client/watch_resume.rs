@@ -1,10 +1,19 @@
 //! What a watch knows, and how it goes on after a break.
 //!
 //! Invariants: once things are quiet the view equals a linearizable list; no event comes twice and
-//! none goes backwards. After any break everything is listed again and exactly the difference is
-//! told, so it does not matter what was missed, nor whether the history of it still exists.
+//! none goes backwards. After a break the watch goes on behind the last revision that the view is
+//! complete up to. Where it is in doubt that the history from there on is all there, everything is
+//! listed again and exactly the difference is told: then it does not matter what was missed.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Tries to go on, each of which failed, after which all is listed instead: half a second at least (see the
+/// pauses in `watch_pause`).
+///
+/// A registry that is away for so long may be another one when it is back: restored from a snapshot
+/// it has other changes under the same revisions, and once it has made more of them than the view
+/// knows nothing else tells. No cluster is stopped, restored and started again in less time.
+const MAX_TRIES: u32 = 3;
 
 /// A key with its holder's value, as listed or as put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +49,8 @@ impl<V> Change<V> {
 /// What a watcher is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event<V> {
+    /// Changes may have been skipped; the difference follows.
+    HistoryLost,
     /// There is a new holder.
     Appeared(V),
     /// The same holder has put another value: this one.
@@ -57,6 +68,18 @@ pub(crate) enum Command {
     WatchFrom(i64),
 }
 
+/// How a watch, or the try to open one, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// A watch that had stood, or told changes, is gone.
+    Ended,
+    /// None came to stand; or a listing failed.
+    Failed,
+    /// The registry says that it does not have the history that was asked for: it is compacted, or
+    /// the registry is not the one of before.
+    NoHistory,
+}
+
 #[derive(Debug)]
 struct Known<V> {
     created: i64,
@@ -67,8 +90,12 @@ struct Known<V> {
 #[derive(Debug)]
 pub(crate) struct WatchResume<V> {
     known: BTreeMap<String, Known<V>>,
-    /// The last revision that the view is complete up to; `None` while a listing is wanted.
+    /// The last revision that the view was complete up to; `None` before the first listing.
     complete: Option<i64>,
+    /// What comes next are changes, and not a listing.
+    watching: bool,
+    /// Watches in a row that did not come to stand.
+    tries: u32,
 }
 
 impl<V: Clone + PartialEq> WatchResume<V> {
@@ -76,25 +103,30 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         Self {
             known: BTreeMap::new(),
             complete: None,
+            watching: false,
+            tries: 0,
         }
     }
 
     /// All keys that there are, and the revision of the listing.
     ///
     /// Tells the difference to what was known: first who is gone, by key, then the rest in the
-    /// order of the listing. A listing that nobody asked for changes nothing, it may be older
-    /// than what is known. One with a lower revision than before is taken: a registry that was
-    /// restored from a snapshot goes back, and the view goes with it.
+    /// order of the listing. Where something may have been skipped, that is told before. A listing
+    /// that nobody asked for changes nothing, it may be older than what is known. One with a lower
+    /// revision than before is taken: a registry that was restored from a snapshot goes back, and
+    /// the view goes with it.
     pub(crate) fn listed(
         &mut self,
         listing: Vec<Held<V>>,
         revision: i64,
     ) -> (Vec<Event<V>>, Command) {
         let mut events = Vec::new();
-        if let Some(complete) = self.complete {
+        if let (true, Some(complete)) = (self.watching, self.complete) {
             return (events, watch_after(complete));
         }
-        self.complete = Some(revision);
+        let before = self.complete.replace(revision);
+        self.watching = true;
+        self.tries = 0;
         let listed: BTreeSet<_> = listing.iter().map(|held| held.key.as_str()).collect();
         self.known.retain(|key, known| {
             let stays = listed.contains(key.as_str());
@@ -106,6 +138,10 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         for held in listing {
             put(&mut self.known, held, &mut events);
         }
+        // At the same revision nothing has happened, but for a registry that went back.
+        if before.is_some_and(|before| before != revision || !events.is_empty()) {
+            events.insert(0, Event::HistoryLost);
+        }
         (events, watch_after(revision))
     }
 
@@ -114,7 +150,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     /// What is already known is dropped, and so is what comes while a listing is wanted.
     pub(crate) fn changed(&mut self, changes: Vec<Change<V>>) -> Vec<Event<V>> {
         let mut events = Vec::new();
-        let Some(complete) = &mut self.complete else {
+        let (true, Some(complete)) = (self.watching, &mut self.complete) else {
             return events;
         };
         let before = *complete;
@@ -137,10 +173,19 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         events
     }
 
-    /// The watch has ended, or could not begin, or the listing failed, for whatever reason.
-    pub(crate) fn broken(&mut self) -> Command {
-        self.complete = None;
-        Command::List
+    /// The watch has ended, or could not begin, or the listing failed.
+    pub(crate) fn broken(&mut self, why: Break) -> Command {
+        match why {
+            Break::Ended => self.tries = 0,
+            Break::Failed => self.tries = self.tries.saturating_add(1),
+            Break::NoHistory => self.watching = false,
+        }
+        // Once a listing is wanted, only a listing ends that.
+        self.watching &= self.tries < MAX_TRIES;
+        match (self.watching, self.complete) {
+            (true, Some(complete)) => watch_after(complete),
+            _ => Command::List,
+        }
     }
 }
 
@@ -179,8 +224,9 @@ fn put<V: Clone + PartialEq>(
 
 #[cfg(test)]
 mod tests {
+    use super::Break::{Ended, Failed, NoHistory};
     use super::Command::{List, WatchFrom};
-    use super::Event::{Appeared, Changed, Disappeared};
+    use super::Event::{Appeared, Changed, Disappeared, HistoryLost};
     use super::*;
     use proptest::prelude::*;
 
@@ -276,34 +322,118 @@ mod tests {
     }
 
     #[test]
-    fn after_a_break_tells_exactly_the_difference() {
+    fn goes_on_behind_the_last_complete_revision_after_a_break() {
+        let mut watch = watching();
+        assert_eq!(watch.broken(Ended), WatchFrom(11));
+        // Two of one revision, and what is dropped does not move it.
+        watch.changed(vec![gone("a", 14), gone("x", 14), gone("b", 13)]);
+        assert_eq!(watch.broken(Ended), WatchFrom(15));
+        assert_eq!(watch.broken(Failed), WatchFrom(15));
+        assert_eq!(
+            watch.changed(vec![gone("b", 14), put("a", 15, 15, "a1"), gone("b", 16)]),
+            [Appeared("a1"), Disappeared("b1")]
+        );
+        assert_eq!(watch.broken(Ended), WatchFrom(17));
+    }
+
+    #[test]
+    fn lists_where_the_history_is_not_certain() {
+        for (breaks, then) in [
+            (&[Ended][..], WatchFrom(11)),
+            (&[Failed, Failed], WatchFrom(11)),
+            (&[Failed, Failed, Failed], List),
+            (&[Ended, Failed, Failed], WatchFrom(11)),
+            (&[Ended, Failed, Failed, Failed], List),
+            // One that stood in between begins the count anew.
+            (&[Failed, Failed, Ended, Failed, Failed], WatchFrom(11)),
+            (&[Failed, Failed, Ended, Failed, Failed, Failed], List),
+            (&[NoHistory], List),
+            (&[Ended, NoHistory], List),
+            // Only a listing ends that.
+            (&[NoHistory, Ended], List),
+            (&[NoHistory, Failed], List),
+            (&[Failed, Failed, Failed, Ended], List),
+        ] {
+            let mut watch = watching();
+            let commands: Vec<_> = breaks.iter().map(|why| watch.broken(*why)).collect();
+            assert_eq!(commands.last(), Some(&then), "{breaks:?}");
+        }
+    }
+
+    #[test]
+    fn a_listing_begins_the_count_of_tries_anew() {
+        let mut watch = watching();
+        for _ in 0..MAX_TRIES {
+            watch.broken(Failed);
+        }
+        watch.listed(vec![], 20);
+        assert_eq!(watch.broken(Failed), WatchFrom(21));
+        assert_eq!(watch.broken(Failed), WatchFrom(21));
+        assert_eq!(watch.broken(Failed), List);
+    }
+
+    #[test]
+    fn without_a_first_listing_there_is_nothing_to_watch_from() {
+        for why in [Ended, Failed, NoHistory] {
+            assert_eq!(WatchResume::<Value>::new().broken(why), List, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_listing_tells_exactly_the_difference() {
         for (listing, events) in [
-            (vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")], vec![]),
-            (vec![], vec![Disappeared("a1"), Disappeared("b1")]),
+            (
+                vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")],
+                vec![HistoryLost],
+            ),
+            (
+                vec![],
+                vec![HistoryLost, Disappeared("a1"), Disappeared("b1")],
+            ),
             (
                 vec![held("b", 4, 4, "b1"), held("c", 12, 12, "c1")],
-                vec![Disappeared("a1"), Appeared("c1")],
+                vec![HistoryLost, Disappeared("a1"), Appeared("c1")],
             ),
             (
                 vec![held("a", 12, 12, "a1"), held("b", 4, 13, "b2")],
-                vec![Disappeared("a1"), Appeared("a1"), Changed("b2")],
+                vec![
+                    HistoryLost,
+                    Disappeared("a1"),
+                    Appeared("a1"),
+                    Changed("b2"),
+                ],
             ),
             (
                 vec![held("a", 12, 12, "a2")],
-                vec![Disappeared("b1"), Disappeared("a1"), Appeared("a2")],
+                vec![
+                    HistoryLost,
+                    Disappeared("b1"),
+                    Disappeared("a1"),
+                    Appeared("a2"),
+                ],
             ),
         ] {
             let mut watch = watching();
-            assert_eq!(watch.broken(), List);
+            assert_eq!(watch.broken(NoHistory), List);
             assert_eq!(
                 watch.listed(listing.clone(), 20),
                 (events, WatchFrom(21)),
                 "{listing:?}"
             );
-            // The view is the listing.
-            assert_eq!(watch.broken(), List);
+            // The view is the listing, and where nothing has happened nothing was lost.
+            assert_eq!(watch.broken(NoHistory), List);
             assert_eq!(watch.listed(listing, 20), (vec![], WatchFrom(21)));
         }
+    }
+
+    #[test]
+    fn the_first_listing_has_lost_nothing() {
+        let mut watch = WatchResume::new();
+        assert_eq!(watch.broken(Failed), List);
+        assert_eq!(
+            watch.listed(vec![held("a", 3, 5, "a1")], 10),
+            (vec![Appeared("a1")], WatchFrom(11))
+        );
     }
 
     #[test]
@@ -311,12 +441,12 @@ mod tests {
         let mut watch = WatchResume::new();
         assert_eq!(watch.changed(vec![put("a", 1, 1, "a1")]), []);
         let mut watch = watching();
-        assert_eq!(watch.broken(), List);
+        assert_eq!(watch.broken(NoHistory), List);
         assert_eq!(watch.changed(vec![gone("a", 11)]), []);
-        assert_eq!(watch.broken(), List);
+        assert_eq!(watch.broken(Failed), List);
         assert_eq!(
             watch.listed(vec![held("b", 4, 4, "b1")], 11),
-            (vec![Disappeared("a1")], WatchFrom(12))
+            (vec![HistoryLost, Disappeared("a1")], WatchFrom(12))
         );
     }
 
@@ -337,12 +467,21 @@ mod tests {
     #[test]
     fn goes_back_with_a_registry_that_was_restored() {
         let mut watch = watching();
-        assert_eq!(watch.broken(), List);
+        assert_eq!(watch.broken(NoHistory), List);
         assert_eq!(
             watch.listed(vec![held("a", 3, 3, "a0")], 3),
-            (vec![Disappeared("b1"), Changed("a0")], WatchFrom(4))
+            (
+                vec![HistoryLost, Disappeared("b1"), Changed("a0")],
+                WatchFrom(4)
+            )
         );
         assert_eq!(watch.changed(vec![gone("a", 4)]), [Disappeared("a0")]);
+        // To the very revision that was known.
+        assert_eq!(watch.broken(NoHistory), List);
+        assert_eq!(
+            watch.listed(vec![held("c", 2, 2, "c0")], 4),
+            (vec![HistoryLost, Appeared("c0")], WatchFrom(5))
+        );
     }
 
     #[test]
@@ -357,12 +496,17 @@ mod tests {
     /// What a registry does at one revision: key, and whether it is put or deleted.
     type Step = (u8, bool);
 
-    /// A registry with its whole history, and a watcher that believes what it is told.
+    /// A registry with its history, and a watcher that believes what it is told.
     #[derive(Default)]
     struct World {
         keys: BTreeMap<String, Held<(String, i64)>>,
         history: Vec<Change<(String, i64)>>,
+        /// The history up to here is gone.
+        compacted: usize,
         told: BTreeMap<String, i64>,
+        /// How many events were told but for the loss of history.
+        events: usize,
+        lost: usize,
     }
 
     impl World {
@@ -375,7 +519,7 @@ mod tests {
                     key: key.clone(),
                     created,
                     modified: revision,
-                    value: (key.clone(), revision / 2),
+                    value: (key.clone(), revision),
                 };
                 self.keys.insert(key, held.clone());
                 Change::Put(held)
@@ -390,9 +534,27 @@ mod tests {
             i64::try_from(self.history.len()).unwrap()
         }
 
+        /// How many events an observer of all would have been told.
+        fn happened(&self) -> usize {
+            let mut there = BTreeSet::new();
+            let is_one = |change: &&Change<_>| match change {
+                Change::Put(held) => {
+                    there.insert(held.key.clone());
+                    true
+                }
+                Change::Gone { key, .. } => there.remove(key),
+            };
+            self.history.iter().filter(is_one).count()
+        }
+
         fn tell(&mut self, events: Vec<Event<(String, i64)>>) {
             for event in events {
+                self.events += 1;
                 match event {
+                    HistoryLost => {
+                        self.events -= 1;
+                        self.lost += 1;
+                    }
                     Appeared((key, value)) => assert_eq!(self.told.insert(key, value), None),
                     Changed((key, value)) => {
                         let old = self.told.insert(key, value);
@@ -403,45 +565,80 @@ mod tests {
             }
         }
 
-        fn list(&mut self, watch: &mut WatchResume<(String, i64)>) {
-            let listing = self.keys.values().cloned().collect();
-            let (events, command) = watch.listed(listing, self.revision());
-            assert_eq!(command, WatchFrom(self.revision() + 1));
-            self.tell(events);
+        /// Does what the watch says until it watches and knows all; answers its breaks on the way.
+        fn follow(&mut self, watch: &mut WatchResume<(String, i64)>, mut then: Command) {
+            loop {
+                match then {
+                    List => {
+                        let listing = self.keys.values().cloned().collect();
+                        let (events, command) = watch.listed(listing, self.revision());
+                        assert_eq!(command, WatchFrom(self.revision() + 1));
+                        self.tell(events);
+                        then = command;
+                    }
+                    WatchFrom(revision) => {
+                        let from = usize::try_from(revision - 1).unwrap();
+                        if from < self.compacted {
+                            then = watch.broken(NoHistory);
+                            assert_eq!(then, List);
+                            continue;
+                        }
+                        let events = watch.changed(self.history[from..].to_vec());
+                        return self.tell(events);
+                    }
+                }
+            }
         }
     }
 
     proptest! {
-        /// Changes come late, twice and in pieces; watches break; the view is the list at last.
+        /// Changes come late, twice and in pieces; watches break, and histories are compacted; the
+        /// view is the list at last, and no change is missed unless it is said.
         #[test]
         fn the_view_equals_the_list_once_things_are_quiet(
             rounds in prop::collection::vec(
-                (prop::collection::vec((0..4_u8, any::<bool>()), 0..6), 0..9_usize, any::<bool>()),
+                (
+                    prop::collection::vec((0..4_u8, any::<bool>()), 0..6),
+                    0..9_usize,
+                    prop::collection::vec(
+                        prop_oneof![4 => Just(Failed), 2 => Just(Ended), 1 => Just(NoHistory)],
+                        0..5,
+                    ),
+                    prop::bool::weighted(0.2),
+                ),
                 0..12,
             ),
         ) {
             let mut world = World::default();
             let mut watch = WatchResume::new();
-            world.list(&mut watch);
+            world.follow(&mut watch, List);
             let mut delivered = 0;
-            for (steps, again, breaks) in rounds {
+            for (steps, again, breaks, compacts) in rounds {
                 for step in steps {
                     world.step(step);
                 }
-                if breaks {
-                    prop_assert_eq!(watch.broken(), List);
-                    let late = watch.changed(world.history.clone());
-                    prop_assert!(late.is_empty());
-                    world.list(&mut watch);
-                } else {
-                    let from = usize::saturating_sub(delivered, again);
-                    let events = watch.changed(world.history[from..].to_vec());
-                    world.tell(events);
+                if compacts {
+                    world.compacted = world.history.len();
+                }
+                match breaks.iter().map(|why| watch.broken(*why)).last() {
+                    Some(then) => {
+                        if then == List {
+                            let late = watch.changed(world.history.clone());
+                            prop_assert!(late.is_empty());
+                        }
+                        world.follow(&mut watch, then);
+                    }
+                    None => {
+                        let from = usize::saturating_sub(delivered, again);
+                        let events = watch.changed(world.history[from..].to_vec());
+                        world.tell(events);
+                    }
                 }
                 delivered = world.history.len();
                 let view: BTreeMap<_, _> =
                     world.keys.values().map(|held| held.value.clone()).collect();
                 prop_assert_eq!(&world.told, &view);
+                prop_assert!(world.lost > 0 || world.events == world.happened());
             }
         }
     }

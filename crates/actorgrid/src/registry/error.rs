@@ -12,7 +12,8 @@ pub enum RegistryErrorKind {
     Unknown,
     /// The lease is gone.
     LeaseNotFound,
-    /// The history that a watch asked for is gone.
+    /// The history that a watch asked for is not there: it is compacted, or the registry was
+    /// restored from a snapshot.
     Compacted,
     /// The registry refused the user, the password, or what the user asked for: grant the user's
     /// role the keys, or correct the URL. Nothing was changed.

@@ -172,14 +172,21 @@ pub(crate) trait Backend: Send + Sync + 'static {
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
 
+    /// A linearizable read of one key: a listing of one entry or none, so that a watch from the
+    /// revision behind it on misses nothing.
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
+
     /// A linearizable read of all keys with a prefix, sorted by key.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
 
     /// The changes of the selected keys from a revision on (inclusive).
     ///
     /// The stream gives whole revisions in their order. It ends after an error, of which
-    /// [`RegistryErrorKind::Compacted`] says that the history from that revision is gone: then
-    /// list again.
+    /// [`RegistryErrorKind::Compacted`] says that the history from that revision is not there: then
+    /// list again. So it is also where the registry has not come to the revision before: it was
+    /// restored from a snapshot, or the member that was asked lags.
+    ///
+    /// Nothing is read ahead of who polls it, but for one message and what the connection holds.
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,

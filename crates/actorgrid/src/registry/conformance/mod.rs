@@ -59,10 +59,12 @@ macro_rules! conformance_suite {
             a_release_compares_the_creation
             a_get_answers_in_the_order_of_its_keys
             a_list_is_sorted_and_keeps_to_its_prefix
+            a_read_is_of_one_key_and_a_watch_goes_on_from_it
             a_watch_from_the_past_gives_every_revision_whole_and_in_order
             a_watch_goes_on_with_what_comes
             a_watch_selects_a_key_or_a_prefix
             a_watch_from_a_compacted_revision_says_so
+            a_watch_from_a_revision_that_has_not_come_says_so
             a_watch_survives_quiet_time
         }
     };

@@ -99,6 +99,40 @@ pub(crate) async fn a_watch_from_a_compacted_revision_says_so(fixture: &impl Fix
     assert_eq!(seen, [Change::Put(fresh(fixture, lease, "d", at))]);
 }
 
+pub(crate) async fn a_watch_from_a_revision_that_has_not_come_says_so(fixture: &impl Fixture) {
+    let lease = grant(fixture).await;
+    let last = put(fixture, lease, &["a"]).await;
+    // The next one has not come either, but must.
+    let mut stream = watch(fixture, &all(fixture), last + 1).await;
+    // What knows of later ones has them from another registry, or of a later time.
+    for from in [last + 2, last + 1000, i64::MAX] {
+        let refused = backend(fixture).watch(&all(fixture), from).await;
+        let error = refused.map(drop).unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Compacted, "{from}");
+    }
+    let at = put(fixture, lease, &["b"]).await;
+    let seen = changes(&mut stream, 1).await;
+    assert_eq!(seen, [Change::Put(fresh(fixture, lease, "b", at))]);
+}
+
+pub(crate) async fn a_read_is_of_one_key_and_a_watch_goes_on_from_it(fixture: &impl Fixture) {
+    let lease = grant(fixture).await;
+    put(fixture, lease, &["a.b", "a-b", "aa"]).await;
+    let name = key(fixture, "a");
+    let before = backend(fixture).read(&name).await.unwrap();
+    assert_eq!(
+        (before.entries.len(), before.revision),
+        (0, revision(fixture).await)
+    );
+    let at = put(fixture, lease, &["a"]).await;
+    let mut stream = watch(fixture, &Selector::Key(name.clone()), before.revision + 1).await;
+    let entry = fresh(fixture, lease, "a", at);
+    assert_eq!(changes(&mut stream, 1).await, [Change::Put(entry.clone())]);
+    let later = put(fixture, lease, &["b"]).await;
+    let after = backend(fixture).read(&name).await.unwrap();
+    assert_eq!((after.entries, after.revision), (vec![entry], later));
+}
+
 pub(crate) async fn a_watch_survives_quiet_time(fixture: &impl Fixture) {
     let from = revision(fixture).await + 1;
     let mut stream = watch(fixture, &all(fixture), from).await;

@@ -3,8 +3,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
-use super::Etcd;
-use super::watch;
+use super::kv::{only, range_of};
+use super::{Etcd, watch};
 use crate::registry::{
     Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError, Selector,
     WatchStream,
@@ -64,8 +64,12 @@ impl Backend for Etcd {
         Box::pin(self.get_keys(keys))
     }
 
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
+        Box::pin(self.list_range(only(key)))
+    }
+
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
-        Box::pin(self.list_prefix(prefix))
+        Box::pin(self.list_range(range_of(prefix)))
     }
 
     fn watch<'a>(

@@ -17,11 +17,12 @@ use tower_service::Service;
 
 use crate::environment::Environment;
 
-/// Several pages of a list without a pause.
+/// Several pages of a list without a pause. A watch that nobody reads holds so much and no more.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// A watch that nobody reads fills its stream's window and no more: this is enough for dozens of
-/// them, so that they do not hold up the others.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+/// The most that HTTP/2 knows. What bounds the memory are the windows of the streams: one for the
+/// connection that a few unread watches could fill would hold up the renewals of leases. This one
+/// takes two thousand of them.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// etcd ends a connection that is probed more often than every 5 s, or while it is idle.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(6);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);

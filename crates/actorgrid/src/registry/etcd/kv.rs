@@ -181,9 +181,12 @@ impl Etcd {
         Ok(found)
     }
 
-    /// In pages, all at the revision of the first.
-    pub(super) async fn list_prefix(&self, prefix: &str) -> Result<Listing, RegistryError> {
-        let (mut key, range_end) = range_of(prefix);
+    /// The keys from the first one to the last one before the second, or the first one alone if
+    /// the second is empty. In pages, all at the revision of the first.
+    pub(super) async fn list_range(
+        &self,
+        (mut key, range_end): (Bytes, Bytes),
+    ) -> Result<Listing, RegistryError> {
         let mut entries = Vec::new();
         let mut revision = 0;
         loop {
@@ -219,6 +222,11 @@ pub(super) fn range_of(prefix: &str) -> (Bytes, Bytes) {
         None => return (zero(), zero()),
     }
     (Bytes::copy_from_slice(prefix.as_bytes()), end.into())
+}
+
+/// One key alone, in etcd's language.
+pub(super) fn only(key: &str) -> (Bytes, Bytes) {
+    (Bytes::copy_from_slice(key.as_bytes()), Bytes::new())
 }
 
 /// The first key behind another.

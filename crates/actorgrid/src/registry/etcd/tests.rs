@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::registry::Registry;
 use crate::registry::conformance::{Fixture, conformance_suite};
+use crate::registry::{Backend as _, Registry};
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
 
@@ -105,6 +105,22 @@ fn free_ports() -> [u16; 2] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// One of etcd's metrics; the sum of those that differ in their labels alone.
+async fn metric(server: &Server, name: &str) -> usize {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(server.endpoint())
+        .await
+        .unwrap();
+    let get = b"GET /metrics HTTP/1.0\r\n\r\n";
+    socket.write_all(get).await.unwrap();
+    let mut metrics = String::new();
+    socket.read_to_string(&mut metrics).await.unwrap();
+    let named = |line: &&str| line.split([' ', '{']).next() == Some(name);
+    let values = metrics.lines().filter(named);
+    let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum::<f64>() as usize
+}
+
 /// Connects as soon as etcd is there.
 async fn connect(rest: &str) -> Etcd {
     let environment = Environment::real();
@@ -170,7 +186,7 @@ impl exchange::Headed for CompactionResponse {
 
 impl Etcd {
     async fn compact(&self) {
-        let revision = self.list_prefix("").await.unwrap().revision;
+        let revision = self.list("").await.unwrap().revision;
         let request = CompactionRequest {
             revision,
             physical: true,
@@ -198,3 +214,4 @@ mod conforms {
 mod faults;
 #[cfg(feature = "tls")]
 mod secured;
+mod watches;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,7 +10,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::MAX_MESSAGE_BYTES;
 use super::exchange::{At, Cluster, Headed, Repeat};
-use super::kv::range_of;
+use super::kv::{only, range_of};
 use super::status::{self, Meaning};
 use super::txn;
 use crate::registry::{Change, RegistryError, RegistryErrorKind, Selector, WatchStream};
@@ -53,7 +52,7 @@ pub(super) async fn open(
     from: i64,
 ) -> Result<WatchStream, RegistryError> {
     let (key, range_end) = match selector {
-        Selector::Key(key) => (Bytes::copy_from_slice(key.as_bytes()), Bytes::new()),
+        Selector::Key(key) => only(key),
         Selector::Prefix(prefix) => range_of(prefix),
     };
     let create = WatchCreateRequest {
@@ -72,6 +71,16 @@ pub(super) async fn open(
         opening
     });
     let (opened, at) = opened.await.map_err(|failure| failure.error)?;
+    // A watch from a revision that is never reached would be silent for ever, and one that is
+    // reached again by a registry that was restored would skip what came before. Where the header
+    // says nothing it is a proxy's.
+    let revision = opened.header().map_or(0, |header| header.revision);
+    if (1..from.saturating_sub(1)).contains(&revision) {
+        // A member that lags is not the one to ask.
+        cluster.endpoints.suspect(at.index);
+        let text = format!("etcd has come to revision {revision}, not yet to {from}");
+        return Err(RegistryError::new(RegistryErrorKind::Compacted, text));
+    }
     let watch = Watch {
         cluster: Arc::clone(cluster),
         at,
@@ -149,7 +158,8 @@ struct Watch {
     at: At,
     responses: Streaming<WatchResponse>,
     _close: DropGuard,
-    /// What came of revisions that are not complete.
+    /// What came of a revision that is not complete. One message at a time goes through here, so
+    /// this is one revision at the most.
     changes: Vec<Change>,
     /// No change before this revision is passed on.
     next: i64,
@@ -177,9 +187,10 @@ impl Watch {
             let next = self.next;
             self.changes
                 .extend(changes.filter(|change| change.revision() >= next));
-            if let (false, Some(last)) = (fragment, self.changes.last()) {
+            let whole = take_whole(&mut self.changes, fragment);
+            if let Some(last) = whole.last() {
                 self.next = last.revision() + 1;
-                return Ok(std::mem::take(&mut self.changes));
+                return Ok(whole);
             }
         }
     }
@@ -198,6 +209,17 @@ impl Watch {
     }
 }
 
+/// Takes the revisions that are complete: where a message is not the last of what etcd sends
+/// together, its last revision may go on in the next.
+fn take_whole(changes: &mut Vec<Change>, goes_on: bool) -> Vec<Change> {
+    let torn = changes.last().filter(|_| goes_on).map(Change::revision);
+    let torn = torn.map_or(changes.len(), |torn| {
+        changes.partition_point(|change| change.revision() < torn)
+    });
+    let rest = changes.split_off(torn);
+    std::mem::replace(changes, rest)
+}
+
 fn change(event: Event) -> Option<Change> {
     let deleted = event.r#type() == EventType::Delete;
     let kv = event.kv?;
@@ -213,6 +235,33 @@ fn change(event: Event) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn deleted(revisions: &[i64]) -> Vec<Change> {
+        let deleted = |(number, revision): (usize, &i64)| Change::Deleted {
+            key: number.to_string(),
+            revision: *revision,
+        };
+        revisions.iter().enumerate().map(deleted).collect()
+    }
+
+    #[test]
+    fn a_revision_is_taken_when_all_of_it_has_come() {
+        for (revisions, goes_on, whole) in [
+            (&[][..], false, 0),
+            (&[], true, 0),
+            (&[1], false, 1),
+            (&[1], true, 0),
+            (&[1, 1, 1], true, 0),
+            (&[1, 1, 2, 3, 3], true, 3),
+            (&[1, 1, 2, 3, 3], false, 5),
+        ] {
+            let mut changes = deleted(revisions);
+            let all = changes.clone();
+            let taken = take_whole(&mut changes, goes_on);
+            assert_eq!(taken, all[..whole], "{revisions:?} {goes_on}");
+            assert_eq!(changes, all[whole..], "{revisions:?} {goes_on}");
+        }
+    }
 
     #[test]
     fn reads_the_reason_of_a_cancellation() {

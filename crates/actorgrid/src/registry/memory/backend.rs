@@ -90,6 +90,16 @@ impl Backend for MemoryRegistry {
         }))
     }
 
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
+        let key = key.to_owned();
+        Box::pin(self.shared.call(MemoryOperation::Get, move |store, _| {
+            Ok(Listing {
+                entries: store.entry(&key).into_iter().collect(),
+                revision: store.revision(),
+            })
+        }))
+    }
+
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let prefix = prefix.to_owned();
         Box::pin(self.shared.call(MemoryOperation::List, move |store, _| {
@@ -104,7 +114,9 @@ impl Backend for MemoryRegistry {
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(async move {
             self.shared
-                .call(MemoryOperation::Watch, |_, _| Ok(()))
+                .call(MemoryOperation::Watch, move |store, _| {
+                    store.has_come_before(from)
+                })
                 .await?;
             Ok(watch::open(&self.shared, selector.clone(), from))
         })

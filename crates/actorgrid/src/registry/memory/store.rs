@@ -221,6 +221,17 @@ impl Store {
         self.compacted = self.revision;
     }
 
+    /// Nobody knows of a later revision than the next one, unless from another registry.
+    pub(super) fn has_come_before(&self, from: i64) -> Result<(), RegistryError> {
+        if from > self.revision.saturating_add(1) {
+            return Err(RegistryError::new(
+                RegistryErrorKind::Compacted,
+                format!("the registry has not come to revision {from}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// The first revision from `from` on that changed selected keys.
     pub(super) fn changes(&self, selector: &Selector, from: i64) -> Result<Found, RegistryError> {
         if from <= self.compacted {

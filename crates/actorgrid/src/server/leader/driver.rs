@@ -139,9 +139,9 @@ async fn open(
 ) -> Result<(bool, WatchStream), RegistryError> {
     life.environment().sleep(pause).await;
     let names = life.names();
-    let listing = names.bounded(|registry| registry.list(&key)).await?;
-    let seen = listing.entries.iter().any(|entry| entry.key == key);
-    let from = listing.revision + 1;
+    let read = names.bounded(|registry| registry.read(&key)).await?;
+    let seen = !read.entries.is_empty();
+    let from = read.revision + 1;
     let selector = Selector::Key(key);
     let changes = names
         .bounded(|registry| registry.watch(&selector, from))

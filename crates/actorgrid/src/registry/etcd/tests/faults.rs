@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use super::*;
 use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, Selector};
 
-const TTL: Duration = Duration::from_secs(60);
+pub(super) const TTL: Duration = Duration::from_secs(60);
 /// The shortest time that the library gives an exchange: 2/15 of the shortest lease.
 const LIMIT: Duration = Duration::from_millis(666);
 
@@ -21,11 +21,11 @@ fn batch(lease: LeaseId, keys: &[String], value: &Bytes) -> ClaimBatch {
     }
 }
 
-fn numbered(count: usize) -> Vec<String> {
+pub(super) fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("k{number:05}")).collect()
 }
 
-async fn claim(etcd: &Etcd, lease: LeaseId, keys: &[String], value: &Bytes) {
+pub(super) async fn claim(etcd: &Etcd, lease: LeaseId, keys: &[String], value: &Bytes) {
     let outcomes = etcd.claim(&batch(lease, keys, value)).await.unwrap();
     assert_eq!(outcomes.len(), keys.len());
     let won = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
@@ -54,27 +54,11 @@ async fn large_batches_and_long_lists_go_in_parts() {
     let read = etcd.get(&keys[..300]).await.unwrap();
     assert!(read.iter().flatten().eq(&listing.entries[..300]));
 
-    // All of them are deleted at one revision, which comes in several messages.
+    // All of them are deleted at one revision.
     let selector = Selector::Prefix("k".to_owned());
     let mut watch = etcd.watch(&selector, listing.revision + 1).await.unwrap();
     etcd.revoke(lease).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().len(), keys.len());
-}
-
-#[tokio::test]
-async fn a_revision_in_several_messages_comes_whole() {
-    let server = Server::start_with(&["--max-request-bytes=20000"]);
-    let etcd = server.connect().await;
-    let lease = etcd.grant(TTL).await.unwrap().id;
-    let selector = Selector::Prefix("k".to_owned());
-    let names: Vec<String> = numbered(60).iter().map(|key| key.repeat(300)).collect();
-    for name in &names {
-        claim(&etcd, lease, std::slice::from_ref(name), &Bytes::new()).await;
-    }
-    let from = etcd.list("k").await.unwrap().revision + 1;
-    let mut watch = etcd.watch(&selector, from).await.unwrap();
-    etcd.revoke(lease).await.unwrap();
-    assert_eq!(watch.next().await.unwrap().unwrap().len(), names.len());
 }
 
 #[tokio::test]
@@ -322,19 +306,9 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     assert_eq!(root.list("").await.unwrap().entries.len(), 1);
 }
 
-/// How many streams of watches etcd has open, by its metrics.
+/// How many streams of watches etcd has open.
 async fn watch_streams(server: &Server) -> usize {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut socket = tokio::net::TcpStream::connect(server.endpoint())
-        .await
-        .unwrap();
-    let get = b"GET /metrics HTTP/1.0\r\n\r\n";
-    socket.write_all(get).await.unwrap();
-    let mut metrics = String::new();
-    socket.read_to_string(&mut metrics).await.unwrap();
-    let name = "etcd_debugging_mvcc_watch_stream_total ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap().parse().unwrap()
+    metric(server, "etcd_debugging_mvcc_watch_stream_total").await
 }
 
 #[tokio::test]
