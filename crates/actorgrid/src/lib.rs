@@ -192,8 +192,10 @@
 //!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
 //! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches;
-//!   [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
-//!   names.
+//!   [`RequestBuilder`] has what can be set for one request.
+//! - **Divide**: [`Rendezvous`] says which of some members a key belongs to, with weights and
+//!   copies, and moves few keys when members come and go; [`Ring`] and [`MultiRing`] are the
+//!   mappings of the Go library, for families of actors that Go peers send to as well.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
 //!   [`MemoryRegistry`] can be told to fail.
 //!
@@ -289,7 +291,7 @@ pub use registry::{
     RegistryErrorKind,
 };
 pub use request::{MessageSet, Request, RespondError, Responder};
-pub use ring::Ring;
+pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};
 pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId};
 pub use server::{
     Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
