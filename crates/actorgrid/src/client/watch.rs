@@ -24,6 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// A change of who is registered.
+#[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum WatchEvent {
@@ -79,6 +80,7 @@ impl Client {
     /// # Cancel safety
     ///
     /// Cancel safe.
+    #[doc(alias = "QueryWatch")]
     pub async fn watch(&self, kind: Kind) -> Result<(Vec<Registration>, Watch), RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
         let mut watcher = Watcher {
