@@ -255,6 +255,7 @@ extern crate self as actorgrid;
 
 mod address;
 mod client;
+mod counter;
 mod environment;
 mod error;
 mod mailbox;
@@ -278,7 +279,9 @@ pub use actorgrid_macros::Message;
 pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
-pub use client::{Client, ClientBuilder, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent};
+pub use client::{
+    Client, ClientBuilder, ClientStatistics, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent,
+};
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use mailbox::{
@@ -296,7 +299,7 @@ pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADE
 pub use server::{
     Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
     DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,
-    ServerErrorKind, ServerHandle, ServerState, ShutdownError,
+    ServerErrorKind, ServerHandle, ServerState, ServerStatistics, ShutdownError,
 };
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};

@@ -19,7 +19,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use client::ProcessRoute;
 pub(crate) use pool::{Pool, PoolConfig};
-pub(crate) use server::{ProcessServer, ServerConfig};
+pub(crate) use server::{AcceptedCounters, ProcessServer, ServerConfig};
 
 /// The one method of the shared service.
 const PROCESS_PATH: &str = "/grid.wire/Process";
