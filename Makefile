@@ -18,7 +18,10 @@ PURE := \
 	crates/actorgrid/src/client/watch_pause.rs \
 	crates/actorgrid/src/client/watch_resume.rs \
 	crates/actorgrid/src/server/leader/candidate.rs \
-	crates/actorgrid/src/ring.rs
+	crates/actorgrid/src/ring/numbered.rs \
+	crates/actorgrid/src/ring/multi.rs \
+	crates/actorgrid/src/ring/rendezvous.rs \
+	crates/actorgrid/src/ring/score.rs
 
 # The crates of Cargo.lock that come from a registry, as cargo names their folders.
 LOCKED = awk -F'"' '/^name = /{n=$$2} /^version = /{v=$$2} /^source = "reg/{print n "-" v}' Cargo.lock

@@ -192,8 +192,10 @@
 //!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
 //! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches, and asks
-//!   peers for their [`Health`]; [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
-//!   names.
+//!   peers for their [`Health`]; [`RequestBuilder`] has what can be set for one request.
+//! - **Divide**: [`Rendezvous`] says which of some members a key belongs to, with weights and
+//!   copies, and moves few keys when members come and go; [`Ring`] and [`MultiRing`] are the
+//!   mappings of the Go library, for families of actors that Go peers send to as well.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
 //!   [`MemoryRegistry`] can be told to fail.
 //!
@@ -253,6 +255,7 @@ extern crate self as actorgrid;
 
 mod address;
 mod client;
+mod counter;
 mod environment;
 mod error;
 mod mailbox;
@@ -277,7 +280,8 @@ pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
 pub use client::{
-    Client, ClientBuilder, DEFAULT_DEADLINE, Health, HealthWatch, RequestBuilder, Watch, WatchEvent,
+    Client, ClientBuilder, ClientStatistics, DEFAULT_DEADLINE, Health, HealthWatch, RequestBuilder,
+    Watch, WatchEvent,
 };
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
@@ -291,12 +295,12 @@ pub use registry::{
     RegistryErrorKind,
 };
 pub use request::{MessageSet, Request, RespondError, Responder};
-pub use ring::Ring;
+pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};
 pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId};
 pub use server::{
     Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
     DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,
-    ServerErrorKind, ServerHandle, ServerState, ShutdownError,
+    ServerErrorKind, ServerHandle, ServerState, ServerStatistics, ShutdownError,
 };
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};

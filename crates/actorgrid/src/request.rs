@@ -59,11 +59,12 @@ impl<M: Message> Request<M> {
         &self.message
     }
 
-    /// Answers.
+    /// Answers. (With an [`Ack`](crate::Ack), where the message declares no reply: `Ack` in Go.)
     ///
     /// # Errors
     ///
     /// As [`Responder::respond`].
+    #[doc(alias("Ack", "Respond"))]
     pub fn respond(self, reply: M::Reply) -> Result<(), RespondError> {
         self.responder.respond(reply)
     }

@@ -50,10 +50,13 @@ impl Locations {
         self.cache.get(name)
     }
 
-    /// Forgets a location that proved wrong, unless a newer one is there.
-    pub(super) fn forget(&self, name: &Name, token: Token) {
-        self.cache
+    /// Forgets a location that proved wrong, unless a newer one is there. Whether it was still
+    /// there.
+    pub(super) fn forget(&self, name: &Name, token: Token) -> bool {
+        let forgotten = self
+            .cache
             .remove_if(name, |location| location.token == token);
+        forgotten.is_some()
     }
 
     /// Looks a name up. Callers for the same name share one lookup, and none waits for another

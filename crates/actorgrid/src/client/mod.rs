@@ -5,6 +5,7 @@ mod locations;
 mod query;
 mod request;
 pub(crate) mod retry;
+mod statistics;
 mod watch;
 mod watch_pause;
 pub(crate) mod watch_resume;
@@ -25,12 +26,17 @@ use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute, RequestId};
 
 pub use health::{Health, HealthWatch};
 pub use request::RequestBuilder;
+pub use statistics::ClientStatistics;
 pub use watch::{Watch, WatchEvent};
 
 use locations::Locations;
+use statistics::Counters;
 
 /// The deadline of a request, unless another is set.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The time that one exchange with the registry may take, unless another is set.
+const DEFAULT_REGISTRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most connections to one peer: more only cost, as a peer has fewer processors than that.
 const MAX_CONNECTIONS_PER_PEER: usize = 64;
@@ -52,6 +58,7 @@ const MAX_CONNECTIONS_PER_PEER: usize = 64;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "NewClient")]
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -62,13 +69,16 @@ struct Inner {
     registry: Registry,
     environment: Environment,
     deadline: Duration,
+    registry_timeout: Duration,
     pool: Pool,
     locations: Arc<Locations>,
     /// Where the client belongs to a server: its peer, and the way to that peer's mailboxes.
     local: Option<(Name, LocalRoute)>,
     /// The half of all request ids that is this client's.
     id: u64,
+    /// The other half, and how many requests there were.
     requests: AtomicU64,
+    counters: Arc<Counters>,
 }
 
 impl Client {
@@ -85,6 +95,7 @@ impl Client {
             registry,
             environment: Environment::real(),
             deadline: DEFAULT_DEADLINE,
+            registry_timeout: DEFAULT_REGISTRY_TIMEOUT,
             connections_per_peer: 1,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             local: None,
@@ -104,6 +115,7 @@ impl Client {
             registry,
             environment,
             deadline: DEFAULT_DEADLINE,
+            registry_timeout: DEFAULT_REGISTRY_TIMEOUT,
             connections_per_peer: 1,
             max_message_bytes,
             local: Some((peer, local)),
@@ -121,6 +133,7 @@ impl Client {
     ///
     /// Dropping the future tells the receiver that nobody waits; whether it was executed is then
     /// unknown.
+    #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
         RequestBuilder::new(self.clone(), to.into_name(), message)
     }
@@ -169,6 +182,34 @@ impl Client {
         self.inner.pool.close().await;
     }
 
+    /// What the client and its clones have counted so far. It takes no lock and costs nothing to
+    /// requests under way.
+    ///
+    /// ```
+    /// # use actorgrid::{Client, Environment, MemoryRegistry, RequestErrorKind, EchoMsg};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let registry = MemoryRegistry::new(&Environment::real()).registry();
+    /// let client = Client::new("mygrid", registry);
+    /// let error = client.request("nobody", EchoMsg::new("hello")).await.unwrap_err();
+    /// assert_eq!(error.kind(), RequestErrorKind::UnknownName);
+    /// let counted = client.statistics();
+    /// assert_eq!((counted.requests, counted.unknown_names), (1, 1));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn statistics(&self) -> ClientStatistics {
+        let connections = self.inner.pool.connections();
+        ClientStatistics {
+            // Before those that were opened, so that never more have ended.
+            connections_ended: connections.ended.get(),
+            connections_opened: connections.opened.get(),
+            connections_failed: connections.failed.get(),
+            requests: self.inner.requests.load(Ordering::Relaxed),
+            ..self.inner.counters.read()
+        }
+    }
+
     fn namespace(&self) -> Result<&Namespace, RequestError> {
         self.inner.namespace.as_ref().map_err(|error| {
             RequestError::refused(
@@ -193,11 +234,13 @@ impl fmt::Debug for Client {
 }
 
 /// Configures a [`Client`].
+#[doc(alias = "ClientCfg")]
 pub struct ClientBuilder {
     namespace: Result<Namespace, NameError>,
     registry: Registry,
     environment: Environment,
     deadline: Duration,
+    registry_timeout: Duration,
     connections_per_peer: usize,
     max_message_bytes: usize,
     local: Option<(Name, LocalRoute)>,
@@ -212,9 +255,24 @@ impl ClientBuilder {
         self
     }
 
-    /// Connections to each peer: 1 by default; 0 is taken as 1, and more than 64 as 64. One serves thousands of
-    /// requests at once; more help where single requests are megabytes.
+    /// The time that one exchange with the registry may take before it counts as failed: 2 s by
+    /// default. A query ends by the client's default [`deadline`](Self::deadline) if that is less; a
+    /// request whose lookup failed is tried again within its own.
+    ///
+    /// `ClientCfg.Timeout` in Go, where it is 10 s.
     #[must_use]
+    #[doc(alias("ClientCfg.Timeout", "Timeout"))]
+    pub fn registry_timeout(mut self, timeout: Duration) -> Self {
+        self.registry_timeout = timeout;
+        self
+    }
+
+    /// Connections to each peer: 1 by default; 0 is taken as 1, and more than 64 as 64. One serves
+    /// thousands of requests at once; more help where single requests are megabytes.
+    ///
+    /// `ClientCfg.ConnectionsPerPeer` in Go, where it is half the number of processors.
+    #[must_use]
+    #[doc(alias("ClientCfg.ConnectionsPerPeer", "ConnectionsPerPeer"))]
     pub fn connections_per_peer(mut self, connections: usize) -> Self {
         self.connections_per_peer = connections.clamp(1, MAX_CONNECTIONS_PER_PEER);
         self
@@ -256,11 +314,13 @@ impl ClientBuilder {
                 namespace: self.namespace,
                 registry: self.registry,
                 deadline: self.deadline,
+                registry_timeout: self.registry_timeout,
                 pool,
                 locations: Arc::default(),
                 local: self.local,
                 id: self.environment.random_u64(),
                 requests: AtomicU64::new(0),
+                counters: Arc::default(),
                 environment: self.environment,
             }),
         }

@@ -1,28 +1,25 @@
 //! Who is registered.
 
-use std::time::Duration;
-
 use super::Client;
 use super::locations::Location;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::name::Name;
 use crate::registry::{Entry, Kind, Registration, Registry, RegistryError, keys, read};
 
-/// The time that one exchange with the registry may take before it is given up.
-const LIMIT: Duration = Duration::from_secs(2);
-
 impl Client {
     /// All registrations of one kind, sorted by name: a linearizable read of the registry.
     ///
     /// # Errors
     ///
-    /// [`Registry`](RequestErrorKind::Registry) when it does not answer within 2 s, or within the
-    /// client's default deadline if that is less. A registration that cannot be read is skipped,
+    /// [`Registry`](RequestErrorKind::Registry) when it does not answer within the
+    /// [registry timeout](crate::ClientBuilder::registry_timeout), or within the client's default
+    /// deadline if that is less. A registration that cannot be read is skipped,
     /// and logged.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
+    #[doc(alias("QueryC", "Query"))]
     pub async fn query(&self, kind: Kind) -> Result<Vec<Registration>, RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
         let listing = self
@@ -86,13 +83,15 @@ impl Client {
         let key = keys::of(namespace, Kind::Mailbox, name);
         let prefix = keys::prefix(namespace, Kind::Mailbox);
         let wanted = name.clone();
+        let (limit, counters) = (self.inner.registry_timeout, self.inner.counters.clone());
         let lookup = move || {
+            counters.lookups.increment();
             let (registry, environment) = (registry.clone(), environment.clone());
             let (keys, prefix, wanted) = ([key.clone()], prefix.clone(), wanted.clone());
             async move {
                 let get = registry.backend().get(&keys);
                 let found = environment
-                    .timeout(LIMIT, get)
+                    .timeout(limit, get)
                     .await
                     .unwrap_or_else(|| Err(RegistryError::no_reply()))
                     .map_err(|error| failed(&error))?;
@@ -128,7 +127,10 @@ impl Client {
     ) -> Result<T, RegistryError> {
         self.inner
             .environment
-            .timeout(LIMIT.min(self.inner.deadline), exchange)
+            .timeout(
+                self.inner.registry_timeout.min(self.inner.deadline),
+                exchange,
+            )
             .await
             .unwrap_or_else(|| Err(RegistryError::no_reply()))
     }
@@ -140,7 +142,7 @@ impl Client {
     ) -> Result<T, RegistryError> {
         self.inner
             .environment
-            .timeout(LIMIT, exchange)
+            .timeout(self.inner.registry_timeout, exchange)
             .await
             .unwrap_or_else(|| Err(RegistryError::no_reply()))
     }

@@ -8,6 +8,7 @@ use futures_core::future::BoxFuture;
 use super::Client;
 use super::locations::Location;
 use super::retry::{Attempt, Decision, Found, after_lookup, decide};
+use crate::counter::Counter;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
@@ -144,6 +145,7 @@ impl<R: Message> RequestBuilder<R> {
         let answer = match deadline.bound(driver.drive(&mut call)).await {
             Some(answer) => answer?,
             None => {
+                self.client.inner.counters.deadlines_exceeded.increment();
                 let executed = driver.worst.max(call.executed);
                 return Err(RequestError::deadline(executed));
             }
@@ -210,6 +212,10 @@ impl Driver<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            // Without time for another try, it is the error of the last one again.
+            if !self.out_of_time {
+                self.client.inner.counters.failed(error.kind());
+            }
             self.tries += 1;
             self.worst = self.worst.max(error.executed());
             call.executed = Executed::No;
@@ -237,8 +243,11 @@ impl Driver<'_> {
                     }
                     if repeat.look_up {
                         let token = call.meta.token;
-                        if let Some(token) = token {
-                            self.client.inner.locations.forget(&call.receiver, token);
+                        let inner = &self.client.inner;
+                        if let Some(token) = token
+                            && inner.locations.forget(&call.receiver, token)
+                        {
+                            inner.counters.locations_forgotten.increment();
                         }
                         self.failed_at = Some((token, error));
                     }
@@ -256,6 +265,7 @@ impl Driver<'_> {
             && local.knows(call.receiver.as_str())
         {
             call.meta.token = None;
+            self.count(&inner.counters.local_tries);
             return local.call(call).await;
         }
         let location = match inner.locations.get(&call.receiver) {
@@ -273,8 +283,22 @@ impl Driver<'_> {
         }
         call.meta.token = Some(location.token);
         match &inner.local {
-            Some((peer, local)) if *peer == location.peer => local.call(call).await,
-            _ => inner.pool.route(&location.address).call(call).await,
+            Some((peer, local)) if *peer == location.peer => {
+                self.count(&inner.counters.local_tries);
+                local.call(call).await
+            }
+            _ => {
+                self.count(&inner.counters.remote_tries);
+                inner.pool.route(&location.address).call(call).await
+            }
+        }
+    }
+
+    /// Counts a try at a mailbox.
+    fn count(&self, tries: &Counter) {
+        tries.increment();
+        if self.tries > 0 {
+            self.client.inner.counters.repeats.increment();
         }
     }
 

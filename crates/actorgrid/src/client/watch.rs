@@ -17,6 +17,7 @@ use crate::name::Name;
 use crate::registry::{Change, Kind, Registration, RegistryError, Selector, keys};
 
 /// A change of who is registered.
+#[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum WatchEvent {
@@ -114,6 +115,7 @@ impl Client {
     /// # Cancel safety
     ///
     /// Cancel safe.
+    #[doc(alias = "QueryWatch")]
     pub async fn watch(&self, kind: Kind) -> Result<(Vec<Registration>, Watch), RequestError> {
         let prefix = keys::prefix(self.namespace()?, kind);
         let mut watcher = Watcher::new(self.clone(), kind, prefix);

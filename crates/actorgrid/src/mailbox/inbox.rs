@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::Stop;
+use super::{DoorCounters, Stop};
 use crate::error::RequestError;
 use crate::request::MessageSet;
 use crate::route::{Inbox, Incoming, Refused};
@@ -33,6 +33,7 @@ impl Gate {
 pub(super) struct Entrance<S> {
     pub(super) gate: Gate,
     pub(super) queue: mpsc::Sender<S>,
+    pub(super) counters: Arc<DoorCounters>,
 }
 
 impl<S: MessageSet> Inbox for Entrance<S> {
@@ -64,6 +65,7 @@ impl<S: MessageSet> Inbox for Entrance<S> {
             // Reading takes time. A mailbox dropped meanwhile leaves nobody who would answer what
             // is queued now; dropped here, it is answered.
             if !self.queue.is_closed() {
+                self.counters.admitted.increment();
                 place.send(set);
             }
         }

@@ -2,6 +2,7 @@
 
 mod error;
 mod inbox;
+mod statistics;
 mod stop;
 mod table;
 
@@ -18,6 +19,7 @@ use crate::session::{ClaimError, Held, Names};
 use crate::token::Token;
 
 pub use error::{MailboxError, MailboxErrorKind};
+pub(crate) use statistics::DoorCounters;
 pub(crate) use stop::Stop;
 pub use stop::{StopReason, Stopping};
 pub(crate) use table::{Occupied, Reservation, Table};
@@ -254,6 +256,7 @@ impl Owner {
         let inbox: Arc<dyn Inbox> = Arc::new(Entrance {
             gate: gate.clone(),
             queue: sender,
+            counters: self.table.counters().clone(),
         });
         reservation.open(inbox, token);
         let registered = Registered {

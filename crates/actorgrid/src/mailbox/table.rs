@@ -3,6 +3,8 @@ use std::sync::Arc;
 use papaya::HashMap;
 use tokio_util::sync::CancellationToken;
 
+use super::DoorCounters;
+use crate::error::RequestErrorKind;
 use crate::name::Name;
 use crate::route::{Directory, Door, Inbox};
 use crate::token::Token;
@@ -12,6 +14,7 @@ use crate::token::Token;
 #[derive(Default)]
 pub(crate) struct Table {
     slots: HashMap<Name, Slot>,
+    counters: Arc<DoorCounters>,
 }
 
 #[derive(Clone)]
@@ -52,6 +55,10 @@ impl Table {
         }
     }
 
+    pub(crate) fn counters(&self) -> &Arc<DoorCounters> {
+        &self.counters
+    }
+
     /// Takes the mailbox that was registered under this token off the routes; its name stays
     /// reserved. Another one under the name by now is left alone.
     pub(crate) fn close(&self, name: &Name, token: Token) {
@@ -69,6 +76,10 @@ impl Directory for Table {
             Some(Slot::Deciding(decided)) => Door::Deciding(decided.clone()),
             Some(Slot::Closing) | None => Door::Absent,
         }
+    }
+
+    fn failed(&self, kind: RequestErrorKind) {
+        self.counters.failed(kind);
     }
 }
 

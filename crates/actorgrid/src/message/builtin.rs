@@ -37,6 +37,7 @@ pub struct ActorStart {
 
 impl ActorStart {
     /// A start of the actor `name` of the type `actor_type`, without data.
+    #[doc(alias = "NewActorStart")]
     pub fn new(name: impl Into<String>, actor_type: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -9,6 +9,7 @@ use crate::registry::Entry;
 use crate::token::{ClusterId, Token};
 
 /// The kinds of names that a grid registers.
+#[doc(alias = "EntityType")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -31,6 +32,7 @@ impl Kind {
 }
 
 /// A name in the registry: what it is, where it is held, and the token of its holder.
+#[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Registration {

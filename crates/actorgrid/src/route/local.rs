@@ -43,7 +43,7 @@ impl Route for LocalRoute {
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
             Ok(()) => {
                 call.executed = Executed::Maybe;
-                let answer = answered(answer).await;
+                let answer = answered(&*self.directory, answer).await;
                 if let Err(error) = &answer {
                     call.executed = error.executed();
                 }

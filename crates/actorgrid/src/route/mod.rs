@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Deadline;
-use crate::error::{Executed, RequestError};
+use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
 use crate::name::Name;
 use crate::token::Token;
@@ -89,6 +89,9 @@ pub(crate) trait Route {
 /// The mailboxes of a peer.
 pub(crate) trait Directory: Send + Sync + 'static {
     fn find(&self, name: &str) -> Door;
+
+    /// Hears of a request that was refused, or ended with an error, to count it.
+    fn failed(&self, _kind: RequestErrorKind) {}
 }
 
 /// What stands behind a name.
@@ -131,19 +134,30 @@ pub(crate) async fn deliver(
     receiver: &str,
     incoming: Incoming,
 ) -> Result<(), Refused> {
-    loop {
+    let delivered = loop {
         match directory.find(receiver) {
-            Door::Open(inbox) => return inbox.deliver(incoming),
+            Door::Open(inbox) => break inbox.deliver(incoming),
             Door::Deciding(decided) => decided.cancelled().await,
-            Door::Absent => return Err(incoming.refuse(RequestError::not_held(receiver))),
+            Door::Absent => break Err(incoming.refuse(RequestError::not_held(receiver))),
         }
+    };
+    if let Err(refused) = &delivered {
+        directory.failed(refused.error.kind());
     }
+    delivered
 }
 
 /// The answer that a delivered request is given.
-pub(crate) async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
+pub(crate) async fn answered(
+    directory: &dyn Directory,
+    answer: oneshot::Receiver<Answer>,
+) -> Answer {
     // The sender answers when it is dropped; an error here means that its runtime is gone.
-    answer
+    let answer = answer
         .await
-        .unwrap_or_else(|_| Err(RequestError::no_reply("the receiver is gone")))
+        .unwrap_or_else(|_| Err(RequestError::no_reply("the receiver is gone")));
+    if let Err(error) = &answer {
+        directory.failed(error.kind());
+    }
+    answer
 }

@@ -35,6 +35,7 @@ type Opener = Arc<dyn Fn(&Owner, &Reservation, Name, Token) -> Box<dyn Any + Sen
 /// })
 /// .mailbox::<Request<EchoMsg>>(10);
 /// ```
+#[doc(alias = "MakeActor")]
 #[derive(Clone)]
 pub struct ActorType {
     pub(super) name: String,

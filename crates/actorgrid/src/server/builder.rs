@@ -15,6 +15,7 @@ use super::actors::Actors;
 use super::context::ActorContext;
 use super::error::ServerError;
 use super::state::ServerState;
+use super::statistics::Counters;
 use super::supervisor::{ANSWER_BOUND, supervise};
 use super::{Config, Server, ServerHandle, Shared};
 use crate::address::Address;
@@ -50,6 +51,7 @@ const MAX_ANNOTATION_BYTES: usize = 256;
 
 /// Configures and starts a [`Server`]. All settings are checked by
 /// [`bind`](Self::bind) and [`listener`](Self::listener).
+#[doc(alias = "ServerCfg")]
 pub struct ServerBuilder {
     namespace: String,
     registry: Registry,
@@ -88,6 +90,7 @@ impl ServerBuilder {
     /// The type `leader` is kept running by the grid itself, under that name, on one of the peers
     /// that register it.
     #[must_use]
+    #[doc(alias = "RegisterDef")]
     pub fn actor<A, F, Fut>(self, name: impl Into<String>, constructor: F) -> Self
     where
         A: Actor,
@@ -107,16 +110,18 @@ impl ServerBuilder {
         self.actor_type(ActorType::from_fn(name, function))
     }
 
-    /// Registers an actor type.
+    /// Registers an actor type; `RegisterDef` in Go.
     #[must_use]
+    #[doc(alias = "RegisterDef")]
     pub fn actor_type(mut self, actor_type: ActorType) -> Self {
         self.actor_types.push(actor_type);
         self
     }
 
     /// Adds an annotation, which queries and watches show of the peer. At most 64, of at most
-    /// 256 bytes each.
+    /// 256 bytes each; none by default. `ServerCfg.Annotations` in Go.
     #[must_use]
+    #[doc(alias("ServerCfg.Annotations", "Annotations"))]
     pub fn annotation(mut self, annotation: impl Into<String>) -> Self {
         self.annotations.push(annotation.into());
         self
@@ -133,14 +138,18 @@ impl ServerBuilder {
 
     /// The time to live that is asked of the registry for the peer's lease: how long the names of
     /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`] by default.
+    ///
+    /// `ServerCfg.LeaseDuration` in Go, where it is 60 s.
     #[must_use]
+    #[doc(alias("ServerCfg.LeaseDuration", "LeaseDuration"))]
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.lease_ttl = ttl;
         self
     }
 
     /// How long actors have to end when they are asked to, before they are aborted.
-    /// [`DEFAULT_SHUTDOWN_TIMEOUT`] by default.
+    /// [`DEFAULT_SHUTDOWN_TIMEOUT`] by default. The Go library has no such setting: its `Stop`
+    /// waits for as long as it takes.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
@@ -163,8 +172,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Keeps the leader off this peer, though it registers the type.
+    /// Keeps the leader off this peer, though it registers the type. Allowed by default.
+    /// `ServerCfg.DisallowLeadership` in Go.
     #[must_use]
+    #[doc(alias("ServerCfg.DisallowLeadership", "DisallowLeadership"))]
     pub fn disallow_leadership(mut self) -> Self {
         self.leadership = false;
         self
@@ -224,6 +235,7 @@ impl ServerBuilder {
     /// # Cancel safety
     ///
     /// As [`bind`](Self::bind).
+    #[doc(alias = "Serve")]
     pub async fn listener(self, listener: TcpListener) -> Result<Server, ServerError> {
         self.check()?.serve(Listener::Tcp(listener)).await
     }
@@ -354,6 +366,8 @@ impl Checked {
             actor_types: self.actor_types,
             table,
             actors: Arc::new(Actors::new(self.max_actors)),
+            counters: Counters::default(),
+            accepted: process.counters().clone(),
             client,
             state: watch::Sender::new(ServerState::Starting),
             serving,

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::environment::Environment;
 use crate::mailbox::{Mailbox, MailboxError, Owner, Stopping};
 use crate::name::{IntoName, Name, Namespace};
+use crate::registry::{Kind, keys};
 use crate::request::MessageSet;
 use crate::session::FenceReason;
 use crate::token::Token;
@@ -83,8 +84,23 @@ impl ActorContext {
         }
     }
 
+    /// The key under which the actor is registered: `<namespace>.actor.<name>`. It is unique in the
+    /// whole registry, so it suits as an identity in logs and metrics of several grids.
+    ///
+    /// ```no_run
+    /// # fn shown(ctx: actorgrid::ActorContext) {
+    /// assert_eq!(ctx.id(), format!("{}.actor.{}", ctx.namespace(), ctx.name()));
+    /// # }
+    /// ```
+    #[must_use]
+    #[doc(alias = "ContextActorID")]
+    pub fn id(&self) -> String {
+        keys::of(self.namespace(), Kind::Actor, &self.inner.name)
+    }
+
     /// The actor's name.
     #[must_use]
+    #[doc(alias = "ContextActorName")]
     pub fn name(&self) -> &Name {
         &self.inner.name
     }
@@ -97,6 +113,7 @@ impl ActorContext {
 
     /// The grid's namespace.
     #[must_use]
+    #[doc(alias = "ContextActorNamespace")]
     pub fn namespace(&self) -> &Namespace {
         &self.inner.owner.names.identity().namespace
     }
@@ -142,6 +159,7 @@ impl ActorContext {
     /// # Cancel safety
     ///
     /// What was registered when the future is dropped is released.
+    #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,
         capacity: usize,
@@ -184,6 +202,7 @@ impl ActorContext {
     /// # Cancel safety
     ///
     /// As [`mailbox`](Self::mailbox).
+    #[doc(alias = "NewMailbox")]
     pub async fn open_mailbox<S: MessageSet>(
         &self,
         name: impl IntoName,

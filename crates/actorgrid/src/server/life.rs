@@ -6,6 +6,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::Shared;
 use super::actor_type::ActorType;
 use super::actors::Actors;
+use super::statistics::Counters;
 use crate::client::Client;
 use crate::environment::Environment;
 use crate::mailbox::{Owner, Stop, Table};
@@ -41,6 +42,10 @@ impl Life {
 
     pub(super) fn actors(&self) -> &Arc<Actors> {
         &self.shared.actors
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -12,6 +12,7 @@ mod peer_mailbox;
 mod run;
 mod start;
 mod state;
+mod statistics;
 mod supervisor;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use crate::name::{IntoName, Name, Namespace};
 use crate::registry::Registry;
 use crate::request::MessageSet;
 use crate::route::Admission;
+use crate::route::process::AcceptedCounters;
 use crate::session::{Fence, Identity};
 
 pub use actor::{Actor, ActorResult, BoxActor};
@@ -42,9 +44,11 @@ pub use builder::{
 pub use context::{ActorContext, Fenced};
 pub use error::{ServerError, ServerErrorKind, ShutdownError};
 pub use state::ServerState;
+pub use statistics::ServerStatistics;
 
 use actors::Actors;
 use life::Life;
+use statistics::Counters;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
@@ -86,6 +90,8 @@ struct Shared {
     actor_types: HashMap<Name, ActorType>,
     table: Arc<Table>,
     actors: Arc<Actors>,
+    counters: Counters,
+    accepted: Arc<AcceptedCounters>,
     client: Client,
     state: watch::Sender<ServerState>,
     /// The fence of the session under which the peer serves, for those who ask over the wire.
@@ -161,6 +167,7 @@ impl Shared {
 impl Server {
     /// A server of the grid `namespace`; [`bind`](ServerBuilder::bind) or
     /// [`listener`](ServerBuilder::listener) starts it.
+    #[doc(alias = "NewServer")]
     pub fn builder(namespace: impl Into<String>, registry: Registry) -> ServerBuilder {
         ServerBuilder::new(namespace.into(), registry)
     }
@@ -235,7 +242,18 @@ impl ServerHandle {
         self.shared.state.subscribe()
     }
 
+    /// What the server has counted so far, over all its sessions. It takes no lock and costs nothing
+    /// to what is going on. What the peer's own requests met, its [client](Self::client) counts.
+    #[must_use]
+    pub fn statistics(&self) -> ServerStatistics {
+        let shared = &self.shared;
+        shared
+            .counters
+            .read(shared.table.counters(), &shared.accepted)
+    }
+
     /// Ends when the server is in this state, or has stopped. Cancel safe.
+    #[doc(alias = "WaitUntilStarted")]
     pub async fn wait_for(&self, state: ServerState) {
         let mut states = self.states();
         // The sender lives as long as this handle.
@@ -259,6 +277,7 @@ impl ServerHandle {
     /// # Cancel safety
     ///
     /// What was registered when the future is dropped is released.
+    #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,
         name: impl IntoName,
@@ -285,6 +304,7 @@ impl ServerHandle {
     /// # Cancel safety
     ///
     /// The shutdown goes on when the future is dropped, as long as the server is not dropped too.
+    #[doc(alias = "Stop")]
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.shared.shutdown.cancel();
         self.stopped().await;

@@ -55,9 +55,11 @@ impl Registered {
             fence: &fence,
         };
 
+        let counters = life.counters();
         let mut failed = None;
         match guard.run(|| actor_type.construct(start)).await {
             Ended::Done(Ok(actor)) => {
+                counters.actors_started.increment();
                 let _ = started.send(Ok(()));
                 // Whoever waits for the start may be next on this very worker, where nobody could
                 // take it over from an actor that never awaits.
@@ -67,7 +69,8 @@ impl Registered {
                     Ended::Done(Ok(())) => tracing::debug!(actor = %name, "actor ended"),
                     Ended::Done(Err(error)) => tracing::warn!(actor = %name, error, "actor failed"),
                     Ended::Panicked(text) => {
-                        tracing::error!(actor = %name, panic = text, "actor panicked")
+                        counters.actor_panics.increment();
+                        tracing::error!(actor = %name, panic = text, "actor panicked");
                     }
                     Ended::NotRun => {
                         tracing::debug!(actor = %name, "actor was stopped before it began")
@@ -80,6 +83,7 @@ impl Registered {
                 failed = Some((started, error));
             }
             Ended::Panicked(text) => {
+                counters.actor_panics.increment();
                 tracing::error!(actor = %name, panic = text, "constructor panicked");
                 failed = Some((started, format!("the constructor panicked: {text}")));
             }
@@ -90,6 +94,10 @@ impl Registered {
 
         stop.end();
         ctx.end().await;
+        match &failed {
+            Some(_) => counters.starts_failed.increment(),
+            None => counters.actors_ended.increment(),
+        }
         drop(held);
         drop(tracked);
         if let Some((started, text)) = failed {

@@ -24,6 +24,26 @@ pub(super) async fn start(
     life: &Arc<Life>,
     start: ActorStart,
 ) -> Result<Arc<Running>, RequestError> {
+    let registered = match register(life, start).await {
+        Ok(registered) => registered,
+        Err(error) => {
+            life.counters().starts_refused.increment();
+            return Err(error);
+        }
+    };
+    let running = registered.running.clone();
+    let (started, outcome) = oneshot::channel();
+    // Owned by the life, which waits for it; it catches the panics of user code.
+    life.environment().spawn(registered.run(started));
+    match outcome.await {
+        Ok(Ok(())) => Ok(running),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(RequestError::no_reply("the start was aborted")),
+    }
+}
+
+/// Registers the actor's name, and that of its declared mailbox.
+async fn register(life: &Arc<Life>, start: ActorStart) -> Result<Registered, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
     // Whoever waits for the life's actors to end waits for this one from here on.
     let tracked = life.track();
@@ -87,23 +107,15 @@ pub(super) async fn start(
         client,
         declared,
     );
-    let registered = Registered {
+    Ok(Registered {
         life: life.clone(),
-        running: running.clone(),
+        running,
         held,
         actor_type,
         start,
         ctx,
         tracked,
-    };
-    let (started, outcome) = oneshot::channel();
-    // Owned by the life, which waits for it; it catches the panics of user code.
-    life.environment().spawn(registered.run(started));
-    match outcome.await {
-        Ok(Ok(())) => Ok(running),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(RequestError::no_reply("the start was aborted")),
-    }
+    })
 }
 
 /// Checks in the order in which the Go library does, and answers with its texts.

@@ -133,6 +133,7 @@ async fn live(shared: &Arc<Shared>, session: Session) -> After {
         tasks.spawn(leader::lead(life.clone()));
     }
     shared.set_life(Some(&life));
+    shared.counters.sessions.increment();
     tracing::info!(peer = %shared.identity.peer(), token = %session.names().token(), "serving");
     shared.set_serving(&fence);
 
@@ -143,6 +144,7 @@ async fn live(shared: &Arc<Shared>, session: Session) -> After {
     }
     shared.set_life(None);
     if fence.fenced().is_cancelled() {
+        shared.counters.sessions_fenced.increment();
         shared.set_state(ServerState::Fenced);
         tracing::error!(reason = ?fence.reason(), "fenced: actors are ending");
         end_fenced(shared, &life, &fence, session, tasks).await

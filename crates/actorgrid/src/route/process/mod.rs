@@ -22,7 +22,7 @@ mod tests;
 pub(crate) use client::ProcessRoute;
 pub(crate) use health_client::HealthStream;
 pub(crate) use pool::{Pool, PoolConfig};
-pub(crate) use server::{ProcessServer, ServerConfig};
+pub(crate) use server::{AcceptedCounters, ProcessServer, ServerConfig};
 
 /// The one method of the shared service.
 const PROCESS_PATH: &str = "/grid.wire/Process";

@@ -12,6 +12,7 @@ use super::client::ProcessRoute;
 use super::connection::Connection;
 use super::tasks::Tasks;
 use crate::address::Address;
+use crate::counter::Counter;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 
@@ -43,6 +44,14 @@ pub(crate) struct Pool {
     clock: AtomicU64,
 }
 
+/// What became of a pool's connections.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounters {
+    pub(crate) opened: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) ended: Counter,
+}
+
 /// What the routes of a pool share.
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -50,6 +59,7 @@ pub(super) struct Shared {
     pub(super) max_message_bytes: usize,
     connections_per_peer: usize,
     tasks: Tasks,
+    connections: Arc<ConnectionCounters>,
     /// What `closed` says, for each call to ask: a token takes a lock.
     is_closed: AtomicBool,
     closed: CancellationToken,
@@ -63,6 +73,7 @@ impl Pool {
             mailbox_prefix: config.mailbox_prefix,
             max_message_bytes: config.max_message_bytes,
             connections_per_peer: config.connections_per_peer.max(1),
+            connections: Arc::default(),
             is_closed: AtomicBool::new(false),
             closed: CancellationToken::new(),
         };
@@ -109,6 +120,10 @@ impl Pool {
     /// Ends when the pool is closed. Cancel safe.
     pub(crate) async fn closed(&self) {
         self.shared.closed.cancelled().await;
+    }
+
+    pub(crate) fn connections(&self) -> &ConnectionCounters {
+        &self.shared.connections
     }
 
     /// Ends all connections, and waits until their tasks have ended. Calls that are under way
@@ -227,16 +242,22 @@ impl Peer {
             if let Some(slot) = slot.upgrade() {
                 *lock(&slot.state) = state;
             }
+            let connections = Arc::clone(&shared.connections);
             match opened {
                 Ok((connection, driver)) => {
+                    connections.opened.increment();
                     let watched = Arc::downgrade(&connection);
                     result.send_replace(Some(Ok(connection)));
                     drop(result);
                     let environment = shared.environment.clone();
                     drop(shared);
                     drive(&environment, driver, &slot, &watched).await;
+                    connections.ended.increment();
                 }
                 Err(error) => {
+                    if error.kind() == RequestErrorKind::Unreachable {
+                        connections.failed.increment();
+                    }
                     result.send_replace(Some(Err(error)));
                 }
             }

@@ -19,6 +19,7 @@ use super::frame::{self, Framed, Outgoing, ReadError, Reader, Room};
 use super::health::{self, HealthService};
 use super::tasks::Tasks;
 use super::{MAX_ENVELOPE_BYTES, PROCESS_PATH, metadata, status};
+use crate::counter::Counter;
 use crate::environment::{Environment, Listener, Socket};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
@@ -60,6 +61,29 @@ pub(crate) struct ServerConfig {
     pub(crate) max_message_bytes: usize,
 }
 
+/// What became of the connections of a [`ProcessServer`].
+#[derive(Debug, Default)]
+pub(crate) struct AcceptedCounters {
+    pub(crate) taken: Counter,
+    pub(crate) ended: Counter,
+}
+
+/// A connection that was taken and has not ended.
+struct Taken(Arc<AcceptedCounters>);
+
+impl Taken {
+    fn new(counters: &Arc<AcceptedCounters>) -> Self {
+        counters.taken.increment();
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.ended.increment();
+    }
+}
+
 /// Serves the mailboxes of a peer over the unary route, and tells its health.
 ///
 /// Dropping it ends all connections at once.
@@ -69,6 +93,7 @@ pub(crate) struct ProcessServer {
     graceful: CancellationToken,
     abort: CancellationToken,
     accepting: JoinHandle<()>,
+    counters: Arc<AcceptedCounters>,
 }
 
 impl ProcessServer {
@@ -82,6 +107,7 @@ impl ProcessServer {
         let tasks = Tasks::new(environment.clone());
         let graceful = CancellationToken::new();
         let abort = CancellationToken::new();
+        let counters = Arc::<AcceptedCounters>::default();
         let service = Service {
             environment: environment.clone(),
             directory,
@@ -99,6 +125,7 @@ impl ProcessServer {
             tasks: tasks.clone(),
             service: Arc::new(service),
             graceful: graceful.clone(),
+            counters: counters.clone(),
         };
         // Joined by `shutdown`, aborted by drop; its connections end with it. It does not panic.
         let accepting = environment.spawn(accept.run(listener, abort.clone()));
@@ -108,7 +135,12 @@ impl ProcessServer {
             graceful,
             abort,
             accepting,
+            counters,
         }
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<AcceptedCounters> {
+        &self.counters
     }
 
     /// Takes no more connections and requests, waits until the requests that are here are
@@ -137,6 +169,7 @@ struct Accept {
     tasks: Tasks,
     service: Arc<Service>,
     graceful: CancellationToken,
+    counters: Arc<AcceptedCounters>,
 }
 
 impl Accept {
@@ -182,6 +215,7 @@ impl Accept {
     fn connection(&self, socket: Socket) -> impl Future<Output = ()> + Send + use<> {
         let environment = self.environment.clone();
         let graceful = self.graceful.clone();
+        let taken = Taken::new(&self.counters);
         let (socket, greeting) = Accepted::new(socket, environment.clone());
         let service = Arc::clone(&self.service);
         let service = hyper::service::service_fn(move |request| {
@@ -191,6 +225,7 @@ impl Accept {
         let connection =
             builder(self.tasks.clone()).serve_connection(TokioIo::new(socket), service);
         async move {
+            let _taken = taken;
             tokio::pin!(connection);
             let ended = tokio::select! {
                 biased;
@@ -321,19 +356,25 @@ impl Service {
         let mut reader = reader.within(&self.room);
         let bytes = match reader.message().await {
             Ok(bytes) => bytes,
-            Err(error) => return Err(unreadable(&error, self.max_message_bytes)),
+            Err(error) => {
+                self.directory.failed(RequestErrorKind::InvalidMessage);
+                return Err(unreadable(&error, self.max_message_bytes));
+            }
         };
         let delivery = match grid::Delivery::decode(bytes) {
             Ok(delivery) => delivery,
             Err(error) => {
                 debug!(%error, "a request is not a delivery");
+                self.directory.failed(RequestErrorKind::InvalidMessage);
                 return Err(malformed(UNMARSHALLING));
             }
         };
         if delivery.data.len() > self.max_message_bytes {
+            self.directory.failed(RequestErrorKind::MessageTooLarge);
             return Err(told(too_large(delivery.data.len(), self.max_message_bytes)));
         }
         let Some(name) = delivery.receiver.strip_prefix(&self.mailbox_prefix) else {
+            self.directory.failed(RequestErrorKind::NotHeld);
             return Err(told(RequestError::not_held(&delivery.receiver)));
         };
         let body = Body::Encoded(Payload::new(delivery.type_name, delivery.data));
@@ -342,7 +383,7 @@ impl Service {
             .await
             .map_err(|refused| told(refused.error))?;
         *executed = Executed::Maybe;
-        answered(answer).await.map_err(told)
+        answered(&*self.directory, answer).await.map_err(told)
     }
 }
 

@@ -1,0 +1,114 @@
+use crate::counter::Counter;
+use crate::error::RequestErrorKind;
+
+/// What a [`Client`](crate::Client) and its clones have counted since it was built: see
+/// [`Client::statistics`](crate::Client::statistics).
+///
+/// All numbers only grow. They are read one after the other, so requests that are under way can
+/// show in one of them and not yet in another. The Go library counts some of them in its tests, by
+/// the names that stand here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStatistics {
+    /// Requests that were begun, starts and stops included. (One with an invalid name or header is
+    /// answered before.)
+    pub requests: u64,
+    /// Tries at a mailbox that followed a failure: those of the two kinds below that were repeats.
+    pub repeats: u64,
+    /// Tries at a mailbox of the same process.
+    pub local_tries: u64,
+    /// Tries at a mailbox of another peer; nearly `numGetWireClient` in Go, which counts those that
+    /// end at the registry too.
+    pub remote_tries: u64,
+    /// Times that the registry was asked for a mailbox's location. Requests that wait for the same
+    /// answer count once.
+    pub lookups: u64,
+    /// Locations that were forgotten, as a try at them had failed; `numDeleteAddress` in Go.
+    pub locations_forgotten: u64,
+    /// Tries that ended because nobody holds the name; `numErrUnregisteredMailbox` in Go.
+    pub unknown_names: u64,
+    /// Tries that were refused because the peer did not hold the name (any more);
+    /// `numErrUnknownMailbox` in Go, together with [`mailbox_closed`](Self::mailbox_closed).
+    pub not_held: u64,
+    /// Tries that were refused because the mailbox, or its peer, was closing;
+    /// `numErrUnknownMailbox` in Go.
+    pub mailbox_closed: u64,
+    /// Tries that were refused because the mailbox was full, or a limit of the peer was reached;
+    /// `numErrReceiverBusy` in Go.
+    pub busy: u64,
+    /// Tries for which no connection could be had; `numErrConnectionUnavailable` and
+    /// `numErrConnectionRefused` in Go.
+    pub unreachable: u64,
+    /// Tries whose connection broke before the answer came; `numErrClientConnectionClosing` in Go.
+    pub connections_lost: u64,
+    /// Tries that ended because the registry did not answer, or not with what is needed.
+    pub registry_failures: u64,
+    /// Requests that ended because their deadline had passed.
+    pub deadlines_exceeded: u64,
+    /// Connections that were opened; `numGRPCDial` in Go, together with those that
+    /// [failed to open](Self::connections_failed).
+    pub connections_opened: u64,
+    /// Connections that could not be opened; `numErrWhileDialing` in Go.
+    pub connections_failed: u64,
+    /// Connections that have ended, for whatever reason: broken, closed by either side, or let go
+    /// after a time without calls; `numDeleteClientAndConn` in Go. Those that were opened, less
+    /// these, are open.
+    pub connections_ended: u64,
+}
+
+/// What a client counts, but for what its pool and its request ids count.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) repeats: Counter,
+    pub(super) local_tries: Counter,
+    pub(super) remote_tries: Counter,
+    pub(super) lookups: Counter,
+    pub(super) locations_forgotten: Counter,
+    pub(super) deadlines_exceeded: Counter,
+    unknown_names: Counter,
+    not_held: Counter,
+    mailbox_closed: Counter,
+    busy: Counter,
+    unreachable: Counter,
+    connections_lost: Counter,
+    registry_failures: Counter,
+}
+
+impl Counters {
+    /// Counts a try that failed.
+    pub(super) fn failed(&self, kind: RequestErrorKind) {
+        let counter = match kind {
+            RequestErrorKind::UnknownName => &self.unknown_names,
+            RequestErrorKind::NotHeld => &self.not_held,
+            RequestErrorKind::MailboxClosed => &self.mailbox_closed,
+            RequestErrorKind::Busy => &self.busy,
+            RequestErrorKind::Unreachable => &self.unreachable,
+            RequestErrorKind::ConnectionLost => &self.connections_lost,
+            RequestErrorKind::Registry => &self.registry_failures,
+            RequestErrorKind::DeadlineExceeded => &self.deadlines_exceeded,
+            // Answers, and mistakes of the caller.
+            _ => return,
+        };
+        counter.increment();
+    }
+
+    /// What was counted here.
+    pub(super) fn read(&self) -> ClientStatistics {
+        ClientStatistics {
+            repeats: self.repeats.get(),
+            local_tries: self.local_tries.get(),
+            remote_tries: self.remote_tries.get(),
+            lookups: self.lookups.get(),
+            locations_forgotten: self.locations_forgotten.get(),
+            unknown_names: self.unknown_names.get(),
+            not_held: self.not_held.get(),
+            mailbox_closed: self.mailbox_closed.get(),
+            busy: self.busy.get(),
+            unreachable: self.unreachable.get(),
+            connections_lost: self.connections_lost.get(),
+            registry_failures: self.registry_failures.get(),
+            deadlines_exceeded: self.deadlines_exceeded.get(),
+            ..ClientStatistics::default()
+        }
+    }
+}

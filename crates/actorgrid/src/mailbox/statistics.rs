@@ -1,0 +1,39 @@
+use crate::counter::Counter;
+use crate::error::RequestErrorKind;
+
+/// What happens at the doors of a peer's mailboxes, and to what went through.
+#[derive(Debug, Default)]
+pub(crate) struct DoorCounters {
+    /// Queued.
+    pub(crate) admitted: Counter,
+    pub(crate) not_held: Counter,
+    pub(crate) closed: Counter,
+    pub(crate) busy: Counter,
+    pub(crate) unknown_message: Counter,
+    /// Cannot be read, or is too large.
+    pub(crate) invalid: Counter,
+    /// Its deadline passed while it was queued.
+    pub(crate) expired: Counter,
+    /// Dropped without an answer after it was handed out.
+    pub(crate) unanswered: Counter,
+    /// Answered with an error.
+    pub(crate) failed: Counter,
+}
+
+impl DoorCounters {
+    /// Counts a request that was refused, or ended with an error.
+    pub(super) fn failed(&self, kind: RequestErrorKind) {
+        let counter = match kind {
+            RequestErrorKind::NotHeld => &self.not_held,
+            RequestErrorKind::MailboxClosed => &self.closed,
+            RequestErrorKind::Busy => &self.busy,
+            RequestErrorKind::UnknownMessage => &self.unknown_message,
+            RequestErrorKind::InvalidMessage | RequestErrorKind::MessageTooLarge => &self.invalid,
+            RequestErrorKind::DeadlineExceeded => &self.expired,
+            RequestErrorKind::NoReply => &self.unanswered,
+            // The application's, or the peer's own when it is asked to start or stop an actor.
+            _ => &self.failed,
+        };
+        counter.increment();
+    }
+}
