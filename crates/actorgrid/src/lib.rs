@@ -57,6 +57,7 @@
 //! | [actor type](ActorType) | the name under which a peer registers how to make an actor |
 //! | [actor](Actor) | a running computation with a grid-unique name; an async fn of its [context](ActorContext) |
 //! | [mailbox](Mailbox) | a grid-unique name that receives [requests](Request), with a bounded queue |
+//! | [group](Group) | mailboxes that are asked together |
 //! | [message](trait@Message) | a protobuf message with a wire name and a reply type |
 //! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
 //! | [registry](Registry) | the coordination service that knows who holds which name |
@@ -193,7 +194,7 @@
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
 //! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches;
 //!   [`RequestBuilder`] has what can be set for one request; [`Ring`] maps keys to a family of
-//!   names.
+//!   names. [`Client::broadcast`] asks all members of a [`Group`], or the fastest of them.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
 //!   [`MemoryRegistry`] can be told to fail.
 //!
@@ -255,6 +256,7 @@ mod address;
 mod client;
 mod environment;
 mod error;
+mod group;
 mod mailbox;
 mod message;
 mod name;
@@ -276,9 +278,13 @@ pub use actorgrid_macros::Message;
 pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
-pub use client::{Client, ClientBuilder, DEFAULT_DEADLINE, RequestBuilder, Watch, WatchEvent};
+pub use client::{
+    BroadcastBuilder, BroadcastResult, Client, ClientBuilder, DEFAULT_CONCURRENCY,
+    DEFAULT_DEADLINE, IncompleteBroadcast, Outcome, RequestBuilder, Watch, WatchEvent,
+};
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
+pub use group::Group;
 pub use mailbox::{
     MAX_MAILBOX_CAPACITY, Mailbox, MailboxError, MailboxErrorKind, StopReason, Stopping,
 };
