@@ -57,6 +57,7 @@
 //! | [actor type](ActorType) | the name under which a peer registers how to make an actor |
 //! | [actor](Actor) | a running computation with a grid-unique name; an async fn of its [context](ActorContext) |
 //! | [mailbox](Mailbox) | a grid-unique name that receives [requests](Request), with a bounded queue |
+//! | [group](Group) | mailboxes that are asked together |
 //! | [message](trait@Message) | a protobuf message with a wire name and a reply type |
 //! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
 //! | [registry](Registry) | the coordination service that knows who holds which name |
@@ -193,6 +194,7 @@
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
 //! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches, and asks
 //!   peers for their [`Health`]; [`RequestBuilder`] has what can be set for one request.
+//!   [`Client::broadcast`] asks all members of a [`Group`], or the fastest of them.
 //! - **Divide**: [`Rendezvous`] says which of some members a key belongs to, with weights and
 //!   copies, and moves few keys when members come and go; [`Ring`] and [`MultiRing`] are the
 //!   mappings of the Go library, for families of actors that Go peers send to as well.
@@ -258,6 +260,7 @@ mod client;
 mod counter;
 mod environment;
 mod error;
+mod group;
 mod mailbox;
 mod message;
 mod name;
@@ -280,11 +283,13 @@ pub use actorgrid_macros::MessageSet;
 
 pub use address::{Address, AddressError};
 pub use client::{
-    Client, ClientBuilder, ClientStatistics, DEFAULT_DEADLINE, Health, HealthWatch, RequestBuilder,
-    Watch, WatchEvent,
+    BroadcastBuilder, BroadcastResult, Client, ClientBuilder, ClientStatistics,
+    DEFAULT_CONCURRENCY, DEFAULT_DEADLINE, Health, HealthWatch, IncompleteBroadcast, Outcome,
+    RequestBuilder, Watch, WatchEvent,
 };
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
+pub use group::Group;
 pub use mailbox::{
     MAX_MAILBOX_CAPACITY, Mailbox, MailboxError, MailboxErrorKind, StopReason, Stopping,
 };

@@ -1,5 +1,8 @@
 //! Requests, queries, watches and health.
 
+mod broadcast;
+mod broadcast_result;
+mod drive;
 mod health;
 mod locations;
 mod query;
@@ -18,12 +21,15 @@ use std::time::Duration;
 
 use crate::environment::{Deadline, Environment};
 use crate::error::{RequestError, RequestErrorKind};
+use crate::group::Group;
 use crate::message::{Ack, ActorStart, ActorStop, Message};
 use crate::name::{IntoName, Name, NameError, Namespace};
 use crate::registry::{Kind, Registration, Registry, keys};
 use crate::route::process::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute, RequestId};
 
+pub use broadcast::{BroadcastBuilder, DEFAULT_CONCURRENCY};
+pub use broadcast_result::{BroadcastResult, IncompleteBroadcast, Outcome};
 pub use health::{Health, HealthWatch};
 pub use request::RequestBuilder;
 pub use statistics::ClientStatistics;
@@ -136,6 +142,18 @@ impl Client {
     #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
         RequestBuilder::new(self.clone(), to.into_name(), message)
+    }
+
+    /// A request with the same message to each member of a group: await it, after setting what is
+    /// to differ from the defaults. The result has an [`Outcome`] for each member; see
+    /// [`BroadcastBuilder`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future tells all receivers that nobody waits; which of them have executed the
+    /// request is then unknown.
+    pub fn broadcast<M: Message>(&self, group: &Group, message: M) -> BroadcastBuilder<M::Reply> {
+        BroadcastBuilder::new(self.clone(), group.clone(), &message)
     }
 
     /// Asks a peer (by its name or its registration) to start an actor. The answer comes when the

@@ -6,16 +6,12 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 use super::Client;
-use super::locations::Location;
-use super::retry::{Attempt, Decision, Found, after_lookup, decide};
-use crate::counter::Counter;
+use super::drive::{Drive, Job};
 use crate::environment::Deadline;
-use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::message::{Body, BodyError, Message};
+use crate::error::RequestError;
+use crate::message::{Body, Message};
 use crate::name::{Name, NameError};
-use crate::registry::Kind;
-use crate::route::{Call, Headers, Meta, Route as _};
-use crate::token::Token;
+use crate::route::Headers;
 
 /// A request that is not sent yet: await it.
 #[must_use = "a request is sent when it is awaited"]
@@ -118,54 +114,25 @@ impl<R: Message> RequestBuilder<R> {
             return Err(error);
         }
         let deadline = Deadline::after(self.deadline);
-        let mut call = Call {
-            receiver: self
-                .to
-                .map_err(|error| RequestError::invalid_name(&error))?,
-            meta: Meta {
-                id: self.client.next_id(),
+        let mut drive = Drive::new(
+            &self.client,
+            Job {
+                receiver: self
+                    .to
+                    .map_err(|error| RequestError::invalid_name(&error))?,
                 deadline,
-                token: None,
                 headers: self.headers,
+                body: self.body,
+                keep: self.keep,
+                idempotent: self.idempotent,
+                wait_for_name: self.wait_for_name,
             },
-            body: Some(self.body),
-            keep: self.idempotent || self.keep,
-            executed: Executed::No,
-        };
-        let mut driver = Driver {
-            client: &self.client,
-            idempotent: self.idempotent,
-            wait_for_name: self.wait_for_name,
-            tries: 0,
-            worst: Executed::No,
-            failed_at: None,
-            absent: false,
-            out_of_time: false,
-        };
-        let answer = match deadline.bound(driver.drive(&mut call)).await {
-            Some(answer) => answer?,
-            None => {
-                self.client.inner.counters.deadlines_exceeded.increment();
-                let executed = driver.worst.max(call.executed);
-                return Err(RequestError::deadline(executed));
-            }
-        };
-        answer
-            .into_message()
-            .map_err(|error| unexpected::<R>(&error))
+        );
+        match deadline.bound(drive.answer()).await {
+            Some(answer) => answer,
+            None => Err(drive.overdue()),
+        }
     }
-}
-
-fn unexpected<R: Message>(error: &BodyError) -> RequestError {
-    let text = match error {
-        BodyError::Type(body) => format!(
-            "the reply is a {:?}, not a {:?}",
-            body.wire_name(),
-            R::WIRE_NAME
-        ),
-        BodyError::Bytes(error) => format!("the reply cannot be read: {error}"),
-    };
-    RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text)
 }
 
 impl<R: Message> IntoFuture for RequestBuilder<R> {
@@ -184,149 +151,5 @@ impl<R: Message> fmt::Debug for RequestBuilder<R> {
             .field("message", &self.body)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
-    }
-}
-
-/// Sends one request, as often as the retry policy says.
-struct Driver<'a> {
-    client: &'a Client,
-    idempotent: bool,
-    wait_for_name: bool,
-    /// Tries that have failed.
-    tries: u32,
-    /// What the tries that have failed may have done, all in all.
-    worst: Executed,
-    /// The registration that the last try failed at, and what it failed with: looked up again.
-    failed_at: Option<(Option<Token>, RequestError)>,
-    /// The last try ended because nobody holds the receiver's name. (A receiver can say so too,
-    /// of another name; that one is not waited for.)
-    absent: bool,
-    /// The time that is left is too short for the next repeat.
-    out_of_time: bool,
-}
-
-impl Driver<'_> {
-    async fn drive(&mut self, call: &mut Call) -> Result<Body, RequestError> {
-        loop {
-            let error = match self.attempt(call).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            // Without time for another try, it is the error of the last one again.
-            if !self.out_of_time {
-                self.client.inner.counters.failed(error.kind());
-            }
-            self.tries += 1;
-            self.worst = self.worst.max(error.executed());
-            call.executed = Executed::No;
-            let attempt = Attempt {
-                error: &error,
-                tries: self.tries,
-                idempotent: self.idempotent,
-                wait_for_name: self.wait_for_name && self.absent,
-                time_left: call.meta.deadline.remaining(),
-            };
-            // No time is left for a repeat; or the message was handed over by value and refused by
-            // the receiver itself, so that there is nothing to repeat.
-            if self.out_of_time || call.body.is_none() {
-                return Err(error.at_least(self.worst));
-            }
-            let environment = &self.client.inner.environment;
-            match decide(&attempt, environment.random_unit()) {
-                Decision::GiveUp => return Err(error.at_least(self.worst)),
-                Decision::WaitForName => {
-                    self.client.wait_for(Kind::Mailbox, &call.receiver).await?;
-                }
-                Decision::Repeat(repeat) => {
-                    if !repeat.after.is_zero() {
-                        environment.sleep(repeat.after).await;
-                    }
-                    if repeat.look_up {
-                        let token = call.meta.token;
-                        let inner = &self.client.inner;
-                        if let Some(token) = token
-                            && inner.locations.forget(&call.receiver, token)
-                        {
-                            inner.counters.locations_forgotten.increment();
-                        }
-                        self.failed_at = Some((token, error));
-                    }
-                }
-            }
-        }
-    }
-
-    async fn attempt(&mut self, call: &mut Call) -> Result<Body, RequestError> {
-        let inner = &*self.client.inner;
-        inner.pool.check_open()?;
-        self.absent = false;
-        if let Some((_, local)) = &inner.local
-            && self.failed_at.is_none()
-            && local.knows(call.receiver.as_str())
-        {
-            call.meta.token = None;
-            self.count(&inner.counters.local_tries);
-            return local.call(call).await;
-        }
-        let location = match inner.locations.get(&call.receiver) {
-            Some(location) => location,
-            None => {
-                let found = self.client.look_up(&call.receiver).await;
-                let kind = found.as_ref().err().map(RequestError::kind);
-                self.absent = kind == Some(RequestErrorKind::UnknownName);
-                found?
-            }
-        };
-        if let Some((token, error)) = self.failed_at.take() {
-            self.hold_back(token, error, &location, call.meta.deadline)
-                .await?;
-        }
-        call.meta.token = Some(location.token);
-        match &inner.local {
-            Some((peer, local)) if *peer == location.peer => {
-                self.count(&inner.counters.local_tries);
-                local.call(call).await
-            }
-            _ => {
-                self.count(&inner.counters.remote_tries);
-                inner.pool.route(&location.address).call(call).await
-            }
-        }
-    }
-
-    /// Counts a try at a mailbox.
-    fn count(&self, tries: &Counter) {
-        tries.increment();
-        if self.tries > 0 {
-            self.client.inner.counters.repeats.increment();
-        }
-    }
-
-    /// Waits before a holder is tried again that has just refused.
-    async fn hold_back(
-        &mut self,
-        failed: Option<Token>,
-        error: RequestError,
-        location: &Location,
-        deadline: Deadline,
-    ) -> Result<(), RequestError> {
-        let found = if failed == Some(location.token) {
-            Found::Same
-        } else {
-            Found::Changed
-        };
-        let environment = &self.client.inner.environment;
-        let left = deadline.remaining();
-        match after_lookup(found, self.tries, left, environment.random_unit()) {
-            Some(after) if after.is_zero() => Ok(()),
-            Some(after) => {
-                environment.sleep(after).await;
-                Ok(())
-            }
-            None => {
-                self.out_of_time = true;
-                Err(error)
-            }
-        }
     }
 }

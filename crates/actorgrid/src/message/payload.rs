@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -7,16 +8,13 @@ use super::{DecodeError, Message};
 /// A message of any type, not read: its wire name and its bytes. It is its own reply type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
-    wire_name: std::borrow::Cow<'static, str>,
+    wire_name: Cow<'static, str>,
     bytes: Bytes,
 }
 
 impl Payload {
     /// A payload of this wire name and these bytes.
-    pub fn new(
-        wire_name: impl Into<std::borrow::Cow<'static, str>>,
-        bytes: impl Into<Bytes>,
-    ) -> Self {
+    pub fn new(wire_name: impl Into<Cow<'static, str>>, bytes: impl Into<Bytes>) -> Self {
         Self {
             wire_name: wire_name.into(),
             bytes: bytes.into(),
@@ -27,7 +25,11 @@ impl Payload {
     pub fn of<M: Message>(message: &M) -> Self {
         let mut buffer = BytesMut::with_capacity(message.encoded_len());
         message.encode(&mut buffer);
-        Self::new(message.wire_name().to_owned(), buffer.freeze())
+        let wire_name = match message.wire_name() {
+            name if name == M::WIRE_NAME => Cow::Borrowed(M::WIRE_NAME),
+            name => Cow::Owned(name.to_owned()),
+        };
+        Self::new(wire_name, buffer.freeze())
     }
 
     /// The message, if it is an `M`.
@@ -58,7 +60,7 @@ impl Payload {
         &self.bytes
     }
 
-    pub(crate) fn into_parts(self) -> (std::borrow::Cow<'static, str>, Bytes) {
+    pub(crate) fn into_parts(self) -> (Cow<'static, str>, Bytes) {
         (self.wire_name, self.bytes)
     }
 }
