@@ -442,20 +442,29 @@ async fn ten_thousand_members_and_never_too_many_at_a_time() {
     }
 }
 
-/// As many as a storm has when it is not told otherwise: some ten seconds without optimization.
+/// The broadcasts of a storm, unless `ACTORGRID_STORM` says another number: some ten seconds
+/// without optimization. They cancel more requests than a connection bears.
 const STORM: usize = 60;
+
+fn storm_size() -> usize {
+    std::env::var("ACTORGRID_STORM").map_or(STORM, |number| number.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_fastest_broadcasts_harms_nobody() {
+    storm(storm_size(), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastest_broadcasts_all_at_once_harm_nobody() {
+    storm(storm_size(), storm_size()).await;
+}
 
 /// Fastest broadcasts to 1,000 members over one connection, each of which cancels hundreds of
 /// requests in each state that they can be in, and requests of others over the same connection
-/// all the while. Over real sockets, whose buffers and delays it is about. `ACTORGRID_STORM` sets
-/// the number of broadcasts.
-#[tokio::test(flavor = "multi_thread")]
+/// all the while. Over real sockets: their buffers and delays are what it is about.
 #[allow(clippy::disallowed_methods)] // the callers are tasks, so that they run in parallel
-async fn a_storm_of_fastest_broadcasts_harms_nobody() {
-    let broadcasts = match std::env::var("ACTORGRID_STORM") {
-        Ok(number) => number.parse().unwrap(),
-        Err(_) => STORM,
-    };
+async fn storm(broadcasts: usize, callers: usize) {
     let world = World::on_real_memory();
     let member = ActorType::from_fn("member", async |_start, ctx| {
         let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(100).await?;
@@ -505,7 +514,7 @@ async fn a_storm_of_fastest_broadcasts_harms_nobody() {
 
     let begun = clock();
     let left = Arc::new(AtomicUsize::new(broadcasts));
-    let callers = (0..4).map(|_| {
+    let callers = (0..callers).map(|_| {
         let (client, group, left) = (client.clone(), group.clone(), left.clone());
         tokio::spawn(async move {
             let take = |left: usize| left.checked_sub(1);

@@ -176,7 +176,7 @@ impl<'a> Drive<'a> {
                 self.count(&inner.counters.remote_tries);
                 inner
                     .pool
-                    .route(&location.address)
+                    .route(&location.address, location.ours)
                     .call(&mut self.call)
                     .await
             }

@@ -76,7 +76,8 @@ impl From<ServingStatus> for Health {
 ///
 /// A peer that is frozen, or cut off from the network, is noticed within 9 s: its connection is
 /// probed every 5 s and ends when it does not answer for 2 s; then it is tried again for 2 s. One
-/// that still answers probes, but no calls, is not.
+/// that still answers probes, but no calls, is not. Peers of the Go library do not let themselves be
+/// probed so often: of them it is noticed when their connection breaks.
 ///
 /// A reader that is too slow loses the history of changes, not their result. It holds no task:
 /// dropped, it ends. Each takes one of the 4,096 streams that a peer allows on a connection, which
@@ -139,7 +140,7 @@ impl Client {
                 let text = format!("no peer is registered as {:?}", peer.as_str());
                 return Err(RequestError::refused(RequestErrorKind::UnknownName, text));
             };
-            let route = self.inner.pool.route(&found.address);
+            let route = self.inner.pool.route(&found.address, found.ours);
             route.check_health(deadline).await
         };
         match deadline.bound(checked).await {
@@ -176,7 +177,7 @@ impl Client {
             peer: name_of(peer)?,
             told: None,
             watching: None,
-            address: None,
+            found: None,
             unregistered: false,
             pause: Duration::ZERO,
         };
@@ -245,7 +246,7 @@ struct Watcher {
     /// The stream on which the peer tells its states, and since when.
     watching: Option<(HealthStream, Timestamp)>,
     /// Where the peer was last: what is tried while the registry is away.
-    address: Option<Address>,
+    found: Option<(Address, bool)>,
     unregistered: bool,
     pause: Duration,
 }
@@ -307,17 +308,17 @@ impl Watcher {
     async fn open(&mut self) -> Health {
         let inner = &self.client.inner;
         match self.client.find(Kind::Peer, &self.peer).await {
-            Ok(Some(found)) => self.address = Some(found.address),
+            Ok(Some(found)) => self.found = Some((found.address, found.ours)),
             Ok(None) => {
-                self.address = None;
+                self.found = None;
                 return Health::Unregistered;
             }
             Err(error) => tracing::debug!(%error, peer = %self.peer, "no answer where a peer is"),
         }
-        let Some(address) = &self.address else {
+        let Some((address, ours)) = &self.found else {
             return Health::Unknown;
         };
-        let route = inner.pool.route(address);
+        let route = inner.pool.route(address, *ours);
         let opened = async {
             let mut stream = route.watch_health().await?;
             let first = stream.next().await?;
@@ -384,7 +385,7 @@ mod tests {
         let address = freezing(&environment).await;
         let peer = address.peer_name().clone();
         let key = format!("test.peer.{peer}");
-        let value = crate::registry::write(&key, &address, &[], None);
+        let value = crate::registry::write(&key, &address, &[], Some(1));
         registry.overwrite(&key, value);
         let client = Client::builder("test", registry.registry())
             .environment(environment.clone())

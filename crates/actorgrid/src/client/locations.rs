@@ -24,6 +24,8 @@ pub(super) struct Location {
     pub(super) peer: Name,
     pub(super) address: Address,
     pub(super) token: Token,
+    /// Whether the peer is one of ours, not one of the Go library.
+    pub(super) ours: bool,
 }
 
 type Found = Result<Location, RequestError>;
@@ -143,6 +145,7 @@ mod tests {
             peer: Name::new("127-0-0-1-1").unwrap(),
             address: "127.0.0.1:1".parse().unwrap(),
             token: "1:1".parse().unwrap(),
+            ours: true,
         }
     }
 

@@ -105,6 +105,7 @@ impl Client {
                     peer,
                     address,
                     token,
+                    ours,
                     ..
                 } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
                     let text = format!("the registration of {wanted} cannot be read: {why}");
@@ -114,6 +115,7 @@ impl Client {
                     peer,
                     address,
                     token,
+                    ours,
                 })
             }
         };

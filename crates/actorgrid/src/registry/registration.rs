@@ -48,6 +48,8 @@ pub struct Registration {
     pub annotations: Arc<[String]>,
     /// The token of this holder.
     pub token: Token,
+    /// Whether a peer of ours wrote it, not one of the Go library: ours write a nonce.
+    pub(crate) ours: bool,
 }
 
 impl IntoName for &Registration {
@@ -161,6 +163,7 @@ pub(crate) fn read(
         address,
         annotations: read.annotations.unwrap_or_default().into(),
         token: Token::new(cluster, entry.created),
+        ours: read.nonce.is_some(),
     })
 }
 

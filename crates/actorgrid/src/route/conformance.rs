@@ -159,7 +159,7 @@ impl World {
         let (server, address) = serve(&environment, &house, 0).await;
         let pool = pool(&environment);
         Self {
-            route: AnyRoute::Process(pool.route(&address)),
+            route: AnyRoute::Process(pool.route(&address, true)),
             environment,
             house,
             process: Some((server, pool)),

@@ -149,8 +149,10 @@ impl Joiner<'_> {
         let peer = address.peer_name();
         let peer_key = keys::of(namespace, Kind::Peer, peer);
         let mailbox_key = keys::of(namespace, Kind::Mailbox, peer);
-        let peer_value = write(&peer_key, address, annotations, None);
-        let mailbox_value = write(&mailbox_key, address, &[], None);
+        // Nobody compares them here; they tell that the peer is one of ours.
+        let nonce = Some(self.environment.random_u64());
+        let peer_value = write(&peer_key, address, annotations, nonce);
+        let mailbox_value = write(&mailbox_key, address, &[], nonce);
         vec![
             (keys::lock(address), Bytes::new()),
             (keys::epoch(namespace, peer), epoch_value.clone()),

@@ -1,4 +1,3 @@
-use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tonic::Code;
 
-use super::connection::{Connection, is_refusal};
+use super::connection::{Calling, Connection, is_refusal};
 use super::frame::{self, Outgoing, ReadError, Reader};
 use super::pool::{Peer, Shared};
 use super::{MAX_ENVELOPE_BYTES, metadata, status};
@@ -214,33 +213,22 @@ impl Route for ProcessRoute {
                 receiver: &receiver,
             };
             call.executed = Executed::Maybe;
-            let mut watch = Cancelled(Some(&*connection));
+            let calling = Calling::begin(&*connection);
             let sent = self.send(&connection, message).await;
             let answer = match sent {
                 Ok(Sent::Never(_)) if tries > 0 => {
-                    watch.0 = None;
+                    calling.end();
                     call.executed = Executed::No;
                     continue;
                 }
                 Ok(Sent::Never(error)) | Err(error) => Err(self.told(error)),
                 Ok(Sent::Answered(response)) => self.read(response).await.map_err(|e| self.told(e)),
             };
-            watch.0 = None;
+            calling.end();
             if let Err(error) = &answer {
                 call.executed = error.executed();
             }
             return answer;
-        }
-    }
-}
-
-/// Counts the call as cancelled when it is dropped before its end.
-pub(super) struct Cancelled<C: Deref<Target = Connection>>(pub(super) Option<C>);
-
-impl<C: Deref<Target = Connection>> Drop for Cancelled<C> {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.0 {
-            connection.count_cancelled();
         }
     }
 }

@@ -1,7 +1,8 @@
 use std::future::Future;
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frame::Outgoing;
 use super::tasks::Tasks;
-use crate::environment::{Environment, Socket};
+use crate::environment::{Environment, Socket, Timestamp};
 
 /// Frames that are received stay at HTTP/2's smallest limit: the library derives from it how many
 /// parts headers may come in, and a Go peer sends an error's text, up to 256 KiB of headers, in
@@ -26,21 +27,32 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024;
 const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
 /// One reply of the default largest size without a pause.
 const STREAM_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
-/// Several of them at a time; see also [`MAX_CANCELLED`].
+/// Several of them at a time; see also [`MAX_CALLS`].
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Streams opened before the peer has said how many it takes.
 const INITIAL_STREAMS: usize = 1024;
 /// Cancelled calls that the connection remembers for a second, so that an answer that comes
-/// late is known as such; and answers that come later still. 1,000 calls in flight may be
-/// cancelled at once, again and again.
+/// late is known as such. 1,000 calls in flight may be cancelled at once, again and again.
 const MAX_RESETS: usize = 16 * 1024;
-/// Calls that may be cancelled on one connection before it is replaced. The HTTP/2 library counts
-/// up to 256 bytes of overhead for each small answer that comes after its call was cancelled,
-/// never forgets them, and ends the connection when they are half of its window: at 65,536.
-pub(super) const MAX_CANCELLED: usize = 32 * 1024;
+/// Calls that may be under way on one connection, or have been cancelled on it, before another
+/// takes its place. The HTTP/2 library counts up to 256 bytes of overhead for each small answer
+/// that comes after its call was cancelled, never forgets them, and ends the connection when they
+/// are half of its window: at 65,536.
+pub(super) const MAX_CALLS: usize = 32 * 1024;
+/// Parts of answers that may come when their calls are not remembered any more: the library resets
+/// the stream again for each of them, and ends the connection when they are too many. A small
+/// answer has three parts: headers, a message, trailers.
+const MAX_LATE_PARTS: usize = 4 * MAX_CALLS;
 /// An idle connection is probed too: the next call should not be the one to find it dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server of grpc-go with default settings, as a Go peer's, ends a connection on which it is
+/// probed more often than every five minutes, or while there is no call.
+const FOREIGN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(330);
+const FOREIGN_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What stands in for probes there: a call that is given up after this time, in which not one byte
+/// came over its connection, speaks against the connection. The next call opens another.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The response to a request, or what became of it.
 pub(super) type Sending = Result<Response<HttpBody>, TrySendError<Request<Outgoing>>>;
@@ -53,7 +65,57 @@ pub(super) struct Connection {
     /// with its last sender. So nobody keeps one while it waits.
     sender: Mutex<Option<http2::SendRequest<Outgoing>>>,
     uses: AtomicUsize,
-    cancelled: AtomicUsize,
+    /// Those under way, and those that were cancelled.
+    calls: AtomicUsize,
+    /// Grows with whatever comes over it.
+    heard: Arc<AtomicUsize>,
+    silent: AtomicBool,
+    environment: Environment,
+    probed: bool,
+}
+
+/// A call on a connection. One that is dropped before its [end](Self::end) was cancelled, and
+/// counts for good.
+pub(super) struct Calling<C: Deref<Target = Connection>> {
+    connection: C,
+    /// Where it is not probed: when the call began, and what had been heard by then.
+    since: Option<(Timestamp, usize)>,
+    ended: bool,
+}
+
+impl<C: Deref<Target = Connection>> Calling<C> {
+    pub(super) fn begin(connection: C) -> Self {
+        connection.calls.fetch_add(1, Ordering::Relaxed);
+        let since = (!connection.probed).then(|| {
+            let heard = connection.heard.load(Ordering::Relaxed);
+            (connection.environment.now(), heard)
+        });
+        Self {
+            connection,
+            since,
+            ended: false,
+        }
+    }
+
+    /// It has ended by itself.
+    pub(super) fn end(mut self) {
+        self.connection.calls.fetch_sub(1, Ordering::Relaxed);
+        self.ended = true;
+    }
+}
+
+impl<C: Deref<Target = Connection>> Drop for Calling<C> {
+    fn drop(&mut self) {
+        let Some((began, heard)) = self.since else {
+            return;
+        };
+        if !self.ended
+            && self.connection.heard.load(Ordering::Relaxed) == heard
+            && self.connection.environment.now() >= began + SILENCE
+        {
+            self.connection.silent.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Connection {
@@ -67,11 +129,13 @@ impl Connection {
         environment: &Environment,
         tasks: &Tasks,
         address: &crate::Address,
+        ours: bool,
         closed: CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), Box<dyn std::error::Error>>
     {
         let socket = environment.connect(address).await?;
-        let (socket, heard) = Severable::new(socket, closed);
+        let heard = Arc::<AtomicUsize>::default();
+        let (socket, spoken) = Severable::new(socket, closed, Arc::clone(&heard));
         let mut builder = http2::Builder::new(tasks.clone());
         builder
             .timer(TokioTimer::new())
@@ -82,20 +146,29 @@ impl Connection {
             .initial_max_send_streams(INITIAL_STREAMS)
             .max_concurrent_reset_streams(MAX_RESETS)
             .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_local_error_reset_streams(MAX_RESETS)
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
+            .max_local_error_reset_streams(MAX_LATE_PARTS)
+            .keep_alive_while_idle(ours);
+        if ours {
+            builder.keep_alive_interval(KEEP_ALIVE_INTERVAL);
+            builder.keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        } else {
+            builder.keep_alive_interval(FOREIGN_KEEP_ALIVE_INTERVAL);
+            builder.keep_alive_timeout(FOREIGN_KEEP_ALIVE_TIMEOUT);
+        }
         // This spawns the task that reads.
         let (sender, driver) = builder.handshake(TokioIo::new(socket)).await?;
-        if heard.await.is_err() {
+        if spoken.await.is_err() {
             let text = "the connection ended before the peer said anything";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
         let connection = Arc::new(Self {
             sender: Mutex::new(Some(sender)),
             uses: AtomicUsize::new(0),
-            cancelled: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            heard,
+            silent: AtomicBool::new(false),
+            environment: environment.clone(),
+            probed: ours,
         });
         let driven = Arc::downgrade(&connection);
         let driver = async move {
@@ -130,14 +203,15 @@ impl Connection {
         self.uses.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_cancelled(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
+    /// Whether it has had as many calls as it bears.
+    pub(super) fn is_full(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) >= MAX_CALLS
     }
 
     /// Whether further calls can go over it.
     pub(super) fn is_usable(&self) -> bool {
         let takes = self.lock().as_ref().is_some_and(|to| !to.is_closed());
-        takes && self.cancelled.load(Ordering::Relaxed) < MAX_CANCELLED
+        takes && !self.is_full() && !self.silent.load(Ordering::Relaxed)
     }
 }
 
@@ -165,19 +239,25 @@ struct Severable {
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     token: CancellationToken,
     spoken: Option<oneshot::Sender<()>>,
+    heard: Arc<AtomicUsize>,
 }
 
 impl Severable {
     /// The receiver fails if the socket is dropped before anything has come.
-    fn new(socket: Socket, token: CancellationToken) -> (Self, oneshot::Receiver<()>) {
-        let (spoken, heard) = oneshot::channel();
+    fn new(
+        socket: Socket,
+        token: CancellationToken,
+        heard: Arc<AtomicUsize>,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let (spoken, first) = oneshot::channel();
         let severable = Self {
             socket,
             severed: Box::pin(token.clone().cancelled_owned()),
             token,
             spoken: Some(spoken),
+            heard,
         };
-        (severable, heard)
+        (severable, first)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -200,10 +280,11 @@ impl AsyncRead for Severable {
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if buffer.filled().len() > before
-            && let Some(spoken) = self.spoken.take()
-        {
-            let _ = spoken.send(());
+        if buffer.filled().len() > before {
+            self.heard.fetch_add(1, Ordering::Relaxed);
+            if let Some(spoken) = self.spoken.take() {
+                let _ = spoken.send(());
+            }
         }
         polled
     }

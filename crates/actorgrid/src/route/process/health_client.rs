@@ -10,8 +10,8 @@ use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tonic::{Code, Status};
 
-use super::client::{Cancelled, ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
-use super::connection::Connection;
+use super::client::{ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
+use super::connection::{Calling, Connection};
 use super::frame::{self, Outgoing, ReadError, Reader};
 use super::health::{CHECK_PATH, MAX_HEALTH_BYTES, WATCH_PATH};
 use super::{metadata, status};
@@ -64,14 +64,14 @@ impl ProcessRoute {
             tries -= 1;
             let connection = self.peer.connection().await?;
             let request = self.health_request(path, deadline.map(|by| by.remaining()));
-            let mut counted = Cancelled(Some(Arc::clone(&connection)));
+            let calling = Calling::begin(Arc::clone(&connection));
             match send(&connection, request).await {
                 Ok(Sent::Answered(response)) => {
-                    return HealthStream::new(self.clone(), response, counted);
+                    return HealthStream::new(self.clone(), response, calling);
                 }
-                Ok(Sent::Never(_)) if tries > 0 => counted.0 = None,
+                Ok(Sent::Never(_)) if tries > 0 => calling.end(),
                 Ok(Sent::Never(error)) | Err(error) => {
-                    counted.0 = None;
+                    calling.end();
                     return Err(self.told(error));
                 }
             }
@@ -98,30 +98,37 @@ pub(crate) struct HealthStream {
     reader: Option<Reader<HttpBody>>,
     /// What was read ahead.
     ahead: Option<Result<Option<ServingStatus>, RequestError>>,
-    counted: Cancelled<Arc<Connection>>,
+    /// None once the stream has ended.
+    calling: Option<Calling<Arc<Connection>>>,
 }
 
 impl HealthStream {
     fn new(
         route: ProcessRoute,
         response: Response<HttpBody>,
-        counted: Cancelled<Arc<Connection>>,
+        calling: Calling<Arc<Connection>>,
     ) -> Result<Self, RequestError> {
         let (mut parts, body) = response.into_parts();
         let mut stream = Self {
             route,
             reader: None,
             ahead: None,
-            counted,
+            calling: Some(calling),
         };
         if let Some(status) = status::of_headers(&mut parts.headers) {
-            stream.counted.0 = None;
+            stream.ended();
             stream.ahead = Some(told(&status));
             return Ok(stream);
         }
         check_is_grpc(&parts)?;
         stream.reader = Some(Reader::new(body, MAX_HEALTH_BYTES));
         Ok(stream)
+    }
+
+    fn ended(&mut self) {
+        if let Some(calling) = self.calling.take() {
+            calling.end();
+        }
     }
 
     /// The next state: the newest one that is here. None: the peer has ended the stream, and
@@ -159,7 +166,7 @@ impl HealthStream {
             Err(error) => Err(error),
         };
         self.reader = None;
-        self.counted.0 = None;
+        self.ended();
         let mut trailers: HeaderMap = read
             .map_err(|error| self.route.told(unreadable(&error)))?
             .unwrap_or_default();

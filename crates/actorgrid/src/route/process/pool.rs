@@ -84,13 +84,14 @@ impl Pool {
         }
     }
 
-    /// The way to the peer at this address. Does not connect yet.
-    pub(crate) fn route(&self, address: &Address) -> ProcessRoute {
+    /// The way to the peer at this address, which is one of `ours` or of another library. Does not
+    /// connect yet.
+    pub(crate) fn route(&self, address: &Address, ours: bool) -> ProcessRoute {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut peers = lock(&self.peers);
         let peer = match peers.get(address) {
-            Some(peer) => Arc::clone(peer),
-            None => {
+            Some(peer) if peer.ours == ours => Arc::clone(peer),
+            _ => {
                 if peers.len() >= MAX_PEERS {
                     let oldest = peers
                         .iter()
@@ -99,7 +100,7 @@ impl Pool {
                     // Calls that are under way keep theirs until they are over.
                     oldest.and_then(|address| peers.remove(&address));
                 }
-                let peer = Arc::new(Peer::new(Arc::clone(&self.shared), address.clone()));
+                let peer = Arc::new(Peer::new(Arc::clone(&self.shared), address.clone(), ours));
                 peers.insert(address.clone(), Arc::clone(&peer));
                 peer
             }
@@ -162,13 +163,14 @@ pub(super) struct Peer {
     pub(super) shared: Arc<Shared>,
     pub(super) uri: Uri,
     address: Address,
+    ours: bool,
     slots: Box<[Arc<Slot>]>,
     next: AtomicUsize,
     last_asked: AtomicU64,
 }
 
 impl Peer {
-    fn new(shared: Arc<Shared>, address: Address) -> Self {
+    fn new(shared: Arc<Shared>, address: Address, ours: bool) -> Self {
         let uri = Uri::builder()
             .scheme("http")
             .authority(address.as_str())
@@ -180,6 +182,7 @@ impl Peer {
         Self {
             uri,
             address,
+            ours,
             slots: slots.collect(),
             next: AtomicUsize::new(0),
             last_asked: AtomicU64::new(0),
@@ -194,6 +197,16 @@ impl Peer {
         }
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         let slot = self.slots.get(next).ok_or_else(Shared::closed_error)?;
+        loop {
+            match self.connection_at(slot).await {
+                // As many as it bears waited for it; the others wait for the next one.
+                Ok(connection) if connection.is_full() => {}
+                connection => return connection,
+            }
+        }
+    }
+
+    async fn connection_at(&self, slot: &Arc<Slot>) -> Result<Arc<Connection>, RequestError> {
         let mut opening = {
             let mut state = lock(&slot.state);
             match &*state {
@@ -225,7 +238,7 @@ impl Peer {
     /// Opens a connection in a task, so that it goes on when the caller does not.
     fn open(&self, slot: &Arc<Slot>, result: watch::Sender<Option<Opened>>) {
         let shared = Arc::clone(&self.shared);
-        let address = self.address.clone();
+        let (address, ours) = (self.address.clone(), self.ours);
         let slot = Arc::downgrade(slot);
         // Ends when the pool is closed. It does not panic; if it did, the callers that wait for
         // it would see it gone.
@@ -233,7 +246,7 @@ impl Peer {
             let opened = tokio::select! {
                 biased;
                 () = shared.closed.cancelled() => Err(Shared::closed_error()),
-                opened = open(&shared, &address) => opened,
+                opened = open(&shared, &address, ours) => opened,
             };
             let state = match &opened {
                 Ok((connection, _)) => State::Open(Arc::clone(connection)),
@@ -270,12 +283,14 @@ type Opened = Result<Arc<Connection>, RequestError>;
 async fn open(
     shared: &Shared,
     address: &Address,
+    ours: bool,
 ) -> Result<(Arc<Connection>, impl Future<Output = ()> + Send + use<>), RequestError> {
     let opening = async {
         Connection::open(
             &shared.environment,
             &shared.tasks,
             address,
+            ours,
             shared.closed.clone(),
         )
         .await
@@ -368,8 +383,8 @@ mod tests {
         let address =
             |i: usize| -> Address { format!("10.0.{}.{}:1", i / 250, i % 250).parse().unwrap() };
         for i in 0..=MAX_PEERS {
-            pool.route(&address(i));
-            pool.route(&address(0));
+            pool.route(&address(i), true);
+            pool.route(&address(0), true);
         }
         let peers = lock(&pool.peers);
         assert_eq!(peers.len(), MAX_PEERS);

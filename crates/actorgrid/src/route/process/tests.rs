@@ -217,7 +217,11 @@ async fn nothing_listens_there() {
     drop(listener);
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::new("still here"));
-    let error = pool.route(&address).call(&mut call).await.unwrap_err();
+    let error = pool
+        .route(&address, true)
+        .call(&mut call)
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.kind(), error.executed()),
         (Kind::Unreachable, Executed::No)
@@ -259,7 +263,7 @@ async fn answer_with(
     .await;
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::default());
-    let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+    let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
     (call, error)
 }
 
@@ -312,7 +316,7 @@ async fn a_connection_that_is_cut_within_a_request_is_lost() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     let task = environment.spawn(async move {
         let mut call = call("a", EchoMsg::default());
         let error = route.call(&mut call).await.unwrap_err();
@@ -341,7 +345,7 @@ async fn a_silent_connection_is_found_dead() {
     .await;
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::default());
-    let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+    let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.executed()),
         (Kind::ConnectionLost, Executed::Maybe)
@@ -363,7 +367,7 @@ async fn nothing_is_sent_to_a_peer_that_never_spoke() {
         .await;
         let pool = pool(&environment);
         let mut call = call("a", EchoMsg::default());
-        let error = pool.route(&peer).call(&mut call).await.unwrap_err();
+        let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.executed()),
             (Kind::Unreachable, Executed::No)
@@ -379,7 +383,7 @@ async fn a_peer_that_restarts_is_reached_again() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     let mut first = call("a", EchoMsg::new("1"));
     assert_eq!(echo(route.call(&mut first).await.unwrap()).msg, "1");
     server.shutdown(Duration::from_secs(1)).await;
@@ -399,7 +403,7 @@ async fn shutdown_answers_what_is_here_and_cuts_what_is_left_at_its_bound() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     let start = || {
         let route = route.clone();
         environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
@@ -435,7 +439,7 @@ async fn thousands_of_cancelled_calls_leave_the_connection_usable() {
     let mut held = house.queue("held");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     // It would fail if the connection were replaced.
     let witness = {
         let route = route.clone();
@@ -476,7 +480,7 @@ async fn a_closed_pool_says_so_and_leaves_no_task() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     let task = {
         let route = route.clone();
         environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
@@ -506,7 +510,7 @@ async fn an_idle_connection_is_let_go_and_made_anew() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     for _ in 0..2 {
         let mut call = call("a", EchoMsg::new("x"));
         assert_eq!(echo(route.call(&mut call).await.unwrap()).msg, "x");
@@ -525,7 +529,7 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     let mut call = call("a", EchoMsg::new("x"));
     call.meta.deadline = Deadline::after(Duration::ZERO);
     let error = pool(&environment)
-        .route(&address)
+        .route(&address, true)
         .call(&mut call)
         .await
         .unwrap_err();
@@ -543,7 +547,7 @@ async fn more_calls_than_streams_wait_for_their_turn() {
     let mut held = house.queue("held");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address);
+    let route = pool.route(&address, true);
     let calls: Vec<_> = (0..6000)
         .map(|i: u32| {
             let route = route.clone();

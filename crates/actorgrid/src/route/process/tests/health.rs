@@ -266,7 +266,7 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     let world = World::simulated().await;
     world.house.echo("a");
     let pool = pool(&world.environment);
-    let route = pool.route(&world.address);
+    let route = pool.route(&world.address, true);
     let mut watches = Vec::new();
     for _ in 0..1_000 {
         watches.push(route.watch_health().await.unwrap());
@@ -309,7 +309,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
     let environment = Environment::real();
     let world = World::new(environment.clone()).await;
     let pool = pool(&environment);
-    let route = pool.route(&world.address);
+    let route = pool.route(&world.address, true);
     let deadline = || Deadline::after(10 * SECOND);
     let found = route.check_health(deadline()).await.unwrap();
     assert_eq!(found, NotServing);
@@ -459,7 +459,7 @@ async fn other_health_services_are_understood() {
         })
         .await;
         let pool = pool(&environment);
-        let route = pool.route(&peer);
+        let route = pool.route(&peer, true);
         let found = route.check_health(Deadline::after(SECOND)).await;
         assert_eq!(
             found.map_err(|error| error.kind()),
@@ -487,7 +487,7 @@ async fn other_health_services_are_understood() {
     })
     .await;
     let pool = pool(&environment);
-    let Err(error) = pool.route(&peer).watch_health().await else {
+    let Err(error) = pool.route(&peer, true).watch_health().await else {
         panic!("a health service")
     };
     assert_eq!(error.kind(), Kind::Unknown);
@@ -507,7 +507,7 @@ async fn a_watch_of_a_frozen_peer_breaks_within_seven_seconds() {
     })
     .await;
     let pool = pool(&environment);
-    let mut stream = pool.route(&peer).watch_health().await.unwrap();
+    let mut stream = pool.route(&peer, true).watch_health().await.unwrap();
     assert_eq!(stream.next().await.unwrap(), Some(Serving));
     let begun = environment.now();
     let error = stream.next().await.unwrap_err();
@@ -520,7 +520,11 @@ async fn a_watch_of_a_frozen_peer_breaks_within_seven_seconds() {
 async fn a_watch_ends_with_the_pool_that_it_came_from() {
     let world = World::simulated().await;
     let pool = pool(&world.environment);
-    let mut stream = pool.route(&world.address).watch_health().await.unwrap();
+    let mut stream = pool
+        .route(&world.address, true)
+        .watch_health()
+        .await
+        .unwrap();
     assert_eq!(stream.next().await.unwrap(), Some(NotServing));
     pool.close().await;
     let error = stream.next().await.unwrap_err();
