@@ -224,6 +224,12 @@ impl RequestError {
     }
 
     #[must_use]
+    pub(crate) fn of_kind(mut self, kind: RequestErrorKind) -> Self {
+        self.inner.kind = kind;
+        self
+    }
+
+    #[must_use]
     pub(crate) fn with_detail(mut self, detail: Payload) -> Self {
         self.inner.detail = Some(detail);
         self

@@ -9,6 +9,8 @@
 mod addresses;
 mod errors_of_go;
 mod errors_of_rust;
+mod groups;
+mod health;
 mod leadership;
 mod registrations;
 mod requests;
@@ -47,7 +49,11 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     addresses::go_does_not_take_the_address_of_a_rust_peer,
     errors_of_rust::a_go_client_reads_them,
     errors_of_go::our_client_reads_them,
+    groups::a_mixed_group_answers_both,
+    health::go_sees_the_health_of_rust,
+    health::rust_sees_the_health_of_go,
     rings::go_and_rust_map_alike,
+    rings::go_and_rust_pick_the_same_ring,
 ];
 
 #[tokio::main]

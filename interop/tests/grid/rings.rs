@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use actorgrid::Ring;
+use actorgrid::{MultiRing, Ring};
 use interop::{Bed, Command};
 
 pub(crate) async fn go_and_rust_map_alike(bed: &Bed) {
@@ -38,5 +38,38 @@ pub(crate) async fn go_and_rust_map_alike(bed: &Bed) {
         }
         let ours: Vec<_> = ours.iter().map(ToString::to_string).collect();
         assert_eq!(told.await.success().names, ours);
+    }
+}
+
+pub(crate) async fn go_and_rust_pick_the_same_ring(bed: &Bed) {
+    let mut random = fastrand::Rng::new();
+    for (members, rings, reserved) in [(2, 20, 0), (2, 20, 5), (1, 7, 6), (3, 2, 1)] {
+        let keys: Vec<String> = (0..50)
+            .map(|_| (0..random.usize(..20)).map(|_| random.char(..)).collect())
+            .collect();
+        let told = bed.go.ask(Command {
+            op: "ring",
+            name: "reader".to_owned(),
+            size: members as usize,
+            rings,
+            reserved,
+            keys: keys.clone(),
+            ..Command::default()
+        });
+        let number = |number| NonZeroU32::new(number).unwrap();
+        let multi = MultiRing::new("reader", number(members), number(rings), reserved).unwrap();
+        let mut ours = Vec::new();
+        for key in &keys {
+            ours.push(multi.by_str(key).name().to_string());
+            if let Some(ring) = multi.by_reserved_str(key) {
+                ours.push(ring.name().to_string());
+            }
+        }
+        for ring in multi.rings() {
+            for start in ring.starts() {
+                ours.push(format!("{} {}", start.name(), start.actor_type()));
+            }
+        }
+        assert_eq!(told.await.success().names, ours, "{keys:?}");
     }
 }

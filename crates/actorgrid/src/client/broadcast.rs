@@ -5,6 +5,8 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +24,11 @@ use crate::route::Headers;
 /// peer takes 4,096 streams on a connection: so many leave room for three other broadcasts to the
 /// same peer, and for requests beside them.
 pub const DEFAULT_CONCURRENCY: usize = 1024;
+
+/// The requests of all broadcasts of a client that are under way at a time; further ones wait for
+/// their turn. A thousand broadcasts at once must leave their peers' connections to others: so many
+/// requests are done within half a second.
+pub(super) const MAX_FAN_OUT: usize = 16 * 1024;
 
 /// A broadcast that is not sent yet: await it.
 ///
@@ -93,8 +100,9 @@ impl<R: Message> BroadcastBuilder<R> {
     }
 
     /// How many requests are under way at a time: [`DEFAULT_CONCURRENCY`] by default; 0 is taken as
-    /// 1. Members are begun in the order of the group, the next one when another has ended; one
-    /// that is begun late has only the time that is left.
+    /// one. Members are begun in the order of the group, the next one when another has ended; one
+    /// that is begun late has only the time that is left. All broadcasts of a client together have
+    /// at most 16,384 requests under way.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
@@ -161,8 +169,8 @@ impl<R: Message> BroadcastBuilder<R> {
                 deadline,
                 headers: self.headers.clone(),
                 body: Body::Encoded(self.message.clone()),
-                // It costs nothing.
-                keep: true,
+                start: false,
+                once: false,
                 idempotent: self.idempotent,
                 wait_for_name: false,
             };
@@ -170,7 +178,13 @@ impl<R: Message> BroadcastBuilder<R> {
         };
         let mut drives: Vec<_> = self.group.members().iter().cloned().map(drive).collect();
         let mut answers = Answers::new(drives.len());
-        let fan_out = fan_out(&mut drives, self.concurrency, self.fastest, &mut answers);
+        let fan_out = fan_out(
+            &mut drives,
+            &self.client.inner.fan_out,
+            self.concurrency,
+            self.fastest,
+            &mut answers,
+        );
         // What is under way at the end is dropped here. Then it can be said how far it has come.
         let _ = deadline.bound(fan_out).await;
         let lost = self.fastest && answers.first.is_some();
@@ -214,6 +228,7 @@ impl<R> Answers<R> {
 /// Drives all requests to their ends, or to the first reply if that is enough.
 async fn fan_out<R: Message>(
     drives: &mut [Drive<'_>],
+    turns: &Semaphore,
     concurrency: usize,
     fastest: bool,
     answers: &mut Answers<R>,
@@ -224,7 +239,11 @@ async fn fan_out<R: Message>(
         while under_way.len() < concurrency
             && let Some((place, drive)) = waiting.next()
         {
-            under_way.push(async move { (place, drive.answer::<R>().await) });
+            under_way.push(async move {
+                // It is never closed.
+                let _turn = turns.acquire().await;
+                (place, drive.answer::<R>().await)
+            });
         }
         let Some((place, answer)) = under_way.next().await else {
             return;

@@ -18,8 +18,10 @@ pub(super) struct Job {
     pub(super) deadline: Deadline,
     pub(super) headers: Headers,
     pub(super) body: Body,
-    /// Keep the message when it is handed over by value.
-    pub(super) keep: bool,
+    /// It starts an actor: its message is kept when it is handed over by value.
+    pub(super) start: bool,
+    /// Allow no repeat at all.
+    pub(super) once: bool,
     pub(super) idempotent: bool,
     pub(super) wait_for_name: bool,
 }
@@ -31,6 +33,8 @@ pub(super) struct Job {
 pub(super) struct Drive<'a> {
     client: &'a Client,
     call: Call,
+    start: bool,
+    once: bool,
     idempotent: bool,
     wait_for_name: bool,
     /// Tries that have failed.
@@ -58,10 +62,13 @@ impl<'a> Drive<'a> {
                     token: None,
                     headers: job.headers,
                 },
+                // What is encoded costs nothing to keep.
+                keep: job.idempotent || job.start || matches!(job.body, Body::Encoded(_)),
                 body: Some(job.body),
-                keep: job.idempotent || job.keep,
                 executed: Executed::No,
             },
+            start: job.start,
+            once: job.once,
             idempotent: job.idempotent,
             wait_for_name: job.wait_for_name,
             tries: 0,
@@ -74,8 +81,15 @@ impl<'a> Drive<'a> {
 
     /// Sends the request and waits for its answer.
     pub(super) async fn answer<R: Message>(&mut self) -> Result<R, RequestError> {
-        self.drive()
-            .await?
+        let answer = self.drive().await;
+        // A Go peer tells a constructor's error by its text alone.
+        let answer = match answer {
+            Err(error) if self.start && error.kind() == RequestErrorKind::Application => {
+                Err(error.of_kind(RequestErrorKind::StartFailed))
+            }
+            answer => answer,
+        };
+        answer?
             .into_message()
             .map_err(|error| unexpected::<R>(&error))
     }
@@ -112,9 +126,9 @@ impl<'a> Drive<'a> {
                 wait_for_name: self.wait_for_name && self.absent,
                 time_left: call.meta.deadline.remaining(),
             };
-            // No time is left for a repeat; or the message was handed over by value and refused by
+            // No repeat is wanted, or no time is left for one; or the message was handed over by value and refused by
             // the receiver itself, so that there is nothing to repeat.
-            if self.out_of_time || call.body.is_none() {
+            if self.once || self.out_of_time || call.body.is_none() {
                 return Err(error.at_least(self.worst));
             }
             let environment = &self.client.inner.environment;

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::environment::{Deadline, Environment};
 use crate::error::{RequestError, RequestErrorKind};
 use crate::group::Group;
@@ -85,6 +87,8 @@ struct Inner {
     /// The other half, and how many requests there were.
     requests: AtomicU64,
     counters: Arc<Counters>,
+    /// Turns for the requests of broadcasts.
+    fan_out: Semaphore,
 }
 
 impl Client {
@@ -163,7 +167,7 @@ impl Client {
     /// [`AlreadyRunning`](RequestErrorKind::AlreadyRunning) tells
     /// [who holds the name](RequestError::holder) and [its token](RequestError::token).
     pub fn start(&self, peer: impl IntoName, start: ActorStart) -> RequestBuilder<Ack> {
-        self.request(peer, start).keep()
+        self.request(peer, start).start()
     }
 
     /// Asks an actor to stop, and waits until it has ended and its name is free.
@@ -339,6 +343,7 @@ impl ClientBuilder {
                 id: self.environment.random_u64(),
                 requests: AtomicU64::new(0),
                 counters: Arc::default(),
+                fan_out: Semaphore::new(broadcast::MAX_FAN_OUT),
                 environment: self.environment,
             }),
         }

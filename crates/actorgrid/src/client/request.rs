@@ -21,7 +21,8 @@ pub struct RequestBuilder<R: Message> {
     body: Body,
     deadline: Duration,
     idempotent: bool,
-    keep: bool,
+    once: bool,
+    start: bool,
     wait_for_name: bool,
     headers: Headers,
     refused: Option<RequestError>,
@@ -36,7 +37,8 @@ impl<R: Message> RequestBuilder<R> {
             to,
             body: Body::value(message),
             idempotent: false,
-            keep: false,
+            once: false,
+            start: false,
             wait_for_name: false,
             headers: Headers::default(),
             refused: None,
@@ -54,13 +56,26 @@ impl<R: Message> RequestBuilder<R> {
     /// Allows repeats even if the request may have been executed.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
+        self.once = false;
         self
     }
 
-    /// Keeps the message when it is handed over by value, so that the request can be repeated when
-    /// its receiver says that it did nothing.
-    pub(super) fn keep(mut self) -> Self {
-        self.keep = true;
+    /// Allows no repeat at all, not even where the receiver says that it did nothing: the first
+    /// failure is told.
+    ///
+    /// For actors of the Go library that pass on the error of a request of their own. Its text is
+    /// what their peer itself would say (`grid: receiver busy`, `grid: unknown mailbox`), so it
+    /// counts as a refusal here, though the actor has executed the request.
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self.idempotent = false;
+        self
+    }
+
+    /// The request starts an actor. Its message is kept when it is handed over by value, so that it
+    /// can be repeated when its receiver says that it did nothing.
+    pub(super) fn start(mut self) -> Self {
+        self.start = true;
         self
     }
 
@@ -91,7 +106,8 @@ impl<R: Message> RequestBuilder<R> {
             body: self.body,
             deadline: self.deadline,
             idempotent: self.idempotent,
-            keep: self.keep,
+            once: self.once,
+            start: self.start,
             wait_for_name: self.wait_for_name,
             headers: self.headers,
             refused: self.refused,
@@ -123,7 +139,8 @@ impl<R: Message> RequestBuilder<R> {
                 deadline,
                 headers: self.headers,
                 body: self.body,
-                keep: self.keep,
+                once: self.once,
+                start: self.start,
                 idempotent: self.idempotent,
                 wait_for_name: self.wait_for_name,
             },

@@ -189,6 +189,9 @@ func actors(server *grid.Server) map[string]grid.MakeActor {
 				return &grid.EchoMsg{Msg: strconv.Itoa(count)}
 			}
 			count++
+			if text == "busy" {
+				return failure(text)
+			}
 			return errors.New("insufficient funds")
 		}),
 		// Never answers, and panics on the word.
