@@ -65,11 +65,16 @@ interop-versions: interop ## The same on the system's etcd (3.4 on Debian 12) an
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd system))
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd go-3.7.mod))
 
+.PHONY: storm
+storm: ## 1,000 fastest broadcasts to 1,000 members, few at a time and all at once, beside other callers
+	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
+		harms_nobody harm_nobody --nocapture --test-threads 1
+
 .PHONY: verify
 verify: test check ## Run the tests and every check: what CI runs
 
 .PHONY: check
-check: check-format check-lints check-docs check-codegen check-msrv ## Run every check but the tests
+check: check-format check-lints check-docs check-codegen check-features check-msrv ## Run every check but the tests
 
 .PHONY: check-format
 check-format: ## Fail where `cargo fmt` would change something
@@ -86,6 +91,10 @@ check-docs: ## Fail on warnings of rustdoc
 .PHONY: check-codegen
 check-codegen: ## Fail where the stubs checked in are not what the proto files give
 	$(CARGO) run --locked --quiet --package codegen -- --check
+
+.PHONY: check-features
+check-features: ## Fail where a feature of the README names a test that is not there
+	@tools/check-features.sh
 
 .PHONY: check-msrv
 check-msrv: ## Check the library and the examples with the oldest supported Rust, if it can be had

@@ -310,6 +310,10 @@ pub use server::{
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from-go.md")]
+struct FromGo;
+
 /// What the derives name, and nobody else.
 #[doc(hidden)]
 pub mod __private {

@@ -107,17 +107,16 @@ async fn ten_thousand_requests_at_once_to_a_mailbox_of_ten(world: World) {
             .unwrap();
         let (answered, busy) = flood(&world, &client, &seen, 10_000).await;
         // The actor is never idle: 1 s of 1 ms each, less what a round of back-off leaves unused.
-        // How far real machines come is not tested here.
+        // How far real machines come, and with how many refusals, is not tested here.
         let least = if world.is_simulated() {
             (500, 1_000)
         } else {
-            (0, 0)
+            (1, 0)
         };
         assert!(
-            answered > least.0,
+            answered >= least.0 && busy >= least.1,
             "{remote}: {answered} answered, {busy} busy"
         );
-        assert!(busy > least.1, "{remote}: {answered} answered, {busy} busy");
         // And the peer is as good as new.
         let calm = client.request("s", EchoMsg::new("calm")).await.unwrap();
         assert_eq!(calm.msg, "calm");

@@ -26,8 +26,8 @@ use crate::route::Headers;
 pub const DEFAULT_CONCURRENCY: usize = 1024;
 
 /// The requests of all broadcasts of a client that are under way at a time; further ones wait for
-/// their turn. A thousand broadcasts at once must leave their peers' connections to others: so many
-/// requests are done within half a second.
+/// their turn. A thousand broadcasts at once must leave their peers' connections to others, who
+/// would wait behind a million requests.
 pub(super) const MAX_FAN_OUT: usize = 16 * 1024;
 
 /// A broadcast that is not sent yet: await it.
