@@ -236,7 +236,9 @@ async fn a_peer_that_cannot_be_reached_is_not_stormed() {
     let before = world.registry.calls(MemoryOperation::Get);
     let silent = tokio::time::timeout(secs(600), watch.next()).await;
     assert!(silent.is_err(), "{silent:?}");
-    assert_eq!(world.registry.calls(MemoryOperation::Get), before);
+    // It is read once more, and then waited for.
+    let reads = world.registry.calls(MemoryOperation::Get) - before;
+    assert!(reads <= 1, "{reads}");
 }
 
 #[tokio::test(start_paused = true)]

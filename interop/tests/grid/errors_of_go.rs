@@ -199,7 +199,7 @@ async fn starts(bed: &Bed, peer: &Peer) {
         assert_eq!(error.text(), text);
     }
     // A name that is taken on another peer. (On the same peer a Go peer deletes the registration
-    // of the actor that runs: see FAULTS in the guide.)
+    // of the actor that runs: see docs/from-go.md.)
     let other = bed.serving(Kind::Rust, "rust-holds", &[]).await;
     let taken = ActorStart::new("g-taken", "idle");
     bed.rust.start(other.id.as_str(), taken).await.unwrap();

@@ -5,8 +5,6 @@
 //! a Go client looks for those of its library.
 
 mod accepted;
-#[cfg(test)]
-mod cancelled;
 mod client;
 mod connection;
 mod frame;

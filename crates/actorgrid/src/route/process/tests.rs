@@ -1,5 +1,6 @@
 //! What only the unary route does: HTTP edges, connections that break, servers that restart.
 
+mod cancelled;
 mod health;
 
 use std::sync::Arc;

@@ -136,7 +136,7 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
     let route = pool.route(&address, true);
-    let calls = (0..super::connection::MAX_CALLS).map(|_| {
+    let calls = (0..crate::route::process::connection::MAX_CALLS).map(|_| {
         let route = &route;
         async move {
             route
@@ -154,7 +154,7 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
             unanswered.extend(queue.recv().await);
         }
         // All of them have begun when each was polled a few times, 32 in a turn.
-        for _ in 0..super::connection::MAX_CALLS / 4 {
+        for _ in 0..crate::route::process::connection::MAX_CALLS / 4 {
             tokio::task::yield_now().await;
         }
         let answer = route.call(&mut other);
