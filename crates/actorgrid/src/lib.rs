@@ -266,6 +266,7 @@ mod message;
 mod name;
 mod registry;
 mod request;
+mod revision;
 mod ring;
 mod route;
 mod server;

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::revision::Revision;
+
 /// The identity of a registry cluster. Tokens of different clusters cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub u64);
@@ -36,11 +38,11 @@ impl fmt::Display for ClusterId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     cluster: ClusterId,
-    revision: i64,
+    revision: Revision,
 }
 
 impl Token {
-    pub(crate) const fn new(cluster: ClusterId, revision: i64) -> Self {
+    pub(crate) const fn new(cluster: ClusterId, revision: Revision) -> Self {
         Self { cluster, revision }
     }
 
@@ -53,7 +55,7 @@ impl Token {
     /// The revision of the cluster at which the name was registered.
     #[must_use]
     pub const fn revision(&self) -> i64 {
-        self.revision
+        self.revision.get()
     }
 }
 
@@ -93,8 +95,8 @@ impl FromStr for Token {
             return Err(TokenError(()));
         }
         let cluster = u64::from_str_radix(cluster, 16).map_err(|_| TokenError(()))?;
-        let revision: i64 = revision.parse().map_err(|_| TokenError(()))?;
-        Ok(Self::new(ClusterId(cluster), revision))
+        let revision = revision.parse().map_err(|_| TokenError(()))?;
+        Ok(Self::new(ClusterId(cluster), Revision::new(revision)))
     }
 }
 
@@ -106,13 +108,14 @@ mod tests {
     proptest! {
         #[test]
         fn displays_and_parses(cluster: u64, revision in 0..i64::MAX) {
-            let token = Token::new(ClusterId(cluster), revision);
+            let token = Token::new(ClusterId(cluster), Revision::new(revision));
             prop_assert_eq!(token.to_string().parse(), Ok(token));
         }
 
         #[test]
         fn compares_within_a_cluster_only(a in 0..9_i64, b in 0..9_i64, x in 0..2_u64, y in 0..2_u64) {
-            let order = Token::new(ClusterId(x), a).partial_cmp(&Token::new(ClusterId(y), b));
+            let token = |cluster, revision| Token::new(ClusterId(cluster), Revision::new(revision));
+            let order = token(x, a).partial_cmp(&token(y, b));
             prop_assert_eq!(order, (x == y).then(|| a.cmp(&b)));
         }
     }

@@ -143,7 +143,7 @@ impl Client {
                 }
                 let selector = Selector::Key(key.clone());
                 let mut changes = self
-                    .bounded(backend.watch(&selector, read.revision + 1))
+                    .bounded(backend.watch(&selector, read.revision.next()))
                     .await?;
                 while let Some(batch) = changes.next().await {
                     if batch?.iter().any(|change| matches!(change, Change::Put(_))) {

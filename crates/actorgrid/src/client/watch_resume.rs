@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::revision::Revision;
+
 /// Tries to go on, each of which failed, after which all is listed instead: half a second at least (see the
 /// pauses in `watch_pause`).
 ///
@@ -20,9 +22,9 @@ const MAX_TRIES: u32 = 3;
 pub(crate) struct Held<V> {
     pub(crate) key: String,
     /// The revision at which the key came to be: another one is another holder.
-    pub(crate) created: i64,
+    pub(crate) created: Revision,
     /// The revision of its last change.
-    pub(crate) modified: i64,
+    pub(crate) modified: Revision,
     pub(crate) value: V,
 }
 
@@ -33,12 +35,12 @@ pub(crate) enum Change<V> {
     /// Gone, or put with a value that cannot be read: a listing leaves such keys out as well.
     Gone {
         key: String,
-        revision: i64,
+        revision: Revision,
     },
 }
 
 impl<V> Change<V> {
-    fn revision(&self) -> i64 {
+    fn revision(&self) -> Revision {
         match self {
             Self::Put(held) => held.modified,
             Self::Gone { revision, .. } => *revision,
@@ -65,7 +67,7 @@ pub(crate) enum Command {
     /// List all keys, by a linearizable read that is sent from now on.
     List,
     /// Watch from this revision on, it included.
-    WatchFrom(i64),
+    WatchFrom(Revision),
 }
 
 /// How a watch, or the try to open one, ended.
@@ -82,7 +84,7 @@ pub(crate) enum Break {
 
 #[derive(Debug)]
 struct Known<V> {
-    created: i64,
+    created: Revision,
     value: V,
 }
 
@@ -91,7 +93,7 @@ struct Known<V> {
 pub(crate) struct WatchResume<V> {
     known: BTreeMap<String, Known<V>>,
     /// The last revision that the view was complete up to; `None` before the first listing.
-    complete: Option<i64>,
+    complete: Option<Revision>,
     /// What comes next are changes, and not a listing.
     watching: bool,
     /// Watches in a row that did not come to stand.
@@ -118,7 +120,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     pub(crate) fn listed(
         &mut self,
         listing: Vec<Held<V>>,
-        revision: i64,
+        revision: Revision,
     ) -> (Vec<Event<V>>, Command) {
         let mut events = Vec::new();
         if let (true, Some(complete)) = (self.watching, self.complete) {
@@ -189,8 +191,8 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     }
 }
 
-const fn watch_after(revision: i64) -> Command {
-    Command::WatchFrom(revision.saturating_add(1))
+const fn watch_after(revision: Revision) -> Command {
+    Command::WatchFrom(revision.next())
 }
 
 fn put<V: Clone + PartialEq>(
@@ -232,11 +234,19 @@ mod tests {
 
     type Value = &'static str;
 
+    fn at(number: i64) -> Revision {
+        Revision::new(number)
+    }
+
+    fn from(number: i64) -> Command {
+        WatchFrom(at(number))
+    }
+
     fn held(key: &str, created: i64, modified: i64, value: Value) -> Held<Value> {
         Held {
             key: key.to_owned(),
-            created,
-            modified,
+            created: at(created),
+            modified: at(modified),
             value,
         }
     }
@@ -248,7 +258,7 @@ mod tests {
     fn gone(key: &str, revision: i64) -> Change<Value> {
         Change::Gone {
             key: key.to_owned(),
-            revision,
+            revision: at(revision),
         }
     }
 
@@ -258,8 +268,8 @@ mod tests {
         let mut watch = WatchResume::new();
         let listing = vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")];
         assert_eq!(
-            watch.listed(listing, 10),
-            (vec![Appeared("a1"), Appeared("b1")], WatchFrom(11))
+            watch.listed(listing, at(10)),
+            (vec![Appeared("a1"), Appeared("b1")], from(11))
         );
         watch
     }
@@ -324,28 +334,28 @@ mod tests {
     #[test]
     fn goes_on_behind_the_last_complete_revision_after_a_break() {
         let mut watch = watching();
-        assert_eq!(watch.broken(Ended), WatchFrom(11));
+        assert_eq!(watch.broken(Ended), from(11));
         // Two of one revision, and what is dropped does not move it.
         watch.changed(vec![gone("a", 14), gone("x", 14), gone("b", 13)]);
-        assert_eq!(watch.broken(Ended), WatchFrom(15));
-        assert_eq!(watch.broken(Failed), WatchFrom(15));
+        assert_eq!(watch.broken(Ended), from(15));
+        assert_eq!(watch.broken(Failed), from(15));
         assert_eq!(
             watch.changed(vec![gone("b", 14), put("a", 15, 15, "a1"), gone("b", 16)]),
             [Appeared("a1"), Disappeared("b1")]
         );
-        assert_eq!(watch.broken(Ended), WatchFrom(17));
+        assert_eq!(watch.broken(Ended), from(17));
     }
 
     #[test]
     fn lists_where_the_history_is_not_certain() {
         for (breaks, then) in [
-            (&[Ended][..], WatchFrom(11)),
-            (&[Failed, Failed], WatchFrom(11)),
+            (&[Ended][..], from(11)),
+            (&[Failed, Failed], from(11)),
             (&[Failed, Failed, Failed], List),
-            (&[Ended, Failed, Failed], WatchFrom(11)),
+            (&[Ended, Failed, Failed], from(11)),
             (&[Ended, Failed, Failed, Failed], List),
             // One that stood in between begins the count anew.
-            (&[Failed, Failed, Ended, Failed, Failed], WatchFrom(11)),
+            (&[Failed, Failed, Ended, Failed, Failed], from(11)),
             (&[Failed, Failed, Ended, Failed, Failed, Failed], List),
             (&[NoHistory], List),
             (&[Ended, NoHistory], List),
@@ -366,9 +376,9 @@ mod tests {
         for _ in 0..MAX_TRIES {
             watch.broken(Failed);
         }
-        watch.listed(vec![], 20);
-        assert_eq!(watch.broken(Failed), WatchFrom(21));
-        assert_eq!(watch.broken(Failed), WatchFrom(21));
+        watch.listed(vec![], at(20));
+        assert_eq!(watch.broken(Failed), from(21));
+        assert_eq!(watch.broken(Failed), from(21));
         assert_eq!(watch.broken(Failed), List);
     }
 
@@ -416,13 +426,13 @@ mod tests {
             let mut watch = watching();
             assert_eq!(watch.broken(NoHistory), List);
             assert_eq!(
-                watch.listed(listing.clone(), 20),
-                (events, WatchFrom(21)),
+                watch.listed(listing.clone(), at(20)),
+                (events, from(21)),
                 "{listing:?}"
             );
             // The view is the listing, and where nothing has happened nothing was lost.
             assert_eq!(watch.broken(NoHistory), List);
-            assert_eq!(watch.listed(listing, 20), (vec![], WatchFrom(21)));
+            assert_eq!(watch.listed(listing, at(20)), (vec![], from(21)));
         }
     }
 
@@ -431,8 +441,8 @@ mod tests {
         let mut watch = WatchResume::new();
         assert_eq!(watch.broken(Failed), List);
         assert_eq!(
-            watch.listed(vec![held("a", 3, 5, "a1")], 10),
-            (vec![Appeared("a1")], WatchFrom(11))
+            watch.listed(vec![held("a", 3, 5, "a1")], at(10)),
+            (vec![Appeared("a1")], from(11))
         );
     }
 
@@ -445,8 +455,8 @@ mod tests {
         assert_eq!(watch.changed(vec![gone("a", 11)]), []);
         assert_eq!(watch.broken(Failed), List);
         assert_eq!(
-            watch.listed(vec![held("b", 4, 4, "b1")], 11),
-            (vec![HistoryLost, Disappeared("a1")], WatchFrom(12))
+            watch.listed(vec![held("b", 4, 4, "b1")], at(11)),
+            (vec![HistoryLost, Disappeared("a1")], from(12))
         );
     }
 
@@ -455,8 +465,8 @@ mod tests {
         let mut watch = watching();
         watch.changed(vec![gone("a", 11)]);
         assert_eq!(
-            watch.listed(vec![held("a", 3, 5, "a1")], 10),
-            (vec![], WatchFrom(12))
+            watch.listed(vec![held("a", 3, 5, "a1")], at(10)),
+            (vec![], from(12))
         );
         assert_eq!(
             watch.changed(vec![gone("a", 12), gone("b", 13)]),
@@ -469,28 +479,22 @@ mod tests {
         let mut watch = watching();
         assert_eq!(watch.broken(NoHistory), List);
         assert_eq!(
-            watch.listed(vec![held("a", 3, 3, "a0")], 3),
-            (
-                vec![HistoryLost, Disappeared("b1"), Changed("a0")],
-                WatchFrom(4)
-            )
+            watch.listed(vec![held("a", 3, 3, "a0")], at(3)),
+            (vec![HistoryLost, Disappeared("b1"), Changed("a0")], from(4))
         );
         assert_eq!(watch.changed(vec![gone("a", 4)]), [Disappeared("a0")]);
         // To the very revision that was known.
         assert_eq!(watch.broken(NoHistory), List);
         assert_eq!(
-            watch.listed(vec![held("c", 2, 2, "c0")], 4),
-            (vec![HistoryLost, Appeared("c0")], WatchFrom(5))
+            watch.listed(vec![held("c", 2, 2, "c0")], at(4)),
+            (vec![HistoryLost, Appeared("c0")], from(5))
         );
     }
 
     #[test]
     fn the_greatest_revision_has_no_next() {
         let mut watch = WatchResume::<Value>::new();
-        assert_eq!(
-            watch.listed(vec![], i64::MAX),
-            (vec![], WatchFrom(i64::MAX))
-        );
+        assert_eq!(watch.listed(vec![], at(i64::MAX)), (vec![], from(i64::MAX)));
     }
 
     /// What a registry does at one revision: key, and whether it is put or deleted.
@@ -514,18 +518,24 @@ mod tests {
             let key = format!("k{key}");
             let revision = self.revision() + 1;
             let change = if put {
-                let created = self.keys.get(&key).map_or(revision, |held| held.created);
+                let created = self
+                    .keys
+                    .get(&key)
+                    .map_or(at(revision), |held| held.created);
                 let held = Held {
                     key: key.clone(),
                     created,
-                    modified: revision,
+                    modified: at(revision),
                     value: (key.clone(), revision),
                 };
                 self.keys.insert(key, held.clone());
                 Change::Put(held)
             } else {
                 self.keys.remove(&key);
-                Change::Gone { key, revision }
+                Change::Gone {
+                    key,
+                    revision: at(revision),
+                }
             };
             self.history.push(change);
         }
@@ -571,13 +581,13 @@ mod tests {
                 match then {
                     List => {
                         let listing = self.keys.values().cloned().collect();
-                        let (events, command) = watch.listed(listing, self.revision());
-                        assert_eq!(command, WatchFrom(self.revision() + 1));
+                        let (events, command) = watch.listed(listing, at(self.revision()));
+                        assert_eq!(command, from(self.revision() + 1));
                         self.tell(events);
                         then = command;
                     }
                     WatchFrom(revision) => {
-                        let from = usize::try_from(revision - 1).unwrap();
+                        let from = usize::try_from(revision.get() - 1).unwrap();
                         if from < self.compacted {
                             then = watch.broken(NoHistory);
                             assert_eq!(then, List);

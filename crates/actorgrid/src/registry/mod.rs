@@ -19,6 +19,7 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 
 use crate::environment::Environment;
+use crate::revision::Revision;
 use crate::token::ClusterId;
 
 pub use error::{RegistryError, RegistryErrorKind};
@@ -150,20 +151,20 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>>;
 
     /// Puts the epoch key again if its create revision is the given one, and so raises its
-    /// modification revision, which is answered. `Err(entry)`: refused, and what is there instead.
+    /// modification revision.
     fn raise<'a>(
         &'a self,
         epoch: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
         lease: LeaseId,
         value: Bytes,
-    ) -> BoxFuture<'a, Result<Result<i64, Option<Entry>>, RegistryError>>;
+    ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>>;
 
     /// Deletes a key if its create revision is the given one; false when it was not.
     fn release<'a>(
         &'a self,
         key: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
 
     /// A linearizable read of some keys, in their order.
@@ -190,7 +191,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,
-        from: i64,
+        from: Revision,
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>>;
 }
 
@@ -215,9 +216,9 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) value: Bytes,
     /// The revision at which the key came to be.
-    pub(crate) created: i64,
+    pub(crate) created: Revision,
     /// The revision of its last change.
-    pub(crate) modified: i64,
+    pub(crate) modified: Revision,
     pub(crate) lease: Option<LeaseId>,
 }
 
@@ -225,7 +226,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listing {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) revision: i64,
+    pub(crate) revision: Revision,
 }
 
 /// Keys that come and go together under one lease.
@@ -248,19 +249,28 @@ pub(crate) struct ClaimBatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Guard {
     pub(crate) epoch: String,
-    pub(crate) modified: i64,
+    pub(crate) modified: Revision,
 }
 
 /// What became of one claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClaimOutcome {
     /// All its keys are put, created at this revision.
-    Won { revision: i64 },
+    Won { revision: Revision },
     /// Nothing is put. What its keys and the epoch key hold, read in the same transaction.
     Refused {
         found: Vec<Option<Entry>>,
         epoch: Option<Entry>,
     },
+}
+
+/// What became of the raise of an epoch key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RaiseOutcome {
+    /// The key has this modification revision now.
+    Raised(Revision),
+    /// Nothing is put: the key has another create revision, or is absent. What it holds.
+    Refused(Option<Entry>),
 }
 
 /// Which keys a watch is about.
@@ -283,7 +293,7 @@ impl Selector {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     Put(Entry),
-    Deleted { key: String, revision: i64 },
+    Deleted { key: String, revision: Revision },
 }
 
 impl Change {
@@ -294,7 +304,7 @@ impl Change {
         }
     }
 
-    pub(crate) fn revision(&self) -> i64 {
+    pub(crate) fn revision(&self) -> Revision {
         match self {
             Self::Put(entry) => entry.modified,
             Self::Deleted { revision, .. } => *revision,

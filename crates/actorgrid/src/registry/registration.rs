@@ -170,13 +170,14 @@ pub(crate) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revision::Revision;
 
     fn entry(key: &str, value: &str) -> Entry {
         Entry {
             key: key.to_owned(),
             value: Bytes::copy_from_slice(value.as_bytes()),
-            created: 7,
-            modified: 9,
+            created: Revision::new(7),
+            modified: Revision::new(9),
             lease: None,
         }
     }
@@ -221,7 +222,7 @@ mod tests {
         assert_eq!(peer.name.as_str(), "127-0-0-1-23951");
         assert_eq!(peer.address.as_str(), "127.0.0.1:23951");
         assert_eq!(*peer.annotations, ["zone-a", "zone-b"]);
-        assert_eq!(peer.token, Token::new(cluster, 7));
+        assert_eq!(peer.token, Token::new(cluster, Revision::new(7)));
         for (key, value, prefix) in [
             ("gobench.actor.leader", LEADER, "gobench.actor."),
             (

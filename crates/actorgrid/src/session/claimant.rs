@@ -18,8 +18,9 @@ use super::FenceReason;
 use super::claims::{Fate, Settled, Verdict, fate, judge, settle, settles};
 use crate::environment::Environment;
 use crate::registry::{
-    Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, Registry, RegistryError,
+    Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome, Registry, RegistryError,
 };
+use crate::revision::Revision;
 
 /// Claims in one batch: half of what etcd's default limit on a transaction leaves room for, so
 /// that claims of two keys fit as well.
@@ -62,7 +63,7 @@ impl Order {
 
 /// Names that the session holds, until this is released or dropped.
 pub(crate) struct Held {
-    revision: i64,
+    revision: Revision,
     keys: Vec<String>,
     on_free: OnFree,
     releases: mpsc::UnboundedSender<Release>,
@@ -70,7 +71,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// The revision at which the names were registered.
-    pub(crate) fn revision(&self) -> i64 {
+    pub(crate) fn revision(&self) -> Revision {
         self.revision
     }
 
@@ -120,7 +121,7 @@ impl Drop for OnFree {
 
 pub(super) struct Release {
     keys: Vec<String>,
-    revision: i64,
+    revision: Revision,
     _on_free: OnFree,
 }
 
@@ -132,7 +133,7 @@ pub(super) struct Claimant {
     pub(super) lease: LeaseId,
     /// The epoch key, the revision at which this session created it, and its value.
     pub(super) epoch: String,
-    pub(super) epoch_created: i64,
+    pub(super) epoch_created: Revision,
     pub(super) epoch_value: Bytes,
     /// The time that one exchange may take.
     pub(super) limit: Duration,
@@ -146,11 +147,11 @@ pub(super) struct Claimant {
 /// What comes back from the registry.
 enum Reply {
     Batch {
-        guard: i64,
+        guard: Revision,
         orders: Vec<Order>,
         result: Result<Vec<ClaimOutcome>, RegistryError>,
     },
-    Raised(Result<Result<i64, Option<Entry>>, RegistryError>),
+    Raised(Result<RaiseOutcome, RegistryError>),
     Read {
         orders: Vec<Order>,
         result: Result<Vec<Option<Entry>>, RegistryError>,
@@ -158,13 +159,12 @@ enum Reply {
     Released,
 }
 
-#[derive(Default)]
 struct State {
     /// The modification revision of the epoch key, as last heard.
-    epoch_modified: i64,
+    epoch_modified: Revision,
     waiting: Vec<Order>,
     /// Claims without an answer, and the revision that they were guarded by.
-    in_doubt: Vec<(i64, Vec<Order>)>,
+    in_doubt: Vec<(Revision, Vec<Order>)>,
     raising: bool,
     batches: usize,
     releases: usize,
@@ -175,7 +175,11 @@ impl Claimant {
     pub(super) async fn run(mut self) {
         let mut state = State {
             epoch_modified: self.epoch_created,
-            ..State::default()
+            waiting: Vec::new(),
+            in_doubt: Vec::new(),
+            raising: false,
+            batches: 0,
+            releases: 0,
         };
         let mut exchanges: FuturesUnordered<BoxFuture<'static, Reply>> = FuturesUnordered::new();
         let fenced = self.fence.fenced().clone();
@@ -252,18 +256,18 @@ impl Claimant {
             Reply::Raised(result) => {
                 state.raising = false;
                 match result {
-                    Ok(Ok(raised)) => {
+                    Ok(RaiseOutcome::Raised(raised)) => {
                         state.epoch_modified = state.epoch_modified.max(raised);
                         let (settled, open) = std::mem::take(&mut state.in_doubt)
                             .into_iter()
                             .partition(|(guard, _)| settles(raised, *guard));
                         state.in_doubt = open;
-                        let settled: Vec<(i64, Vec<Order>)> = settled;
+                        let settled: Vec<(Revision, Vec<Order>)> = settled;
                         for (_, orders) in settled {
                             exchanges.push(self.read(orders, Duration::ZERO));
                         }
                     }
-                    Ok(Err(_)) => self.lost(FenceReason::KeyLost, Vec::new()),
+                    Ok(RaiseOutcome::Refused(_)) => self.lost(FenceReason::KeyLost, Vec::new()),
                     Err(error) if fate(&error) == Fate::Fenced => {
                         self.lost(FenceReason::LeaseLost, Vec::new());
                     }
@@ -303,7 +307,7 @@ impl Claimant {
     }
 
     /// Hands the names over. Who claimed them may have gone: then they are dropped, and released.
-    fn won(&self, order: Order, revision: i64) {
+    fn won(&self, order: Order, revision: Revision) {
         let held = Held {
             revision,
             keys: order.puts.into_iter().map(|(key, _)| key).collect(),
@@ -318,7 +322,7 @@ impl Claimant {
         refuse(orders, &ClaimError::Fenced);
     }
 
-    fn claim(&self, guard: i64, orders: Vec<Order>) -> BoxFuture<'static, Reply> {
+    fn claim(&self, guard: Revision, orders: Vec<Order>) -> BoxFuture<'static, Reply> {
         let batch = ClaimBatch {
             lease: self.lease,
             guard: Some(Guard {

@@ -1,22 +1,23 @@
 //! The rules of claims: what an answer of the registry, or none, means. Pure.
 
 use crate::registry::{ClaimOutcome, Entry, RegistryError, RegistryErrorKind, carries};
+use crate::revision::Revision;
 
 /// What became of a claim that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The names are ours, registered at this revision.
-    Won(i64),
+    Won(Revision),
     /// Another registration holds one of the names.
     Taken(Entry),
     /// Our own raise refused it: claim again, under the epoch's modification revision given here.
-    Repeat(i64),
+    Repeat(Revision),
     /// The epoch is not ours any more: the session is over.
     Fenced,
 }
 
 /// Judges the answer to a claim. `epoch` is the create revision of our epoch key.
-pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: i64, nonce: u64) -> Verdict {
+pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: Revision, nonce: u64) -> Verdict {
     let (found, epoch) = match outcome {
         ClaimOutcome::Won { revision } => return Verdict::Won(revision),
         ClaimOutcome::Refused { found, epoch } => (found, epoch),
@@ -35,7 +36,7 @@ pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: i64, nonce: u64) -> Ve
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// It had committed, at this revision.
-    Won(i64),
+    Won(Revision),
     /// It had not, and another registration holds one of the names.
     Taken(Entry),
     /// It had not, and the names are free.
@@ -82,7 +83,7 @@ pub(crate) fn fate(error: &RegistryError) -> Fate {
 
 /// Whether an epoch raised to `raised` settles a claim that was sent under `guard`: the epoch key
 /// never has that modification revision again, so the claim cannot commit any more.
-pub(crate) fn settles(raised: i64, guard: i64) -> bool {
+pub(crate) fn settles(raised: Revision, guard: Revision) -> bool {
     raised > guard
 }
 
@@ -93,12 +94,16 @@ mod tests {
 
     const NONCE: u64 = 7;
 
+    fn at(number: i64) -> Revision {
+        Revision::new(number)
+    }
+
     fn entry(created: i64, nonce: u64) -> Entry {
         Entry {
             key: "k".to_owned(),
             value: value_with_nonce(nonce),
-            created,
-            modified: created + 100,
+            created: at(created),
+            modified: at(created + 100),
             lease: None,
         }
     }
@@ -116,17 +121,17 @@ mod tests {
         let other = entry(9, 8);
         let mine = entry(11, NONCE);
         for (outcome, verdict) in [
-            (ClaimOutcome::Won { revision: 3 }, Verdict::Won(3)),
+            (ClaimOutcome::Won { revision: at(3) }, Verdict::Won(at(3))),
             (refused(&[None], None), Verdict::Fenced),
             (refused(&[None], Some(entry(6, 0))), Verdict::Fenced),
             (refused(&[Some(mine.clone())], None), Verdict::Fenced),
             (
                 refused(&[Some(mine.clone())], ours.clone()),
-                Verdict::Won(11),
+                Verdict::Won(at(11)),
             ),
             (
                 refused(&[Some(other.clone()), Some(mine.clone())], ours.clone()),
-                Verdict::Won(11),
+                Verdict::Won(at(11)),
             ),
             (
                 refused(&[Some(other.clone())], ours.clone()),
@@ -139,9 +144,12 @@ mod tests {
                 ),
                 Verdict::Taken(other.clone()),
             ),
-            (refused(&[None, None], ours.clone()), Verdict::Repeat(105)),
+            (
+                refused(&[None, None], ours.clone()),
+                Verdict::Repeat(at(105)),
+            ),
         ] {
-            assert_eq!(judge(outcome.clone(), 5, NONCE), verdict, "{outcome:?}");
+            assert_eq!(judge(outcome.clone(), at(5), NONCE), verdict, "{outcome:?}");
         }
     }
 
@@ -160,8 +168,8 @@ mod tests {
 
     #[test]
     fn only_a_later_raise_settles() {
-        assert!(settles(6, 5));
-        assert!(!settles(5, 5));
-        assert!(!settles(4, 5));
+        assert!(settles(at(6), at(5)));
+        assert!(!settles(at(5), at(5)));
+        assert!(!settles(at(4), at(5)));
     }
 }

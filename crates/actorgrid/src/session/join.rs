@@ -13,6 +13,7 @@ use crate::registry::{
     Change, Claim, ClaimBatch, ClaimOutcome, Entry, Kind, Lease, LeaseId, Registry, RegistryError,
     RegistryErrorKind, Selector, keys, write,
 };
+use crate::revision::Revision;
 
 /// What is waited for beyond the remaining time of a holder's lease: the registry notices an
 /// expiry up to a second late.
@@ -37,7 +38,7 @@ pub(super) struct Joined {
     /// When the grant of the lease was sent.
     pub(super) sent: Timestamp,
     /// The revision at which all its keys were created.
-    pub(super) revision: i64,
+    pub(super) revision: Revision,
     /// Lock, epoch, peer and peer mailbox.
     pub(super) keys: Vec<String>,
     pub(super) epoch_value: Bytes,
@@ -59,7 +60,7 @@ impl Joiner<'_> {
     pub(super) async fn join(&self, patient: bool) -> Result<Joined, JoinError> {
         let begun = self.environment.now();
         let mut pauses = Pauses::new(self.environment);
-        let mut awaited: Option<i64> = None;
+        let mut awaited: Option<Revision> = None;
         loop {
             match self.once(patient).await {
                 Ok(Attempt::Joined(joined)) => return Ok(joined),
@@ -173,7 +174,7 @@ impl Joiner<'_> {
         let remaining = remaining.map_or(self.ttl, Option::unwrap_or_default);
         let selector = Selector::Key(holder.key.clone());
         let deleted = async {
-            let watch = backend.watch(&selector, holder.modified + 1);
+            let watch = backend.watch(&selector, holder.modified.next());
             let Ok(mut changes) = bounded(self.environment, limit, watch).await else {
                 return std::future::pending().await;
             };

@@ -23,6 +23,7 @@ use crate::name::{Name, Namespace};
 use crate::registry::{
     Backend, Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, keys, write,
 };
+use crate::revision::Revision;
 use crate::token::Token;
 
 pub(crate) use claimant::{ClaimError, Held};
@@ -93,7 +94,7 @@ impl Names {
     }
 
     /// The token of names registered at this revision.
-    pub(crate) fn token_at(&self, revision: i64) -> Token {
+    pub(crate) fn token_at(&self, revision: Revision) -> Token {
         Token::new(self.token.cluster(), revision)
     }
 

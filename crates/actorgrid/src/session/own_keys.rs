@@ -10,6 +10,7 @@ use super::claimant::bounded;
 use super::{Fence, FenceReason};
 use crate::environment::Environment;
 use crate::registry::{Change, Entry, LeaseId, Registry, RegistryError, Selector};
+use crate::revision::Revision;
 
 /// The pause before the watch is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -22,13 +23,13 @@ pub(super) struct OwnKeys {
     pub(super) keys: Vec<String>,
     pub(super) lease: LeaseId,
     /// The revision at which this session created all of them.
-    pub(super) created: i64,
+    pub(super) created: Revision,
 }
 
 impl OwnKeys {
     /// Watches until the session is fenced or ended.
     pub(super) async fn run(self) {
-        let mut from = self.created + 1;
+        let mut from = self.created.next();
         loop {
             match self.watch(from).await {
                 Ok(()) => return self.lost().await,
@@ -45,8 +46,8 @@ impl OwnKeys {
                 if !found.iter().all(ours) {
                     return self.lost().await;
                 }
-                let next = found.iter().flatten().map(|entry| entry.modified + 1);
-                from = next.fold(from, i64::max);
+                let next = found.iter().flatten().map(|entry| entry.modified.next());
+                from = next.fold(from, Revision::max);
             }
         }
     }
@@ -71,7 +72,7 @@ impl OwnKeys {
     }
 
     /// Ends well when a key is lost.
-    async fn watch(&self, from: i64) -> Result<(), RegistryError> {
+    async fn watch(&self, from: Revision) -> Result<(), RegistryError> {
         let mut changes = SelectAll::new();
         for key in &self.keys {
             let selector = Selector::Key(key.clone());

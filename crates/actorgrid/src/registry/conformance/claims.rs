@@ -25,7 +25,7 @@ pub(crate) async fn a_refused_claim_puts_nothing_and_tells_what_is_there(fixture
     assert_eq!(get(fixture, "a").await, None);
 }
 
-fn guard(fixture: &impl Fixture, modified: i64) -> Option<Guard> {
+fn guard(fixture: &impl Fixture, modified: Revision) -> Option<Guard> {
     Some(Guard {
         epoch: key(fixture, "epoch"),
         modified,
@@ -33,7 +33,12 @@ fn guard(fixture: &impl Fixture, modified: i64) -> Option<Guard> {
 }
 
 /// Claims `name` behind the guard and expects to be refused for what the epoch key holds.
-async fn refused_for(fixture: &impl Fixture, lease: LeaseId, modified: i64, epoch: Option<Entry>) {
+async fn refused_for(
+    fixture: &impl Fixture,
+    lease: LeaseId,
+    modified: Revision,
+    epoch: Option<Entry>,
+) {
     let before = revision(fixture).await;
     let batch = batch(fixture, lease, guard(fixture, modified), &[&["a"], &["b"]]);
     let outcomes = backend(fixture).claim(&batch).await.unwrap();
@@ -45,10 +50,13 @@ async fn refused_for(fixture: &impl Fixture, lease: LeaseId, modified: i64, epoc
     assert_eq!(revision(fixture).await, before);
 }
 
-async fn raise(fixture: &impl Fixture, lease: LeaseId, created: i64) -> i64 {
+async fn raise(fixture: &impl Fixture, lease: LeaseId, created: Revision) -> Revision {
     let epoch = key(fixture, "epoch");
     let raised = backend(fixture).raise(&epoch, created, lease, value("raised"));
-    raised.await.unwrap().unwrap()
+    match raised.await.unwrap() {
+        RaiseOutcome::Raised(revision) => revision,
+        RaiseOutcome::Refused(found) => panic!("refused: {found:?}"),
+    }
 }
 
 pub(crate) async fn a_claim_is_won_while_the_epoch_stands(fixture: &impl Fixture) {
@@ -135,17 +143,18 @@ pub(crate) async fn a_batch_with_a_key_twice_puts_nothing(fixture: &impl Fixture
 pub(crate) async fn tokens_grow_from_holder_to_holder(fixture: &impl Fixture) {
     let cluster = backend(fixture).cluster();
     assert_eq!(backend(fixture).cluster(), cluster);
-    let mut last = Token::new(cluster, 0);
+    let mut last = Token::new(cluster, Revision::ZERO);
     for turn in 0..6 {
         let lease = grant(fixture).await;
-        let token = Token::new(cluster, put(fixture, lease, &["name"]).await);
+        let at = put(fixture, lease, &["name"]).await;
+        let token = Token::new(cluster, at);
         assert!(token > last, "{token} after {last}");
         last = token;
         if turn % 2 == 0 {
             backend(fixture).revoke(lease).await.unwrap();
         } else {
             let name = key(fixture, "name");
-            let released = backend(fixture).release(&name, token.revision()).await;
+            let released = backend(fixture).release(&name, at).await;
             assert!(released.unwrap());
         }
     }
@@ -172,10 +181,14 @@ pub(crate) async fn a_raise_is_refused_for_another_creation(fixture: &impl Fixtu
     let lease = grant(fixture).await;
     let epoch = key(fixture, "epoch");
     let raise = |created| backend(fixture).raise(&epoch, created, lease, value("raised"));
-    assert_eq!(raise(7).await.unwrap(), Err(None));
+    assert_eq!(
+        raise(Revision::new(7)).await,
+        Ok(RaiseOutcome::Refused(None))
+    );
     let created = put(fixture, lease, &["epoch"]).await;
     let entry = Some(fresh(fixture, lease, "epoch", created));
-    assert_eq!(raise(created - 1).await.unwrap(), Err(entry.clone()));
+    let refused = RaiseOutcome::Refused(entry.clone());
+    assert_eq!(raise(before(created)).await, Ok(refused));
     assert_eq!(get(fixture, "epoch").await, entry);
 }
 
@@ -184,7 +197,7 @@ pub(crate) async fn a_release_compares_the_creation(fixture: &impl Fixture) {
     let created = put(fixture, lease, &["epoch"]).await;
     let name = key(fixture, "epoch");
     let release = |created| backend(fixture).release(&name, created);
-    assert!(!release(created - 1).await.unwrap());
+    assert!(!release(before(created)).await.unwrap());
     let modified = raise(fixture, lease, created).await;
     assert!(!release(modified).await.unwrap());
     assert!(get(fixture, "epoch").await.is_some());

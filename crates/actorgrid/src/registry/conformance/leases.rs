@@ -35,7 +35,7 @@ pub(crate) async fn a_lease_that_runs_out_takes_its_keys(fixture: &impl Fixture)
     let revision = put(fixture, lease, &["a", "b"]).await;
     backend(fixture).revoke(kept).await.unwrap();
     // Nobody asks for anything meanwhile: the end of a lease reaches its watches by itself.
-    let mut stream = watch(fixture, &all(fixture), revision + 1).await;
+    let mut stream = watch(fixture, &all(fixture), revision.next()).await;
     let gone = changes(&mut stream, 3).await;
     assert_eq!(gone[0], deleted(fixture, "c", gone[0].revision()));
     assert!(gone[0].revision() > other);
@@ -53,7 +53,7 @@ pub(crate) async fn a_revoked_lease_takes_its_keys_and_no_others(fixture: &impl 
     let before = put(fixture, lease, &["a"]).await;
     put(fixture, lease, &["c"]).await;
     let kept = put(fixture, other, &["b"]).await;
-    let mut stream = watch(fixture, &all(fixture), kept + 1).await;
+    let mut stream = watch(fixture, &all(fixture), kept.next()).await;
     backend(fixture).revoke(lease).await.unwrap();
     let gone = changes(&mut stream, 2).await;
     let at = gone[0].revision();

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{
-    Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, Registry,
-    RegistryErrorKind, Selector, WatchStream,
+    Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome,
+    Registry, RegistryErrorKind, Selector, WatchStream,
 };
+use crate::revision::Revision;
 
 pub(crate) use claims::*;
 pub(crate) use leases::*;
@@ -132,7 +133,7 @@ async fn claim(fixture: &impl Fixture, lease: LeaseId, names: &[&'static str]) -
 }
 
 /// Claims these keys, which are free, and answers the revision.
-async fn put(fixture: &impl Fixture, lease: LeaseId, names: &[&'static str]) -> i64 {
+async fn put(fixture: &impl Fixture, lease: LeaseId, names: &[&'static str]) -> Revision {
     match claim(fixture, lease, names).await {
         ClaimOutcome::Won { revision } => revision,
         ClaimOutcome::Refused { found, .. } => panic!("{names:?} are not free: {found:?}"),
@@ -145,7 +146,12 @@ async fn get(fixture: &impl Fixture, name: &str) -> Option<Entry> {
     entries.remove(0)
 }
 
-async fn revision(fixture: &impl Fixture) -> i64 {
+/// The revision before this one.
+fn before(revision: Revision) -> Revision {
+    Revision::new(revision.get() - 1)
+}
+
+async fn revision(fixture: &impl Fixture) -> Revision {
     let listing = backend(fixture).list(fixture.prefix()).await.unwrap();
     listing.revision
 }
@@ -154,7 +160,7 @@ fn all(fixture: &impl Fixture) -> Selector {
     Selector::Prefix(fixture.prefix().to_owned())
 }
 
-async fn watch(fixture: &impl Fixture, selector: &Selector, from: i64) -> WatchStream {
+async fn watch(fixture: &impl Fixture, selector: &Selector, from: Revision) -> WatchStream {
     backend(fixture).watch(selector, from).await.unwrap()
 }
 
@@ -174,7 +180,7 @@ async fn changes(stream: &mut WatchStream, count: usize) -> Vec<Change> {
     changes
 }
 
-fn deleted(fixture: &impl Fixture, name: &str, revision: i64) -> Change {
+fn deleted(fixture: &impl Fixture, name: &str, revision: Revision) -> Change {
     Change::Deleted {
         key: key(fixture, name),
         revision,
@@ -182,7 +188,7 @@ fn deleted(fixture: &impl Fixture, name: &str, revision: i64) -> Change {
 }
 
 /// A key as it is right after its claim.
-fn fresh(fixture: &impl Fixture, lease: LeaseId, name: &'static str, revision: i64) -> Entry {
+fn fresh(fixture: &impl Fixture, lease: LeaseId, name: &'static str, revision: Revision) -> Entry {
     Entry {
         key: key(fixture, name),
         value: value(name),

@@ -9,7 +9,9 @@ pub(crate) async fn a_watch_from_the_past_gives_every_revision_whole_and_in_orde
     let single = put(fixture, other, &["c"]).await;
     let epoch = key(fixture, "epoch");
     let raised = backend(fixture).raise(&epoch, from, lease, value("raised"));
-    let raised = raised.await.unwrap().unwrap();
+    let Ok(RaiseOutcome::Raised(raised)) = raised.await else {
+        panic!("the epoch was not raised");
+    };
     let c = key(fixture, "c");
     assert!(backend(fixture).release(&c, single).await.unwrap());
     let released = revision(fixture).await;
@@ -42,7 +44,7 @@ pub(crate) async fn a_watch_goes_on_with_what_comes(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     let first = put(fixture, lease, &["a"]).await;
     let mut stream = watch(fixture, &all(fixture), first).await;
-    let mut second_stream = watch(fixture, &all(fixture), first + 1).await;
+    let mut second_stream = watch(fixture, &all(fixture), first.next()).await;
     let put_a = Change::Put(fresh(fixture, lease, "a", first));
     assert_eq!(changes(&mut stream, 1).await, [put_a]);
     for name in ["b", "c"] {
@@ -56,7 +58,7 @@ pub(crate) async fn a_watch_goes_on_with_what_comes(fixture: &impl Fixture) {
 
 pub(crate) async fn a_watch_selects_a_key_or_a_prefix(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
-    let from = revision(fixture).await + 1;
+    let from = revision(fixture).await.next();
     let key_of = |name| Selector::Key(key(fixture, name));
     let mut one = watch(fixture, &key_of("g.a"), from).await;
     let mut some = watch(fixture, &Selector::Prefix(key(fixture, "g.")), from).await;
@@ -93,7 +95,7 @@ pub(crate) async fn a_watch_from_a_compacted_revision_says_so(fixture: &impl Fix
     assert_eq!(error.kind(), RegistryErrorKind::Compacted);
     let listing = backend(fixture).list(fixture.prefix()).await.unwrap();
     assert_eq!((listing.entries.len(), listing.revision), (3, last));
-    let mut stream = watch(fixture, &all(fixture), last + 1).await;
+    let mut stream = watch(fixture, &all(fixture), last.next()).await;
     let at = put(fixture, lease, &["d"]).await;
     let seen = changes(&mut stream, 1).await;
     assert_eq!(seen, [Change::Put(fresh(fixture, lease, "d", at))]);
@@ -103,10 +105,12 @@ pub(crate) async fn a_watch_from_a_revision_that_has_not_come_says_so(fixture: &
     let lease = grant(fixture).await;
     let last = put(fixture, lease, &["a"]).await;
     // The next one has not come either, but must.
-    let mut stream = watch(fixture, &all(fixture), last + 1).await;
+    let mut stream = watch(fixture, &all(fixture), last.next()).await;
     // What knows of later ones has them from another registry, or of a later time.
-    for from in [last + 2, last + 1000, i64::MAX] {
-        let refused = backend(fixture).watch(&all(fixture), from).await;
+    for from in [last.get() + 2, last.get() + 1000, i64::MAX] {
+        let refused = backend(fixture)
+            .watch(&all(fixture), Revision::new(from))
+            .await;
         let error = refused.map(drop).unwrap_err();
         assert_eq!(error.kind(), RegistryErrorKind::Compacted, "{from}");
     }
@@ -125,7 +129,12 @@ pub(crate) async fn a_read_is_of_one_key_and_a_watch_goes_on_from_it(fixture: &i
         (0, revision(fixture).await)
     );
     let at = put(fixture, lease, &["a"]).await;
-    let mut stream = watch(fixture, &Selector::Key(name.clone()), before.revision + 1).await;
+    let mut stream = watch(
+        fixture,
+        &Selector::Key(name.clone()),
+        before.revision.next(),
+    )
+    .await;
     let entry = fresh(fixture, lease, "a", at);
     assert_eq!(changes(&mut stream, 1).await, [Change::Put(entry.clone())]);
     let later = put(fixture, lease, &["b"]).await;
@@ -134,7 +143,7 @@ pub(crate) async fn a_read_is_of_one_key_and_a_watch_goes_on_from_it(fixture: &i
 }
 
 pub(crate) async fn a_watch_survives_quiet_time(fixture: &impl Fixture) {
-    let from = revision(fixture).await + 1;
+    let from = revision(fixture).await.next();
     let mut stream = watch(fixture, &all(fixture), from).await;
     let quiet = fixture.pass(Duration::from_secs(20));
     tokio::select! {

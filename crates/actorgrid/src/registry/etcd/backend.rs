@@ -6,9 +6,10 @@ use futures_core::future::BoxFuture;
 use super::kv::{only, range_of};
 use super::{Etcd, watch};
 use crate::registry::{
-    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError, Selector,
-    WatchStream,
+    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RaiseOutcome, RegistryError,
+    Selector, WatchStream,
 };
+use crate::revision::Revision;
 use crate::token::ClusterId;
 
 impl Backend for Etcd {
@@ -42,17 +43,17 @@ impl Backend for Etcd {
     fn raise<'a>(
         &'a self,
         epoch: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
         lease: LeaseId,
         value: Bytes,
-    ) -> BoxFuture<'a, Result<Result<i64, Option<Entry>>, RegistryError>> {
+    ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>> {
         Box::pin(self.raise_key(epoch, create_revision, lease, value))
     }
 
     fn release<'a>(
         &'a self,
         key: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         Box::pin(self.release_key(key, create_revision))
     }
@@ -75,7 +76,7 @@ impl Backend for Etcd {
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,
-        from: i64,
+        from: Revision,
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(watch::open(&self.cluster, selector, from))
     }

@@ -10,8 +10,10 @@ use super::exchange::{Failure, Headed, Repeat};
 use super::status::Meaning;
 use super::{Etcd, MAX_MESSAGE_BYTES, txn};
 use crate::registry::{
-    Claim, ClaimBatch, ClaimOutcome, Entry, LeaseId, Listing, RegistryError, RegistryErrorKind,
+    Claim, ClaimBatch, ClaimOutcome, Entry, LeaseId, Listing, RaiseOutcome, RegistryError,
+    RegistryErrorKind,
 };
+use crate::revision::Revision;
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse};
 
@@ -133,20 +135,24 @@ impl Etcd {
     pub(super) async fn raise_key(
         &self,
         epoch: &str,
-        created: i64,
+        created: Revision,
         lease: LeaseId,
         value: Bytes,
-    ) -> Result<Result<i64, Option<Entry>>, RegistryError> {
+    ) -> Result<RaiseOutcome, RegistryError> {
         let txn = txn::raise(epoch, created, lease, &value);
         let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
         if reply.succeeded {
-            return txn::revision(&reply).map(Ok);
+            return txn::revision(&reply).map(RaiseOutcome::Raised);
         }
         let found = txn::entries(reply.responses)?;
-        Ok(Err(found.into_iter().next().flatten()))
+        Ok(RaiseOutcome::Refused(found.into_iter().next().flatten()))
     }
 
-    pub(super) async fn release_key(&self, key: &str, created: i64) -> Result<bool, RegistryError> {
+    pub(super) async fn release_key(
+        &self,
+        key: &str,
+        created: Revision,
+    ) -> Result<bool, RegistryError> {
         let txn = txn::release(key, created);
         let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
         Ok(reply.succeeded)
@@ -158,15 +164,15 @@ impl Etcd {
         keys: &[String],
     ) -> Result<Vec<Option<Entry>>, RegistryError> {
         let mut found = Vec::with_capacity(keys.len());
-        let mut revision = 0;
+        let mut revision = None;
         while found.len() < keys.len() {
             let rest = &keys[found.len()..];
             let width = self.width.load(Ordering::Relaxed);
             let txn = txn::reads(&rest[..rest.len().min(width)], revision);
             match self.txn(Repeat::Read, &txn).await {
                 Ok(reply) => {
-                    if revision == 0 {
-                        revision = txn::revision(&reply)?;
+                    if revision.is_none() {
+                        revision = Some(txn::revision(&reply)?);
                     }
                     let read = txn::entries(reply.responses)?;
                     if read.len() != rest.len().min(width) {
@@ -188,24 +194,28 @@ impl Etcd {
         (mut key, range_end): (Bytes, Bytes),
     ) -> Result<Listing, RegistryError> {
         let mut entries = Vec::new();
-        let mut revision = 0;
+        let mut revision = None;
         loop {
             let range = RangeRequest {
                 key,
                 range_end: range_end.clone(),
                 limit: PAGE,
-                revision,
+                revision: txn::read_at(revision),
             };
             let page = self.range(&range).await.map_err(read_error)?;
-            if revision == 0 {
-                let header = page.header.as_ref().ok_or_else(overtaken)?;
-                revision = header.revision;
-            }
+            let of_page = || page.header.as_ref().map(txn::revision_of);
+            let first = revision.or_else(of_page).ok_or_else(overtaken)?;
+            revision = Some(first);
             let next = page.kvs.last().map(|last| after(&last.key));
             entries.extend(page.kvs.into_iter().filter_map(txn::entry));
             match next {
                 Some(next) if page.more => key = next,
-                _ => return Ok(Listing { entries, revision }),
+                _ => {
+                    return Ok(Listing {
+                        entries,
+                        revision: first,
+                    });
+                }
             }
         }
     }
@@ -325,8 +335,8 @@ mod tests {
         Some(Entry {
             key: key.to_owned(),
             value: Bytes::from_static(value),
-            created: 4,
-            modified: 4,
+            created: Revision::new(4),
+            modified: Revision::new(4),
             lease: Some(LeaseId(lease)),
         })
     }
@@ -347,7 +357,9 @@ mod tests {
             found: vec![found],
             epoch: None,
         };
-        let won = || ClaimOutcome::Won { revision: 4 };
+        let won = || ClaimOutcome::Won {
+            revision: Revision::new(4),
+        };
         assert_eq!(settled(None, None), None);
         assert_eq!(settled(None, theirs.clone()), None);
         assert_eq!(settled(entry("a", b"earlier", 7), None), None);

@@ -188,7 +188,7 @@ impl Etcd {
     async fn compact(&self) {
         let revision = self.list("").await.unwrap().revision;
         let request = CompactionRequest {
-            revision,
+            revision: revision.get(),
             physical: true,
         };
         let compacted = self.cluster.exchange(

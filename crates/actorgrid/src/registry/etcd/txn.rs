@@ -5,12 +5,13 @@ use bytes::Bytes;
 use crate::registry::{
     Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RegistryError, RegistryErrorKind,
 };
+use crate::revision::Revision;
 use crate::wire::etcd::compare::{CompareResult, CompareTarget, TargetUnion};
 use crate::wire::etcd::request_op::Request;
 use crate::wire::etcd::response_op::Response;
 use crate::wire::etcd::{
-    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseOp,
-    TxnRequest, TxnResponse,
+    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseHeader,
+    ResponseOp, TxnRequest, TxnResponse,
 };
 
 /// How wide a transaction may be, unless a server's flag says otherwise: the greatest count of
@@ -26,13 +27,14 @@ fn compare(key: &str, target: CompareTarget, union: TargetUnion) -> Compare {
     }
 }
 
-fn created_at(key: &str, revision: i64) -> Compare {
-    let union = TargetUnion::CreateRevision(revision);
+/// A key that is absent has the create revision [`Revision::ZERO`].
+fn created_at(key: &str, revision: Revision) -> Compare {
+    let union = TargetUnion::CreateRevision(revision.get());
     compare(key, CompareTarget::Create, union)
 }
 
 fn stands(guard: &Guard) -> Compare {
-    let union = TargetUnion::ModRevision(guard.modified);
+    let union = TargetUnion::ModRevision(guard.modified.get());
     compare(&guard.epoch, CompareTarget::Mod, union)
 }
 
@@ -57,12 +59,17 @@ fn put(key: &str, value: &Bytes, lease: LeaseId) -> RequestOp {
     }))
 }
 
-/// Reads keys, all at one revision: the given one, or the present one for 0.
-pub(super) fn reads(keys: &[String], revision: i64) -> TxnRequest {
+/// How etcd is asked to read at a revision, or at the present one.
+pub(super) fn read_at(revision: Option<Revision>) -> i64 {
+    revision.map_or(0, Revision::get)
+}
+
+/// Reads keys, all at one revision: the given one, or the present one.
+pub(super) fn reads(keys: &[String], revision: Option<Revision>) -> TxnRequest {
     let range = |key: &String| {
         op(Request::RequestRange(RangeRequest {
             key: Bytes::copy_from_slice(key.as_bytes()),
-            revision,
+            revision: read_at(revision),
             ..RangeRequest::default()
         }))
     };
@@ -73,7 +80,7 @@ pub(super) fn reads(keys: &[String], revision: i64) -> TxnRequest {
 }
 
 /// Puts a key again if it was created at a revision, else reads it.
-pub(super) fn raise(key: &str, created: i64, lease: LeaseId, value: &Bytes) -> TxnRequest {
+pub(super) fn raise(key: &str, created: Revision, lease: LeaseId, value: &Bytes) -> TxnRequest {
     TxnRequest {
         compare: vec![created_at(key, created)],
         success: vec![put(key, value, lease)],
@@ -82,7 +89,7 @@ pub(super) fn raise(key: &str, created: i64, lease: LeaseId, value: &Bytes) -> T
 }
 
 /// Deletes a key if it was created at a revision.
-pub(super) fn release(key: &str, created: i64) -> TxnRequest {
+pub(super) fn release(key: &str, created: Revision) -> TxnRequest {
     let delete = DeleteRangeRequest {
         key: Bytes::copy_from_slice(key.as_bytes()),
     };
@@ -124,7 +131,7 @@ fn single(lease: LeaseId, guard: Option<&Guard>, claim: &Claim) -> TxnRequest {
     let puts = claim.puts.iter();
     let epoch = guard.map(|guard| range(&guard.epoch));
     TxnRequest {
-        compare: keys().map(|key| created_at(key, 0)).collect(),
+        compare: keys().map(|key| created_at(key, Revision::ZERO)).collect(),
         success: puts.map(|(key, value)| put(key, value, lease)).collect(),
         failure: keys().map(|key| range(key)).chain(epoch).collect(),
     }
@@ -157,11 +164,13 @@ pub(super) fn has_duplicates(batch: &ClaimBatch) -> bool {
 }
 
 /// The revision that a transaction has made or seen.
-pub(super) fn revision(reply: &TxnResponse) -> Result<i64, RegistryError> {
+pub(super) fn revision(reply: &TxnResponse) -> Result<Revision, RegistryError> {
     let header = reply.header.as_ref();
-    header
-        .map(|header| header.revision)
-        .ok_or_else(|| malformed("a header"))
+    header.map(revision_of).ok_or_else(|| malformed("a header"))
+}
+
+pub(super) fn revision_of(header: &ResponseHeader) -> Revision {
+    Revision::new(header.revision)
 }
 
 /// Reads the reply to [`claims`].
@@ -203,7 +212,7 @@ pub(super) fn outcomes(
 
 fn outcome(
     reply: TxnResponse,
-    revision: i64,
+    revision: Revision,
     guarded: bool,
     claim: &Claim,
 ) -> Result<ClaimOutcome, RegistryError> {
@@ -232,8 +241,8 @@ pub(super) fn entry(kv: KeyValue) -> Option<Entry> {
     Some(Entry {
         key: text(kv.key)?,
         value: kv.value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
+        created: Revision::new(kv.create_revision),
+        modified: Revision::new(kv.mod_revision),
         lease: (kv.lease != 0).then_some(LeaseId(kv.lease)),
     })
 }
@@ -261,7 +270,7 @@ fn malformed(missing: &str) -> RegistryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::etcd::{RangeResponse, ResponseHeader};
+    use crate::wire::etcd::RangeResponse;
 
     const LEASE: LeaseId = LeaseId(7);
 
@@ -275,7 +284,7 @@ mod tests {
     fn guard() -> Guard {
         Guard {
             epoch: "epoch".to_owned(),
-            modified: 5,
+            modified: Revision::new(5),
         }
     }
 
@@ -294,8 +303,8 @@ mod tests {
         Some(Entry {
             key: key.to_owned(),
             value: Bytes::new(),
-            created: 3,
-            modified: 4,
+            created: Revision::new(3),
+            modified: Revision::new(4),
             lease: None,
         })
     }
@@ -368,7 +377,13 @@ mod tests {
         let Some(Request::RequestTxn(first)) = &txn.success[0].request else {
             panic!("{:?}", txn.success[0]);
         };
-        assert_eq!(first.compare, [created_at("a", 0), created_at("b", 0)]);
+        assert_eq!(
+            first.compare,
+            [
+                created_at("a", Revision::ZERO),
+                created_at("b", Revision::ZERO)
+            ]
+        );
         let value = |key: &'static str| Bytes::from_static(key.as_bytes());
         let puts = ["a", "b"].map(|key| put(key, &value(key), LEASE));
         assert_eq!(first.success, puts);
@@ -378,7 +393,10 @@ mod tests {
         assert_eq!((txn.compare.len(), txn.failure.len()), (0, 0));
 
         let txn = claims(LEASE, Some(&guard()), &batch[1..]);
-        assert_eq!(txn.compare, [created_at("c", 0), stands(&guard())]);
+        assert_eq!(
+            txn.compare,
+            [created_at("c", Revision::ZERO), stands(&guard())]
+        );
         assert_eq!(txn.success, [put("c", &value("c"), LEASE)]);
         assert_eq!(txn.failure, ["c", "epoch"].map(range));
     }
@@ -399,7 +417,9 @@ mod tests {
             epoch: held("epoch"),
         };
         let answers = reply(true, vec![lost(), inner(true, vec![])]);
-        let won = ClaimOutcome::Won { revision: 9 };
+        let won = ClaimOutcome::Won {
+            revision: Revision::new(9),
+        };
         assert_eq!(outcomes(answers, true, &batch), Ok(vec![refused, won]));
 
         // The guard did not hold.
@@ -424,7 +444,12 @@ mod tests {
         let outcome = outcomes(answers, false, &batch[1..]);
         assert_eq!(outcome, Ok(vec![refused(None)]));
         let outcome = outcomes(reply(true, vec![]), false, &batch[1..]);
-        assert_eq!(outcome, Ok(vec![ClaimOutcome::Won { revision: 9 }]));
+        assert_eq!(
+            outcome,
+            Ok(vec![ClaimOutcome::Won {
+                revision: Revision::new(9)
+            }])
+        );
     }
 
     #[test]

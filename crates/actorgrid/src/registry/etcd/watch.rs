@@ -14,6 +14,7 @@ use super::kv::{only, range_of};
 use super::status::{self, Meaning};
 use super::txn;
 use crate::registry::{Change, RegistryError, RegistryErrorKind, Selector, WatchStream};
+use crate::revision::Revision;
 use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::watch_client::WatchClient;
 use crate::wire::etcd::watch_request::RequestUnion;
@@ -49,7 +50,7 @@ impl Headed for WatchResponse {
 pub(super) async fn open(
     cluster: &Arc<Cluster>,
     selector: &Selector,
-    from: i64,
+    from: Revision,
 ) -> Result<WatchStream, RegistryError> {
     let (key, range_end) = match selector {
         Selector::Key(key) => only(key),
@@ -59,7 +60,7 @@ pub(super) async fn open(
         key,
         range_end,
         // 0 would mean from now on.
-        start_revision: from.max(1),
+        start_revision: from.get().max(1),
         progress_notify: true,
         fragment: true,
     };
@@ -75,7 +76,7 @@ pub(super) async fn open(
     // reached again by a registry that was restored would skip what came before. Where the header
     // says nothing it is a proxy's.
     let revision = opened.header().map_or(0, |header| header.revision);
-    if (1..from.saturating_sub(1)).contains(&revision) {
+    if (1..from.get().saturating_sub(1)).contains(&revision) {
         // A member that lags is not the one to ask.
         cluster.endpoints.suspect(at.index);
         let text = format!("etcd has come to revision {revision}, not yet to {from}");
@@ -162,7 +163,7 @@ struct Watch {
     /// this is one revision at the most.
     changes: Vec<Change>,
     /// No change before this revision is passed on.
-    next: i64,
+    next: Revision,
 }
 
 impl Watch {
@@ -189,7 +190,7 @@ impl Watch {
                 .extend(changes.filter(|change| change.revision() >= next));
             let whole = take_whole(&mut self.changes, fragment);
             if let Some(last) = whole.last() {
-                self.next = last.revision() + 1;
+                self.next = last.revision().next();
                 return Ok(whole);
             }
         }
@@ -225,7 +226,7 @@ fn change(event: Event) -> Option<Change> {
     let kv = event.kv?;
     if deleted {
         return Some(Change::Deleted {
-            revision: kv.mod_revision,
+            revision: Revision::new(kv.mod_revision),
             key: txn::text(kv.key)?,
         });
     }
@@ -239,7 +240,7 @@ mod tests {
     fn deleted(revisions: &[i64]) -> Vec<Change> {
         let deleted = |(number, revision): (usize, &i64)| Change::Deleted {
             key: number.to_string(),
-            revision: *revision,
+            revision: Revision::new(*revision),
         };
         revisions.iter().enumerate().map(deleted).collect()
     }

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
 use crate::registry::{
-    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError, Selector,
-    WatchStream,
+    Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RaiseOutcome, RegistryError,
+    Selector, WatchStream,
 };
+use crate::revision::Revision;
 use crate::token::ClusterId;
 
 use super::{MemoryOperation, MemoryRegistry, watch};
@@ -59,10 +60,10 @@ impl Backend for MemoryRegistry {
     fn raise<'a>(
         &'a self,
         epoch: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
         lease: LeaseId,
         value: Bytes,
-    ) -> BoxFuture<'a, Result<Result<i64, Option<Entry>>, RegistryError>> {
+    ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>> {
         let epoch = epoch.to_owned();
         Box::pin(self.shared.call(MemoryOperation::Raise, move |store, _| {
             store.raise(epoch, create_revision, lease, value)
@@ -72,7 +73,7 @@ impl Backend for MemoryRegistry {
     fn release<'a>(
         &'a self,
         key: &'a str,
-        create_revision: i64,
+        create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         let key = key.to_owned();
         Box::pin(self.shared.call(MemoryOperation::Release, move |store, _| {
@@ -110,7 +111,7 @@ impl Backend for MemoryRegistry {
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,
-        from: i64,
+        from: Revision,
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(async move {
             self.shared

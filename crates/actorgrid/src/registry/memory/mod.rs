@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::environment::{Environment, Timestamp};
 use crate::registry::{Registry, RegistryError, RegistryErrorKind};
+use crate::revision::Revision;
 use crate::token::ClusterId;
 
 pub use faults::{MemoryFault, MemoryOperation};
@@ -70,7 +71,7 @@ impl MemoryRegistry {
             shared: Arc::new(Shared {
                 environment: environment.clone(),
                 cluster: ClusterId(environment.random_u64()),
-                state: Mutex::new(State::new(Store::new(start.max(1)))),
+                state: Mutex::new(State::new(Store::new(Revision::new(start.max(1))))),
                 moved: Notify::new(),
             }),
         }

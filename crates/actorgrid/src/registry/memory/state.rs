@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::environment::Timestamp;
+use crate::revision::Revision;
 
 use super::faults::Faults;
 use super::store::Store;
@@ -34,7 +35,7 @@ pub(super) struct State {
 /// What waiting watches depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
-    revision: i64,
+    revision: Revision,
     presence: Presence,
     breaks: u64,
     due: Option<Timestamp>,

@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use crate::environment::Timestamp;
 use crate::registry::{
-    Change, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RegistryError,
+    Change, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RaiseOutcome, RegistryError,
     RegistryErrorKind, Selector,
 };
+use crate::revision::Revision;
 
 /// Changes that are kept for watches. A thousand peers that come or go with ten names each fit: a
 /// watch that is further behind is served sooner by a new list.
@@ -24,10 +25,10 @@ pub(super) struct Store {
     /// The same leases by the time at which they end.
     expiries: BTreeSet<(Timestamp, LeaseId)>,
     last_lease: i64,
-    revision: i64,
+    revision: Revision,
     /// In the order of their revisions; all changes after `compacted`.
     history: VecDeque<Change>,
-    compacted: i64,
+    compacted: Revision,
 }
 
 #[derive(Debug)]
@@ -43,12 +44,12 @@ pub(super) enum Found {
     /// The next revision with selected changes.
     Changes(Vec<Change>),
     /// Nothing up to the current revision, which is given.
-    Nothing(i64),
+    Nothing(Revision),
 }
 
 impl Store {
     /// An empty store whose first change is at the revision after this one.
-    pub(super) fn new(revision: i64) -> Self {
+    pub(super) fn new(revision: Revision) -> Self {
         Self {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -56,11 +57,11 @@ impl Store {
             last_lease: 0,
             revision,
             history: VecDeque::new(),
-            compacted: 0,
+            compacted: Revision::ZERO,
         }
     }
 
-    pub(super) fn revision(&self) -> i64 {
+    pub(super) fn revision(&self) -> Revision {
         self.revision
     }
 
@@ -99,7 +100,7 @@ impl Store {
             return;
         };
         self.expiries.remove(&(held.expiry, id));
-        let revision = self.revision + 1;
+        let revision = self.revision.next();
         for key in held.keys {
             self.delete_at(revision, &key);
         }
@@ -145,7 +146,7 @@ impl Store {
         if won.contains(&true) && !self.leases.contains_key(&batch.lease) {
             return Err(lease_not_found());
         }
-        let revision = self.revision + 1;
+        let revision = self.revision.next();
         let outcome = |(claim, won): (crate::registry::Claim, bool)| {
             if won {
                 for (key, value) in claim.puts {
@@ -167,23 +168,23 @@ impl Store {
     pub(super) fn raise(
         &mut self,
         epoch: String,
-        create_revision: i64,
+        create_revision: Revision,
         lease: LeaseId,
         value: Bytes,
-    ) -> Result<Result<i64, Option<Entry>>, RegistryError> {
+    ) -> Result<RaiseOutcome, RegistryError> {
         match self.keys.get(&epoch) {
             Some(entry) if entry.created == create_revision => {}
-            other => return Ok(Err(other.cloned())),
+            other => return Ok(RaiseOutcome::Refused(other.cloned())),
         }
         if !self.leases.contains_key(&lease) {
             return Err(lease_not_found());
         }
-        self.put_at(self.revision + 1, epoch, value, Some(lease));
+        self.put_at(self.revision.next(), epoch, value, Some(lease));
         self.commit();
-        Ok(Ok(self.revision))
+        Ok(RaiseOutcome::Raised(self.revision))
     }
 
-    pub(super) fn release(&mut self, key: &str, create_revision: i64) -> bool {
+    pub(super) fn release(&mut self, key: &str, create_revision: Revision) -> bool {
         let mine = |entry: &Entry| entry.created == create_revision;
         self.keys.get(key).is_some_and(mine) && self.delete(key)
     }
@@ -204,14 +205,14 @@ impl Store {
 
     /// Deletes a key; false when there is none.
     pub(super) fn delete(&mut self, key: &str) -> bool {
-        let deleted = self.delete_at(self.revision + 1, key);
+        let deleted = self.delete_at(self.revision.next(), key);
         self.commit();
         deleted
     }
 
     /// Puts a key under no lease, whatever is there.
     pub(super) fn overwrite(&mut self, key: String, value: Bytes) {
-        self.put_at(self.revision + 1, key, value, None);
+        self.put_at(self.revision.next(), key, value, None);
         self.commit();
     }
 
@@ -222,8 +223,8 @@ impl Store {
     }
 
     /// Nobody knows of a later revision than the next one, unless from another registry.
-    pub(super) fn has_come_before(&self, from: i64) -> Result<(), RegistryError> {
-        if from > self.revision.saturating_add(1) {
+    pub(super) fn has_come_before(&self, from: Revision) -> Result<(), RegistryError> {
+        if from > self.revision.next() {
             return Err(RegistryError::new(
                 RegistryErrorKind::Compacted,
                 format!("the registry has not come to revision {from}"),
@@ -233,7 +234,11 @@ impl Store {
     }
 
     /// The first revision from `from` on that changed selected keys.
-    pub(super) fn changes(&self, selector: &Selector, from: i64) -> Result<Found, RegistryError> {
+    pub(super) fn changes(
+        &self,
+        selector: &Selector,
+        from: Revision,
+    ) -> Result<Found, RegistryError> {
         if from <= self.compacted {
             return Err(RegistryError::new(
                 RegistryErrorKind::Compacted,
@@ -255,7 +260,7 @@ impl Store {
         Ok(Found::Changes(same.cloned().collect()))
     }
 
-    fn put_at(&mut self, revision: i64, key: String, value: Bytes, lease: Option<LeaseId>) {
+    fn put_at(&mut self, revision: Revision, key: String, value: Bytes, lease: Option<LeaseId>) {
         let before = self.keys.get(&key);
         let created = before.map_or(revision, |entry| entry.created);
         let detached = before.and_then(|entry| entry.lease);
@@ -276,7 +281,7 @@ impl Store {
         self.keys.insert(key, entry);
     }
 
-    fn delete_at(&mut self, revision: i64, key: &str) -> bool {
+    fn delete_at(&mut self, revision: Revision, key: &str) -> bool {
         let Some(entry) = self.keys.remove(key) else {
             return false;
         };
@@ -324,7 +329,7 @@ mod tests {
 
     #[test]
     fn history_is_bounded_by_whole_revisions() {
-        let mut store = Store::new(100);
+        let mut store = Store::new(Revision::new(100));
         let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
         let puts = |prefix: &str, count: usize| crate::registry::Claim {
             puts: (0..count)
@@ -343,17 +348,17 @@ mod tests {
         claim(&mut store, vec![puts("a", 3)]);
         claim(&mut store, vec![puts("b", HISTORY - 1)]);
         assert_eq!(store.history.len(), HISTORY - 1);
-        assert_eq!(store.compacted, 101);
+        assert_eq!(store.compacted.get(), 101);
         overwrite(&mut store, "c");
         assert_eq!(store.history.len(), HISTORY);
         overwrite(&mut store, "c");
-        assert_eq!((store.history.len(), store.compacted), (2, 102));
+        assert_eq!((store.history.len(), store.compacted.get()), (2, 102));
         // One revision may be longer than the limit, and is kept as long as it is the newest.
         store.revoke(lease);
         assert_eq!(store.history.len(), HISTORY + 2);
         let all = Selector::Prefix(String::new());
-        assert!(store.changes(&all, 104).is_err());
-        let Ok(Found::Changes(changes)) = store.changes(&all, 105) else {
+        assert!(store.changes(&all, Revision::new(104)).is_err());
+        let Ok(Found::Changes(changes)) = store.changes(&all, Revision::new(105)) else {
             panic!("the newest revision is gone");
         };
         assert_eq!(changes.len(), HISTORY + 2);
@@ -361,17 +366,17 @@ mod tests {
 
     #[test]
     fn a_transaction_without_a_change_moves_no_revision() {
-        let mut store = Store::new(100);
+        let mut store = Store::new(Revision::new(100));
         let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
         store.revoke(lease);
         store.delete("a");
-        store.release("a", 0);
-        assert_eq!(store.revision(), 100);
+        store.release("a", Revision::ZERO);
+        assert_eq!(store.revision().get(), 100);
     }
 
     #[test]
     fn a_key_leaves_its_lease_when_it_is_overwritten() {
-        let mut store = Store::new(100);
+        let mut store = Store::new(Revision::new(100));
         let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
         let puts = vec![("a".to_owned(), Bytes::new())];
         let batch = ClaimBatch {
@@ -384,7 +389,7 @@ mod tests {
         store.revoke(lease);
         let entry = store.entry("a").unwrap();
         assert_eq!(
-            (entry.created, entry.modified, entry.lease),
+            (entry.created.get(), entry.modified.get(), entry.lease),
             (101, 102, None)
         );
     }

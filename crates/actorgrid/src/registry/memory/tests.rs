@@ -6,7 +6,8 @@ use super::*;
 use crate::environment::Simulation;
 use crate::registry::conformance::{Fixture, conformance_suite};
 use crate::registry::{
-    Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, Selector, WatchStream,
+    Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome,
+    Selector, WatchStream,
 };
 
 struct Embedded {
@@ -73,7 +74,11 @@ fn batch(lease: LeaseId, key: &str) -> ClaimBatch {
     }
 }
 
-async fn claim(memory: &MemoryRegistry, lease: LeaseId, key: &str) -> Result<i64, RegistryError> {
+async fn claim(
+    memory: &MemoryRegistry,
+    lease: LeaseId,
+    key: &str,
+) -> Result<Revision, RegistryError> {
     let outcomes = memory.claim(&batch(lease, key)).await?;
     match &outcomes[..] {
         [ClaimOutcome::Won { revision }] => Ok(*revision),
@@ -86,7 +91,7 @@ async fn get(memory: &MemoryRegistry, key: &str) -> Option<Entry> {
 }
 
 async fn watch(memory: &MemoryRegistry) -> WatchStream {
-    let from = memory.list("").await.unwrap().revision + 1;
+    let from = memory.list("").await.unwrap().revision.next();
     let all = Selector::Prefix(String::new());
     memory.watch(&all, from).await.unwrap()
 }
@@ -147,8 +152,11 @@ async fn lost_requests_do_nothing_and_lost_replies_leave_it_done() {
     assert_eq!(next(&mut stream).await, seen("-lost reply"));
     assert_eq!(next(&mut stream).await, seen("+failed reply"));
     // Each operation has a queue of its own.
-    assert_eq!(kind(memory.release("x", 1).await), Err(UNAVAILABLE));
-    assert_eq!(kind(memory.release("x", 1).await), Ok(false));
+    assert_eq!(
+        kind(memory.release("x", Revision::new(1)).await),
+        Err(UNAVAILABLE)
+    );
+    assert_eq!(kind(memory.release("x", Revision::new(1)).await), Ok(false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +233,7 @@ async fn a_late_claim_is_settled_by_a_raise_and_by_a_revoke() {
     };
     assert!(memory.claim(&guarded).await.is_err());
     let raised = memory.raise("epoch", created, lease, Bytes::new()).await;
-    assert!(raised.unwrap().unwrap() > created);
+    assert!(matches!(raised, Ok(RaiseOutcome::Raised(at)) if at > created));
     assert!(claim(&memory, lease, "b").await.is_err());
     memory.revoke(lease).await.unwrap();
     pass(10 * SECOND).await;
@@ -350,12 +358,17 @@ async fn a_refusing_registry_refuses_all_and_ends_watches() {
             assert_eq!(kind(memory.remaining(lease).await), Err(UNAVAILABLE));
             assert_eq!(kind(memory.revoke(lease).await), Err(UNAVAILABLE));
             assert_eq!(kind(claim(&memory, lease, "b").await), Err(UNAVAILABLE));
-            assert_eq!(kind(memory.release("b", 1).await), Err(UNAVAILABLE));
+            assert_eq!(
+                kind(memory.release("b", Revision::new(1)).await),
+                Err(UNAVAILABLE)
+            );
             assert_eq!(kind(memory.get(&[]).await), Err(UNAVAILABLE));
             assert_eq!(kind(memory.list("").await), Err(UNAVAILABLE));
-            let raised = memory.raise("b", 1, lease, Bytes::new()).await;
+            let raised = memory
+                .raise("b", Revision::new(1), lease, Bytes::new())
+                .await;
             assert_eq!(kind(raised), Err(UNAVAILABLE));
-            assert!(memory.watch(&all, 1).await.is_err());
+            assert!(memory.watch(&all, Revision::new(1)).await.is_err());
         });
     assert_eq!(ended, Err(UNAVAILABLE));
     assert_eq!(waiting.next().await, None);
@@ -420,7 +433,7 @@ async fn opening_a_watch_fails_as_told() {
     ] {
         memory.inject(MemoryOperation::Watch, fault);
     }
-    let open = async || kind(memory.watch(&all, 1).await.map(|_| ()));
+    let open = async || kind(memory.watch(&all, Revision::new(1)).await.map(|_| ()));
     assert_eq!(open().await, Err(UNAVAILABLE));
     assert_eq!(open().await, Err(UNKNOWN));
     assert!(unanswered(open()).await);

@@ -5,6 +5,7 @@ use futures_util::stream;
 
 use crate::environment::Timestamp;
 use crate::registry::{Change, RegistryError, Selector, WatchStream};
+use crate::revision::Revision;
 
 use super::state::{Presence, State};
 use super::store::Found;
@@ -16,12 +17,12 @@ struct Watch {
     shared: Arc<Shared>,
     selector: Selector,
     /// The first revision that it has not seen.
-    next: i64,
+    next: Revision,
     /// The breaks of all watches before it was opened.
     breaks: u64,
 }
 
-pub(super) fn open(shared: &Arc<Shared>, selector: Selector, from: i64) -> WatchStream {
+pub(super) fn open(shared: &Arc<Shared>, selector: Selector, from: Revision) -> WatchStream {
     let watch = Watch {
         shared: Arc::clone(shared),
         selector,
@@ -69,12 +70,12 @@ impl Watch {
         match state.store.changes(&self.selector, self.next) {
             Ok(Found::Changes(changes)) => {
                 if let Some(last) = changes.last() {
-                    self.next = last.revision() + 1;
+                    self.next = last.revision().next();
                 }
                 ControlFlow::Break(Ok(changes))
             }
             Ok(Found::Nothing(revision)) => {
-                self.next = self.next.max(revision + 1);
+                self.next = self.next.max(revision.next());
                 ControlFlow::Continue(state.due())
             }
             Err(compacted) => ControlFlow::Break(Err(compacted)),

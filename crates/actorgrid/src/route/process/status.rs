@@ -357,7 +357,7 @@ mod tests {
             detail in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..50)),
         ) {
             let mut error = RequestError::new(kind, executed, text);
-            let token = token.map(|(cluster, revision)| crate::Token::new(crate::ClusterId(cluster), revision));
+            let token = token.map(|(cluster, revision)| crate::Token::new(crate::ClusterId(cluster), crate::revision::Revision::new(revision)));
             if let Some(holder) = &holder {
                 error = error.held_by(Name::new(holder).unwrap(), token);
             }

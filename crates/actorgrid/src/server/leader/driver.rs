@@ -141,7 +141,7 @@ async fn open(
     let names = life.names();
     let read = names.bounded(|registry| registry.read(&key)).await?;
     let seen = !read.entries.is_empty();
-    let from = read.revision + 1;
+    let from = read.revision.next();
     let selector = Selector::Key(key);
     let changes = names
         .bounded(|registry| registry.watch(&selector, from))

@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 
 use super::*;
 use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, Selector};
+use crate::revision::Revision;
 
 pub(super) const TTL: Duration = Duration::from_secs(60);
 /// The shortest time that the library gives an exchange: 2/15 of the shortest lease.
@@ -56,7 +57,10 @@ async fn large_batches_and_long_lists_go_in_parts() {
 
     // All of them are deleted at one revision.
     let selector = Selector::Prefix("k".to_owned());
-    let mut watch = etcd.watch(&selector, listing.revision + 1).await.unwrap();
+    let mut watch = etcd
+        .watch(&selector, listing.revision.next())
+        .await
+        .unwrap();
     etcd.revoke(lease).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().len(), keys.len());
 }
@@ -68,7 +72,7 @@ async fn a_restart_breaks_watches_and_nothing_else() {
     let lease = etcd.grant(TTL).await.unwrap().id;
     claim(&etcd, lease, &numbered(1), &Bytes::new()).await;
     let selector = Selector::Prefix(String::new());
-    let mut watch = etcd.watch(&selector, 1).await.unwrap();
+    let mut watch = etcd.watch(&selector, Revision::new(1)).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().len(), 1);
     server.kill();
     let error = watch.next().await.unwrap().unwrap_err();
@@ -280,7 +284,11 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
         guest.list("").await.unwrap_err().kind(),
         RegistryErrorKind::Auth
     );
-    let error = guest.watch(&selector, 1).await.map(drop).unwrap_err();
+    let error = guest
+        .watch(&selector, Revision::new(1))
+        .await
+        .map(drop)
+        .unwrap_err();
     assert_eq!(error.kind(), RegistryErrorKind::Auth, "{error}");
     let lease = root.grant(TTL).await.unwrap().id;
     let error = guest
@@ -293,7 +301,7 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     server.restart();
     let fresh = connect(&format!("root:secret@{}", server.endpoint())).await;
     fresh.list("").await.unwrap();
-    root.watch(&selector, 1)
+    root.watch(&selector, Revision::new(1))
         .await
         .unwrap()
         .next()
@@ -319,7 +327,7 @@ async fn watches_and_renewals_that_are_dropped_leave_nothing_behind() {
     let lease = etcd.grant(TTL).await.unwrap().id;
     let mut watches = Vec::new();
     for _ in 0..50 {
-        watches.push(etcd.watch(&selector, 1).await.unwrap());
+        watches.push(etcd.watch(&selector, Revision::new(1)).await.unwrap());
         etcd.renew(lease).await.unwrap();
     }
     assert_eq!(watch_streams(&server).await, 50);

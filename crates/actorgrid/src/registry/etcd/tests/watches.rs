@@ -17,6 +17,7 @@ use super::faults::{TTL, claim, numbered};
 use super::*;
 use crate::client::{Client, WatchEvent};
 use crate::registry::{Change, Kind, Selector, WatchStream, registration};
+use crate::revision::Revision;
 use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::{Event, KeyValue, StatusResponse, WatchResponse};
 
@@ -48,7 +49,7 @@ async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
         claim(&direct, lease, keys, &Bytes::new()).await;
     }
     let other = direct.grant(TTL).await.unwrap().id;
-    let from = direct.list("k").await.unwrap().revision + 1;
+    let from = direct.list("k").await.unwrap().revision.next();
     let mut watch = cut.watch(&all(), from).await.unwrap();
     claim(&direct, other, &["x".to_owned()], &Bytes::new()).await;
     assert_eq!(next(&mut watch).await.unwrap().unwrap().len(), 1);
@@ -58,11 +59,11 @@ async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
     let torn = next(&mut watch).await;
     assert_eq!(torn, Some(Err(RegistryErrorKind::Unavailable)));
     assert_eq!(next(&mut watch).await, None);
-    let mut watch = cut.watch(&all(), from + 1).await.unwrap();
+    let mut watch = cut.watch(&all(), from.next()).await.unwrap();
     let whole = next(&mut watch).await.unwrap().unwrap();
     let gone = whole.iter().map(Change::key);
     assert!(gone.eq(keys.iter()), "{} of {KEYS}", whole.len());
-    assert!(whole.iter().all(|change| change.revision() == from + 1));
+    assert!(whole.iter().all(|change| change.revision() == from.next()));
 }
 
 #[tokio::test]
@@ -74,7 +75,7 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
     let lease = unread.grant(TTL).await.unwrap().id;
     let mut watches = Vec::new();
     for _ in 0..WATCHES {
-        watches.push(unread.watch(&all(), 1).await.unwrap());
+        watches.push(unread.watch(&all(), Revision::new(1)).await.unwrap());
     }
     // More than the window of a stream, for each of them.
     for key in numbered(3) {
@@ -142,7 +143,11 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     server.restart();
     server.connect().await;
 
-    let ahead = etcd.watch(&all(), known + 1).await.map(drop).unwrap_err();
+    let ahead = etcd
+        .watch(&all(), known.next())
+        .await
+        .map(drop)
+        .unwrap_err();
     assert_eq!(ahead.kind(), COMPACTED);
     for event in ["lost", "-b", "-c"] {
         assert_eq!(told(&mut changes).await, event);
@@ -231,7 +236,7 @@ async fn watched(
     });
     let etcd = connect(&address.to_string()).await;
     let mut watch = etcd
-        .watch(&all(), from)
+        .watch(&all(), Revision::new(from))
         .await
         .map_err(|error| error.kind())?;
     let mut given = Vec::new();
@@ -283,7 +288,7 @@ async fn revisions(from: i64, script: Vec<WatchResponse>) -> (Vec<Vec<i64>>, Reg
     let end = given.pop().unwrap().unwrap_err();
     let revisions = given.into_iter().map(|batch| {
         let batch = batch.unwrap();
-        batch.iter().map(Change::revision).collect()
+        batch.iter().map(|change| change.revision().get()).collect()
     });
     (revisions.collect(), end)
 }
