@@ -12,6 +12,7 @@ MSRV := 1.88
 DEMO_CRATES ?= 60
 # The decisions without I/O: their tests must notice every change of theirs.
 PURE := \
+	crates/actorgrid/src/back_off.rs \
 	crates/actorgrid/src/session/keeper.rs \
 	crates/actorgrid/src/session/claims.rs \
 	crates/actorgrid/src/client/retry.rs \
