@@ -1,33 +1,8 @@
+//! The error of the registry.
+
 use std::fmt;
 
-/// What kind of failure a [`RegistryError`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RegistryErrorKind {
-    /// The URL names no registry.
-    Url,
-    /// The registry cannot be reached, or refused to work; nothing was changed.
-    Unavailable,
-    /// No reply came: the change may have been made, or may still be made.
-    Unknown,
-    /// The lease is gone.
-    LeaseNotFound,
-    /// The history that a watch asked for is not there: it is compacted, or the registry was
-    /// restored from a snapshot.
-    Compacted,
-    /// The registry refused the user, the password, or what the user asked for: grant the user's
-    /// role the keys, or correct the URL. Nothing was changed.
-    Auth,
-    /// A secured connection cannot be made: a certificate or a key is missing, unreadable or not
-    /// accepted. Nothing was changed.
-    Tls,
-    /// An endpoint belongs to another cluster than before, or than the other endpoints. Nothing
-    /// was changed in the right one.
-    WrongCluster,
-    /// The registry's storage is full: it needs to be compacted, defragmented, and its alarm
-    /// disarmed. Nothing was changed.
-    NoSpace,
-}
+use super::error_kind::RegistryErrorKind;
 
 /// A failure of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +27,7 @@ impl RegistryError {
         )
     }
 
-    /// What kind of failure it is.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> RegistryErrorKind {
         self.kind

@@ -1,15 +1,15 @@
-//! The keys of a grid. The Go library's peers read and write the same ones, the epoch excepted.
+//! The keys of a grid. The Go library's peers read and write the same ones, except the epoch.
 
+use super::kind::Kind;
 use crate::address::Address;
 use crate::name::{Name, Namespace};
-use crate::registry::Kind;
 
 /// `<namespace>.<kind>.<name>`.
 pub(crate) fn of(namespace: &Namespace, kind: Kind, name: &Name) -> String {
     format!("{namespace}.{}.{name}", kind.word())
 }
 
-/// What all keys of one kind begin with.
+/// The prefix of all keys of one kind.
 pub(crate) fn prefix(namespace: &Namespace, kind: Kind) -> String {
     format!("{namespace}.{}.", kind.word())
 }

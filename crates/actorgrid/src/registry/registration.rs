@@ -1,42 +1,22 @@
+//! Registrations: the values under the keys of a grid, as they are written and read.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
+use super::kind::Kind;
 use crate::address::Address;
 use crate::name::{IntoName, Name, NameError};
-use crate::registry::Entry;
 use crate::token::{ClusterId, Token};
 
-/// The kinds of names that a grid registers.
-#[doc(alias = "EntityType")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Peers.
-    Peer,
-    /// Running actors.
-    Actor,
-    /// Mailboxes.
-    Mailbox,
-}
-
-impl Kind {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Actor => "actor",
-            Self::Mailbox => "mailbox",
-        }
-    }
-}
-
-/// A name in the registry: what it is, where it is held, and the token of its holder.
+/// A name in the registry, with its holder and the token of that holder.
 #[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Registration {
-    /// What kind of name it is.
+    /// The kind of the name.
     pub kind: Kind,
     /// The name.
     pub name: Name,

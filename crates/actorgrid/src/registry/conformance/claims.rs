@@ -1,4 +1,8 @@
-use super::*;
+//! The rules of claims, raises, releases and reads.
+
+use super::fixture::*;
+use crate::registry::{ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome, RegistryErrorKind};
+use crate::revision::Revision;
 use crate::token::Token;
 
 pub(crate) async fn a_claim_puts_its_keys_together(fixture: &impl Fixture) {

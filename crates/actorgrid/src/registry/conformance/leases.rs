@@ -1,4 +1,9 @@
-use super::*;
+//! The rules of leases.
+
+use std::time::Duration;
+
+use super::fixture::*;
+use crate::registry::RegistryErrorKind;
 
 pub(crate) async fn a_lease_is_granted_renewed_and_revoked(fixture: &impl Fixture) {
     let backend = backend(fixture);

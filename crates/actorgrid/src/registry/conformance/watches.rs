@@ -1,4 +1,12 @@
-use super::*;
+//! The rules of watches.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::fixture::*;
+use crate::registry::{Change, Entry, RaiseOutcome, RegistryErrorKind, Selector};
+use crate::revision::Revision;
 
 pub(crate) async fn a_watch_from_the_past_gives_every_revision_whole_and_in_order(
     fixture: &impl Fixture,

@@ -1,9 +1,11 @@
+//! The tokens of a user of etcd.
+
 use std::sync::{Mutex, PoisonError};
 
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status};
 
-use super::connection::Connection;
+use super::connection::EtcdConnection;
 use super::url::Credentials;
 use crate::wire::etcd::AuthenticateRequest;
 use crate::wire::etcd::auth_client::AuthClient;
@@ -43,7 +45,7 @@ impl Authenticator {
     }
 
     /// The present pass, or a new one. Of those who come over one connection, one gets it for all.
-    pub(super) async fn pass(&self, connection: &Connection) -> Result<Pass, Status> {
+    pub(super) async fn pass(&self, connection: &EtcdConnection) -> Result<Pass, Status> {
         if let Some(pass) = self.present() {
             return Ok(pass);
         }
@@ -72,7 +74,7 @@ impl Authenticator {
         self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn authenticate(&self, connection: &Connection) -> Result<Pass, Status> {
+    async fn authenticate(&self, connection: &EtcdConnection) -> Result<Pass, Status> {
         let request = AuthenticateRequest {
             name: self.credentials.user.clone(),
             password: self.credentials.password.clone(),

@@ -1,10 +1,13 @@
+//! The calls of the library, on etcd.
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
+use super::etcd::Etcd;
 use super::kv::{only, range_of};
-use super::{Etcd, watch};
+use super::watch;
 use crate::registry::{
     Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RaiseOutcome, RegistryError,
     Selector, WatchStream,

@@ -1,3 +1,5 @@
+//! One HTTP/2 connection to an endpoint of etcd.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -36,12 +38,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// once `closed` is cancelled, which who owns the connections does. A panic in one ends its
 /// connection alone.
 #[derive(Clone)]
-pub(super) struct Tasks {
+pub(super) struct ConnectionTasks {
     pub(super) environment: Environment,
     pub(super) closed: CancellationToken,
 }
 
-impl<F> hyper::rt::Executor<F> for Tasks
+impl<F> hyper::rt::Executor<F> for ConnectionTasks
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -54,17 +56,17 @@ where
 }
 
 /// One HTTP/2 connection to an endpoint.
-pub(super) struct Connection {
+pub(super) struct EtcdConnection {
     sender: http2::SendRequest<Body>,
     retired: AtomicBool,
     origin: Uri,
     authenticating: Mutex<()>,
 }
 
-impl Connection {
+impl EtcdConnection {
     /// Begins to speak HTTP/2. That tells nothing about the other side yet.
     pub(super) async fn begin(
-        tasks: &Tasks,
+        tasks: &ConnectionTasks,
         io: Box<dyn Io>,
         origin: Uri,
     ) -> Result<Self, hyper::Error> {

@@ -1,3 +1,5 @@
+//! The endpoints of a cluster: one connection each, and the choice between them.
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,11 +11,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Status};
 
 use super::auth::Authenticator;
-use super::connection::{Connection, Io, Tasks};
+use super::connection::{ConnectionTasks, EtcdConnection, Io};
+use super::security::Security;
 use super::status::{self, Meaning};
 #[cfg(feature = "tls")]
-use super::tls::{self, Tls};
-use super::url::TlsFiles;
+use super::tls;
 use super::witness::Witness;
 use crate::address::Address;
 use crate::environment::{Environment, Socket, Timestamp};
@@ -39,7 +41,7 @@ pub(super) struct Endpoints {
     preferred: AtomicUsize,
     /// The cluster, once it is known: no other one is spoken to from then on.
     cluster: OnceLock<ClusterId>,
-    tasks: Tasks,
+    tasks: ConnectionTasks,
     _close: DropGuard,
 }
 
@@ -48,51 +50,14 @@ struct Endpoint {
     origin: Uri,
     /// How often opening a connection has come to an end.
     opened: AtomicU64,
-    slot: Mutex<Slot>,
+    state: Mutex<EndpointState>,
 }
 
 /// Whoever opens a connection holds the lock on this; the others wait for the outcome.
 #[derive(Default)]
-struct Slot {
-    connection: Option<Arc<Connection>>,
+struct EndpointState {
+    connection: Option<Arc<EtcdConnection>>,
     failure: Option<RegistryError>,
-}
-
-/// How connections are secured.
-pub(super) enum Security {
-    Plain,
-    #[cfg(feature = "tls")]
-    Tls(Tls),
-}
-
-impl Security {
-    #[cfg(feature = "tls")]
-    pub(super) fn of(files: Option<&TlsFiles>) -> Result<Self, RegistryError> {
-        files.map_or(Ok(Self::Plain), |files| Tls::load(files).map(Self::Tls))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    pub(super) fn of(files: Option<&TlsFiles>) -> Result<Self, RegistryError> {
-        match files {
-            None => Ok(Self::Plain),
-            Some(_) => Err(RegistryError::new(
-                RegistryErrorKind::Url,
-                "this build has no TLS: enable the feature `tls` of actorgrid",
-            )),
-        }
-    }
-
-    fn is_plain(&self) -> bool {
-        matches!(self, Self::Plain)
-    }
-
-    fn scheme(&self) -> &'static str {
-        match self {
-            Self::Plain => "http",
-            #[cfg(feature = "tls")]
-            Self::Tls(_) => "https",
-        }
-    }
 }
 
 impl Endpoints {
@@ -112,7 +77,7 @@ impl Endpoints {
                 address,
                 origin,
                 opened: AtomicU64::new(0),
-                slot: Mutex::default(),
+                state: Mutex::default(),
             })
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
@@ -126,7 +91,7 @@ impl Endpoints {
             authenticator,
             preferred: AtomicUsize::new(first as usize),
             cluster: OnceLock::new(),
-            tasks: Tasks {
+            tasks: ConnectionTasks {
                 environment: environment.clone(),
                 closed: closed.clone(),
             },
@@ -181,30 +146,33 @@ impl Endpoints {
     /// The connection of an endpoint: the present one, or a new one.
     ///
     /// Over a new one, etcd has answered already, and said that it is of the right cluster.
-    pub(super) async fn connection(&self, index: usize) -> Result<Arc<Connection>, RegistryError> {
+    pub(super) async fn connection(
+        &self,
+        index: usize,
+    ) -> Result<Arc<EtcdConnection>, RegistryError> {
         let endpoint = &self.endpoints[index];
         let before = endpoint.opened.load(Ordering::Acquire);
-        let mut slot = endpoint.slot.lock().await;
-        if let Some(connection) = slot.connection.as_ref().filter(|held| held.is_usable()) {
+        let mut state = endpoint.state.lock().await;
+        if let Some(connection) = state.connection.as_ref().filter(|held| held.is_usable()) {
             return Ok(Arc::clone(connection));
         }
         if let (true, Some(failure)) = (
             endpoint.opened.load(Ordering::Acquire) != before,
-            &slot.failure,
+            &state.failure,
         ) {
             return Err(failure.clone());
         }
-        slot.connection = None;
+        state.connection = None;
         let opened = self.open(index).await;
         endpoint.opened.fetch_add(1, Ordering::AcqRel);
         match opened {
             Ok((connection, _)) => {
-                slot.failure = None;
-                slot.connection = Some(Arc::clone(&connection));
+                state.failure = None;
+                state.connection = Some(Arc::clone(&connection));
                 Ok(connection)
             }
             Err(error) => {
-                slot.failure = Some(error.clone());
+                state.failure = Some(error.clone());
                 Err(error)
             }
         }
@@ -212,9 +180,9 @@ impl Endpoints {
 
     /// The cluster that an endpoint belongs to, asked over a new connection.
     pub(super) async fn cluster_at(&self, index: usize) -> Result<ClusterId, RegistryError> {
-        let mut slot = self.endpoints[index].slot.lock().await;
+        let mut state = self.endpoints[index].state.lock().await;
         let (connection, cluster) = self.open(index).await?;
-        slot.connection = Some(connection);
+        state.connection = Some(connection);
         Ok(cluster)
     }
 
@@ -222,7 +190,7 @@ impl Endpoints {
         &self.endpoints[index].address
     }
 
-    async fn open(&self, index: usize) -> Result<(Arc<Connection>, ClusterId), RegistryError> {
+    async fn open(&self, index: usize) -> Result<(Arc<EtcdConnection>, ClusterId), RegistryError> {
         let address = &self.endpoints[index].address;
         let opening = self.environment.timeout(OPEN_TIMEOUT, self.greet(index));
         let (connection, cluster) = opening
@@ -233,7 +201,7 @@ impl Endpoints {
         Ok((Arc::new(connection), cluster))
     }
 
-    async fn greet(&self, index: usize) -> Result<(Connection, ClusterId), Failure> {
+    async fn greet(&self, index: usize) -> Result<(EtcdConnection, ClusterId), OpenFailure> {
         let endpoint = &self.endpoints[index];
         let socket = self.environment.connect(&endpoint.address).await?;
         self.speak(endpoint, socket).await.map_err(|error| {
@@ -250,7 +218,7 @@ impl Endpoints {
         &self,
         endpoint: &Endpoint,
         socket: Socket,
-    ) -> Result<(Connection, ClusterId), Failure> {
+    ) -> Result<(EtcdConnection, ClusterId), OpenFailure> {
         let io: Box<dyn Io> = match &self.security {
             Security::Plain => Box::new(socket),
             #[cfg(feature = "tls")]
@@ -258,7 +226,7 @@ impl Endpoints {
         };
         let witness = Witness::default();
         let io = witness.watch(io);
-        let connection = Connection::begin(&self.tasks, io, endpoint.origin.clone()).await?;
+        let connection = EtcdConnection::begin(&self.tasks, io, endpoint.origin.clone()).await?;
         match self.ask_cluster(&connection).await {
             Ok(cluster) => Ok((connection, cluster)),
             Err(status) => Err(match (witness.take(), status::meaning(&status)) {
@@ -270,7 +238,7 @@ impl Endpoints {
     }
 
     /// Some versions tell their cluster to anybody, others to users alone.
-    async fn ask_cluster(&self, connection: &Connection) -> Result<ClusterId, Status> {
+    async fn ask_cluster(&self, connection: &EtcdConnection) -> Result<ClusterId, Status> {
         let mut client =
             MaintenanceClient::with_origin(connection.transport(), connection.origin());
         let mut authenticated = false;
@@ -323,13 +291,13 @@ impl Endpoints {
 pub(super) struct Unanswered<'a> {
     endpoints: &'a Endpoints,
     index: usize,
-    connection: Option<Arc<Connection>>,
+    connection: Option<Arc<EtcdConnection>>,
     since: Timestamp,
     answered: bool,
 }
 
 impl Unanswered<'_> {
-    pub(super) fn goes_over(&mut self, connection: &Arc<Connection>) {
+    pub(super) fn goes_over(&mut self, connection: &Arc<EtcdConnection>) {
         self.connection = Some(Arc::clone(connection));
     }
 
@@ -387,12 +355,12 @@ fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> 
     RegistryError::new(kind, text)
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type OpenFailure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection over TLS to a cluster that never answered yet broke off: the last words of the
 /// other side are often lost.
 #[derive(Debug)]
-struct BrokeOff(Failure);
+struct BrokeOff(OpenFailure);
 
 impl fmt::Display for BrokeOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,12 +6,16 @@ use futures_core::future::BoxFuture;
 use http::Uri;
 use tonic::{Request, Status};
 
-use super::connection::{Connection, Transport};
+use super::connection::{EtcdConnection, Transport};
 use super::endpoints::Endpoints;
 use super::status::{self, Meaning};
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 use crate::wire::etcd::ResponseHeader;
+
+/// The longest message that is taken: many times what etcd's own limits on requests, and our
+/// pages, amount to.
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The cluster as the calls see it.
 pub(super) struct Cluster {
@@ -21,7 +25,7 @@ pub(super) struct Cluster {
 
 /// What may be done about a request whose outcome is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(super) enum Repetition {
     /// Nothing: it changes something.
     Never,
     /// It is sent to another endpoint: twice does the same as once.
@@ -31,7 +35,7 @@ pub(super) enum Repeat {
 }
 
 /// Sends a request and waits for what answers it.
-pub(super) type Call<Q, R> =
+pub(super) type SendCall<Q, R> =
     fn(Transport, Uri, Request<Q>) -> BoxFuture<'static, Result<R, Status>>;
 
 /// What a reply says about itself.
@@ -41,12 +45,12 @@ pub(super) trait Headed {
 
 /// A failure over one endpoint.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct ExchangeFailure {
     pub(super) meaning: Meaning,
     pub(super) error: RegistryError,
 }
 
-impl Failure {
+impl ExchangeFailure {
     fn of(status: &Status) -> Self {
         let meaning = status::meaning(status);
         let error = status::error(&meaning, status.message());
@@ -61,10 +65,10 @@ impl Failure {
     }
 
     /// Whether another endpoint may be asked the same.
-    fn passes_on(&self, repeat: Repeat) -> bool {
+    fn passes_on(&self, repeat: Repetition) -> bool {
         match self.meaning {
             Meaning::NotSent => true,
-            Meaning::Broken | Meaning::Unsettled => repeat != Repeat::Never,
+            Meaning::Broken | Meaning::Unsettled => repeat != Repetition::Never,
             _ => false,
         }
     }
@@ -76,10 +80,10 @@ impl Cluster {
     /// Cancel safe as far as the request is: who drops this does not know its outcome.
     pub(super) async fn exchange<Q: Clone, R: Headed>(
         &self,
-        repeat: Repeat,
+        repeat: Repetition,
         request: &Q,
-        send: Call<Q, R>,
-    ) -> Result<R, Failure> {
+        send: SendCall<Q, R>,
+    ) -> Result<R, ExchangeFailure> {
         self.exchange_at(repeat, request, send)
             .await
             .map(|(reply, _)| reply)
@@ -88,10 +92,10 @@ impl Cluster {
     /// The same, and over which connection the answer came.
     pub(super) async fn exchange_at<Q: Clone, R: Headed>(
         &self,
-        repeat: Repeat,
+        repeat: Repetition,
         request: &Q,
-        send: Call<Q, R>,
-    ) -> Result<(R, At), Failure> {
+        send: SendCall<Q, R>,
+    ) -> Result<(R, At), ExchangeFailure> {
         let mut failures = Vec::new();
         for index in self.endpoints.order() {
             match self.once(index, request, send).await {
@@ -115,8 +119,8 @@ impl Cluster {
         &self,
         index: usize,
         request: &Q,
-        send: Call<Q, R>,
-    ) -> Result<(R, Arc<Connection>), Failure> {
+        send: SendCall<Q, R>,
+    ) -> Result<(R, Arc<EtcdConnection>), ExchangeFailure> {
         let mut unanswered = self.endpoints.await_answer(index);
         let (mut reconnected, mut authenticated) = (false, false);
         let outcome = loop {
@@ -124,7 +128,7 @@ impl Cluster {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.endpoints.suspect(index);
-                    break Err(Failure::not_sent(error));
+                    break Err(ExchangeFailure::not_sent(error));
                 }
             };
             unanswered.goes_over(&connection);
@@ -148,13 +152,13 @@ impl Cluster {
                         Err(error) => {
                             connection.retire();
                             let meaning = Meaning::Refused(RegistryErrorKind::WrongCluster);
-                            Err(Failure { meaning, error })
+                            Err(ExchangeFailure { meaning, error })
                         }
                     };
                 }
                 Err(status) => status,
             };
-            let failure = Failure::of(&status);
+            let failure = ExchangeFailure::of(&status);
             match failure.meaning {
                 // The connection had ended before: the endpoint may be there all the same.
                 Meaning::NotSent if !reconnected => {
@@ -178,7 +182,7 @@ impl Cluster {
     }
 
     /// What a failure says about the endpoint and its connection.
-    pub(super) fn blame(&self, index: usize, connection: &Connection, meaning: &Meaning) {
+    pub(super) fn blame(&self, index: usize, connection: &EtcdConnection, meaning: &Meaning) {
         match meaning {
             Meaning::NotSent | Meaning::Broken => connection.retire(),
             Meaning::Unsettled => {}
@@ -188,12 +192,18 @@ impl Cluster {
     }
 
     /// Whatever became of the authentication, the request itself was not sent.
-    fn unauthenticated(&self, index: usize, connection: &Connection, status: &Status) -> Failure {
-        let mut failure = Failure::of(status);
+    fn unauthenticated(
+        &self,
+        index: usize,
+        connection: &EtcdConnection,
+        status: &Status,
+    ) -> ExchangeFailure {
+        let mut failure = ExchangeFailure::of(status);
         self.blame(index, connection, &failure.meaning);
         if failure.error.may_have_executed() {
             let text = format!("etcd did not authenticate the user: {}", status.message());
-            failure = Failure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
+            failure =
+                ExchangeFailure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
         }
         failure
     }
@@ -211,26 +221,26 @@ impl Cluster {
 /// Where an answer came from.
 pub(super) struct At {
     pub(super) index: usize,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connection: Arc<EtcdConnection>,
 }
 
 /// One failure for those of all endpoints that were asked.
-fn sum_up(mut failures: Vec<Failure>, repeat: Repeat) -> Failure {
+fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFailure {
     let last = failures.pop();
     let Some(mut failure) = last else {
         let text = "the URL names no endpoint of etcd";
-        return Failure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
+        return ExchangeFailure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
     };
-    let settled = |failure: &Failure| failure.meaning == Meaning::NotSent;
+    let settled = |failure: &ExchangeFailure| failure.meaning == Meaning::NotSent;
     if settled(&failure) && !failures.is_empty() {
         let doubtful = failures.iter().position(|earlier| !settled(earlier));
         failure = match doubtful {
             // An earlier endpoint may have executed it.
             Some(position) => failures.swap_remove(position),
-            None => Failure::not_sent(joined(failures, failure)),
+            None => ExchangeFailure::not_sent(joined(failures, failure)),
         };
     }
-    if repeat == Repeat::Read && failure.error.may_have_executed() {
+    if repeat == Repetition::Read && failure.error.may_have_executed() {
         let text = failure.error.to_string();
         failure.error = RegistryError::new(RegistryErrorKind::Unavailable, text);
     }
@@ -238,7 +248,7 @@ fn sum_up(mut failures: Vec<Failure>, repeat: Repeat) -> Failure {
 }
 
 /// What several endpoints that could not be asked have in common.
-fn joined(failures: Vec<Failure>, last: Failure) -> RegistryError {
+fn joined(failures: Vec<ExchangeFailure>, last: ExchangeFailure) -> RegistryError {
     let errors = failures.into_iter().map(|failure| failure.error);
     let errors: Vec<_> = errors.chain([last.error]).collect();
     join(&errors)
@@ -264,13 +274,13 @@ pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
 mod tests {
     use super::*;
 
-    fn failure(meaning: Meaning, text: &str) -> Failure {
+    fn failure(meaning: Meaning, text: &str) -> ExchangeFailure {
         let error = status::error(&meaning, text);
-        Failure { meaning, error }
+        ExchangeFailure { meaning, error }
     }
 
-    fn unreachable(kind: RegistryErrorKind, text: &str) -> Failure {
-        Failure::not_sent(RegistryError::new(kind, text))
+    fn unreachable(kind: RegistryErrorKind, text: &str) -> ExchangeFailure {
+        ExchangeFailure::not_sent(RegistryError::new(kind, text))
     }
 
     #[test]
@@ -283,9 +293,9 @@ mod tests {
             (Meaning::Refused(RegistryErrorKind::Auth), false, false),
         ] {
             let failure = failure(meaning, "");
-            assert_eq!(failure.passes_on(Repeat::Never), never, "{failure:?}");
-            assert_eq!(failure.passes_on(Repeat::Safe), safe, "{failure:?}");
-            assert_eq!(failure.passes_on(Repeat::Read), safe, "{failure:?}");
+            assert_eq!(failure.passes_on(Repetition::Never), never, "{failure:?}");
+            assert_eq!(failure.passes_on(Repetition::Safe), safe, "{failure:?}");
+            assert_eq!(failure.passes_on(Repetition::Read), safe, "{failure:?}");
         }
     }
 
@@ -293,11 +303,15 @@ mod tests {
     fn a_doubt_at_one_endpoint_is_not_lost_at_the_next() {
         let down = || unreachable(RegistryErrorKind::Unavailable, "down");
         let failures = || vec![failure(Meaning::Broken, "cut"), down(), down()];
-        assert!(sum_up(failures(), Repeat::Safe).error.may_have_executed());
-        let read = sum_up(failures(), Repeat::Read).error;
+        assert!(
+            sum_up(failures(), Repetition::Safe)
+                .error
+                .may_have_executed()
+        );
+        let read = sum_up(failures(), Repetition::Read).error;
         assert_eq!(read.kind(), RegistryErrorKind::Unavailable);
         assert!(
-            !sum_up(vec![down(), down()], Repeat::Safe)
+            !sum_up(vec![down(), down()], Repetition::Safe)
                 .error
                 .may_have_executed()
         );
@@ -307,7 +321,7 @@ mod tests {
     fn endpoints_that_fail_alike_are_told_as_one() {
         let of = |kinds: &[RegistryErrorKind]| {
             let failures = kinds.iter().map(|kind| unreachable(*kind, "x")).collect();
-            sum_up(failures, Repeat::Never).error
+            sum_up(failures, Repetition::Never).error
         };
         let (down, tls) = (RegistryErrorKind::Unavailable, RegistryErrorKind::Tls);
         assert_eq!(of(&[tls]).kind(), tls);

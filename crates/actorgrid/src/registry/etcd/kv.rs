@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http::Uri;
 
 use super::connection::Transport;
-use super::exchange::{Failure, Headed, Repeat};
+use super::etcd::Etcd;
+use super::exchange::{ExchangeFailure, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::status::Meaning;
-use super::{Etcd, MAX_MESSAGE_BYTES, txn};
+use super::txn;
 use crate::registry::{
     Claim, ClaimBatch, ClaimOutcome, Entry, LeaseId, Listing, RaiseOutcome, RegistryError,
     RegistryErrorKind,
@@ -39,7 +40,11 @@ fn client(transport: Transport, origin: Uri) -> KvClient<Transport> {
 }
 
 impl Etcd {
-    async fn txn(&self, repeat: Repeat, txn: &TxnRequest) -> Result<TxnResponse, Failure> {
+    async fn txn(
+        &self,
+        repeat: Repetition,
+        txn: &TxnRequest,
+    ) -> Result<TxnResponse, ExchangeFailure> {
         let send = |transport, origin, request| -> futures_core::future::BoxFuture<'static, _> {
             Box::pin(async move {
                 let reply = client(transport, origin).txn(request).await?;
@@ -49,14 +54,14 @@ impl Etcd {
         self.cluster.exchange(repeat, txn, send).await
     }
 
-    async fn range(&self, range: &RangeRequest) -> Result<RangeResponse, Failure> {
+    async fn range(&self, range: &RangeRequest) -> Result<RangeResponse, ExchangeFailure> {
         let send = |transport, origin, request| -> futures_core::future::BoxFuture<'static, _> {
             Box::pin(async move {
                 let reply = client(transport, origin).range(request).await?;
                 Ok(reply.into_inner())
             })
         };
-        self.cluster.exchange(Repeat::Read, range, send).await
+        self.cluster.exchange(Repetition::Read, range, send).await
     }
 
     /// In one transaction as far as etcd's limit allows. When one of several fails, the others
@@ -95,9 +100,9 @@ impl Etcd {
         &self,
         batch: &ClaimBatch,
         claims: &[Claim],
-    ) -> Result<Vec<ClaimOutcome>, Failure> {
+    ) -> Result<Vec<ClaimOutcome>, ExchangeFailure> {
         let txn = txn::claims(batch.lease, batch.guard.as_ref(), claims);
-        match self.txn(Repeat::Never, &txn).await {
+        match self.txn(Repetition::Never, &txn).await {
             Ok(reply) => txn::outcomes(reply, batch.guard.is_some(), claims).map_err(unsettled),
             Err(failure) if failure.meaning == Meaning::NoSpace => {
                 self.settle(batch, claims, failure).await
@@ -112,8 +117,8 @@ impl Etcd {
         &self,
         batch: &ClaimBatch,
         claims: &[Claim],
-        failure: Failure,
-    ) -> Result<Vec<ClaimOutcome>, Failure> {
+        failure: ExchangeFailure,
+    ) -> Result<Vec<ClaimOutcome>, ExchangeFailure> {
         let keys = claims.iter().flat_map(|claim| &claim.puts);
         let epoch = batch.guard.as_ref().map(|guard| &guard.epoch);
         let keys: Vec<String> = keys.map(|(key, _)| key).chain(epoch).cloned().collect();
@@ -123,7 +128,7 @@ impl Etcd {
     }
 
     /// After "too many operations": takes it that etcd allows half as much.
-    fn narrow(&self, failure: &Failure, width: usize) -> bool {
+    fn narrow(&self, failure: &ExchangeFailure, width: usize) -> bool {
         let narrows = failure.meaning == Meaning::TooManyOperations && width > MIN_WIDTH;
         if narrows {
             tracing::debug!(width, "etcd allows fewer operations in a transaction");
@@ -140,7 +145,7 @@ impl Etcd {
         value: Bytes,
     ) -> Result<RaiseOutcome, RegistryError> {
         let txn = txn::raise(epoch, created, lease, &value);
-        let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
+        let reply = self.txn(Repetition::Never, &txn).await.map_err(changed)?;
         if reply.succeeded {
             return txn::revision(&reply).map(RaiseOutcome::Raised);
         }
@@ -154,7 +159,7 @@ impl Etcd {
         created: Revision,
     ) -> Result<bool, RegistryError> {
         let txn = txn::release(key, created);
-        let reply = self.txn(Repeat::Never, &txn).await.map_err(changed)?;
+        let reply = self.txn(Repetition::Never, &txn).await.map_err(changed)?;
         Ok(reply.succeeded)
     }
 
@@ -169,7 +174,7 @@ impl Etcd {
             let rest = &keys[found.len()..];
             let width = self.width.load(Ordering::Relaxed);
             let txn = txn::reads(&rest[..rest.len().min(width)], revision);
-            match self.txn(Repeat::Read, &txn).await {
+            match self.txn(Repetition::Read, &txn).await {
                 Ok(reply) => {
                     if revision.is_none() {
                         revision = Some(txn::revision(&reply)?);
@@ -279,7 +284,7 @@ fn settled(
 }
 
 /// The error of what changes something: "no space" does not say that it was not carried out.
-fn changed(failure: Failure) -> RegistryError {
+fn changed(failure: ExchangeFailure) -> RegistryError {
     match failure.meaning {
         Meaning::NoSpace => in_doubt(&failure.error),
         _ => failure.error,
@@ -290,14 +295,14 @@ fn in_doubt(error: &RegistryError) -> RegistryError {
     RegistryError::new(RegistryErrorKind::Unknown, error.to_string())
 }
 
-fn unsettled(error: RegistryError) -> Failure {
-    Failure {
+fn unsettled(error: RegistryError) -> ExchangeFailure {
+    ExchangeFailure {
         meaning: Meaning::Unsettled,
         error,
     }
 }
 
-fn read_error(failure: Failure) -> RegistryError {
+fn read_error(failure: ExchangeFailure) -> RegistryError {
     match failure.error.kind() {
         // Between two pages.
         RegistryErrorKind::Compacted => overtaken(),

@@ -6,8 +6,8 @@ use futures_core::future::BoxFuture;
 use futures_util::stream;
 use tonic::{Request, Status};
 
-use super::Etcd;
-use super::exchange::{Headed, Repeat};
+use super::etcd::Etcd;
+use super::exchange::{Headed, Repetition};
 use super::watch::require_leader;
 use crate::registry::{Lease, LeaseId, RegistryError, RegistryErrorKind};
 use crate::wire::etcd::lease_client::LeaseClient;
@@ -42,7 +42,7 @@ impl Etcd {
                 Ok(client.lease_grant(request).await?.into_inner())
             })
         };
-        let granted = self.cluster.exchange(Repeat::Never, &request, send);
+        let granted = self.cluster.exchange(Repetition::Never, &request, send);
         let reply: LeaseGrantResponse = granted.await.map_err(|failure| failure.error)?;
         if !reply.error.is_empty() {
             let text = format!("etcd granted no lease: {}", reply.error);
@@ -69,7 +69,7 @@ impl Etcd {
             });
             renewing
         };
-        let renewed = self.cluster.exchange(Repeat::Safe, &request, send);
+        let renewed = self.cluster.exchange(Repetition::Safe, &request, send);
         let reply: LeaseKeepAliveResponse = renewed.await.map_err(|failure| failure.error)?;
         if reply.ttl <= 0 {
             return Err(RegistryError::new(
@@ -91,7 +91,7 @@ impl Etcd {
                 Ok(client.lease_time_to_live(request).await?.into_inner())
             })
         };
-        let asked = self.cluster.exchange(Repeat::Read, &request, send);
+        let asked = self.cluster.exchange(Repetition::Read, &request, send);
         match asked.await {
             Ok(reply) => Ok(left(&reply)),
             Err(failure) if failure.error.kind() == RegistryErrorKind::LeaseNotFound => Ok(None),
@@ -107,7 +107,7 @@ impl Etcd {
                 Ok(client.lease_revoke(request).await?.into_inner())
             })
         };
-        let revoked = self.cluster.exchange(Repeat::Safe, &request, send);
+        let revoked = self.cluster.exchange(Repetition::Safe, &request, send);
         let reply: Result<LeaseRevokeResponse, _> = revoked.await;
         match reply {
             Err(failure) if failure.error.kind() != RegistryErrorKind::LeaseNotFound => {

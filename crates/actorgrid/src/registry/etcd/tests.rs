@@ -4,23 +4,28 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::*;
+use futures_util::StreamExt as _;
+
+use super::etcd::{CONNECT_TIMEOUT, Etcd};
+use super::{connection, exchange};
+use crate::environment::Environment;
 use crate::registry::conformance::{Fixture, conformance_suite};
-use crate::registry::{Backend as _, Registry};
+use crate::registry::{Backend as _, Registry, RegistryError, RegistryErrorKind};
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
 
 /// An etcd process; it ends when dropped.
-struct Server {
+struct EtcdServer {
     process: Child,
     ports: [u16; 2],
     folder: PathBuf,
 }
 
-impl Server {
+impl EtcdServer {
     fn start() -> Self {
         Self::start_with(&[])
     }
@@ -82,7 +87,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for EtcdServer {
     fn drop(&mut self) {
         self.kill();
         // Without one it was started anew.
@@ -106,7 +111,7 @@ fn free_ports() -> [u16; 2] {
 }
 
 /// One of etcd's metrics; the sum of those that differ in their labels alone.
-async fn metric(server: &Server, name: &str) -> usize {
+async fn metric(server: &EtcdServer, name: &str) -> usize {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut socket = tokio::net::TcpStream::connect(server.endpoint())
         .await
@@ -144,12 +149,12 @@ struct Conforming {
     registry: Registry,
     etcd: Arc<Etcd>,
     prefix: String,
-    _server: Server,
+    _server: EtcdServer,
 }
 
 impl Fixture for Conforming {
     async fn start() -> Self {
-        let server = Server::start();
+        let server = EtcdServer::start();
         let etcd = Arc::new(server.connect().await);
         static PREFIXES: AtomicU64 = AtomicU64::new(0);
         let number = PREFIXES.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +197,7 @@ impl Etcd {
             physical: true,
         };
         let compacted = self.cluster.exchange(
-            exchange::Repeat::Never,
+            exchange::Repetition::Never,
             &request,
             |transport, origin, request| {
                 Box::pin(async move {

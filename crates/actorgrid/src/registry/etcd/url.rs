@@ -10,7 +10,7 @@ const DEFAULT_PORT: u16 = 2379;
 
 /// Where a cluster is and how to speak to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct EtcdTarget {
     /// One at least, none twice.
     pub(super) endpoints: Vec<Address>,
     pub(super) credentials: Option<Credentials>,
@@ -41,7 +41,7 @@ pub(super) struct TlsFiles {
 }
 
 /// Reads what follows `etcd://`. No error repeats the user or the password.
-pub(super) fn parse(text: &str) -> Result<Target, RegistryError> {
+pub(super) fn parse(text: &str) -> Result<EtcdTarget, RegistryError> {
     let (text, query) = match text.split_once('?') {
         Some((text, query)) => (text, Some(query)),
         None => (text, None),
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Result<Target, RegistryError> {
         None => (None, text),
     };
     let hosts = hosts.strip_suffix('/').unwrap_or(hosts);
-    Ok(Target {
+    Ok(EtcdTarget {
         endpoints: endpoints_of(hosts)?,
         credentials,
         tls: query.map_or(Ok(None), tls_of)?,
@@ -187,8 +187,8 @@ fn invalid(what: impl fmt::Display) -> RegistryError {
 mod tests {
     use super::*;
 
-    fn target(endpoints: &[&str]) -> Target {
-        Target {
+    fn target(endpoints: &[&str]) -> EtcdTarget {
+        EtcdTarget {
             endpoints: endpoints.iter().map(|e| e.parse().unwrap()).collect(),
             credentials: None,
             tls: None,
@@ -222,42 +222,42 @@ mod tests {
             ("[::1]", target(&["[::1]:2379"])),
             (
                 "root:pass@h",
-                Target {
+                EtcdTarget {
                     credentials: user("root", "pass"),
                     ..one.clone()
                 },
             ),
             (
                 "a%40b:p%3A%2f@w:@h",
-                Target {
+                EtcdTarget {
                     credentials: user("a@b", "p:/@w:"),
                     ..one.clone()
                 },
             ),
             (
                 "root:@h",
-                Target {
+                EtcdTarget {
                     credentials: user("root", ""),
                     ..one.clone()
                 },
             ),
             (
                 "h?tls=true",
-                Target {
+                EtcdTarget {
                     tls: tls(None, None),
                     ..one.clone()
                 },
             ),
             (
                 "h?ca=/etc/a%26b.pem",
-                Target {
+                EtcdTarget {
                     tls: tls(Some("/etc/a&b.pem"), None),
                     ..one.clone()
                 },
             ),
             (
                 "h?cert=c.pem&key=k.pem&ca=ca.pem&tls=true",
-                Target {
+                EtcdTarget {
                     tls: tls(Some("ca.pem"), Some(("c.pem", "k.pem"))),
                     ..one
                 },

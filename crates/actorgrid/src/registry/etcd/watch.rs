@@ -8,8 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::MAX_MESSAGE_BYTES;
-use super::exchange::{At, Cluster, Headed, Repeat};
+use super::exchange::{At, Cluster, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::kv::{only, range_of};
 use super::status::{self, Meaning};
 use super::txn;
@@ -28,13 +27,13 @@ pub(super) fn require_leader<T>(request: &mut Request<T>) {
 }
 
 /// A watch that etcd has taken.
-struct Opened {
+struct OpenedWatch {
     created: WatchResponse,
     responses: Streaming<WatchResponse>,
     close: DropGuard,
 }
 
-impl Headed for Opened {
+impl Headed for OpenedWatch {
     fn header(&self) -> Option<&ResponseHeader> {
         self.created.header.as_ref()
     }
@@ -64,7 +63,7 @@ pub(super) async fn open(
         progress_notify: true,
         fragment: true,
     };
-    let opened = cluster.exchange_at(Repeat::Read, &create, |transport, origin, request| {
+    let opened = cluster.exchange_at(Repetition::Read, &create, |transport, origin, request| {
         let opening: BoxFuture<'static, _> = Box::pin(async move {
             let client = WatchClient::with_origin(transport, origin);
             create_watch(client.max_decoding_message_size(MAX_MESSAGE_BYTES), request).await
@@ -82,7 +81,7 @@ pub(super) async fn open(
         let text = format!("etcd has come to revision {revision}, not yet to {from}");
         return Err(RegistryError::new(RegistryErrorKind::Compacted, text));
     }
-    let watch = Watch {
+    let watch = EtcdWatch {
         cluster: Arc::clone(cluster),
         at,
         responses: opened.responses,
@@ -101,7 +100,7 @@ pub(super) async fn open(
 async fn create_watch(
     mut client: WatchClient<super::connection::Transport>,
     request: Request<WatchCreateRequest>,
-) -> Result<Opened, Status> {
+) -> Result<OpenedWatch, Status> {
     // The stream of requests must stay open as long as the watch, and not longer: while it does,
     // HTTP/2 keeps the whole stream.
     let closed = CancellationToken::new();
@@ -126,7 +125,7 @@ async fn create_watch(
     if !created.created {
         return Err(Status::internal("the watch was not created"));
     }
-    Ok(Opened {
+    Ok(OpenedWatch {
         created,
         responses,
         close,
@@ -154,7 +153,7 @@ fn cancelled(reason: &str) -> Status {
 }
 
 /// An open watch. It does nothing unless it is asked for changes.
-struct Watch {
+struct EtcdWatch {
     cluster: Arc<Cluster>,
     at: At,
     responses: Streaming<WatchResponse>,
@@ -166,7 +165,7 @@ struct Watch {
     next: Revision,
 }
 
-impl Watch {
+impl EtcdWatch {
     /// The next revisions, whole. Cancel safe: what came stays.
     async fn changes(&mut self) -> Result<Vec<Change>, RegistryError> {
         loop {

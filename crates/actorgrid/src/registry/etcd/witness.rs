@@ -1,3 +1,5 @@
+//! Why reading from a connection failed, where HTTP/2 does not say.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +17,7 @@ pub(super) struct Witness(Arc<Mutex<Option<io::Error>>>);
 impl Witness {
     pub(super) fn watch(&self, io: Box<dyn Io>) -> Box<dyn Io> {
         let witness = self.clone();
-        Box::new(Watched { io, witness })
+        Box::new(WitnessedIo { io, witness })
     }
 
     /// Why it failed, if it did.
@@ -28,12 +30,12 @@ impl Witness {
     }
 }
 
-struct Watched {
+struct WitnessedIo {
     io: Box<dyn Io>,
     witness: Witness,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WitnessedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +51,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WitnessedIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

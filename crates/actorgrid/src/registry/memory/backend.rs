@@ -1,3 +1,5 @@
+//! The calls of the library, on the registry in the process.
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,29 +12,31 @@ use crate::registry::{
 use crate::revision::Revision;
 use crate::token::ClusterId;
 
-use super::{MemoryOperation, MemoryRegistry, watch};
+use super::history_watch;
+use super::memory_registry::MemoryRegistry;
+use super::operation::MemoryOperation;
 
 // The requests own what they need: one that is delayed outlives its caller.
 impl Backend for MemoryRegistry {
     fn cluster(&self) -> ClusterId {
-        self.shared.cluster
+        self.core.cluster
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {
-        Box::pin(self.shared.call(MemoryOperation::Grant, move |store, now| {
+        Box::pin(self.core.call(MemoryOperation::Grant, move |store, now| {
             Ok(store.grant(now, ttl))
         }))
     }
 
     fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>> {
-        Box::pin(self.shared.call(MemoryOperation::Renew, move |store, now| {
+        Box::pin(self.core.call(MemoryOperation::Renew, move |store, now| {
             store.renew(now, lease)
         }))
     }
 
     fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>> {
         Box::pin(
-            self.shared
+            self.core
                 .call(MemoryOperation::Remaining, move |store, now| {
                     Ok(store.remaining(now, lease))
                 }),
@@ -40,7 +44,7 @@ impl Backend for MemoryRegistry {
     }
 
     fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>> {
-        Box::pin(self.shared.call(MemoryOperation::Revoke, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::Revoke, move |store, _| {
             store.revoke(lease);
             Ok(())
         }))
@@ -52,7 +56,7 @@ impl Backend for MemoryRegistry {
     ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>> {
         let batch = batch.clone();
         Box::pin(
-            self.shared
+            self.core
                 .call(MemoryOperation::Claim, |store, _| store.claim(batch)),
         )
     }
@@ -65,7 +69,7 @@ impl Backend for MemoryRegistry {
         value: Bytes,
     ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>> {
         let epoch = epoch.to_owned();
-        Box::pin(self.shared.call(MemoryOperation::Raise, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::Raise, move |store, _| {
             store.raise(epoch, create_revision, lease, value)
         }))
     }
@@ -76,7 +80,7 @@ impl Backend for MemoryRegistry {
         create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         let key = key.to_owned();
-        Box::pin(self.shared.call(MemoryOperation::Release, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::Release, move |store, _| {
             Ok(store.release(&key, create_revision))
         }))
     }
@@ -86,14 +90,14 @@ impl Backend for MemoryRegistry {
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
         let keys = keys.to_vec();
-        Box::pin(self.shared.call(MemoryOperation::Get, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::Get, move |store, _| {
             Ok(keys.iter().map(|key| store.entry(key)).collect())
         }))
     }
 
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let key = key.to_owned();
-        Box::pin(self.shared.call(MemoryOperation::Get, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::Get, move |store, _| {
             Ok(Listing {
                 entries: store.entry(&key).into_iter().collect(),
                 revision: store.revision(),
@@ -103,7 +107,7 @@ impl Backend for MemoryRegistry {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let prefix = prefix.to_owned();
-        Box::pin(self.shared.call(MemoryOperation::List, move |store, _| {
+        Box::pin(self.core.call(MemoryOperation::List, move |store, _| {
             Ok(store.list(&prefix))
         }))
     }
@@ -114,12 +118,12 @@ impl Backend for MemoryRegistry {
         from: Revision,
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(async move {
-            self.shared
+            self.core
                 .call(MemoryOperation::Watch, move |store, _| {
                     store.has_come_before(from)
                 })
                 .await?;
-            Ok(watch::open(&self.shared, selector.clone(), from))
+            Ok(history_watch::open(&self.core, selector.clone(), from))
         })
     }
 }

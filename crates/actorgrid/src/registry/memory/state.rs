@@ -1,3 +1,5 @@
+//! The store of a registry, and what stands between it and its callers.
+
 use std::collections::BTreeMap;
 
 use crate::environment::Timestamp;
@@ -8,7 +10,7 @@ use super::store::Store;
 
 /// A request on its way. It is given the store and the time of its arrival, or `None` if the
 /// registry refuses it then; it is dropped if it is lost.
-pub(super) type Late = Box<dyn FnOnce(Option<(&mut Store, Timestamp)>) + Send>;
+pub(super) type LateRequest = Box<dyn FnOnce(Option<(&mut Store, Timestamp)>) + Send>;
 
 /// Whether and how the registry answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +21,12 @@ pub(super) enum Presence {
 }
 
 /// All that the clones of a registry share: the store and what stands between it and its callers.
-pub(super) struct State {
+pub(super) struct MemoryState {
     pub(super) store: Store,
     pub(super) faults: Faults,
     /// Requests on their way by the time of their arrival, and then in the order of their sending.
     /// Not limited: each comes from a fault that a test put in.
-    late: BTreeMap<(Timestamp, u64), Late>,
+    late: BTreeMap<(Timestamp, u64), LateRequest>,
     sent: u64,
     away: bool,
     refusing: bool,
@@ -57,7 +59,7 @@ impl Mark {
     }
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn new(store: Store) -> Self {
         Self {
             store,
@@ -104,7 +106,7 @@ impl State {
         expiry.into_iter().chain(arrival).min()
     }
 
-    pub(super) fn send_late(&mut self, at: Timestamp, late: Late) {
+    pub(super) fn send_late(&mut self, at: Timestamp, late: LateRequest) {
         self.sent += 1;
         self.late.insert((at, self.sent), late);
     }

@@ -1,3 +1,5 @@
+//! Keys, leases and recent changes, with the rules of etcd. Pure.
+
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
@@ -17,11 +19,11 @@ const HISTORY: usize = 10_000;
 
 /// What the registry holds: keys, leases, the revision and the recent changes.
 ///
-/// It has no clock. Whoever calls passes the time, and expires what is due before.
+/// It has no clock. The caller passes the time, and expires what is due before.
 #[derive(Debug)]
 pub(super) struct Store {
     keys: BTreeMap<String, Entry>,
-    leases: BTreeMap<LeaseId, Held>,
+    leases: BTreeMap<LeaseId, LeaseRecord>,
     /// The same leases by the time at which they end.
     expiries: BTreeSet<(Timestamp, LeaseId)>,
     last_lease: i64,
@@ -32,19 +34,19 @@ pub(super) struct Store {
 }
 
 #[derive(Debug)]
-struct Held {
+struct LeaseRecord {
     ttl: Duration,
     expiry: Timestamp,
     keys: BTreeSet<String>,
 }
 
-/// What a watch finds.
+/// The result of a search for the next changes.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum NextChanges {
     /// The next revision with selected changes.
-    Changes(Vec<Change>),
+    At(Vec<Change>),
     /// Nothing up to the current revision, which is given.
-    Nothing(Revision),
+    NoneUpTo(Revision),
 }
 
 impl Store {
@@ -72,7 +74,7 @@ impl Store {
     pub(super) fn grant(&mut self, now: Timestamp, ttl: Duration) -> Lease {
         self.last_lease += 1;
         let id = LeaseId(self.last_lease);
-        let held = Held {
+        let held = LeaseRecord {
             ttl,
             expiry: now + ttl,
             keys: BTreeSet::new(),
@@ -238,7 +240,7 @@ impl Store {
         &self,
         selector: &Selector,
         from: Revision,
-    ) -> Result<Found, RegistryError> {
+    ) -> Result<NextChanges, RegistryError> {
         if from <= self.compacted {
             return Err(RegistryError::new(
                 RegistryErrorKind::Compacted,
@@ -254,10 +256,10 @@ impl Store {
             .filter(|change| selector.selects(change.key()))
             .peekable();
         let Some(revision) = selected.peek().map(|change| change.revision()) else {
-            return Ok(Found::Nothing(self.revision));
+            return Ok(NextChanges::NoneUpTo(self.revision));
         };
         let same = selected.take_while(|change| change.revision() == revision);
-        Ok(Found::Changes(same.cloned().collect()))
+        Ok(NextChanges::At(same.cloned().collect()))
     }
 
     fn put_at(&mut self, revision: Revision, key: String, value: Bytes, lease: Option<LeaseId>) {
@@ -358,7 +360,7 @@ mod tests {
         assert_eq!(store.history.len(), HISTORY + 2);
         let all = Selector::Prefix(String::new());
         assert!(store.changes(&all, Revision::new(104)).is_err());
-        let Ok(Found::Changes(changes)) = store.changes(&all, Revision::new(105)) else {
+        let Ok(NextChanges::At(changes)) = store.changes(&all, Revision::new(105)) else {
             panic!("the newest revision is gone");
         };
         assert_eq!(changes.len(), HISTORY + 2);

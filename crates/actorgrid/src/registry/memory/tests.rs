@@ -1,14 +1,18 @@
+//! The registry in the process, with its faults.
+
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::*;
-use crate::environment::Simulation;
+use super::{MemoryFault, MemoryOperation, MemoryRegistry};
+use crate::environment::{Environment, Simulation};
 use crate::registry::conformance::{Fixture, conformance_suite};
 use crate::registry::{
     Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome,
-    Selector, WatchStream,
+    Registry, RegistryError, RegistryErrorKind, Selector, WatchStream,
 };
+use crate::revision::Revision;
 
 struct Embedded {
     memory: MemoryRegistry,
@@ -166,12 +170,12 @@ async fn a_delayed_call_arrives_and_is_answered_later() {
     let lease = grant(&memory).await;
     let delay = MemoryFault::Delay(3 * SECOND);
     memory.inject(MemoryOperation::Claim, delay);
-    let begin = memory.shared.environment.now();
+    let begin = memory.core.environment.now();
     let (answer, seen_by_watch, before) = tokio::join!(
         claim(&memory, lease, "a"),
         async {
             let seen = next(&mut stream).await;
-            (seen, memory.shared.environment.now())
+            (seen, memory.core.environment.now())
         },
         async {
             pass(2 * SECOND).await;
@@ -182,7 +186,7 @@ async fn a_delayed_call_arrives_and_is_answered_later() {
     assert_eq!(get(&memory, "a").await.unwrap().created, answer.unwrap());
     let arrived = begin + 3 * SECOND;
     assert_eq!(seen_by_watch, (seen("+a"), arrived));
-    assert_eq!(memory.shared.environment.now(), arrived);
+    assert_eq!(memory.core.environment.now(), arrived);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,17 +207,17 @@ async fn a_late_claim_reaches_watches_at_its_time() {
     let memory = start();
     let lease = grant(&memory).await;
     let mut stream = watch(&memory).await;
-    let begin = memory.shared.environment.now();
+    let begin = memory.core.environment.now();
     let late = MemoryFault::ArriveLate(5 * SECOND);
     memory.inject(MemoryOperation::Claim, late);
     let (seen_by_watch, answer) = tokio::join!(next(&mut stream), async {
         let answer = claim(&memory, lease, "a").await;
-        assert_eq!(memory.shared.environment.now(), begin);
+        assert_eq!(memory.core.environment.now(), begin);
         answer
     });
     assert_eq!(kind(answer), Err(UNKNOWN));
     assert_eq!(seen_by_watch, seen("+a"));
-    assert_eq!(memory.shared.environment.now(), begin + 5 * SECOND);
+    assert_eq!(memory.core.environment.now(), begin + 5 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,12 +280,12 @@ async fn a_lease_has_ended_exactly_when_its_time_is_over() {
 async fn the_end_of_a_lease_reaches_a_watch_at_its_time() {
     let memory = start();
     let mut stream = watch(&memory).await;
-    let granted = memory.shared.environment.now();
+    let granted = memory.core.environment.now();
     let (_, lease) = tokio::join!(
         async {
             assert_eq!(next(&mut stream).await, seen("+a"));
             assert_eq!(next(&mut stream).await, seen("-a"));
-            assert_eq!(memory.shared.environment.now(), granted + 5 * SECOND + TTL);
+            assert_eq!(memory.core.environment.now(), granted + 5 * SECOND + TTL);
         },
         async {
             // The watch is waiting already when the lease comes and when it is renewed.
@@ -437,9 +441,9 @@ async fn opening_a_watch_fails_as_told() {
     assert_eq!(open().await, Err(UNAVAILABLE));
     assert_eq!(open().await, Err(UNKNOWN));
     assert!(unanswered(open()).await);
-    let begin = memory.shared.environment.now();
+    let begin = memory.core.environment.now();
     assert_eq!(open().await, Ok(()));
-    assert_eq!(memory.shared.environment.now(), begin + SECOND);
+    assert_eq!(memory.core.environment.now(), begin + SECOND);
     assert_eq!(memory.calls(MemoryOperation::Watch), 4);
 }
 

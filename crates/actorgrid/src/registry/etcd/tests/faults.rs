@@ -42,7 +42,7 @@ async fn refused(rest: &str) -> RegistryError {
 
 #[tokio::test]
 async fn large_batches_and_long_lists_go_in_parts() {
-    let server = Server::start_with(&["--max-txn-ops=20"]);
+    let server = EtcdServer::start_with(&["--max-txn-ops=20"]);
     let etcd = server.connect().await;
     let lease = etcd.grant(TTL).await.unwrap().id;
     let keys = numbered(2500);
@@ -67,7 +67,7 @@ async fn large_batches_and_long_lists_go_in_parts() {
 
 #[tokio::test]
 async fn a_restart_breaks_watches_and_nothing_else() {
-    let mut server = Server::start();
+    let mut server = EtcdServer::start();
     let etcd = server.connect().await;
     let lease = etcd.grant(TTL).await.unwrap().id;
     claim(&etcd, lease, &numbered(1), &Bytes::new()).await;
@@ -90,7 +90,7 @@ async fn a_restart_breaks_watches_and_nothing_else() {
 }
 
 /// Three members; the first endpoint of the URL is not always the one that is used first.
-async fn three() -> (Vec<Server>, Etcd) {
+async fn three() -> (Vec<EtcdServer>, Etcd) {
     let ports: Vec<[u16; 2]> = (0..3).map(|_| free_ports()).collect();
     let members = ports.iter().enumerate();
     let members = members.map(|(name, [_, peer])| format!("m{name}=http://127.0.0.1:{peer}"));
@@ -101,10 +101,10 @@ async fn three() -> (Vec<Server>, Etcd) {
     let token = format!("--initial-cluster-token={}", ports[0][0]);
     let start = |(number, ports): (usize, &[u16; 2])| {
         let name = format!("--name=m{number}");
-        Server::start_in(folder(), *ports, &[&name, &members, &token])
+        EtcdServer::start_in(folder(), *ports, &[&name, &members, &token])
     };
-    let servers: Vec<Server> = ports.iter().enumerate().map(start).collect();
-    let endpoints: Vec<_> = servers.iter().map(Server::endpoint).collect();
+    let servers: Vec<EtcdServer> = ports.iter().enumerate().map(start).collect();
+    let endpoints: Vec<_> = servers.iter().map(EtcdServer::endpoint).collect();
     let etcd = connect(&endpoints.join(",")).await;
     (servers, etcd)
 }
@@ -153,7 +153,7 @@ async fn one_of_three_endpoints_is_not_missed() {
 
 #[tokio::test]
 async fn endpoints_of_two_clusters_are_refused() {
-    let (one, other) = (Server::start(), Server::start());
+    let (one, other) = (EtcdServer::start(), EtcdServer::start());
     let first = one.connect().await;
     let second = other.connect().await;
     assert_ne!(first.cluster(), second.cluster());
@@ -163,9 +163,9 @@ async fn endpoints_of_two_clusters_are_refused() {
     // Another cluster where there was the right one is not spoken to.
     let ports = one.ports;
     drop(one);
-    let foreign = Server::start_with(&["--initial-cluster-token=another"]);
+    let foreign = EtcdServer::start_with(&["--initial-cluster-token=another"]);
     drop(foreign);
-    let impostor = Server::start_in(folder(), ports, &["--initial-cluster-token=another"]);
+    let impostor = EtcdServer::start_in(folder(), ports, &["--initial-cluster-token=another"]);
     connect(&impostor.endpoint()).await;
     let error = first.grant(TTL).await.unwrap_err();
     assert_eq!(error.kind(), RegistryErrorKind::WrongCluster);
@@ -187,7 +187,7 @@ async fn an_endpoint_that_is_missing_or_hangs_is_told_in_time() {
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
     }
     assert!(Environment::real().now().since(before) < 3 * CONNECT_TIMEOUT);
-    let server = Server::start();
+    let server = EtcdServer::start();
     let etcd = connect(&format!(
         "{hanging},{},127.0.0.1:{refusing}",
         server.endpoint()
@@ -198,7 +198,7 @@ async fn an_endpoint_that_is_missing_or_hangs_is_told_in_time() {
 
 #[tokio::test]
 async fn full_storage_is_told_and_leaves_no_doubt() {
-    let server = Server::start_with(&["--quota-backend-bytes=1000000"]);
+    let server = EtcdServer::start_with(&["--quota-backend-bytes=1000000"]);
     let etcd = server.connect().await;
     let lease = etcd.grant(TTL).await.unwrap().id;
     let value = Bytes::from(vec![7; 50_000]);
@@ -232,7 +232,7 @@ struct Texts {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Headed {
+struct HeadedReply {
     #[prost(message, optional, tag = "1")]
     header: Option<ResponseHeader>,
 }
@@ -253,14 +253,14 @@ async fn operate(etcd: &Etcd, path: &'static str, first: &str, second: &str) {
             .unwrap()
             .show(&mut request);
     }
-    let codec = tonic_prost::ProstCodec::<Texts, Headed>::default();
+    let codec = tonic_prost::ProstCodec::<Texts, HeadedReply>::default();
     let path = PathAndQuery::from_static(path);
     client.unary(request, path, codec).await.unwrap();
 }
 
 #[tokio::test]
 async fn users_are_authenticated_and_again_when_their_token_is_lost() {
-    let mut server = Server::start();
+    let mut server = EtcdServer::start();
     let open = server.connect().await;
     // A user where nobody is asked for one.
     let root = connect(&format!("root:secret@{}", server.endpoint())).await;
@@ -315,13 +315,13 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
 }
 
 /// How many streams of watches etcd has open.
-async fn watch_streams(server: &Server) -> usize {
+async fn watch_streams(server: &EtcdServer) -> usize {
     metric(server, "etcd_debugging_mvcc_watch_stream_total").await
 }
 
 #[tokio::test]
 async fn watches_and_renewals_that_are_dropped_leave_nothing_behind() {
-    let server = Server::start();
+    let server = EtcdServer::start();
     let etcd = server.connect().await;
     let selector = Selector::Prefix(String::new());
     let lease = etcd.grant(TTL).await.unwrap().id;

@@ -51,7 +51,7 @@ async fn both_sides_are_vouched_for() {
     let path = |name| files.path(name);
     let ports = free_ports();
     let endpoint = format!("127.0.0.1:{}", ports[0]);
-    let server = Server::start_in(
+    let server = EtcdServer::start_in(
         folder(),
         ports,
         &[
@@ -100,7 +100,7 @@ async fn both_sides_are_vouched_for() {
     let error = Etcd::connect(&environment, &endpoint).await.map(drop);
     assert_eq!(error.unwrap_err().kind(), RegistryErrorKind::Unavailable);
     drop(server);
-    let plain = Server::start();
+    let plain = EtcdServer::start();
     plain.connect().await;
     let rest = format!("{}?ca={ca}", plain.endpoint());
     let error = Etcd::connect(&environment, &rest).await.map(drop);

@@ -38,7 +38,7 @@ async fn next(watch: &mut WatchStream) -> Option<Result<Vec<Change>, RegistryErr
 async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
     // Of a long key each deletion is a long event.
     const KEYS: usize = 2_500;
-    let server = Server::start();
+    let server = EtcdServer::start();
     let proxy = Proxy::of(server.endpoint().parse().unwrap());
     let (direct, cut) = tokio::join!(server.connect(), async {
         connect(&proxy.address().to_string()).await
@@ -70,7 +70,7 @@ async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
 async fn watches_that_nobody_reads_hold_up_nobody() {
     const WATCHES: usize = 80;
     let environment = Environment::real();
-    let server = Server::start();
+    let server = EtcdServer::start();
     let (unread, writer) = tokio::join!(server.connect(), server.connect());
     let lease = unread.grant(TTL).await.unwrap().id;
     let mut watches = Vec::new();
@@ -101,7 +101,7 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
 
 #[tokio::test]
 async fn a_view_goes_back_with_an_etcd_that_was_restored() {
-    let mut server = Server::start();
+    let mut server = EtcdServer::start();
     let etcd = Arc::new(server.connect().await);
     let lease = etcd.grant(TTL).await.unwrap().id;
     let register = async |name: &str| {
@@ -160,11 +160,11 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
 
 /// What an etcd of the tests' own says to those who open a watch.
 #[derive(Default)]
-struct Script {
+struct ScriptedEtcd {
     watches: Mutex<VecDeque<Vec<WatchResponse>>>,
 }
 
-type Reply = UnsyncBoxBody<Bytes, Infallible>;
+type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 fn framed(message: &impl Message) -> Bytes {
     let mut frame = BytesMut::new();
@@ -182,12 +182,12 @@ fn header(revision: i64) -> Option<ResponseHeader> {
     })
 }
 
-impl Script {
+impl ScriptedEtcd {
     /// Speaks as far as these tests need: the last word of a stream is that it ends.
     async fn answer(
         self: Arc<Self>,
         request: http::Request<Incoming>,
-    ) -> Result<http::Response<Reply>, Infallible> {
+    ) -> Result<http::Response<ReplyBody>, Infallible> {
         let mut frames = Vec::new();
         if request.uri().path().ends_with("/Watch") {
             let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +216,7 @@ async fn watched(
     let environment = Environment::real();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let speaker = Arc::new(Script {
+    let speaker = Arc::new(ScriptedEtcd {
         watches: Mutex::new([script].into()),
     });
     let serving = environment.clone();
@@ -226,7 +226,7 @@ async fn watched(
             let speaker = speaker.clone();
             let service =
                 hyper::service::service_fn(move |request| speaker.clone().answer(request));
-            let tasks = connection::Tasks {
+            let tasks = connection::ConnectionTasks {
                 environment: serving.clone(),
                 closed: tokio_util::sync::CancellationToken::new(),
             };

@@ -1,3 +1,5 @@
+//! Watches of the registry in the process.
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -7,14 +9,15 @@ use crate::environment::Timestamp;
 use crate::registry::{Change, RegistryError, Selector, WatchStream};
 use crate::revision::Revision;
 
-use super::state::{Presence, State};
-use super::store::Found;
-use super::{Shared, unavailable};
+use super::call::unavailable;
+use super::memory_core::MemoryCore;
+use super::state::{MemoryState, Presence};
+use super::store::NextChanges;
 
 /// A watch reads from the shared history. It holds no changes of its own, so a slow one costs
 /// nothing: it falls behind the history and ends as compacted.
-struct Watch {
-    shared: Arc<Shared>,
+struct HistoryWatch {
+    core: Arc<MemoryCore>,
     selector: Selector,
     /// The first revision that it has not seen.
     next: Revision,
@@ -22,12 +25,12 @@ struct Watch {
     breaks: u64,
 }
 
-pub(super) fn open(shared: &Arc<Shared>, selector: Selector, from: Revision) -> WatchStream {
-    let watch = Watch {
-        shared: Arc::clone(shared),
+pub(super) fn open(core: &Arc<MemoryCore>, selector: Selector, from: Revision) -> WatchStream {
+    let watch = HistoryWatch {
+        core: Arc::clone(core),
         selector,
         next: from,
-        breaks: shared.with(|state, _| state.breaks()),
+        breaks: core.with(|state, _| state.breaks()),
     };
     Box::pin(stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
@@ -37,19 +40,19 @@ pub(super) fn open(shared: &Arc<Shared>, selector: Selector, from: Revision) -> 
     }))
 }
 
-impl Watch {
+impl HistoryWatch {
     async fn changes(&mut self) -> Result<Vec<Change>, RegistryError> {
-        let shared = Arc::clone(&self.shared);
+        let core = Arc::clone(&self.core);
         loop {
             // Before the look, so that a change just after it wakes.
-            let moved = shared.moved.notified();
-            match shared.with(|state, _| self.look(state)) {
+            let moved = core.moved.notified();
+            match core.with(|state, _| self.look(state)) {
                 ControlFlow::Break(found) => return found,
                 // What is due happens when someone looks: here the watch itself.
                 ControlFlow::Continue(Some(due)) => tokio::select! {
                     biased;
                     () = moved => {}
-                    () = shared.environment.sleep_until(due) => {}
+                    () = core.environment.sleep_until(due) => {}
                 },
                 ControlFlow::Continue(None) => moved.await,
             }
@@ -59,7 +62,7 @@ impl Watch {
     /// The end of the wait, or when to look again at the latest.
     fn look(
         &mut self,
-        state: &State,
+        state: &MemoryState,
     ) -> ControlFlow<Result<Vec<Change>, RegistryError>, Option<Timestamp>> {
         match state.presence() {
             // Leases go on to end meanwhile, but nobody hears of it.
@@ -68,13 +71,13 @@ impl Watch {
             Presence::Here | Presence::Refusing => return ControlFlow::Break(Err(unavailable())),
         }
         match state.store.changes(&self.selector, self.next) {
-            Ok(Found::Changes(changes)) => {
+            Ok(NextChanges::At(changes)) => {
                 if let Some(last) = changes.last() {
                     self.next = last.revision().next();
                 }
                 ControlFlow::Break(Ok(changes))
             }
-            Ok(Found::Nothing(revision)) => {
+            Ok(NextChanges::NoneUpTo(revision)) => {
                 self.next = self.next.max(revision.next());
                 ControlFlow::Continue(state.due())
             }

@@ -1,0 +1,100 @@
+//! The interface between the library and a coordination service.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+
+use super::change::Change;
+use super::claim::{ClaimBatch, ClaimOutcome};
+use super::entry::{Entry, Listing};
+use super::error::RegistryError;
+#[cfg(doc)]
+use super::error_kind::RegistryErrorKind;
+use super::lease::{Lease, LeaseId};
+use super::raise::RaiseOutcome;
+use super::selector::Selector;
+use crate::revision::Revision;
+use crate::token::ClusterId;
+
+/// The operations of a coordination service that the library uses.
+///
+/// Implemented by the registries of this crate only. Every method is one exchange with the
+/// service. None of them limits its own time: the caller does, and dropping a future means that
+/// its outcome is unknown. An error of [`Unknown`](RegistryErrorKind::Unknown) means the same; after every
+/// other error nothing was changed.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// The cluster; the same for the life of the handle.
+    fn cluster(&self) -> ClusterId;
+
+    /// A new lease. The service may grant another time to live than was asked for.
+    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>>;
+
+    /// Renews a lease and returns its time to live from now on.
+    ///
+    /// [`RegistryErrorKind::LeaseNotFound`]: it is gone. The service never takes a renewal that was
+    /// dropped for a later one.
+    fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>>;
+
+    /// The time that is left of a lease; `None` when it is gone.
+    fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>>;
+
+    /// Ends a lease and deletes its keys. A lease that is gone already is no error.
+    fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>>;
+
+    /// Claims, all or nothing each, one outcome each in their order. An error concerns all of them.
+    fn claim<'a>(
+        &'a self,
+        batch: &'a ClaimBatch,
+    ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>>;
+
+    /// Puts the epoch key again if its create revision is the given one, and so raises its
+    /// modification revision.
+    fn raise<'a>(
+        &'a self,
+        epoch: &'a str,
+        create_revision: Revision,
+        lease: LeaseId,
+        value: Bytes,
+    ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>>;
+
+    /// Deletes a key if its create revision is the given one; false when it was not.
+    fn release<'a>(
+        &'a self,
+        key: &'a str,
+        create_revision: Revision,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>>;
+
+    /// A linearizable read of some keys, in their order.
+    fn get<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
+
+    /// A linearizable read of one key: a listing of one entry or none, so that a watch from the
+    /// revision behind it on misses nothing.
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
+
+    /// A linearizable read of all keys with a prefix, sorted by key.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
+
+    /// The changes of the selected keys from a revision on (inclusive).
+    ///
+    /// The stream gives whole revisions in their order. It ends after an error, and
+    /// [`Compacted`](RegistryErrorKind::Compacted) means that the history from that revision is not there: then
+    /// list again. The same error means that the registry has not reached the revision before: it
+    /// was restored from a snapshot, or the member that was asked lags.
+    ///
+    /// Nothing is read before it is polled for, except one message and what the connection holds.
+    fn watch<'a>(
+        &'a self,
+        selector: &'a Selector,
+        from: Revision,
+    ) -> BoxFuture<'a, Result<WatchStream, RegistryError>>;
+}
+
+/// The changes of selected keys, in their order; see [`Backend::watch`].
+pub(crate) type WatchStream =
+    Pin<Box<dyn Stream<Item = Result<Vec<Change>, RegistryError>> + Send>>;

@@ -1,0 +1,25 @@
+//! What a coordination service stores: keys with their values.
+
+use bytes::Bytes;
+
+use super::lease::LeaseId;
+use crate::revision::Revision;
+
+/// A key and what is stored under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: Bytes,
+    /// The revision at which the key came to be.
+    pub(crate) created: Revision,
+    /// The revision of its last change.
+    pub(crate) modified: Revision,
+    pub(crate) lease: Option<LeaseId>,
+}
+
+/// All entries of a selection at one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) revision: Revision,
+}

@@ -1,0 +1,92 @@
+//! The handle on an etcd cluster, and how it connects.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use super::auth::Authenticator;
+use super::endpoints::{Endpoints, wrong_cluster};
+use super::exchange::{self, Cluster};
+use super::security::Security;
+use super::{txn, url};
+use crate::environment::Environment;
+use crate::registry::{RegistryError, RegistryErrorKind};
+use crate::token::ClusterId;
+
+/// The longest that connecting may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the other endpoints after the first one reports its cluster id. One that
+/// is later is asked when it is first used.
+const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
+/// A handle on an etcd cluster.
+///
+/// It spawns nothing but what drives its connections, which ends with it and its watches.
+pub(in crate::registry) struct Etcd {
+    pub(super) cluster: Arc<Cluster>,
+    /// How wide a transaction may be, as far as is known.
+    pub(super) width: AtomicUsize,
+}
+
+impl Etcd {
+    /// Connects to what follows `etcd://` in a URL.
+    pub(in crate::registry) async fn connect(
+        environment: &Environment,
+        rest: &str,
+    ) -> Result<Self, RegistryError> {
+        let target = url::parse(rest)?;
+        let security = Security::of(target.tls.as_ref())?;
+        let authenticator = target.credentials.map(Authenticator::new);
+        let endpoints = Endpoints::new(environment, target.endpoints, security, authenticator)?;
+        let connecting = async {
+            let id = find_cluster(environment, &endpoints).await?;
+            endpoints.pin(id);
+            Ok(Cluster { endpoints, id })
+        };
+        let connected = environment.timeout(CONNECT_TIMEOUT, connecting).await;
+        let cluster = connected.unwrap_or_else(|| {
+            let text = "etcd did not answer within 5 s: check its endpoints and its health";
+            Err(RegistryError::new(RegistryErrorKind::Unavailable, text))
+        })?;
+        tracing::debug!(cluster = %cluster.id, "connected to etcd");
+        Ok(Self {
+            cluster: Arc::new(cluster),
+            width: AtomicUsize::new(txn::MAX_WIDTH),
+        })
+    }
+}
+
+/// Asks all endpoints for their cluster: one must answer, and none may disagree.
+async fn find_cluster(
+    environment: &Environment,
+    endpoints: &Endpoints,
+) -> Result<ClusterId, RegistryError> {
+    let ask = |index| async move { (index, endpoints.cluster_at(index).await) };
+    let mut answers: FuturesUnordered<_> = (0..endpoints.len()).map(ask).collect();
+    let mut errors = Vec::new();
+    let (first, id) = loop {
+        match answers.next().await {
+            Some((index, Ok(id))) => break (index, id),
+            Some((_, Err(error))) => errors.push(error),
+            None => return Err(exchange::join(&errors)),
+        }
+    };
+    let others = async {
+        while let Some((index, answer)) = answers.next().await {
+            if let Ok(other) = answer
+                && other != id
+            {
+                return Err(wrong_cluster(endpoints.address(index), other, id));
+            }
+        }
+        Ok(())
+    };
+    environment
+        .timeout(CLUSTER_CHECK_GRACE, others)
+        .await
+        .unwrap_or(Ok(()))?;
+    endpoints.prefer(first);
+    Ok(id)
+}

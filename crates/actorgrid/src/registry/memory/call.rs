@@ -1,0 +1,81 @@
+//! How a call meets the registry: present or not, and with the faults that tests put in.
+
+use tokio::sync::oneshot;
+
+use super::fault::MemoryFault;
+use super::operation::MemoryOperation;
+use super::state::{MemoryState, Presence};
+use super::store::Store;
+use crate::environment::Timestamp;
+use crate::registry::{RegistryError, RegistryErrorKind};
+
+/// The outcome of a call that has met the registry.
+pub(super) enum CallOutcome<T> {
+    Answered(Result<T, RegistryError>),
+    Unanswered,
+    /// It arrives, and is answered, at this time.
+    Delayed(Timestamp, oneshot::Receiver<Result<T, RegistryError>>),
+}
+
+/// Lets a call meet the registry, and its fault if one waits for it.
+pub(super) fn meet<T, F>(
+    state: &mut MemoryState,
+    now: Timestamp,
+    operation: MemoryOperation,
+    request: F,
+) -> CallOutcome<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Store, Timestamp) -> Result<T, RegistryError> + Send + 'static,
+{
+    state.faults.count(operation);
+    match state.presence() {
+        Presence::Here => {}
+        Presence::Refusing => return CallOutcome::Answered(Err(unavailable())),
+        Presence::Away => return CallOutcome::Unanswered,
+    }
+    let Some(fault) = state.faults.next(operation) else {
+        return CallOutcome::Answered(request(&mut state.store, now));
+    };
+    tracing::debug!(?operation, ?fault, "injected fault met its call");
+    match fault {
+        MemoryFault::Refuse => CallOutcome::Answered(Err(unavailable())),
+        MemoryFault::LoseRequest => CallOutcome::Unanswered,
+        MemoryFault::LoseReply => {
+            let _ = request(&mut state.store, now);
+            CallOutcome::Unanswered
+        }
+        MemoryFault::FailReply => {
+            let _ = request(&mut state.store, now);
+            CallOutcome::Answered(Err(RegistryError::no_reply()))
+        }
+        MemoryFault::Delay(time) => {
+            let (answer, reply) = oneshot::channel();
+            let late = move |met: Option<(&mut Store, Timestamp)>| {
+                // A caller that has gone does not take its request back.
+                let _ = answer.send(match met {
+                    Some((store, at)) => request(store, at),
+                    None => Err(unavailable()),
+                });
+            };
+            state.send_late(now + time, Box::new(late));
+            CallOutcome::Delayed(now + time, reply)
+        }
+        MemoryFault::ArriveLate(time) => {
+            let late = move |met: Option<(&mut Store, Timestamp)>| {
+                if let Some((store, at)) = met {
+                    let _ = request(store, at);
+                }
+            };
+            state.send_late(now + time, Box::new(late));
+            CallOutcome::Answered(Err(RegistryError::no_reply()))
+        }
+    }
+}
+
+pub(super) fn unavailable() -> RegistryError {
+    RegistryError::new(
+        RegistryErrorKind::Unavailable,
+        "the registry is unavailable",
+    )
+}

@@ -1,0 +1,129 @@
+//! The handle on a registry that lives in the process, and what a test does to it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::fault::MemoryFault;
+use super::memory_core::MemoryCore;
+use super::operation::MemoryOperation;
+use crate::environment::Environment;
+use crate::registry::Registry;
+
+/// A registry that lives in this process, with the semantics of etcd. Cheap to clone; clones share
+/// it, and so do all [`Registry`] handles made from them.
+///
+/// For a grid within one process, and for tests: it can be told to fail in all the ways in which a
+/// service across a network fails. It holds nothing on disk. Tokens of a later one compare with
+/// none of an earlier one, as each draws its own [`ClusterId`].
+///
+/// ```
+/// use actorgrid::{Environment, MemoryFault, MemoryOperation, MemoryRegistry};
+///
+/// let registry = MemoryRegistry::new(&Environment::real());
+/// // The next registration is made, but who asked for it does not learn of it.
+/// registry.inject(MemoryOperation::Claim, MemoryFault::FailReply);
+/// let handle = registry.registry();
+/// assert_eq!(registry.calls(MemoryOperation::Claim), 0);
+/// # drop(handle);
+/// ```
+#[derive(Clone)]
+pub struct MemoryRegistry {
+    pub(super) core: Arc<MemoryCore>,
+}
+
+impl MemoryRegistry {
+    /// An empty registry, with the clock and the randomness of this environment.
+    #[must_use]
+    pub fn new(environment: &Environment) -> Self {
+        Self {
+            core: Arc::new(MemoryCore::new(environment)),
+        }
+    }
+
+    /// A handle for servers and clients.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::of(Arc::new(self.clone()))
+    }
+
+    /// Queues a fault for the next call of an operation. Several faults of one operation meet its
+    /// calls in the order in which they were queued; calls while the registry is away or refusing
+    /// use up none.
+    pub fn inject(&self, operation: MemoryOperation, fault: MemoryFault) {
+        self.core
+            .with(|state, _| state.faults.inject(operation, fault));
+    }
+
+    /// Takes the registry away, or brings it back. While it is away no call is answered, then or
+    /// later; requests that arrive are lost; watches are silent. Leases go on to run out, and
+    /// watches tell of it on return.
+    pub fn set_away(&self, away: bool) {
+        self.core.with(|state, _| state.set_away(away));
+    }
+
+    /// Lets every call fail as unavailable, with nothing done, or ends that. Watches end with the
+    /// same error. While the registry is [away](Self::set_away) as well, it is only away.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.core.with(|state, _| state.set_refusing(refusing));
+    }
+
+    /// Ends all leases at once and deletes their keys, as an operator who revokes them.
+    pub fn expire_leases(&self) {
+        self.core.with(|state, _| state.store.revoke_all());
+    }
+
+    /// Forgets the history of changes: a watch that has not yet seen the last of them fails as
+    /// compacted.
+    pub fn compact(&self) {
+        self.core.with(|state, _| state.store.compact());
+    }
+
+    /// Ends all watches that are open with an error that says unavailable.
+    pub fn break_watches(&self) {
+        self.core.with(|state, _| state.break_watches());
+    }
+
+    /// Deletes a key whoever holds it, as an operator. Answers whether it was there.
+    pub fn delete(&self, key: &str) -> bool {
+        self.core.with(|state, _| state.store.delete(key))
+    }
+
+    /// Puts a key under no lease, whatever is there, as an operator. A key that was there keeps its
+    /// create revision and leaves its lease.
+    pub fn overwrite(&self, key: &str, value: impl Into<Bytes>) {
+        let value = value.into();
+        self.core
+            .with(|state, _| state.store.overwrite(key.to_owned(), value));
+    }
+
+    /// The keys that are there now, sorted.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.core.with(|state, _| {
+            let entries = state.store.list("").entries;
+            entries.into_iter().map(|entry| entry.key).collect()
+        })
+    }
+
+    /// How many leases there are now.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.core.with(|state, _| state.store.leases())
+    }
+
+    /// How often an operation was called so far, with whatever outcome.
+    #[must_use]
+    pub fn calls(&self, operation: MemoryOperation) -> u64 {
+        self.core.with(|state, _| state.faults.calls(operation))
+    }
+}
+
+impl fmt::Debug for MemoryRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryRegistry")
+            .field("cluster", &self.core.cluster)
+            .finish_non_exhaustive()
+    }
+}
