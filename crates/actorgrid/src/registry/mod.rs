@@ -1,6 +1,7 @@
 //! The coordination service: keys under leases, with revisions.
 //!
 //! - [`registry`] is the handle, and [`connect`] makes one from a URL.
+//! - [`timed`] limits the time of each exchange.
 //! - [`backend`] is the interface to a service; [`memory`] and `etcd` implement it.
 //! - [`entry`], [`change`], [`lease`], [`claim`], [`raise`] and [`selector`] are its terms.
 //! - [`keys`], [`kind`] and [`registration`] define the keys of a grid and their values.
@@ -25,6 +26,8 @@ mod registration;
 #[allow(clippy::module_inception)]
 mod registry;
 mod selector;
+#[allow(dead_code)]
+mod timed;
 
 pub(crate) use backend::{Backend, WatchStream};
 pub(crate) use change::Change;
@@ -42,3 +45,5 @@ pub(crate) use registration::value_with_nonce;
 pub(crate) use registration::{carries, holder, read, write};
 pub use registry::Registry;
 pub(crate) use selector::Selector;
+#[allow(unused_imports)]
+pub(crate) use timed::TimedRegistry;

@@ -1,0 +1,111 @@
+//! A registry with the time that one exchange with it may take.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::backend::Backend;
+use super::error::RegistryError;
+use super::registry::Registry;
+use crate::environment::Environment;
+use crate::token::ClusterId;
+
+/// A registry, and the limit on the time of one exchange. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct TimedRegistry {
+    environment: Environment,
+    registry: Registry,
+    limit: Duration,
+}
+
+impl TimedRegistry {
+    pub(crate) fn new(environment: &Environment, registry: &Registry, limit: Duration) -> Self {
+        Self {
+            environment: environment.clone(),
+            registry: registry.clone(),
+            limit,
+        }
+    }
+
+    /// The same registry with another limit.
+    pub(crate) fn with_limit(&self, limit: Duration) -> Self {
+        Self {
+            limit,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The time that one exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.registry.backend().cluster()
+    }
+
+    /// One exchange with the registry. Fails as [unknown](super::RegistryErrorKind::Unknown) if no
+    /// reply comes within the limit.
+    ///
+    /// Dropping the future means that the outcome is unknown as well.
+    pub(crate) async fn exchange<'a, T, F>(
+        &'a self,
+        exchange: impl FnOnce(&'a dyn Backend) -> F,
+    ) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, RegistryError>>,
+    {
+        let exchange = exchange(self.registry.backend());
+        self.environment
+            .timeout(self.limit, exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Simulation;
+    use crate::registry::{MemoryFault, MemoryOperation, MemoryRegistry, RegistryErrorKind};
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_ends_with_its_reply_or_at_the_limit() {
+        let environment = Simulation::new(7).environment();
+        let memory = MemoryRegistry::new(&environment);
+        let timed = TimedRegistry::new(&environment, &memory.registry(), LIMIT);
+        let keys = ["a".to_owned()];
+        memory.overwrite("a", "value");
+        let begin = environment.now();
+        let found = timed.exchange(|backend| backend.get(&keys)).await.unwrap();
+        assert!(found[0].is_some());
+        assert_eq!(environment.now(), begin);
+
+        memory.inject(MemoryOperation::Get, MemoryFault::Refuse);
+        let error = timed.exchange(|backend| backend.get(&keys)).await;
+        assert_eq!(error.unwrap_err().kind(), RegistryErrorKind::Unavailable);
+        assert_eq!(environment.now(), begin);
+
+        memory.inject(MemoryOperation::Get, MemoryFault::LoseReply);
+        let error = timed.exchange(|backend| backend.get(&keys)).await;
+        assert_eq!(error.unwrap_err(), RegistryError::no_reply());
+        assert_eq!(environment.now(), begin + LIMIT);
+
+        let patient = timed.with_limit(3 * LIMIT);
+        assert_eq!((timed.limit(), patient.limit()), (LIMIT, 3 * LIMIT));
+        memory.inject(MemoryOperation::Get, MemoryFault::Delay(2 * LIMIT));
+        let found = patient.exchange(|backend| backend.get(&keys)).await;
+        assert!(found.unwrap()[0].is_some());
+        assert_eq!(patient.environment().now(), begin + 3 * LIMIT);
+        assert_eq!(patient.cluster(), timed.registry().backend().cluster());
+    }
+}
