@@ -305,7 +305,9 @@ pub use registry::{
 };
 pub use request::{MessageSet, Request, RespondError, Responder};
 pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};
-pub use route::{DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId};
+pub use route::{
+    Caller, DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId,
+};
 pub use server::{
     Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
     DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,

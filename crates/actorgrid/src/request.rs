@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use crate::environment::Deadline;
 use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Message, Payload};
-use crate::route::{Incoming, Pending, RequestId};
+use crate::route::{Caller, Incoming, Pending, RequestId};
 use crate::token::Token;
 
 /// The messages that a mailbox takes.
@@ -204,11 +204,9 @@ impl<R: Message> Responder<R> {
         if self.pending.is_fenced() {
             return Err(RespondError::Fenced);
         }
-        if self.pending.answer(answer) {
-            Ok(())
-        } else {
-            Err(RespondError::RequesterGone)
-        }
+        self.pending
+            .answer(answer)
+            .map_err(|_| RespondError::RequesterGone)
     }
 
     /// The request's identity; repeats of one request share it.
@@ -228,6 +226,12 @@ impl<R: Message> Responder<R> {
     #[must_use]
     pub fn expected_token(&self) -> Option<Token> {
         self.pending.meta().token
+    }
+
+    /// Who sent the request, as far as its connection shows it.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.pending.meta().caller
     }
 
     /// The value of a header of the request.

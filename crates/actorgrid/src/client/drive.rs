@@ -9,7 +9,7 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
 use crate::name::Name;
 use crate::registry::Kind;
-use crate::route::{Call, Headers, Meta, Route as _};
+use crate::route::{Call, Caller, Headers, Meta, Route as _};
 use crate::token::Token;
 
 /// What is to be sent, and how.
@@ -61,6 +61,7 @@ impl<'a> Drive<'a> {
                     deadline: job.deadline,
                     token: None,
                     headers: job.headers,
+                    caller: Caller::local(),
                 },
                 // What is encoded costs nothing to keep.
                 keep: job.idempotent || job.start || matches!(job.body, Body::Encoded(_)),
@@ -190,7 +191,7 @@ impl<'a> Drive<'a> {
                 self.count(&inner.counters.remote_tries);
                 inner
                     .pool
-                    .route(&location.address, location.ours)
+                    .route(&location.address, location.capabilities)
                     .call(&mut self.call)
                     .await
             }

@@ -14,8 +14,8 @@ use crate::address::Address;
 use crate::environment::{Deadline, Timestamp};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::name::{IntoName, Name};
-use crate::registry::Kind;
-use crate::route::process::HealthStream;
+use crate::registry::{Capabilities, Kind};
+use crate::route::calling::HealthStream;
 use crate::wire::health::health_check_response::ServingStatus;
 
 /// The pauses before a peer that cannot be watched is tried again, of which a random half is left
@@ -140,7 +140,7 @@ impl Client {
                 let text = format!("no peer is registered as {:?}", peer.as_str());
                 return Err(RequestError::refused(RequestErrorKind::UnknownName, text));
             };
-            let route = self.inner.pool.route(&found.address, found.ours);
+            let route = self.inner.pool.route(&found.address, found.capabilities);
             route.check_health(deadline).await
         };
         match deadline.bound(checked).await {
@@ -246,7 +246,7 @@ struct Watcher {
     /// The stream on which the peer tells its states, and since when.
     watching: Option<(HealthStream, Timestamp)>,
     /// Where the peer was last: what is tried while the registry is away.
-    found: Option<(Address, bool)>,
+    found: Option<(Address, Capabilities)>,
     unregistered: bool,
     pause: Duration,
 }
@@ -308,17 +308,17 @@ impl Watcher {
     async fn open(&mut self) -> Health {
         let inner = &self.client.inner;
         match self.client.find(Kind::Peer, &self.peer).await {
-            Ok(Some(found)) => self.found = Some((found.address, found.ours)),
+            Ok(Some(found)) => self.found = Some((found.address, found.capabilities)),
             Ok(None) => {
                 self.found = None;
                 return Health::Unregistered;
             }
             Err(error) => tracing::debug!(%error, peer = %self.peer, "no answer where a peer is"),
         }
-        let Some((address, ours)) = &self.found else {
+        let Some((address, capabilities)) = &self.found else {
             return Health::Unknown;
         };
-        let route = inner.pool.route(address, *ours);
+        let route = inner.pool.route(address, *capabilities);
         let opened = async {
             let mut stream = route.watch_health().await?;
             let first = stream.next().await?;

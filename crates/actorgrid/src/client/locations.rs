@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 use crate::address::Address;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::name::Name;
+use crate::registry::Capabilities;
 use crate::token::Token;
 
 /// Locations that are remembered. One has some 200 bytes with names of a usual length, so 20 MB
@@ -24,8 +25,7 @@ pub(super) struct Location {
     pub(super) peer: Name,
     pub(super) address: Address,
     pub(super) token: Token,
-    /// Whether the peer is one of ours, not one of the Go library.
-    pub(super) ours: bool,
+    pub(super) capabilities: Capabilities,
 }
 
 type Found = Result<Location, RequestError>;
@@ -145,7 +145,7 @@ mod tests {
             peer: Name::new("127-0-0-1-1").unwrap(),
             address: "127.0.0.1:1".parse().unwrap(),
             token: "1:1".parse().unwrap(),
-            ours: true,
+            capabilities: Capabilities::ACTORGRID,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::group::Group;
 use crate::message::{Ack, ActorStart, ActorStop, Message};
 use crate::name::{IntoName, Name, NameError, Namespace};
 use crate::registry::{Kind, Registration, Registry, keys};
-use crate::route::process::{Pool, PoolConfig};
+use crate::route::calling::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute, RequestId};
 
 pub use broadcast::{BroadcastBuilder, DEFAULT_CONCURRENCY};

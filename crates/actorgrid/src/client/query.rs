@@ -105,7 +105,7 @@ impl Client {
                     peer,
                     address,
                     token,
-                    ours,
+                    capabilities,
                     ..
                 } = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
                     let text = format!("the registration of {wanted} cannot be read: {why}");
@@ -115,7 +115,7 @@ impl Client {
                     peer,
                     address,
                     token,
-                    ours,
+                    capabilities,
                 })
             }
         };

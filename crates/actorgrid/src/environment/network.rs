@@ -133,6 +133,16 @@ pub(crate) enum Socket {
     Memory(DuplexStream),
 }
 
+impl Socket {
+    /// The address at the other end; a simulated connection has none.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Memory(_) => None,
+        }
+    }
+}
+
 macro_rules! on_either {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self.get_mut() {

@@ -1,6 +1,8 @@
+//! Why a mailbox was not opened.
+
 use std::fmt;
 
-use super::MAX_MAILBOX_CAPACITY;
+use super::capacity::MAX_MAILBOX_CAPACITY;
 use crate::name::{Name, NameError};
 use crate::registry::RegistryError;
 use crate::token::Token;

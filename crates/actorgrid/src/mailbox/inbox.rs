@@ -1,42 +1,24 @@
+//! The inbox of a mailbox: it checks a request, and queues it.
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{DoorCounters, Stop};
+use super::gate::Gate;
+use super::statistics::InboxCounters;
 use crate::error::RequestError;
 use crate::request::MessageSet;
 use crate::route::{Inbox, Incoming, Refused};
-use crate::session::Fence;
-use crate::token::Token;
 
-/// What a mailbox stands behind.
-#[derive(Debug, Clone)]
-pub(super) struct Gate {
-    pub(super) fence: Arc<Fence>,
-    pub(super) stop: Arc<Stop>,
-    pub(super) token: Token,
-}
-
-impl Gate {
-    fn admits(&self) -> bool {
-        !self.stop.is_asked() && !self.is_closed()
-    }
-
-    /// Nothing is handed out any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.stop.ended().is_cancelled() || !self.fence.admits()
-    }
-}
-
-/// The door of a mailbox whose owner holds the other end of the queue.
-pub(super) struct Entrance<S> {
+/// The inbox of a mailbox whose owner holds the other end of the queue.
+pub(super) struct MailboxInbox<S> {
     pub(super) gate: Gate,
     pub(super) queue: mpsc::Sender<S>,
-    pub(super) counters: Arc<DoorCounters>,
+    pub(super) counters: Arc<InboxCounters>,
 }
 
-impl<S: MessageSet> Inbox for Entrance<S> {
+impl<S: MessageSet> Inbox for MailboxInbox<S> {
     fn deliver(&self, mut incoming: Incoming) -> Result<(), Refused> {
         if incoming
             .meta()

@@ -1,9 +1,11 @@
+//! What the inboxes of a peer count.
+
 use crate::counter::Counter;
 use crate::error::RequestErrorKind;
 
-/// What happens at the doors of a peer's mailboxes, and to what went through.
+/// What happens in the inboxes of a peer, and to the requests that they admit.
 #[derive(Debug, Default)]
-pub(crate) struct DoorCounters {
+pub(crate) struct InboxCounters {
     /// Queued.
     pub(crate) admitted: Counter,
     pub(crate) not_held: Counter,
@@ -20,7 +22,7 @@ pub(crate) struct DoorCounters {
     pub(crate) failed: Counter,
 }
 
-impl DoorCounters {
+impl InboxCounters {
     /// Counts a request that was refused, or ended with an error.
     pub(super) fn failed(&self, kind: RequestErrorKind) {
         let counter = match kind {

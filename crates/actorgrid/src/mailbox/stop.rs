@@ -1,3 +1,5 @@
+//! The order to stop that an owner of mailboxes gets.
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

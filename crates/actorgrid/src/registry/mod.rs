@@ -4,9 +4,11 @@
 //! - [`timed`] limits the time of each exchange.
 //! - [`backend`] is the interface to a service; [`memory`] and `etcd` implement it.
 //! - [`entry`], [`change`], [`lease`], [`claim`], [`raise`] and [`selector`] are its terms.
+//! - [`capabilities`] say what the program at the other end can do.
 //! - [`keys`], [`kind`] and [`registration`] define the keys of a grid and their values.
 
 mod backend;
+mod capabilities;
 mod change;
 mod claim;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod selector;
 mod timed;
 
 pub(crate) use backend::{Backend, WatchStream};
+pub(crate) use capabilities::Capabilities;
 pub(crate) use change::Change;
 pub(crate) use claim::{Claim, ClaimBatch, ClaimOutcome, Guard};
 pub(crate) use entry::{Entry, Listing};

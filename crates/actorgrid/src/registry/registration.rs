@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::capabilities::Capabilities;
 use super::entry::Entry;
 use super::kind::Kind;
 use crate::address::Address;
@@ -28,8 +29,8 @@ pub struct Registration {
     pub annotations: Arc<[String]>,
     /// The token of this holder.
     pub token: Token,
-    /// Whether a peer of ours wrote it, not one of the Go library: ours write a nonce.
-    pub(crate) ours: bool,
+    /// What the peer that wrote it can do. Only ours write a nonce.
+    pub(crate) capabilities: Capabilities,
 }
 
 impl IntoName for &Registration {
@@ -143,7 +144,7 @@ pub(crate) fn read(
         address,
         annotations: read.annotations.unwrap_or_default().into(),
         token: Token::new(cluster, entry.created),
-        ours: read.nonce.is_some(),
+        capabilities: Capabilities::of(read.nonce.is_some()),
     })
 }
 

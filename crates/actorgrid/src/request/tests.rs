@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::message::{Ack, ActorStart, EchoMsg};
-use crate::route::{Answer, Headers, Meta};
+use crate::route::{Answer, Caller, Headers, Meta, ReplyTo};
 
 #[derive(Debug, actorgrid::MessageSet)]
 enum Work {
@@ -24,8 +24,11 @@ fn incoming<M: Message>(message: M) -> (Incoming, oneshot::Receiver<Answer>) {
         deadline: Deadline::after(Duration::from_secs(1)),
         token: None,
         headers: Headers::default(),
+        caller: Caller::local(),
     };
-    Incoming::new(Body::value(message), meta, 1024)
+    let (reply_to, answer) = ReplyTo::channel();
+    let incoming = Incoming::new(Body::value(message), meta, 1024, reply_to);
+    (incoming, answer)
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,15 +4,28 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::process::{Pool, PoolConfig, ProcessRoute, ProcessServer, ServerConfig};
-use super::*;
+use super::admission::Serving;
+use super::call::{Call, Route};
+use super::caller::Caller;
+use super::calling::{Pool, PoolConfig, ProcessRoute};
+use super::directory::{Directory, Inbox, Resolved};
+use super::headers::Headers;
+use super::incoming::{Incoming, Refused};
+use super::local::LocalRoute;
+use super::meta::{Meta, RequestId};
+use super::serving::{ProcessServer, ServerConfig};
+use crate::address::Address;
+use crate::environment::Deadline;
 use crate::environment::{Environment, Simulation};
 use crate::error::RequestErrorKind as Kind;
-use crate::message::{Ack, EchoMsg, Message};
+use crate::error::{Executed, RequestError};
+use crate::message::{Ack, Body, EchoMsg, Message, Payload};
+use crate::name::Name;
 use crate::name::Namespace;
+use crate::registry::Capabilities;
 use crate::request::{MessageSet, Request};
 
 pub(super) const LIMIT: usize = 100_000;
@@ -69,13 +82,13 @@ impl House {
 }
 
 impl Directory for House {
-    fn find(&self, name: &str) -> Door {
+    fn resolve(&self, name: &str) -> Resolved {
         if let Some(decided) = self.deciding.lock().unwrap().get(name) {
-            return Door::Deciding(decided.clone());
+            return Resolved::Deciding(decided.clone());
         }
         match self.open.lock().unwrap().get(name) {
-            Some(inbox) => Door::Open(Arc::clone(inbox) as Arc<dyn Inbox>),
-            None => Door::Absent,
+            Some(inbox) => Resolved::Inbox(Arc::clone(inbox) as Arc<dyn Inbox>),
+            None => Resolved::Absent,
         }
     }
 }
@@ -110,7 +123,7 @@ pub(super) async fn serve(
     environment: &Environment,
     house: &Arc<House>,
     port: u16,
-) -> (ProcessServer, crate::Address) {
+) -> (ProcessServer, Address) {
     let serving = watch::Sender::new(None).subscribe();
     serve_as(environment, house, port, serving).await
 }
@@ -120,7 +133,7 @@ pub(super) async fn serve_as(
     house: &Arc<House>,
     port: u16,
     serving: Serving,
-) -> (ProcessServer, crate::Address) {
+) -> (ProcessServer, Address) {
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let listener = environment.listen(address).await.unwrap();
     let address = listener.local_addr().unwrap().try_into().unwrap();
@@ -159,7 +172,7 @@ impl World {
         let (server, address) = serve(&environment, &house, 0).await;
         let pool = pool(&environment);
         Self {
-            route: AnyRoute::Process(pool.route(&address, true)),
+            route: AnyRoute::Process(pool.route(&address, Capabilities::ACTORGRID)),
             environment,
             house,
             process: Some((server, pool)),
@@ -191,6 +204,7 @@ pub(super) fn call(receiver: &str, message: impl Message) -> Call {
             deadline: Deadline::after(Duration::from_secs(20)),
             token: None,
             headers: Headers::default(),
+            caller: Caller::local(),
         },
         body: Some(Body::value(message)),
         keep: true,

@@ -1,3 +1,5 @@
+//! The headers of a request: texts that travel with it.
+
 use crate::error::{RequestError, RequestErrorKind};
 
 /// The most bytes that the names and values of a request's headers may have together.

@@ -1,6 +1,11 @@
+//! The way to a mailbox of the same process.
+
 use std::sync::Arc;
 
-use super::{Call, Directory, Incoming, Route, answered, deliver};
+use super::answer::ReplyTo;
+use super::call::{Call, Route};
+use super::directory::{Directory, Resolved, answered, deliver};
+use super::incoming::Incoming;
 use crate::error::{Executed, RequestError};
 use crate::message::Body;
 
@@ -21,7 +26,7 @@ impl LocalRoute {
 
     /// Whether the name is open, or being decided, at this peer.
     pub(crate) fn knows(&self, name: &str) -> bool {
-        !matches!(self.directory.find(name), super::Door::Absent)
+        !matches!(self.directory.resolve(name), Resolved::Absent)
     }
 }
 
@@ -39,7 +44,9 @@ impl Route for LocalRoute {
         let Some(body) = call.take_body() else {
             return Err(RequestError::no_reply("the message is gone"));
         };
-        let (incoming, answer) = Incoming::new(body, call.meta.clone(), self.max_message_bytes);
+        let (reply_to, answer) = ReplyTo::channel();
+        let meta = call.meta.clone();
+        let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
             Ok(()) => {
                 call.executed = Executed::Maybe;

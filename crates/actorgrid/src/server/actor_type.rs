@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 use super::ActorContext;
 use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
 use crate::error::BoxError;
-use crate::mailbox::{Hold, Owner, Reservation};
+use crate::mailbox::{HeldBy, MailboxOwner, Reservation};
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::request::MessageSet;
@@ -16,7 +16,8 @@ use crate::token::Token;
 
 type Constructor =
     Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
-type Opener = Arc<dyn Fn(&Owner, &Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
+type Opener =
+    Arc<dyn Fn(&MailboxOwner, &Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// How a peer makes actors of one type.
 ///
@@ -94,7 +95,7 @@ impl ActorType {
         self.declared = Some(Declared {
             capacity,
             open: Arc::new(move |owner, reservation, name, token| {
-                Box::new(owner.build::<S>(reservation, name, token, capacity, Hold::Actor))
+                Box::new(owner.build::<S>(reservation, name, token, capacity, HeldBy::Actor))
             }),
         });
         self

@@ -22,11 +22,11 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::environment::{Environment, Listener};
 use crate::error::BoxError;
-use crate::mailbox::{Table, check_capacity};
+use crate::mailbox::{MailboxTable, check_capacity};
 use crate::message::ActorStart;
 use crate::name::{Name, Namespace};
 use crate::registry::Registry;
-use crate::route::process::{ProcessServer, ServerConfig};
+use crate::route::serving::{ProcessServer, ServerConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute};
 use crate::session::{Identity, JoinError, Session};
 use crate::token::Token;
@@ -322,7 +322,7 @@ impl Checked {
             lease_ttl,
             ..
         } = &self.config;
-        let table: Arc<Table> = Arc::default();
+        let table: Arc<MailboxTable> = Arc::default();
         let serving = watch::Sender::new(None);
         // Before the peer joins, which can take as long as a lease: who asks then is told so.
         let process = ProcessServer::start(

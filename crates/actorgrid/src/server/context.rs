@@ -8,7 +8,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::client::Client;
 use crate::environment::Environment;
-use crate::mailbox::{Mailbox, MailboxError, Owner, Stopping};
+use crate::mailbox::{Mailbox, MailboxError, MailboxOwner, Stopping};
 use crate::name::{IntoName, Name, Namespace};
 use crate::registry::{Kind, keys};
 use crate::request::MessageSet;
@@ -26,7 +26,7 @@ struct Inner {
     name: Name,
     actor_type: Name,
     token: Token,
-    owner: Owner,
+    owner: MailboxOwner,
     client: Client,
     scope: Mutex<Scope>,
 }
@@ -62,7 +62,7 @@ impl ActorContext {
         name: Name,
         actor_type: Name,
         token: Token,
-        owner: Owner,
+        owner: MailboxOwner,
         client: Client,
         declared: Option<Box<dyn Any + Send>>,
     ) -> Self {

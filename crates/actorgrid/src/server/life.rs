@@ -9,7 +9,7 @@ use super::actors::Actors;
 use super::statistics::Counters;
 use crate::client::Client;
 use crate::environment::Environment;
-use crate::mailbox::{Owner, Stop, Table};
+use crate::mailbox::{MailboxOwner, MailboxTable, Stop};
 use crate::name::Name;
 use crate::session::Names;
 
@@ -36,7 +36,7 @@ impl Life {
         &self.names
     }
 
-    pub(super) fn table(&self) -> &Arc<Table> {
+    pub(super) fn table(&self) -> &Arc<MailboxTable> {
         &self.shared.table
     }
 
@@ -91,8 +91,8 @@ impl Life {
     }
 
     /// What opens mailboxes of the peer itself.
-    pub(super) fn owner(&self) -> Owner {
-        Owner {
+    pub(super) fn owner(&self) -> MailboxOwner {
+        MailboxOwner {
             names: self.names.clone(),
             table: self.table().clone(),
             stop: self.stop.clone(),

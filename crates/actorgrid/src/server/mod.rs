@@ -28,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Address;
 use crate::client::Client;
 use crate::environment::Environment;
-use crate::mailbox::{Mailbox, MailboxError, Table};
+use crate::mailbox::{Mailbox, MailboxError, MailboxTable};
 use crate::name::{IntoName, Name, Namespace};
 use crate::registry::Registry;
 use crate::request::MessageSet;
 use crate::route::Admission;
-use crate::route::process::AcceptedCounters;
+use crate::route::serving::AcceptedCounters;
 use crate::session::{Fence, Identity};
 
 pub use actor::{Actor, ActorResult, BoxActor};
@@ -88,7 +88,7 @@ struct Shared {
     registry: Registry,
     identity: Identity,
     actor_types: HashMap<Name, ActorType>,
-    table: Arc<Table>,
+    table: Arc<MailboxTable>,
     actors: Arc<Actors>,
     counters: Counters,
     accepted: Arc<AcceptedCounters>,

@@ -8,7 +8,7 @@ use super::life::Life;
 use super::start::start;
 use crate::MessageSet;
 use crate::error::{RequestError, RequestErrorKind};
-use crate::mailbox::{Hold, Mailbox, MailboxError, StopReason};
+use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
 
@@ -34,7 +34,7 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
         name,
         life.names().token(),
         CAPACITY,
-        Hold::Session(reservation.clone()),
+        HeldBy::Session(reservation.clone()),
     ))
 }
 

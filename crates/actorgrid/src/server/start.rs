@@ -10,7 +10,7 @@ use super::actors::{Occupied, Running, Slot};
 use super::life::Life;
 use super::run::Registered;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::mailbox::{MailboxError, Owner};
+use crate::mailbox::{MailboxError, MailboxOwner};
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::registry::{Kind, RegistryErrorKind, holder, keys};
@@ -49,7 +49,7 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<Registered, Req
     let tracked = life.track();
     let reserved = async {
         let slot = reserve(life, &name).await?;
-        let owner = Owner {
+        let owner = MailboxOwner {
             names: life.names().clone(),
             table: life.table().clone(),
             stop: slot.running.stop.clone(),

@@ -1,6 +1,6 @@
 use crate::counter::Counter;
-use crate::mailbox::DoorCounters;
-use crate::route::process::AcceptedCounters;
+use crate::mailbox::InboxCounters;
+use crate::route::serving::AcceptedCounters;
 
 /// What a [`Server`](crate::Server) has counted since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
@@ -74,7 +74,7 @@ impl Counters {
     /// All that was counted, here and elsewhere.
     pub(super) fn read(
         &self,
-        doors: &DoorCounters,
+        doors: &InboxCounters,
         accepted: &AcceptedCounters,
     ) -> ServerStatistics {
         // What ends is read before what begins, so that never more have ended.

@@ -12,7 +12,7 @@ use super::life::Life;
 use super::peer_mailbox;
 use super::state::ServerState;
 use crate::mailbox::StopReason;
-use crate::route::process::ProcessServer;
+use crate::route::serving::ProcessServer;
 use crate::session::{Fence, FenceReason, Session};
 
 /// What an aborted actor is given to notice it. An abort works at the next await; who has none for

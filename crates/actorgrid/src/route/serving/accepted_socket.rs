@@ -1,3 +1,6 @@
+//! The socket of a connection that was accepted: it waits for a greeting, and closes without losing
+//! the last word.
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -8,7 +11,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::environment::{Environment, Socket};
+use crate::environment::Environment;
+use crate::route::transport::Transport;
 
 /// The bytes with which every HTTP/2 connection begins.
 const PREFACE_BYTES: usize = 24;
@@ -34,8 +38,8 @@ impl Greeting {
 /// Its shutdown lasts until the client has closed too, or has had its time. A client that still
 /// sends would otherwise be answered with a reset, which may overtake our GOAWAY: then it could not
 /// know that its last requests were not looked at.
-pub(super) struct Accepted {
-    socket: Socket,
+pub(super) struct AcceptedSocket {
+    socket: Transport,
     environment: Environment,
     missing: usize,
     greeting: Greeting,
@@ -43,8 +47,8 @@ pub(super) struct Accepted {
     linger: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Accepted {
-    pub(super) fn new(socket: Socket, environment: Environment) -> (Self, Greeting) {
+impl AcceptedSocket {
+    pub(super) fn new(socket: Transport, environment: Environment) -> (Self, Greeting) {
         let greeting = Greeting(Arc::default());
         let accepted = Self {
             socket,
@@ -69,7 +73,7 @@ impl Accepted {
     }
 }
 
-impl AsyncRead for Accepted {
+impl AsyncRead for AcceptedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -88,7 +92,7 @@ impl AsyncRead for Accepted {
     }
 }
 
-impl AsyncWrite for Accepted {
+impl AsyncWrite for AcceptedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -135,16 +139,17 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::environment::Simulation;
+    use crate::environment::{Simulation, Socket};
 
-    async fn pair() -> (Environment, Accepted, Socket) {
+    async fn pair() -> (Environment, AcceptedSocket, Socket) {
         let environment = Simulation::new(1).environment();
         let listening = "127.0.0.1:0".parse().unwrap();
         let mut listener = environment.listen(listening).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let address = address.parse().unwrap();
         let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
-        let (server, _) = Accepted::new(server.unwrap(), environment.clone());
+        let (server, _) =
+            AcceptedSocket::new(Transport::accepted(server.unwrap()), environment.clone());
         (environment, server, client.unwrap())
     }
 

@@ -7,7 +7,9 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::route::Admission;
+use crate::route::calling::HealthStream;
 use crate::route::conformance::serve_as;
+use crate::route::serving::ProcessServer;
 use crate::wire::health::health_check_response::ServingStatus::{
     self, NotServing, ServiceUnknown, Serving,
 };
@@ -37,7 +39,7 @@ struct World {
     serving: watch::Sender<Option<Arc<dyn Admission>>>,
     house: Arc<House>,
     server: ProcessServer,
-    address: crate::Address,
+    address: Address,
 }
 
 impl World {
@@ -266,7 +268,7 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     let world = World::simulated().await;
     world.house.echo("a");
     let pool = pool(&world.environment);
-    let route = pool.route(&world.address, true);
+    let route = pool.route(&world.address, Capabilities::ACTORGRID);
     let mut watches = Vec::new();
     for _ in 0..1_000 {
         watches.push(route.watch_health().await.unwrap());
@@ -309,7 +311,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
     let environment = Environment::real();
     let world = World::new(environment.clone()).await;
     let pool = pool(&environment);
-    let route = pool.route(&world.address, true);
+    let route = pool.route(&world.address, Capabilities::ACTORGRID);
     let deadline = || Deadline::after(10 * SECOND);
     let found = route.check_health(deadline()).await.unwrap();
     assert_eq!(found, NotServing);
@@ -336,7 +338,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
 async fn strange(
     environment: &Environment,
     with: impl Fn(&mut h2::server::SendResponse<Bytes>) + Send + 'static,
-) -> crate::Address {
+) -> Address {
     strange_peer(environment, |socket| async move {
         let mut connection = h2::server::handshake(socket).await.unwrap();
         let mut kept = Vec::new();
@@ -459,7 +461,7 @@ async fn other_health_services_are_understood() {
         })
         .await;
         let pool = pool(&environment);
-        let route = pool.route(&peer, true);
+        let route = pool.route(&peer, Capabilities::ACTORGRID);
         let found = route.check_health(Deadline::after(SECOND)).await;
         assert_eq!(
             found.map_err(|error| error.kind()),
@@ -487,7 +489,11 @@ async fn other_health_services_are_understood() {
     })
     .await;
     let pool = pool(&environment);
-    let Err(error) = pool.route(&peer, true).watch_health().await else {
+    let Err(error) = pool
+        .route(&peer, Capabilities::ACTORGRID)
+        .watch_health()
+        .await
+    else {
         panic!("a health service")
     };
     assert_eq!(error.kind(), Kind::Unknown);
@@ -507,7 +513,11 @@ async fn a_watch_of_a_frozen_peer_breaks_within_seven_seconds() {
     })
     .await;
     let pool = pool(&environment);
-    let mut stream = pool.route(&peer, true).watch_health().await.unwrap();
+    let mut stream = pool
+        .route(&peer, Capabilities::ACTORGRID)
+        .watch_health()
+        .await
+        .unwrap();
     assert_eq!(stream.next().await.unwrap(), Some(Serving));
     let begun = environment.now();
     let error = stream.next().await.unwrap_err();
@@ -521,7 +531,7 @@ async fn a_watch_ends_with_the_pool_that_it_came_from() {
     let world = World::simulated().await;
     let pool = pool(&world.environment);
     let mut stream = pool
-        .route(&world.address, true)
+        .route(&world.address, Capabilities::ACTORGRID)
         .watch_health()
         .await
         .unwrap();

@@ -15,20 +15,15 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::frame::{self, Framed, Outgoing, Reader};
-use super::metadata::DEFAULT_DEADLINE;
-use super::server::{UNMARSHALLING, answer, failed, malformed, replied, trailers, unreadable};
+use super::answers::{UNMARSHALLING, answer, failed, malformed, replied, trailers, unreadable};
 use crate::environment::Environment;
-use crate::route::Serving;
+use crate::route::admission::Serving;
+use crate::route::codec::delivery::{Framed, frame_message};
+use crate::route::codec::health::MAX_HEALTH_BYTES;
+use crate::route::codec::metadata::DEFAULT_DEADLINE;
+use crate::route::codec::{Outgoing, Reader};
 use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
-
-pub(super) const CHECK_PATH: &str = "/grpc.health.v1.Health/Check";
-pub(super) const WATCH_PATH: &str = "/grpc.health.v1.Health/Watch";
-
-/// The largest message of the service, either way: a request holds the name of a service, and an
-/// answer a number.
-pub(super) const MAX_HEALTH_BYTES: usize = 4 * 1024;
 
 /// Tells whether the peer serves.
 pub(super) struct HealthService {
@@ -58,7 +53,7 @@ impl HealthService {
         };
         match self.is_of_peer(body, time).await {
             Ok(known) => {
-                let watching = Watching {
+                let watching = HealthWatching {
                     known,
                     serving: self.serving.clone(),
                     ending: self.ending.clone(),
@@ -94,7 +89,7 @@ type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One stream of states. It remembers only what it told last: a reader that is slow misses what
 /// was so in between.
-struct Watching {
+struct HealthWatching {
     known: bool,
     serving: Serving,
     ending: CancellationToken,
@@ -102,23 +97,23 @@ struct Watching {
     told: Option<ServingStatus>,
 }
 
-enum Next {
-    Told(ServingStatus),
+enum HealthStep {
+    Status(ServingStatus),
     End(Status),
 }
 
-impl Watching {
+impl HealthWatching {
     fn frames(self) -> impl Stream<Item = Frame<Framed>> + Send {
         stream::unfold(Some(self), |watching| async move {
             let mut watching = watching?;
             Some(match watching.next().await {
-                Next::Told(status) => (Frame::data(message(status)), Some(watching)),
-                Next::End(status) => (Frame::trailers(trailers(&status)), None),
+                HealthStep::Status(status) => (Frame::data(message(status)), Some(watching)),
+                HealthStep::End(status) => (Frame::trailers(trailers(&status)), None),
             })
         })
     }
 
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> HealthStep {
         loop {
             // Without a sender the peer is gone.
             let ends = self.ending.is_cancelled() || self.serving.has_changed().is_err();
@@ -130,15 +125,15 @@ impl Watching {
             };
             if self.told != Some(now) {
                 self.told = Some(now);
-                return Next::Told(now);
+                return HealthStep::Status(now);
             }
             if ends {
-                return Next::End(Status::ok(""));
+                return HealthStep::End(Status::ok(""));
             }
             tokio::select! {
                 biased;
                 () = self.ending.cancelled() => {}
-                () = self.until.as_mut() => return Next::End(out_of_time()),
+                () = self.until.as_mut() => return HealthStep::End(out_of_time()),
                 _ = self.serving.changed() => {}
             }
         }
@@ -156,7 +151,7 @@ fn now(serving: &Serving) -> ServingStatus {
 }
 
 fn message(status: ServingStatus) -> Framed {
-    frame::message(&HealthCheckResponse {
+    frame_message(&HealthCheckResponse {
         status: status.into(),
     })
 }

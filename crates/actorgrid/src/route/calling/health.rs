@@ -10,13 +10,13 @@ use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tonic::{Code, Status};
 
-use super::client::{ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
 use super::connection::{Calling, Connection};
-use super::frame::{self, Outgoing, ReadError, Reader};
-use super::health::{CHECK_PATH, MAX_HEALTH_BYTES, WATCH_PATH};
-use super::{metadata, status};
+use super::process_route::{ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::route::codec::delivery::frame_message;
+use crate::route::codec::health::{CHECK_PATH, MAX_HEALTH_BYTES, WATCH_PATH};
+use crate::route::codec::{Outgoing, ReadError, Reader, metadata, status};
 use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
@@ -79,7 +79,7 @@ impl ProcessRoute {
     }
 
     fn health_request(&self, path: &'static str, time: Option<Duration>) -> Request<Outgoing> {
-        let message = frame::message(&HealthCheckRequest::default());
+        let message = frame_message(&HealthCheckRequest::default());
         let mut request = Request::new(Outgoing::request(message));
         *request.method_mut() = Method::POST;
         let mut uri = self.peer.uri.clone().into_parts();

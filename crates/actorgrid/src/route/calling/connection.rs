@@ -1,23 +1,25 @@
+//! One HTTP/2 connection to a peer, shared by concurrent calls.
+
 use std::future::Future;
 use std::io;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming as HttpBody;
 use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-use super::frame::Outgoing;
-use super::tasks::Tasks;
-use crate::environment::{Environment, Socket, Timestamp};
+use super::called_socket::CalledSocket;
+use crate::address::Address;
+use crate::environment::{Environment, Timestamp};
+use crate::registry::Capabilities;
+use crate::route::codec::Outgoing;
+use crate::route::tasks::Tasks;
+use crate::route::transport::Transport;
 
 /// Frames that are received stay at HTTP/2's smallest limit: the library derives from it how many
 /// parts headers may come in, and a Go peer sends an error's text, up to 256 KiB of headers, in
@@ -38,7 +40,7 @@ const MAX_RESETS: usize = 16 * 1024;
 /// takes its place. The HTTP/2 library counts up to 256 bytes of overhead for each small answer
 /// that comes after its call was cancelled, never forgets them, and ends the connection when they
 /// are half of its window: at 65,536.
-pub(super) const MAX_CALLS: usize = 32 * 1024;
+pub(in crate::route) const MAX_CALLS: usize = 32 * 1024;
 /// Parts of answers that may come when their calls are not remembered any more: the library resets
 /// the stream again for each of them, and ends the connection when they are too many. A small
 /// answer has three parts: headers, a message, trailers.
@@ -128,14 +130,15 @@ impl Connection {
     pub(super) async fn open(
         environment: &Environment,
         tasks: &Tasks,
-        address: &crate::Address,
-        ours: bool,
+        address: &Address,
+        capabilities: Capabilities,
         closed: CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), Box<dyn std::error::Error>>
     {
-        let socket = environment.connect(address).await?;
+        let socket = Transport::connect(environment, address).await?;
         let heard = Arc::<AtomicUsize>::default();
-        let (socket, spoken) = Severable::new(socket, closed, Arc::clone(&heard));
+        let (socket, spoken) = CalledSocket::new(socket, closed, Arc::clone(&heard));
+        let probed = capabilities.bear_frequent_probes();
         let mut builder = http2::Builder::new(tasks.clone());
         builder
             .timer(TokioTimer::new())
@@ -147,8 +150,8 @@ impl Connection {
             .max_concurrent_reset_streams(MAX_RESETS)
             .max_pending_accept_reset_streams(MAX_RESETS)
             .max_local_error_reset_streams(MAX_LATE_PARTS)
-            .keep_alive_while_idle(ours);
-        if ours {
+            .keep_alive_while_idle(probed);
+        if probed {
             builder.keep_alive_interval(KEEP_ALIVE_INTERVAL);
             builder.keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         } else {
@@ -168,7 +171,7 @@ impl Connection {
             heard,
             silent: AtomicBool::new(false),
             environment: environment.clone(),
-            probed: ours,
+            probed,
         });
         let driven = Arc::downgrade(&connection);
         let driver = async move {
@@ -230,96 +233,4 @@ pub(super) fn is_refusal(error: &hyper::Error) -> bool {
         source = cause.source();
     }
     false
-}
-
-/// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
-/// ends that task. It tells when the first bytes have come.
-struct Severable {
-    socket: Socket,
-    severed: Pin<Box<WaitForCancellationFutureOwned>>,
-    token: CancellationToken,
-    spoken: Option<oneshot::Sender<()>>,
-    heard: Arc<AtomicUsize>,
-}
-
-impl Severable {
-    /// The receiver fails if the socket is dropped before anything has come.
-    fn new(
-        socket: Socket,
-        token: CancellationToken,
-        heard: Arc<AtomicUsize>,
-    ) -> (Self, oneshot::Receiver<()>) {
-        let (spoken, first) = oneshot::channel();
-        let severable = Self {
-            socket,
-            severed: Box::pin(token.clone().cancelled_owned()),
-            token,
-            spoken: Some(spoken),
-            heard,
-        };
-        (severable, first)
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match self.token.is_cancelled() {
-            true => Err(io::ErrorKind::ConnectionAborted.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Severable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        // Registers the task too, so that it is woken when it waits to write.
-        if self.severed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.heard.fetch_add(1, Ordering::Relaxed);
-            if let Some(spoken) = self.spoken.take() {
-                let _ = spoken.send(());
-            }
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Severable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
 }

@@ -1,3 +1,5 @@
+//! One unary gRPC call to a peer: one HTTP/2 stream, and what its answer means.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +10,13 @@ use prost::Message as _;
 use tonic::Code;
 
 use super::connection::{Calling, Connection, is_refusal};
-use super::frame::{self, Outgoing, ReadError, Reader};
-use super::pool::{Peer, Shared};
-use super::{MAX_ENVELOPE_BYTES, metadata, status};
+use super::peer::Peer;
+use super::pool_core::PoolCore;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
-use crate::route::{Call, Route};
+use crate::route::call::{Call, Route};
+use crate::route::codec::delivery::{self, MAX_ENVELOPE_BYTES};
+use crate::route::codec::{Outgoing, ReadError, Reader, metadata, status};
 use crate::wire::grid;
 
 /// The way to the mailboxes of another peer, one HTTP/2 stream a call.
@@ -37,7 +40,7 @@ impl ProcessRoute {
     async fn send(
         &self,
         connection: &Connection,
-        message: Message<'_>,
+        message: CallMessage<'_>,
     ) -> Result<Sent, RequestError> {
         let mut request = Request::new(Outgoing::request(message.framed()));
         *request.method_mut() = Method::POST;
@@ -111,7 +114,7 @@ impl ProcessRoute {
     /// A failure that the close of the client caused is told as that.
     pub(super) fn told(&self, error: RequestError) -> RequestError {
         if error.kind() == RequestErrorKind::ConnectionLost && self.peer.shared.is_closed() {
-            let text = Shared::closed_error();
+            let text = PoolCore::closed_error();
             return RequestError::new(text.kind(), error.executed(), text.text());
         }
         error
@@ -162,15 +165,15 @@ pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), Request
 }
 
 /// One message, ready to be framed once for each try.
-struct Message<'a> {
+struct CallMessage<'a> {
     headers: HeaderMap,
     payload: &'a Payload,
     receiver: &'a str,
 }
 
-impl Message<'_> {
-    fn framed(&self) -> frame::Framed {
-        frame::delivery(
+impl CallMessage<'_> {
+    fn framed(&self) -> delivery::Framed {
+        delivery::frame_delivery(
             self.payload.bytes(),
             self.payload.wire_name(),
             self.receiver,
@@ -207,7 +210,7 @@ impl Route for ProcessRoute {
             if call.meta.deadline.remaining().is_zero() {
                 return Err(RequestError::deadline(Executed::No));
             }
-            let message = Message {
+            let message = CallMessage {
                 headers: metadata::write(&call.meta),
                 payload,
                 receiver: &receiver,

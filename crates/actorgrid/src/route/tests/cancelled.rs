@@ -10,9 +10,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
+use crate::address::Address;
 use crate::environment::{Environment, Simulation};
 use crate::message::EchoMsg;
+use crate::registry::Capabilities;
 use crate::route::Route;
+use crate::route::calling::connection::MAX_CALLS;
 use crate::route::conformance::{House, call, echo, pool, serve};
 
 /// How many answers, of one frame of data each, are whole in these bytes of HTTP/2.
@@ -28,7 +31,7 @@ fn answers(mut bytes: &[u8]) -> usize {
 
 /// Stands before a peer, and can hold back what it answers.
 struct Gate {
-    address: crate::Address,
+    address: Address,
     closed: Arc<AtomicBool>,
     held: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -36,7 +39,7 @@ struct Gate {
 
 impl Gate {
     /// For one connection.
-    async fn before(environment: &Environment, peer: &crate::Address) -> Self {
+    async fn before(environment: &Environment, peer: &Address) -> Self {
         let listening = "127.0.0.1:0".parse().unwrap();
         let mut listener = environment.listen(listening).await.unwrap();
         let address = listener.local_addr().unwrap().try_into().unwrap();
@@ -93,7 +96,7 @@ async fn answers_that_come_long_after_their_calls_were_cancelled_are_only_ignore
     let (server, address) = serve(&environment, &house, 0).await;
     let gate = Gate::before(&environment, &address).await;
     let pool = pool(&environment);
-    let route = pool.route(&gate.address, true);
+    let route = pool.route(&gate.address, Capabilities::ACTORGRID);
     let other = {
         let route = route.clone();
         environment.spawn(async move { route.call(&mut call("other", EchoMsg::default())).await })
@@ -135,8 +138,8 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
-    let calls = (0..crate::route::process::connection::MAX_CALLS).map(|_| {
+    let route = pool.route(&address, Capabilities::ACTORGRID);
+    let calls = (0..MAX_CALLS).map(|_| {
         let route = &route;
         async move {
             route
@@ -154,7 +157,7 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
             unanswered.extend(queue.recv().await);
         }
         // All of them have begun when each was polled a few times, 32 in a turn.
-        for _ in 0..crate::route::process::connection::MAX_CALLS / 4 {
+        for _ in 0..MAX_CALLS / 4 {
             tokio::task::yield_now().await;
         }
         let answer = route.call(&mut other);
@@ -179,7 +182,7 @@ async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
     let environment = Simulation::new(1).environment();
     let listening = "127.0.0.1:0".parse().unwrap();
     let mut listener = environment.listen(listening).await.unwrap();
-    let address: crate::Address = listener.local_addr().unwrap().try_into().unwrap();
+    let address: Address = listener.local_addr().unwrap().try_into().unwrap();
     let taken = Arc::<AtomicUsize>::default();
     let count = taken.clone();
     // It greets each connection, and then says nothing: no answer, no acknowledgement.
@@ -194,7 +197,7 @@ async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
         }
     });
     let pool = pool(&environment);
-    let route = pool.route(&address, false);
+    let route = pool.route(&address, Capabilities::GO);
     let given_up_after = async |time| {
         let mut call = call("a", EchoMsg::default());
         let answer = environment.timeout(time, route.call(&mut call)).await;

@@ -1,3 +1,5 @@
+//! Errors as gRPC statuses, for Go clients by code and text, for ours by a trailer.
+
 use http::HeaderMap;
 use prost::Message as _;
 use tonic::metadata::MetadataValue;
@@ -22,7 +24,7 @@ const UNREGISTERED_TYPE: &str = "codec: unregistered message type";
 const INVALID_WIRE_FORMAT: &str = "proto: cannot parse invalid wire-format data";
 
 /// The status that tells this error: to a Go client by code and text, to ours by the trailer.
-pub(super) fn of_error(error: &RequestError) -> Status {
+pub(crate) fn of_error(error: &RequestError) -> Status {
     let (code, text) = match error.kind() {
         Kind::NotHeld | Kind::UnknownName | Kind::MailboxClosed => (Code::Unknown, UNKNOWN_MAILBOX),
         Kind::Busy => (Code::Unknown, RECEIVER_BUSY),
@@ -41,7 +43,7 @@ pub(super) fn of_error(error: &RequestError) -> Status {
 /// The text of an error has at most 64 KiB, so with percent-encoding and a detail of 8 KiB all
 /// stays below the 256 KiB that a client takes; the error's own text goes into the trailer only
 /// beside a short one.
-pub(super) fn with_text(error: &RequestError, code: Code, text: &str) -> Status {
+pub(crate) fn with_text(error: &RequestError, code: Code, text: &str) -> Status {
     let mut status = Status::new(code, text);
     let (detail_type, detail) = match error.payload() {
         Some(payload) => (payload.wire_name().to_owned(), payload.bytes().clone()),
@@ -74,7 +76,7 @@ pub(super) fn with_text(error: &RequestError, code: Code, text: &str) -> Status 
 }
 
 /// The status in these headers or trailers, if there is one.
-pub(super) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
+pub(crate) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
     // The reader of this standard header panics when it is not base64, and nothing here uses it.
     headers.remove("grpc-status-details-bin");
     Status::from_header_map(headers)
@@ -85,7 +87,7 @@ pub(super) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
 /// With our trailer only that decides. Without it (a Go peer) only the two refusals and a missing
 /// service, word for word, count as not executed; what else the peer says, an actor may have said:
 /// it passes on whatever a request of its own failed with.
-pub(super) fn to_error(status: &Status) -> RequestError {
+pub(crate) fn to_error(status: &Status) -> RequestError {
     let trailer = status
         .metadata()
         .get_bin(ERROR_KEY)

@@ -1,3 +1,5 @@
+//! The HTTP headers of a request: what goes with it, as bytes.
+
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -6,20 +8,25 @@ use prost::Message as _;
 use tonic::metadata::{BinaryMetadataValue, MetadataMap, MetadataValue};
 
 use crate::environment::{Deadline, Environment};
-use crate::route::{Headers, Meta, RequestId};
+use crate::registry::Capabilities;
+use crate::route::caller::Caller;
+use crate::route::headers::Headers;
+use crate::route::meta::{Meta, RequestId};
 use crate::wire::detail::{Header, HeaderList};
 
 const TOKEN_KEY: &str = "grid-token-bin";
 const REQUEST_ID_KEY: &str = "grid-request-id-bin";
 const HEADERS_KEY: &str = "grid-headers-bin";
-const TRACEPARENT: &str = "traceparent";
+/// The headers of W3C Trace Context and Baggage. The first of each travels as plain metadata, under
+/// its own name, so that peers with OpenTelemetry for gRPC read and write the same ones.
+const PLAIN: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The deadline of a request that states none. A Go client always states one.
-pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The HTTP headers of a request.
-pub(super) fn write(meta: &Meta) -> HeaderMap {
+pub(crate) fn write(meta: &Meta) -> HeaderMap {
     let mut metadata = MetadataMap::with_capacity(12);
     metadata.insert_bin(
         REQUEST_ID_KEY,
@@ -29,18 +36,12 @@ pub(super) fn write(meta: &Meta) -> HeaderMap {
         let text = token.to_string();
         metadata.insert_bin(TOKEN_KEY, MetadataValue::from_bytes(text.as_bytes()));
     }
-    let mut traceparent = None;
+    let mut plain = PlainHeaders::default();
     if !meta.headers.is_empty() {
-        traceparent = meta
-            .headers
-            .get(TRACEPARENT)
-            .and_then(|value| HeaderValue::from_str(value).ok());
-        let mut leave_out = traceparent.is_some();
         let headers = meta
             .headers
             .iter()
-            // Only the first one travels by itself.
-            .filter(|(name, _)| *name != TRACEPARENT || !std::mem::take(&mut leave_out))
+            .filter(|(name, value)| !plain.take(name, value))
             .map(|(name, value)| Header {
                 name: name.to_owned(),
                 value: value.to_owned(),
@@ -55,15 +56,40 @@ pub(super) fn write(meta: &Meta) -> HeaderMap {
         }
     }
     let mut headers = metadata.into_headers();
-    if let Some(value) = traceparent {
-        headers.insert(TRACEPARENT, value);
-    }
+    plain.put(&mut headers);
     put_basics(&mut headers, Some(meta.deadline.remaining()));
     headers
 }
 
+/// The headers that travel as plain metadata, by their place in [`PLAIN`].
+#[derive(Default)]
+struct PlainHeaders([Option<HeaderValue>; PLAIN.len()]);
+
+impl PlainHeaders {
+    /// Takes a header that can travel as plain metadata. False: it travels in the list.
+    fn take(&mut self, name: &str, value: &str) -> bool {
+        let Some(place) = PLAIN.iter().position(|plain| *plain == name) else {
+            return false;
+        };
+        // Spaces around a value are not part of it for every HTTP library.
+        if self.0[place].is_some() || value.trim() != value {
+            return false;
+        }
+        self.0[place] = HeaderValue::from_str(value).ok();
+        self.0[place].is_some()
+    }
+
+    fn put(self, headers: &mut HeaderMap) {
+        for (name, value) in PLAIN.into_iter().zip(self.0) {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
 /// What every call says, and the time that it has where that is bounded.
-pub(super) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
+pub(crate) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
     if let Some(time) = time {
         headers.insert(TIMEOUT, timeout(time));
     }
@@ -85,10 +111,10 @@ fn timeout(left: Duration) -> HeaderValue {
 
 /// The header that states a request's time is not one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct InvalidTimeout;
+pub(crate) struct InvalidTimeout;
 
 /// The time that the headers of a request state, if they do.
-pub(super) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeout> {
+pub(crate) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeout> {
     let Some(value) = headers.get(TIMEOUT) else {
         return Ok(None);
     };
@@ -99,11 +125,18 @@ pub(super) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeo
 
 /// Reads the HTTP headers of a request that states this [`time`]. What a Go client does not send
 /// is made up, what cannot be read is left out.
-pub(super) fn read(headers: HeaderMap, time: Option<Duration>, environment: &Environment) -> Meta {
+pub(crate) fn read(
+    headers: HeaderMap,
+    time: Option<Duration>,
+    caller: Caller,
+    environment: &Environment,
+) -> Meta {
     let time = time.unwrap_or(DEFAULT_DEADLINE);
     let mut texts = Headers::default();
-    if let Some(value) = headers.get(TRACEPARENT).and_then(|v| v.to_str().ok()) {
-        let _ = texts.add(TRACEPARENT, value);
+    for name in PLAIN {
+        if let Some(value) = headers.get(name).and_then(|v| v.to_str().ok()) {
+            let _ = texts.add(name, value);
+        }
     }
     let metadata = MetadataMap::from_headers(headers);
     let bytes = |key| {
@@ -127,12 +160,13 @@ pub(super) fn read(headers: HeaderMap, time: Option<Duration>, environment: &Env
         deadline: Deadline::after(time),
         token,
         headers: texts,
+        caller,
     }
 }
 
-/// Whether the request comes from a client of ours.
-pub(super) fn is_ours(headers: &HeaderMap) -> bool {
-    headers.contains_key(REQUEST_ID_KEY)
+/// What the client that sent these headers can do. Only ours send a request id.
+pub(crate) fn capabilities(headers: &HeaderMap) -> Capabilities {
+    Capabilities::of(headers.contains_key(REQUEST_ID_KEY))
 }
 
 fn read_timeout(text: &[u8]) -> Option<Duration> {
@@ -156,7 +190,7 @@ fn read_timeout(text: &[u8]) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::environment::MAX_DEADLINE;
-    use crate::route::{MAX_HEADER_BYTES, MAX_HEADERS};
+    use crate::route::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 
     fn meta(headers: &[(&str, &str)]) -> Meta {
         let mut texts = Headers::default();
@@ -168,6 +202,7 @@ mod tests {
             deadline: Deadline::after(Duration::from_secs(5)),
             token: Some("2a:17".parse().unwrap()),
             headers: texts,
+            caller: Caller::local(),
         }
     }
 
@@ -176,21 +211,29 @@ mod tests {
         let environment = Environment::real();
         let sent = meta(&[
             ("a", "naïve\n"),
+            ("baggage", "user=ann,plan=free"),
             ("traceparent", "00-1"),
             ("traceparent", "x"),
+            ("tracestate", "a=1,b=2"),
+            ("baggage", "later=1"),
         ]);
         let headers = write(&sent);
         assert_eq!(headers["traceparent"], "00-1");
+        assert_eq!(headers["tracestate"], "a=1,b=2");
+        assert_eq!(headers["baggage"], "user=ann,plan=free");
         let stated = time(&headers).unwrap();
-        let read = read(headers, stated, &environment);
+        let read = read(headers, stated, Caller::local(), &environment);
         assert_eq!((read.id, read.token), (sent.id, sent.token));
         let texts: Vec<_> = read.headers.iter().collect();
         assert_eq!(
             texts,
             [
                 ("traceparent", "00-1"),
+                ("tracestate", "a=1,b=2"),
+                ("baggage", "user=ann,plan=free"),
                 ("a", "naïve\n"),
-                ("traceparent", "x")
+                ("traceparent", "x"),
+                ("baggage", "later=1"),
             ]
         );
         let difference = read
@@ -208,7 +251,12 @@ mod tests {
         assert!(!headers.contains_key(HEADERS_KEY));
         assert!(!headers.contains_key(TOKEN_KEY));
         assert_eq!(time(&HeaderMap::new()), Ok(None));
-        let read = read(HeaderMap::new(), None, &Environment::real());
+        let read = read(
+            HeaderMap::new(),
+            None,
+            Caller::local(),
+            &Environment::real(),
+        );
         assert_eq!(read.deadline.remaining(), DEFAULT_DEADLINE);
         assert_eq!(read.token, None);
     }

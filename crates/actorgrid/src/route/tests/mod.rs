@@ -9,16 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 
-use super::*;
+use super::codec::delivery::{Framed, PROCESS_PATH, frame_delivery};
+use super::codec::status;
+use crate::address::Address;
 use crate::environment::{Deadline, Environment, Simulation, Socket};
 use crate::error::{Executed, RequestErrorKind as Kind};
 use crate::message::EchoMsg;
+use crate::registry::Capabilities;
 use crate::route::conformance::{House, LIMIT, call, echo, pool, serve};
 use crate::route::{Call, Route};
 
 type Sender = h2::client::SendRequest<Bytes>;
 
-async fn raw(environment: &Environment, address: &crate::Address) -> Sender {
+async fn raw(environment: &Environment, address: &Address) -> Sender {
     let socket = environment.connect(address).await.unwrap();
     let (sender, connection) = h2::client::handshake(socket).await.unwrap();
     environment.spawn(connection);
@@ -64,7 +67,7 @@ fn framed(bytes: &[u8]) -> Bytes {
     [&[0], &length[..], bytes].concat().into()
 }
 
-fn all(mut framed: frame::Framed) -> Bytes {
+fn all(mut framed: Framed) -> Bytes {
     let length = bytes::Buf::remaining(&framed);
     bytes::Buf::copy_to_bytes(&mut framed, length)
 }
@@ -76,7 +79,7 @@ async fn answers_at_the_edges_of_http_as_the_go_library_does() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let sender = raw(&environment, &address).await;
-    let message = all(frame::delivery(
+    let message = all(frame_delivery(
         &Bytes::from_static(b"\x0a\x01x"),
         "github.com/lytics/grid/v3/EchoMsg",
         "test.mailbox.a",
@@ -139,13 +142,13 @@ async fn answers_at_the_edges_of_http_as_the_go_library_does() {
         ),
         (
             request(PROCESS_PATH),
-            Some(all(frame::delivery(&Bytes::new(), "t", "other.mailbox.a"))),
+            Some(all(frame_delivery(&Bytes::new(), "t", "other.mailbox.a"))),
             "2",
             "grid: unknown mailbox",
         ),
         (
             request(PROCESS_PATH),
-            Some(all(frame::delivery(&Bytes::new(), "t", "test.mailbox.a"))),
+            Some(all(frame_delivery(&Bytes::new(), "t", "test.mailbox.a"))),
             "2",
             "codec: unregistered message type",
         ),
@@ -177,7 +180,7 @@ async fn the_deadline_of_a_request_is_kept_by_the_server() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let sender = raw(&environment, &address).await;
-    let message = all(frame::delivery(
+    let message = all(frame_delivery(
         &Bytes::new(),
         "github.com/lytics/grid/v3/EchoMsg",
         "test.mailbox.a",
@@ -219,7 +222,7 @@ async fn nothing_listens_there() {
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::new("still here"));
     let error = pool
-        .route(&address, true)
+        .route(&address, Capabilities::ACTORGRID)
         .call(&mut call)
         .await
         .unwrap_err();
@@ -235,7 +238,7 @@ async fn nothing_listens_there() {
 async fn strange_peer<F>(
     environment: &Environment,
     with: impl FnOnce(Socket) -> F + Send + 'static,
-) -> crate::Address
+) -> Address
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -264,7 +267,11 @@ async fn answer_with(
     .await;
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::default());
-    let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
+    let error = pool
+        .route(&peer, Capabilities::ACTORGRID)
+        .call(&mut call)
+        .await
+        .unwrap_err();
     (call, error)
 }
 
@@ -317,7 +324,7 @@ async fn a_connection_that_is_cut_within_a_request_is_lost() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     let task = environment.spawn(async move {
         let mut call = call("a", EchoMsg::default());
         let error = route.call(&mut call).await.unwrap_err();
@@ -346,7 +353,11 @@ async fn a_silent_connection_is_found_dead() {
     .await;
     let pool = pool(&environment);
     let mut call = call("a", EchoMsg::default());
-    let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
+    let error = pool
+        .route(&peer, Capabilities::ACTORGRID)
+        .call(&mut call)
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.kind(), error.executed()),
         (Kind::ConnectionLost, Executed::Maybe)
@@ -368,7 +379,11 @@ async fn nothing_is_sent_to_a_peer_that_never_spoke() {
         .await;
         let pool = pool(&environment);
         let mut call = call("a", EchoMsg::default());
-        let error = pool.route(&peer, true).call(&mut call).await.unwrap_err();
+        let error = pool
+            .route(&peer, Capabilities::ACTORGRID)
+            .call(&mut call)
+            .await
+            .unwrap_err();
         assert_eq!(
             (error.kind(), error.executed()),
             (Kind::Unreachable, Executed::No)
@@ -384,7 +399,7 @@ async fn a_peer_that_restarts_is_reached_again() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     let mut first = call("a", EchoMsg::new("1"));
     assert_eq!(echo(route.call(&mut first).await.unwrap()).msg, "1");
     server.shutdown(Duration::from_secs(1)).await;
@@ -404,7 +419,7 @@ async fn shutdown_answers_what_is_here_and_cuts_what_is_left_at_its_bound() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     let start = || {
         let route = route.clone();
         environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
@@ -440,7 +455,7 @@ async fn thousands_of_cancelled_calls_leave_the_connection_usable() {
     let mut held = house.queue("held");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     // It would fail if the connection were replaced.
     let witness = {
         let route = route.clone();
@@ -481,7 +496,7 @@ async fn a_closed_pool_says_so_and_leaves_no_task() {
     let mut queue = house.queue("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     let task = {
         let route = route.clone();
         environment.spawn(async move { route.call(&mut call("a", EchoMsg::default())).await })
@@ -511,7 +526,7 @@ async fn an_idle_connection_is_let_go_and_made_anew() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     for _ in 0..2 {
         let mut call = call("a", EchoMsg::new("x"));
         assert_eq!(echo(route.call(&mut call).await.unwrap()).msg, "x");
@@ -530,7 +545,7 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     let mut call = call("a", EchoMsg::new("x"));
     call.meta.deadline = Deadline::after(Duration::ZERO);
     let error = pool(&environment)
-        .route(&address, true)
+        .route(&address, Capabilities::ACTORGRID)
         .call(&mut call)
         .await
         .unwrap_err();
@@ -548,7 +563,7 @@ async fn more_calls_than_streams_wait_for_their_turn() {
     let mut held = house.queue("held");
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
-    let route = pool.route(&address, true);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
     let calls: Vec<_> = (0..6000)
         .map(|i: u32| {
             let route = route.clone();

@@ -1,3 +1,5 @@
+//! The tasks of one server or one pool.
+
 use std::future::Future;
 
 use tokio_util::task::TaskTracker;

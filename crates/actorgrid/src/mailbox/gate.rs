@@ -1,0 +1,26 @@
+//! What decides whether a mailbox admits requests.
+
+use std::sync::Arc;
+
+use super::stop::Stop;
+use crate::session::Fence;
+use crate::token::Token;
+
+/// Decides whether a mailbox admits requests, and whether it hands them out.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub(super) fence: Arc<Fence>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) token: Token,
+}
+
+impl Gate {
+    pub(super) fn admits(&self) -> bool {
+        !self.stop.is_asked() && !self.is_closed()
+    }
+
+    /// Nothing is handed out any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.stop.ended().is_cancelled() || !self.fence.admits()
+    }
+}

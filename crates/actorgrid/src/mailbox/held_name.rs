@@ -1,0 +1,69 @@
+//! The name of a mailbox, for as long as it is held.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::mailbox_table::{MailboxTable, Reservation};
+use crate::name::Name;
+use crate::session::Held;
+use crate::token::Token;
+
+/// What holds the name of a mailbox.
+pub(crate) enum HeldBy {
+    /// The mailbox: it is released with it.
+    Mailbox(Held),
+    /// The actor whose type declares it: it stays reserved until the actor's names are free.
+    Actor,
+    /// The session: a peer's own mailbox.
+    Session(#[allow(dead_code)] Arc<Reservation>),
+}
+
+/// The name of a mailbox, while it is held: its place in the table, and what holds it.
+pub(super) struct HeldName {
+    table: Arc<MailboxTable>,
+    name: Name,
+    token: Token,
+    held_by: HeldBy,
+    freed: Option<oneshot::Sender<()>>,
+}
+
+impl HeldName {
+    pub(super) fn new(table: Arc<MailboxTable>, name: Name, token: Token, held_by: HeldBy) -> Self {
+        Self {
+            table,
+            name,
+            token,
+            held_by,
+            freed: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// A signal that the name is free, if the mailbox itself holds it. Dropped without one, it is
+    /// free too: the session is gone.
+    pub(super) fn freed(&mut self) -> Option<oneshot::Receiver<()>> {
+        let HeldBy::Mailbox(_) = &self.held_by else {
+            return None;
+        };
+        let (sender, receiver) = oneshot::channel();
+        self.freed = Some(sender);
+        Some(receiver)
+    }
+}
+
+impl Drop for HeldName {
+    fn drop(&mut self) {
+        self.table.close(&self.name, self.token);
+        if let HeldBy::Mailbox(held) = &mut self.held_by
+            && let Some(freed) = self.freed.take()
+        {
+            held.on_free(move || {
+                let _ = freed.send(());
+            });
+        }
+    }
+}

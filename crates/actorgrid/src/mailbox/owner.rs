@@ -1,0 +1,116 @@
+//! Opening mailboxes: what a server and its actors do it with.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::capacity::MAX_MAILBOX_CAPACITY;
+use super::error::MailboxError;
+use super::gate::Gate;
+use super::held_name::{HeldBy, HeldName};
+use super::inbox::MailboxInbox;
+use super::mailbox::Mailbox;
+use super::mailbox_table::{MailboxOccupied, MailboxTable, Reservation};
+use super::stop::Stop;
+use crate::name::Name;
+use crate::registry::{Kind, holder};
+use crate::request::MessageSet;
+use crate::route::Inbox;
+use crate::session::{ClaimError, Names};
+use crate::token::Token;
+
+/// Who opens mailboxes: a server, or one of its actors.
+#[derive(Clone)]
+pub(crate) struct MailboxOwner {
+    pub(crate) names: Names,
+    pub(crate) table: Arc<MailboxTable>,
+    pub(crate) stop: Arc<Stop>,
+}
+
+impl MailboxOwner {
+    /// Registers a mailbox and opens it.
+    ///
+    /// Cancel safe: what was registered by then is released.
+    pub(crate) async fn open<S: MessageSet>(
+        &self,
+        name: Name,
+        capacity: usize,
+    ) -> Result<Mailbox<S>, MailboxError> {
+        check_capacity(capacity)?;
+        let reservation = self.reserve(&name).await?;
+        if self.stop.is_asked() || !self.names.fence().admits() {
+            return Err(MailboxError::stopping());
+        }
+        let held = self
+            .names
+            .claim(&[(Kind::Mailbox, &name)], reservation.clone())
+            .await
+            .map_err(|error| MailboxError::of_claim(&name, error, &self.names))?;
+        let token = self.names.token_at(held.revision());
+        Ok(self.build(&reservation, name, token, capacity, HeldBy::Mailbox(held)))
+    }
+
+    /// Reserves a name in the table, waiting while somebody else's reservation is being decided.
+    pub(crate) async fn reserve(&self, name: &Name) -> Result<Arc<Reservation>, MailboxError> {
+        loop {
+            match self.table.reserve(name) {
+                Ok(reservation) => return Ok(reservation),
+                Err(MailboxOccupied::Deciding(decided)) => decided.cancelled().await,
+                Err(MailboxOccupied::Held(token)) => {
+                    let peer = self.names.identity().peer().clone();
+                    return Err(MailboxError::taken(name, Some(peer), token));
+                }
+            }
+        }
+    }
+
+    /// Opens a mailbox whose name is registered.
+    pub(crate) fn build<S: MessageSet>(
+        &self,
+        reservation: &Reservation,
+        name: Name,
+        token: Token,
+        capacity: usize,
+        held_by: HeldBy,
+    ) -> Mailbox<S> {
+        let (sender, queue) = mpsc::channel(capacity);
+        let gate = Gate {
+            fence: self.names.fence().clone(),
+            stop: self.stop.clone(),
+            token,
+        };
+        let inbox: Arc<dyn Inbox> = Arc::new(MailboxInbox {
+            gate: gate.clone(),
+            queue: sender,
+            counters: self.table.counters().clone(),
+        });
+        reservation.open(inbox, token);
+        Mailbox {
+            queue,
+            gate,
+            name: HeldName::new(self.table.clone(), name, token, held_by),
+        }
+    }
+}
+
+/// A capacity that a queue can have.
+pub(crate) fn check_capacity(capacity: usize) -> Result<(), MailboxError> {
+    if (1..=MAX_MAILBOX_CAPACITY).contains(&capacity) {
+        Ok(())
+    } else {
+        Err(MailboxError::capacity(capacity))
+    }
+}
+
+impl MailboxError {
+    fn of_claim(name: &Name, error: ClaimError, names: &Names) -> Self {
+        match error {
+            ClaimError::Taken(entry) => {
+                let token = names.token_at(entry.created);
+                Self::taken(name, holder(&entry), Some(token))
+            }
+            ClaimError::Fenced => Self::stopping(),
+            ClaimError::Registry(error) => Self::registry(error),
+        }
+    }
+}

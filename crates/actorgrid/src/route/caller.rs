@@ -1,0 +1,44 @@
+//! Who sent a request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Who sent a request, as far as its connection shows it. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// None: the same process.
+    connection: Option<Arc<ConnectionIdentity>>,
+}
+
+/// What is known of the other end of a connection that was accepted. All its requests share it.
+#[derive(Debug, PartialEq, Eq)]
+struct ConnectionIdentity {
+    address: Option<SocketAddr>,
+}
+
+impl Caller {
+    pub(crate) const fn local() -> Self {
+        Self { connection: None }
+    }
+
+    /// The other end of a connection; a simulated one has no address.
+    pub(super) fn remote(address: Option<SocketAddr>) -> Self {
+        let identity = ConnectionIdentity { address };
+        Self {
+            connection: Some(Arc::new(identity)),
+        }
+    }
+
+    /// Whether the request comes from the same process, by way of the peer's own client.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// The address at the other end of the connection: the caller's own, or that of a proxy in
+    /// between. None for a request of the same process and in simulations.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.connection.as_ref()?.address
+    }
+}

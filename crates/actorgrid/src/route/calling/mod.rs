@@ -1,0 +1,18 @@
+//! The client's side of the unary gRPC route: connections to peers, and the calls over them.
+//!
+//! Connections are our own, on hyper: a generic gRPC channel cannot tell "never sent" from "may have
+//! been executed", which decides whether a repeat is allowed.
+
+mod called_socket;
+pub(super) mod connection;
+mod health;
+mod peer;
+mod pool;
+mod pool_core;
+mod process_route;
+
+pub(crate) use health::HealthStream;
+pub(crate) use pool::Pool;
+pub(crate) use pool_core::PoolConfig;
+#[cfg(test)]
+pub(super) use process_route::ProcessRoute;

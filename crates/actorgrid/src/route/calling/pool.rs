@@ -1,0 +1,132 @@
+//! The connections of a client, by peer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::peer::Peer;
+use super::pool_core::{ConnectionCounters, PoolConfig, PoolCore};
+use super::process_route::ProcessRoute;
+use crate::address::Address;
+use crate::environment::Environment;
+use crate::error::RequestError;
+use crate::registry::Capabilities;
+
+/// Peers that are remembered: every peer of a grid of a thousand. One more takes the place of
+/// the one that was not asked for the longest time.
+const MAX_PEERS: usize = 1024;
+
+/// The connections of a client to peers, made when they are first needed.
+///
+/// Dropping it ends them at once, as [`close`](Self::close) does; then every route fails.
+pub(crate) struct Pool {
+    shared: Arc<PoolCore>,
+    peers: Mutex<HashMap<Address, Arc<Peer>>>,
+    clock: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) fn new(environment: Environment, config: PoolConfig) -> Self {
+        let shared = PoolCore::new(environment, config);
+        Self {
+            shared: Arc::new(shared),
+            peers: Mutex::default(),
+            clock: AtomicU64::new(0),
+        }
+    }
+
+    /// The way to the peer at this address, which can do this much. Does not connect yet.
+    pub(crate) fn route(&self, address: &Address, capabilities: Capabilities) -> ProcessRoute {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut peers = lock(&self.peers);
+        let peer = match peers.get(address) {
+            Some(peer) if peer.capabilities == capabilities => Arc::clone(peer),
+            _ => {
+                if peers.len() >= MAX_PEERS {
+                    let oldest = peers
+                        .iter()
+                        .min_by_key(|(_, peer)| peer.last_asked.load(Ordering::Relaxed))
+                        .map(|(address, _)| address.clone());
+                    // Calls that are under way keep theirs until they are over.
+                    oldest.and_then(|address| peers.remove(&address));
+                }
+                let peer = Arc::new(Peer::new(
+                    Arc::clone(&self.shared),
+                    address.clone(),
+                    capabilities,
+                ));
+                peers.insert(address.clone(), Arc::clone(&peer));
+                peer
+            }
+        };
+        drop(peers);
+        peer.last_asked.store(now, Ordering::Relaxed);
+        ProcessRoute::new(peer)
+    }
+
+    /// That the pool is closed, if it is.
+    pub(crate) fn check_open(&self) -> Result<(), RequestError> {
+        match self.shared.is_closed() {
+            true => Err(PoolCore::closed_error()),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends when the pool is closed. Cancel safe.
+    pub(crate) async fn closed(&self) {
+        self.shared.closed.cancelled().await;
+    }
+
+    pub(crate) fn connections(&self) -> &ConnectionCounters {
+        &self.shared.connections
+    }
+
+    /// Ends all connections, and waits until their tasks have ended. Calls that are under way
+    /// fail, and so do later ones: [`RequestErrorKind::ClientClosed`]. Cancel safe: a second call
+    /// waits as well.
+    pub(crate) async fn close(&self) {
+        self.shared.close();
+        lock(&self.peers).clear();
+        self.shared.tasks.ended().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Pool {
+        let config = PoolConfig {
+            mailbox_prefix: "test.mailbox.".to_owned(),
+            max_message_bytes: 1024,
+            connections_per_peer: 1,
+        };
+        Pool::new(Environment::real(), config)
+    }
+
+    #[test]
+    fn remembers_the_peers_that_were_asked_last() {
+        let pool = pool();
+        let address =
+            |i: usize| -> Address { format!("10.0.{}.{}:1", i / 250, i % 250).parse().unwrap() };
+        for i in 0..=MAX_PEERS {
+            pool.route(&address(i), Capabilities::ACTORGRID);
+            pool.route(&address(0), Capabilities::ACTORGRID);
+        }
+        let peers = lock(&pool.peers);
+        assert_eq!(peers.len(), MAX_PEERS);
+        assert!(peers.contains_key(&address(0)));
+        assert!(!peers.contains_key(&address(1)));
+        assert!(peers.contains_key(&address(2)));
+    }
+}

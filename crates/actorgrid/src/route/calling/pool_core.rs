@@ -1,0 +1,71 @@
+//! What the routes of a pool share: its settings, its tasks, and whether it is closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::counter::Counter;
+use crate::environment::Environment;
+use crate::error::{RequestError, RequestErrorKind};
+use crate::route::tasks::Tasks;
+
+/// What a [`Pool`](super::Pool) needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolConfig {
+    /// What the key of every mailbox of the grid begins with.
+    pub(crate) mailbox_prefix: String,
+    /// The largest message that is sent, and the largest reply that is taken, without envelopes.
+    pub(crate) max_message_bytes: usize,
+    /// One is enough unless single calls to one peer keep a whole processor busy; at least one.
+    pub(crate) connections_per_peer: usize,
+}
+
+/// What became of a pool's connections.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounters {
+    pub(crate) opened: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) ended: Counter,
+}
+
+/// What the routes of a pool share.
+pub(super) struct PoolCore {
+    pub(super) environment: Environment,
+    pub(super) mailbox_prefix: String,
+    pub(super) max_message_bytes: usize,
+    pub(super) connections_per_peer: usize,
+    pub(super) tasks: Tasks,
+    pub(super) connections: Arc<ConnectionCounters>,
+    /// The state of `closed` for the check of each call, as a token takes a lock.
+    is_closed: AtomicBool,
+    pub(super) closed: CancellationToken,
+}
+
+impl PoolCore {
+    pub(super) fn new(environment: Environment, config: PoolConfig) -> Self {
+        Self {
+            tasks: Tasks::new(environment.clone()),
+            environment,
+            mailbox_prefix: config.mailbox_prefix,
+            max_message_bytes: config.max_message_bytes,
+            connections_per_peer: config.connections_per_peer.max(1),
+            connections: Arc::default(),
+            is_closed: AtomicBool::new(false),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.closed.cancel();
+    }
+
+    pub(super) fn closed_error() -> RequestError {
+        RequestError::refused(RequestErrorKind::ClientClosed, "the client is closed")
+    }
+}

@@ -1,0 +1,14 @@
+//! The bytes of the unary gRPC route: framed messages, headers, statuses.
+//!
+//! Framing is our own, on hyper: a generic gRPC stack copies every message once more, and has texts
+//! of its own where a Go client looks for those of its library.
+
+pub(super) mod delivery;
+pub(super) mod health;
+pub(super) mod metadata;
+mod outgoing;
+mod reader;
+pub(super) mod status;
+
+pub(super) use outgoing::Outgoing;
+pub(super) use reader::{ReadError, Reader};

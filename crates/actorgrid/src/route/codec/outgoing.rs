@@ -1,0 +1,78 @@
+//! The body of a request or a response that is sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::StreamExt as _;
+use http::HeaderMap;
+use http_body::Frame;
+
+use super::delivery::Framed;
+
+/// A body of at most one message, and trailers if it answers; or of what a stream gives.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    message: Option<Framed>,
+    then: Remainder,
+}
+
+/// What comes after the one message.
+#[derive(Default)]
+enum Remainder {
+    #[default]
+    Nothing,
+    Trailers(HeaderMap),
+    Frames(BoxStream<'static, Frame<Framed>>),
+}
+
+impl Outgoing {
+    pub(crate) fn request(message: Framed) -> Self {
+        Self {
+            message: Some(message),
+            then: Remainder::Nothing,
+        }
+    }
+
+    pub(crate) fn reply(message: Framed, trailers: HeaderMap) -> Self {
+        Self {
+            message: Some(message),
+            then: Remainder::Trailers(trailers),
+        }
+    }
+
+    /// Messages, and trailers as the last frame. One is asked for only when there is room to send
+    /// it, so nothing piles up here before a slow reader.
+    pub(crate) fn frames(frames: impl Stream<Item = Frame<Framed>> + Send + 'static) -> Self {
+        Self {
+            message: None,
+            then: Remainder::Frames(frames.boxed()),
+        }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Framed;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Framed>, Self::Error>>> {
+        if let Some(message) = self.message.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
+        if let Remainder::Frames(frames) = &mut self.then {
+            return frames.poll_next_unpin(cx).map(|frame| frame.map(Ok));
+        }
+        match std::mem::take(&mut self.then) {
+            Remainder::Trailers(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_none() && matches!(self.then, Remainder::Nothing)
+    }
+}

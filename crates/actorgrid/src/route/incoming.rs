@@ -1,0 +1,80 @@
+//! A request as it reaches a mailbox, before its message is read.
+
+use std::sync::Arc;
+
+use super::answer::ReplyTo;
+use super::meta::Meta;
+use super::pending::Pending;
+use crate::error::RequestError;
+use crate::message::{Body, BodyError, Message};
+use crate::session::Fence;
+
+/// A request that reached the inbox of a mailbox: its message, not yet read, and where its answer
+/// goes.
+///
+/// A [`MessageSet`](crate::MessageSet) is made from it; user code sees it only where it implements
+/// that trait by hand.
+#[derive(Debug)]
+pub struct Incoming {
+    body: Body,
+    pending: Pending,
+}
+
+impl Incoming {
+    /// A request. `reply_to` gets exactly one answer, whatever happens, unless the request is
+    /// [refused](Self::refuse).
+    pub(crate) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
+        let pending = Pending::new(meta, max_reply_bytes, reply_to);
+        Self { body, pending }
+    }
+
+    /// The wire name of the message.
+    #[must_use]
+    pub fn wire_name(&self) -> &str {
+        self.body.wire_name()
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        self.pending.meta()
+    }
+
+    /// Gives the message back to the route. Nothing is sent to `reply_to`.
+    pub(crate) fn refuse(mut self, error: RequestError) -> Refused {
+        self.pending.forget();
+        Refused {
+            error,
+            body: Some(self.body),
+        }
+    }
+
+    /// From now on the answer depends on this fence.
+    pub(crate) fn admit(&mut self, fence: Arc<Fence>) {
+        self.pending.admit(fence);
+    }
+
+    /// Reads the message. When it is not an `M`, the requester is told so.
+    pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
+        let Self { body, pending } = self;
+        match body.into_message::<M>() {
+            Ok(message) => Some((message, pending)),
+            Err(BodyError::Type(body)) => {
+                let error = RequestError::unknown_message(body.wire_name());
+                // Without a requester nothing is lost.
+                let _ = pending.answer(Err(error));
+                None
+            }
+            Err(BodyError::Bytes(error)) => {
+                let _ = pending.answer(Err(RequestError::invalid_message(&error)));
+                None
+            }
+        }
+    }
+}
+
+/// A request that a mailbox did not take. Nothing was executed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: RequestError,
+    /// The message, where it was not used up.
+    pub(crate) body: Option<Body>,
+}

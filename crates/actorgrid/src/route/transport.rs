@@ -1,0 +1,75 @@
+//! The bytes of one connection, and who is at its other end. The sockets of both sides are behind
+//! this one type.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::caller::Caller;
+use crate::address::Address;
+use crate::environment::{Environment, Socket};
+
+/// A connection that carries bytes.
+pub(super) struct Transport {
+    socket: Socket,
+}
+
+impl Transport {
+    /// Connects to a peer.
+    pub(super) async fn connect(environment: &Environment, address: &Address) -> io::Result<Self> {
+        let socket = environment.connect(address).await?;
+        Ok(Self { socket })
+    }
+
+    /// A connection that a listener has accepted.
+    pub(super) fn accepted(socket: Socket) -> Self {
+        Self { socket }
+    }
+
+    /// Who is at the other end.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::remote(self.socket.peer_addr())
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
