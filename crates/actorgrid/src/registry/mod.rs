@@ -1,7 +1,7 @@
 //! The coordination service: keys under leases, with revisions.
 //!
 //! - [`registry`] is the handle, and [`connect`] makes one from a URL.
-//! - [`timed`] limits the time of each exchange.
+//! - [`timed`] limits the time of each exchange, and [`key_watch`] follows one key.
 //! - [`backend`] is the interface to a service; [`memory`] and `etcd` implement it.
 //! - [`entry`], [`change`], [`lease`], [`claim`], [`raise`] and [`selector`] are its terms.
 //! - [`capabilities`] say what the program at the other end can do.
@@ -19,6 +19,8 @@ mod error;
 mod error_kind;
 #[cfg(feature = "etcd")]
 mod etcd;
+#[allow(dead_code)]
+mod key_watch;
 pub(crate) mod keys;
 mod kind;
 mod lease;
@@ -38,6 +40,7 @@ pub(crate) use claim::{Claim, ClaimBatch, ClaimOutcome, Guard};
 pub(crate) use entry::{Entry, Listing};
 pub use error::RegistryError;
 pub use error_kind::RegistryErrorKind;
+pub(crate) use key_watch::{KeyState, KeyWatch};
 pub use kind::Kind;
 pub(crate) use lease::{Lease, LeaseId};
 pub use memory::{MemoryFault, MemoryOperation, MemoryRegistry};
@@ -48,5 +51,4 @@ pub(crate) use registration::value_with_nonce;
 pub(crate) use registration::{carries, holder, read, write};
 pub use registry::Registry;
 pub(crate) use selector::Selector;
-#[allow(unused_imports)]
 pub(crate) use timed::TimedRegistry;

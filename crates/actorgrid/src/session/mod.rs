@@ -21,7 +21,7 @@ use crate::address::Address;
 use crate::environment::{Environment, Watchdog};
 use crate::name::{Name, Namespace};
 use crate::registry::{
-    Backend, Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, keys, write,
+    Kind, LeaseId, Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys, write,
 };
 use crate::revision::Revision;
 use crate::token::Token;
@@ -31,7 +31,7 @@ pub(crate) use fence::Fence;
 pub use fence::FenceReason;
 pub(crate) use join::JoinError;
 
-use claimant::{Claimant, OnFree, Order, bounded};
+use claimant::{Claimant, OnFree, Order};
 use join::{Joined, Joiner};
 use keeper::Keeper;
 use own_keys::OwnKeys;
@@ -98,20 +98,9 @@ impl Names {
         Token::new(self.token.cluster(), revision)
     }
 
-    /// An exchange with the registry, within the time that one may take.
-    pub(crate) async fn bounded<'a, T, F>(
-        &'a self,
-        exchange: impl FnOnce(&'a dyn Backend) -> F,
-    ) -> Result<T, RegistryError>
-    where
-        F: Future<Output = Result<T, RegistryError>>,
-    {
-        bounded(
-            &self.environment,
-            self.limit,
-            exchange(self.registry.backend()),
-        )
-        .await
+    /// The registry, with the time that one exchange may take.
+    pub(crate) fn timed_registry(&self) -> TimedRegistry {
+        TimedRegistry::new(&self.environment, &self.registry, self.limit)
     }
 
     /// Claims names together: all of them or none. `reserved` is what reserves them at this peer:
