@@ -1,6 +1,8 @@
 //! The standard gRPC health service, as a peer offers it.
 //!
-//! It knows one service, the peer itself, under the empty name.
+//! It knows three services. The empty name and `ready` say whether the peer serves at this moment.
+//! `live` says whether its process works: a peer that starts, is fenced or joins again is live, and
+//! the registry is not asked, so that an outage of the registry restarts nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +27,7 @@ use crate::route::codec::{Outgoing, Reader};
 use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
-/// Tells whether the peer serves.
+/// Reports whether the peer serves, and whether it is live.
 pub(super) struct HealthService {
     pub(super) environment: Environment,
     pub(super) serving: Serving,
@@ -33,32 +35,71 @@ pub(super) struct HealthService {
     pub(super) ending: CancellationToken,
 }
 
+/// What a request for health is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HealthSubject {
+    /// Whether the peer serves: the empty name and `ready`.
+    Ready,
+    /// Whether the process of the peer works.
+    Live,
+    /// A service that is not here.
+    Unknown,
+}
+
+impl HealthSubject {
+    fn of_service(name: &str) -> Self {
+        match name {
+            "" | "ready" => Self::Ready,
+            "live" => Self::Live,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Its status at this moment. `ended`: the server accepts no more requests, or is gone.
+    fn status(self, serving: &Serving, ended: bool) -> ServingStatus {
+        let serves = match self {
+            Self::Unknown => return ServingStatus::ServiceUnknown,
+            Self::Live => !ended,
+            // The clock is read too: a peer whose time has run out does not serve, even before
+            // anything has noticed it.
+            Self::Ready => {
+                let admission = serving.borrow();
+                !ended && admission.as_ref().is_some_and(|now| now.admits())
+            }
+        };
+        match serves {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        }
+    }
+}
+
 impl HealthService {
-    /// Answers with what is so at this moment.
+    /// Answers with the status at this moment.
     pub(super) async fn check(&self, body: HttpBody, time: Option<Duration>) -> Response<Outgoing> {
-        match self.is_of_peer(body, time).await {
-            Ok(true) => replied(message(now(&self.serving))),
+        match self.subject(body, time).await {
             // Word for word what grpc-go says.
-            Ok(false) => failed(&Status::not_found("unknown service")),
+            Ok(HealthSubject::Unknown) => failed(&Status::not_found("unknown service")),
+            Ok(subject) => replied(message(subject.status(&self.serving, self.has_ended()))),
             Err(status) => failed(&status),
         }
     }
 
-    /// Answers with what is so now, and then with each change, until the client leaves, its time
-    /// is over, or the server takes no more requests. Without a time it has no bound.
+    /// Answers with the status at this moment, and then with each change, until the client leaves,
+    /// its time is over, or the server accepts no more requests. Without a time it has no bound.
     pub(super) async fn watch(&self, body: HttpBody, time: Option<Duration>) -> Response<Outgoing> {
         let until: Until = match time {
             Some(time) => Box::pin(self.environment.sleep(time)),
             None => Box::pin(std::future::pending()),
         };
-        match self.is_of_peer(body, time).await {
-            Ok(known) => {
+        match self.subject(body, time).await {
+            Ok(subject) => {
                 let watching = HealthWatching {
-                    known,
+                    subject,
                     serving: self.serving.clone(),
                     ending: self.ending.clone(),
                     until,
-                    told: None,
+                    last: None,
                 };
                 answer(Outgoing::frames(watching.frames()))
             }
@@ -66,12 +107,17 @@ impl HealthService {
         }
     }
 
-    /// Reads the request: whether it asks for the one service that there is.
-    async fn is_of_peer(
+    /// Without a sender of its state the peer is gone.
+    fn has_ended(&self) -> bool {
+        self.ending.is_cancelled() || self.serving.has_changed().is_err()
+    }
+
+    /// Reads the request.
+    async fn subject(
         &self,
         body: HttpBody,
         time: Option<Duration>,
-    ) -> Result<bool, Box<Status>> {
+    ) -> Result<HealthSubject, Box<Status>> {
         let mut reader = Reader::new(body, MAX_HEALTH_BYTES);
         let time = time.unwrap_or(DEFAULT_DEADLINE);
         let bytes = self
@@ -81,20 +127,20 @@ impl HealthService {
             .ok_or_else(|| Box::new(out_of_time()))?
             .map_err(|error| unreadable(&error, MAX_HEALTH_BYTES))?;
         let request = HealthCheckRequest::decode(bytes).map_err(|_| malformed(UNMARSHALLING))?;
-        Ok(request.service.is_empty())
+        Ok(HealthSubject::of_service(&request.service))
     }
 }
 
 type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One stream of states. It remembers only what it told last: a reader that is slow misses what
-/// was so in between.
+/// One stream of statuses. It remembers only the last one that it sent: a slow reader misses those
+/// in between.
 struct HealthWatching {
-    known: bool,
+    subject: HealthSubject,
     serving: Serving,
     ending: CancellationToken,
     until: Until,
-    told: Option<ServingStatus>,
+    last: Option<ServingStatus>,
 }
 
 enum HealthStep {
@@ -116,18 +162,14 @@ impl HealthWatching {
     async fn next(&mut self) -> HealthStep {
         loop {
             // Without a sender the peer is gone.
-            let ends = self.ending.is_cancelled() || self.serving.has_changed().is_err();
+            let ended = self.ending.is_cancelled() || self.serving.has_changed().is_err();
             self.serving.mark_unchanged();
-            let now = match (self.known, ends) {
-                (false, _) => ServingStatus::ServiceUnknown,
-                (true, true) => ServingStatus::NotServing,
-                (true, false) => now(&self.serving),
-            };
-            if self.told != Some(now) {
-                self.told = Some(now);
+            let now = self.subject.status(&self.serving, ended);
+            if self.last != Some(now) {
+                self.last = Some(now);
                 return HealthStep::Status(now);
             }
-            if ends {
+            if ended {
                 return HealthStep::End(Status::ok(""));
             }
             tokio::select! {
@@ -137,16 +179,6 @@ impl HealthWatching {
                 _ = self.serving.changed() => {}
             }
         }
-    }
-}
-
-/// The clock is read too: a peer whose time has run out does not serve, though nobody has noticed
-/// it yet.
-fn now(serving: &Serving) -> ServingStatus {
-    let admission = serving.borrow();
-    match admission.as_ref().is_some_and(|now| now.admits()) {
-        true => ServingStatus::Serving,
-        false => ServingStatus::NotServing,
     }
 }
 

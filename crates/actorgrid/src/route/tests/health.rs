@@ -19,6 +19,8 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// A request for the peer itself, and one for a service "x".
 const OF_PEER: &[u8] = &[0, 0, 0, 0, 0];
 const OF_X: &[u8] = &[0, 0, 0, 0, 3, 0x0a, 1, b'x'];
+const OF_READY: &[u8] = &[0, 0, 0, 0, 7, 0x0a, 5, b'r', b'e', b'a', b'd', b'y'];
+const OF_LIVE: &[u8] = &[0, 0, 0, 0, 6, 0x0a, 4, b'l', b'i', b'v', b'e'];
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 const NOT_SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 2];
 const SERVICE_UNKNOWN: &[u8] = &[0, 0, 0, 0, 2, 8, 3];
@@ -114,6 +116,36 @@ async fn check_answers_the_bytes_that_a_grpc_client_reads() {
     let found = grpc(response.headers());
     assert_eq!(found, ("5".to_owned(), "unknown service".to_owned()));
     assert!(response.body().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_follows_the_peer_and_live_its_process() {
+    let world = World::simulated().await;
+    let sender = raw(&world.environment, &world.address).await;
+    let mut live = open(&sender, request(WATCH), OF_LIVE).await;
+    assert_eq!(next(&mut live).await.unwrap(), SERVING);
+    let mut ready = open(&sender, request(WATCH), OF_READY).await;
+    assert_eq!(next(&mut ready).await.unwrap(), NOT_SERVING);
+    for serves in [true, false, true] {
+        world.set(serves);
+        let of_ready = if serves { SERVING } else { NOT_SERVING };
+        assert_eq!(next(&mut ready).await.unwrap(), of_ready);
+        for (service, bytes) in [
+            (OF_PEER, of_ready),
+            (OF_READY, of_ready),
+            (OF_LIVE, SERVING),
+        ] {
+            let check = request(CHECK);
+            let response = send(&sender, check, Some(Bytes::from_static(service))).await;
+            assert_eq!(response.body(), bytes);
+        }
+    }
+    assert!(is_silent(&world.environment, &mut live, SECOND).await);
+    let ended = async {
+        assert_eq!(next(&mut live).await.unwrap(), NOT_SERVING);
+        assert_eq!(next(&mut live).await, None);
+    };
+    tokio::join!(world.server.shutdown(SECOND), ended);
 }
 
 #[tokio::test(start_paused = true)]
