@@ -37,6 +37,7 @@ pub struct Command {
     pub reserved: u32,
     pub keys: Vec<String>,
     pub ints: Vec<i64>,
+    pub metadata: Vec<&'static str>,
 }
 
 /// A command as it is sent.

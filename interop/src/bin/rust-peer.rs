@@ -74,6 +74,8 @@ async fn lead(ctx: ActorContext) -> ActorResult {
 /// What becomes of a request.
 enum Answer {
     Reply(String),
+    /// The values of three headers, one a line.
+    Headers,
     Fail(String),
     /// Answered when the time has passed; nothing else is taken meanwhile.
     Late(Duration),
@@ -111,6 +113,11 @@ async fn serve(
         }
         match answer(&ctx, &request.message().msg) {
             Answer::Reply(text) => gone(request.respond(EchoMsg::new(text)))?,
+            Answer::Headers => {
+                let names = ["traceparent", "tracestate", "baggage"];
+                let values = names.map(|name| request.header(name).unwrap_or_default().to_owned());
+                gone(request.respond(EchoMsg::new(values.join("\n"))))?;
+            }
             Answer::Fail(text) => gone(request.fail(text))?,
             Answer::Late(time) => {
                 tokio::time::sleep(time).await;
@@ -145,6 +152,7 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
         .actor_type(serving("echo", 100, |_, text| {
             Answer::Reply(text.to_owned())
         }))
+        .actor_type(serving("headers", 100, |_, _| Answer::Headers))
         .actor_type(serving("where", 100, |ctx, _| {
             Answer::Reply(ctx.peer().to_string())
         }))

@@ -36,6 +36,46 @@ pub(crate) async fn go_sees_the_health_of_rust(bed: &Bed) {
     assert_eq!(watch.next().await.event, "end");
 }
 
+pub(crate) async fn go_asks_rust_for_live_and_ready(bed: &Bed) {
+    let mut rust = bed.serving(Kind::Rust, "rust-probed", &[]).await;
+    let address = rust.address();
+    let check = |service: &str| {
+        bed.go.ask(Command {
+            op: "check_service",
+            address: address.clone(),
+            name: service.to_owned(),
+            ..Command::default()
+        })
+    };
+    for service in ["", "ready", "live"] {
+        assert_eq!(
+            check(service).await.success().text,
+            "SERVING",
+            "{service:?}"
+        );
+    }
+    let unknown = check("ready ").await;
+    assert_eq!(unknown.failure(), (5, "unknown service"));
+
+    // An actor that does not end keeps the peer draining: it is live, and not ready.
+    bed.go
+        .start_actor(&rust.id, "h-lingering-too", "lingering")
+        .await
+        .success();
+    let mut watch = of_rust(bed, "watch_health", &rust.id).await;
+    assert_eq!(watch.next().await.success().text, "SERVING");
+    rust.process.terminate();
+    assert_eq!(watch.next().await.success().text, "NOT_SERVING");
+    for (service, status) in [
+        ("", "NOT_SERVING"),
+        ("ready", "NOT_SERVING"),
+        ("live", "SERVING"),
+    ] {
+        assert_eq!(check(service).await.success().text, status, "{service:?}");
+    }
+    rust.process.kill();
+}
+
 pub(crate) async fn rust_sees_the_health_of_go(bed: &Bed) {
     let nobody = bed.rust.check_health("127-0-0-1-1").await.unwrap_err();
     assert_eq!(nobody.kind(), RequestErrorKind::UnknownName);

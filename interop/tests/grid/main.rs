@@ -12,6 +12,7 @@ mod errors_of_rust;
 mod groups;
 mod health;
 mod leadership;
+mod metadata;
 mod registrations;
 mod requests;
 mod rings;
@@ -52,6 +53,8 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     groups::a_mixed_group_answers_both,
     health::go_sees_the_health_of_rust,
     health::rust_sees_the_health_of_go,
+    health::go_asks_rust_for_live_and_ready,
+    metadata::trace_headers_travel_plain_both_ways,
     rings::go_and_rust_map_alike,
     rings::go_and_rust_pick_the_same_ring,
 ];

@@ -20,6 +20,7 @@ import (
 	etcdv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -44,6 +45,8 @@ type command struct {
 	Reserved  int      `json:"reserved"`
 	Keys      []string `json:"keys"`
 	Ints      []int    `json:"ints"`
+	// Metadata goes with a request, as pairs of names and values.
+	Metadata []string `json:"metadata"`
 }
 
 // reply is what became of a command. A watch replies once for each event as well.
@@ -128,6 +131,9 @@ func carryOut(client *grid.Client, c command) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	if len(c.Metadata) > 0 {
+		ctx = metadata.AppendToOutgoingContext(ctx, c.Metadata...)
+	}
 	var r reply
 	switch c.Op {
 	case "request":
@@ -150,6 +156,8 @@ func carryOut(client *grid.Client, c command) {
 	case "check":
 		health, err := client.Check(ctx, c.To)
 		r = reply{Text: health.GetStatus().String(), Error: failure(err)}
+	case "check_service":
+		r = checkService(ctx, c)
 	case "watch_health":
 		watchHealth(client, c)
 		return
@@ -275,6 +283,18 @@ func watch(client *grid.Client, c command) {
 		}
 		say(r)
 	}
+}
+
+// checkService asks what listens at an address for the health of one service.
+func checkService(ctx context.Context, c command) reply {
+	conn, err := grpc.Dial(c.Address, grpc.WithInsecure())
+	if err != nil {
+		return reply{Error: failure(err)}
+	}
+	defer conn.Close()
+	request := &healthpb.HealthCheckRequest{Service: c.Name}
+	health, err := healthpb.NewHealthClient(conn).Check(ctx, request)
+	return reply{Text: health.GetStatus().String(), Error: failure(err)}
 }
 
 // watchHealth replies with each state of the peer, until the stream ends.

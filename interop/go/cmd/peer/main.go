@@ -19,6 +19,7 @@ import (
 
 	"github.com/lytics/grid/v3"
 	etcdv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 )
 
 func main() {
@@ -176,6 +177,15 @@ func actors(server *grid.Server) map[string]grid.MakeActor {
 	return map[string]grid.MakeActor{
 		"echo": serving(server, 100, func(text string, _ grid.Request) interface{} {
 			return &grid.EchoMsg{Msg: text}
+		}),
+		// Answers with the values of three headers, one a line.
+		"headers": serving(server, 100, func(_ string, req grid.Request) interface{} {
+			sent, _ := metadata.FromIncomingContext(req.Context())
+			var lines []string
+			for _, name := range []string{"traceparent", "tracestate", "baggage"} {
+				lines = append(lines, strings.Join(sent.Get(name), "|"))
+			}
+			return &grid.EchoMsg{Msg: strings.Join(lines, "\n")}
 		}),
 		// Says which peer it runs on.
 		"where": serving(server, 100, func(string, grid.Request) interface{} {
