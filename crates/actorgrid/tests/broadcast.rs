@@ -496,19 +496,8 @@ async fn storm(broadcasts: usize, callers: usize) {
     // Others ask all the time.
     let over = Arc::new(AtomicBool::new(false));
     let asks = (0..4).map(|i| {
-        let (client, over) = (client.clone(), over.clone());
-        tokio::spawn(async move {
-            let (mut asked, mut longest) = (0, Duration::ZERO);
-            while !over.load(Ordering::SeqCst) {
-                let begun = clock();
-                let name = format!("m-{}", 2 * i);
-                let reply = client.request(name.as_str(), EchoMsg::default()).await;
-                assert_eq!(reply.unwrap().msg, name);
-                longest = longest.max(begun.elapsed());
-                asked += 1;
-            }
-            (asked, longest)
-        })
+        let name = format!("m-{}", 2 * i);
+        tokio::spawn(ask_until_over(client.clone(), name, over.clone()))
     });
     let asks: Vec<_> = asks.collect();
 
@@ -516,34 +505,7 @@ async fn storm(broadcasts: usize, callers: usize) {
     let left = Arc::new(AtomicUsize::new(broadcasts));
     let callers = (0..callers).map(|_| {
         let (client, group, left) = (client.clone(), group.clone(), left.clone());
-        tokio::spawn(async move {
-            let take = |left: usize| left.checked_sub(1);
-            let (mut replies, mut cancelled) = (0, 0);
-            while left
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
-                .is_ok()
-            {
-                // Theirs is not the time that counts here: the last of them wait for the others.
-                let result = client.broadcast(&group, EchoMsg::default()).fastest();
-                let result = result.deadline(secs(120)).await;
-                if let Some((name, error)) = result.failures().next() {
-                    panic!("{name}: {error:?}");
-                }
-                replies += result.successes().count();
-                cancelled += result
-                    .iter()
-                    .filter(|(_, o)| {
-                        matches!(
-                            o,
-                            Outcome::Cancelled {
-                                may_have_executed: true
-                            }
-                        )
-                    })
-                    .count();
-            }
-            (replies, cancelled)
-        })
+        tokio::spawn(broadcast_while_left(client, group, left))
     });
     let (mut replies, mut cancelled) = (0, 0);
     for caller in callers.collect::<Vec<_>>() {
@@ -562,4 +524,51 @@ async fn storm(broadcasts: usize, callers: usize) {
     assert_eq!(waits.await.unwrap().unwrap().msg, "at last");
     println!("{broadcasts} broadcasts in {took:?}: {replies} replies, {cancelled} cancelled");
     assert_eq!(replies, broadcasts);
+}
+
+/// Requests of one caller to one member, one after the other: how many, and the longest time.
+async fn ask_until_over(client: Client, name: String, over: Arc<AtomicBool>) -> (u32, Duration) {
+    let (mut asked, mut longest) = (0, Duration::ZERO);
+    while !over.load(Ordering::SeqCst) {
+        let begun = clock();
+        let reply = client.request(name.as_str(), EchoMsg::default()).await;
+        assert_eq!(reply.unwrap().msg, name);
+        longest = longest.max(begun.elapsed());
+        asked += 1;
+    }
+    (asked, longest)
+}
+
+/// The broadcasts of one caller: its replies, and the requests that were cancelled.
+async fn broadcast_while_left(
+    client: Client,
+    group: Group,
+    left: Arc<AtomicUsize>,
+) -> (usize, usize) {
+    let take = |left: usize| left.checked_sub(1);
+    let (mut replies, mut cancelled) = (0, 0);
+    while left
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+        .is_ok()
+    {
+        // Theirs is not the time that counts here: the last of them wait for the others.
+        let result = client.broadcast(&group, EchoMsg::default()).fastest();
+        let result = result.deadline(secs(120)).await;
+        if let Some((name, error)) = result.failures().next() {
+            panic!("{name}: {error:?}");
+        }
+        replies += result.successes().count();
+        cancelled += result
+            .iter()
+            .filter(|(_, o)| {
+                matches!(
+                    o,
+                    Outcome::Cancelled {
+                        may_have_executed: true
+                    }
+                )
+            })
+            .count();
+    }
+    (replies, cancelled)
 }

@@ -52,7 +52,12 @@ pub(crate) async fn a_mixed_group_answers_both(bed: &Bed) {
     let left = group.except_successes(&result);
     assert_eq!(left.len(), 3);
 
-    // The fastest: those that are slow are given up, whichever library they are of.
+    the_fastest_of_either_library_wins(bed).await;
+    a_broadcast_of_go_reaches_both(bed).await;
+}
+
+async fn the_fastest_of_either_library_wins(bed: &Bed) {
+    // Slow members are given up, of either library.
     let group = Group::new(["b-slow-go", "b-error-go", "b-echo-rust", "b-slow-rust"]).unwrap();
     let result = bed.rust.broadcast(&group, EchoMsg::new("3000")).fastest();
     let result = result.await.into_result().unwrap();
@@ -79,8 +84,9 @@ pub(crate) async fn a_mixed_group_answers_both(bed: &Bed) {
         let free = bed.rust.request(name, EchoMsg::new("1"));
         free.deadline(interop::secs(20)).await.unwrap();
     }
+}
 
-    // The Go library's own broadcast reaches ours.
+async fn a_broadcast_of_go_reaches_both(bed: &Bed) {
     let broadcast = |members: &[&str], fastest| {
         bed.go.ask(Command {
             op: "broadcast",

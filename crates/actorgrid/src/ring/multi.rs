@@ -148,84 +148,85 @@ mod tests {
         MultiRing::new("reader", non_zero(members), non_zero(rings), reserved).unwrap()
     }
 
+    /// Seen from the Go library, version 3.2.15: members, rings and reserved ones; then for each key
+    /// its ring and its reserved one.
+    type SeenOfGo = (u32, u32, u32, [(&'static str, u32, Option<u32>); 7]);
+    const SEEN_OF_GO: [SeenOfGo; 5] = [
+        (
+            2,
+            20,
+            0,
+            [
+                ("", 17, None),
+                ("group-0", 17, None),
+                ("group-1", 16, None),
+                ("group-2", 19, None),
+                ("group-3", 18, None),
+                ("group-4", 1, None),
+                ("日本語", 3, None),
+            ],
+        ),
+        (
+            2,
+            20,
+            5,
+            [
+                ("", 2, Some(17)),
+                ("group-0", 7, Some(17)),
+                ("group-1", 6, Some(16)),
+                ("group-2", 9, Some(19)),
+                ("group-3", 8, Some(18)),
+                ("group-4", 11, Some(16)),
+                ("日本語", 8, Some(18)),
+            ],
+        ),
+        (
+            3,
+            10,
+            1,
+            [
+                ("", 5, Some(9)),
+                ("group-0", 1, Some(9)),
+                ("group-1", 0, Some(9)),
+                ("group-2", 3, Some(9)),
+                ("group-3", 2, Some(9)),
+                ("group-4", 5, Some(9)),
+                ("日本語", 5, Some(9)),
+            ],
+        ),
+        (
+            1,
+            7,
+            6,
+            [
+                ("", 0, Some(6)),
+                ("group-0", 0, Some(2)),
+                ("group-1", 0, Some(1)),
+                ("group-2", 0, Some(4)),
+                ("group-3", 0, Some(3)),
+                ("group-4", 0, Some(6)),
+                ("日本語", 0, Some(6)),
+            ],
+        ),
+        (
+            2,
+            100,
+            37,
+            [
+                ("", 23, Some(93)),
+                ("group-0", 19, Some(92)),
+                ("group-1", 18, Some(91)),
+                ("group-2", 21, Some(94)),
+                ("group-3", 20, Some(93)),
+                ("group-4", 23, Some(96)),
+                ("日本語", 5, Some(85)),
+            ],
+        ),
+    ];
+
     #[test]
     fn agrees_with_a_go_peer() {
-        // All seen from the Go library, version 3.2.15: members, rings and reserved ones; then for
-        // each key its ring and its reserved one.
-        type Seen = (u32, u32, u32, [(&'static str, u32, Option<u32>); 7]);
-        let seen: [Seen; 5] = [
-            (
-                2,
-                20,
-                0,
-                [
-                    ("", 17, None),
-                    ("group-0", 17, None),
-                    ("group-1", 16, None),
-                    ("group-2", 19, None),
-                    ("group-3", 18, None),
-                    ("group-4", 1, None),
-                    ("日本語", 3, None),
-                ],
-            ),
-            (
-                2,
-                20,
-                5,
-                [
-                    ("", 2, Some(17)),
-                    ("group-0", 7, Some(17)),
-                    ("group-1", 6, Some(16)),
-                    ("group-2", 9, Some(19)),
-                    ("group-3", 8, Some(18)),
-                    ("group-4", 11, Some(16)),
-                    ("日本語", 8, Some(18)),
-                ],
-            ),
-            (
-                3,
-                10,
-                1,
-                [
-                    ("", 5, Some(9)),
-                    ("group-0", 1, Some(9)),
-                    ("group-1", 0, Some(9)),
-                    ("group-2", 3, Some(9)),
-                    ("group-3", 2, Some(9)),
-                    ("group-4", 5, Some(9)),
-                    ("日本語", 5, Some(9)),
-                ],
-            ),
-            (
-                1,
-                7,
-                6,
-                [
-                    ("", 0, Some(6)),
-                    ("group-0", 0, Some(2)),
-                    ("group-1", 0, Some(1)),
-                    ("group-2", 0, Some(4)),
-                    ("group-3", 0, Some(3)),
-                    ("group-4", 0, Some(6)),
-                    ("日本語", 0, Some(6)),
-                ],
-            ),
-            (
-                2,
-                100,
-                37,
-                [
-                    ("", 23, Some(93)),
-                    ("group-0", 19, Some(92)),
-                    ("group-1", 18, Some(91)),
-                    ("group-2", 21, Some(94)),
-                    ("group-3", 20, Some(93)),
-                    ("group-4", 23, Some(96)),
-                    ("日本語", 5, Some(85)),
-                ],
-            ),
-        ];
-        for (members, rings, reserved, keys) in seen {
+        for (members, rings, reserved, keys) in SEEN_OF_GO {
             let multi = multi(members, rings, reserved);
             let named = |ring: &Ring| ring.name().to_string();
             for (key, ring, reserved_ring) in keys {

@@ -119,86 +119,90 @@ pub(super) fn error(meaning: &Meaning, text: &str) -> RegistryError {
 mod tests {
     use super::*;
 
+    use Meaning::{NoSpace, Refused, Token, TooManyOperations, Unsettled};
+
+    /// Codes and texts of etcd, and what they mean.
+    const ANSWERS: &[(Code, &str, Meaning)] = &[
+        (
+            Code::NotFound,
+            "etcdserver: requested lease not found",
+            Refused(RegistryErrorKind::LeaseNotFound),
+        ),
+        (
+            Code::OutOfRange,
+            "etcdserver: mvcc: required revision has been compacted",
+            Refused(RegistryErrorKind::Compacted),
+        ),
+        (
+            Code::ResourceExhausted,
+            "etcdserver: mvcc: database space exceeded",
+            NoSpace,
+        ),
+        (
+            Code::ResourceExhausted,
+            "etcdserver: too many requests",
+            Refused(RegistryErrorKind::Unavailable),
+        ),
+        (
+            Code::Unauthenticated,
+            "etcdserver: invalid auth token",
+            Token,
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: revision of auth store is old",
+            Token,
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: user name is empty",
+            Token,
+        ),
+        (
+            Code::PermissionDenied,
+            "etcdserver: permission denied",
+            Refused(RegistryErrorKind::Auth),
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: authentication failed, invalid user ID or password",
+            Refused(RegistryErrorKind::Auth),
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: too many operations in txn request",
+            TooManyOperations,
+        ),
+        (
+            Code::InvalidArgument,
+            "etcdserver: duplicate key given in txn request",
+            Refused(RegistryErrorKind::Unavailable),
+        ),
+        // What may have reached the log already, what a proxy says, and what is not known.
+        (
+            Code::Unavailable,
+            "etcdserver: request timed out",
+            Unsettled,
+        ),
+        (Code::Unavailable, "etcdserver: leader changed", Unsettled),
+        (Code::Unavailable, "etcdserver: no leader", Unsettled),
+        (Code::Unavailable, "etcdserver: server stopped", Unsettled),
+        (Code::Unavailable, "permission denied", Unsettled),
+        (Code::PermissionDenied, "permission denied", Unsettled),
+        (Code::NotFound, "requested lease not found", Unsettled),
+        (
+            Code::Unknown,
+            "etcdserver: requested lease not found",
+            Unsettled,
+        ),
+        (Code::ResourceExhausted, "", Unsettled),
+        (Code::DeadlineExceeded, "etcdserver: too slow", Unsettled),
+    ];
+
     #[test]
     fn only_what_etcd_certainly_did_not_do_is_refused() {
-        use Meaning::{NoSpace, Refused, Token, TooManyOperations, Unsettled};
-        for (code, text, expected) in [
-            (
-                Code::NotFound,
-                "etcdserver: requested lease not found",
-                Refused(RegistryErrorKind::LeaseNotFound),
-            ),
-            (
-                Code::OutOfRange,
-                "etcdserver: mvcc: required revision has been compacted",
-                Refused(RegistryErrorKind::Compacted),
-            ),
-            (
-                Code::ResourceExhausted,
-                "etcdserver: mvcc: database space exceeded",
-                NoSpace,
-            ),
-            (
-                Code::ResourceExhausted,
-                "etcdserver: too many requests",
-                Refused(RegistryErrorKind::Unavailable),
-            ),
-            (
-                Code::Unauthenticated,
-                "etcdserver: invalid auth token",
-                Token,
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: revision of auth store is old",
-                Token,
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: user name is empty",
-                Token,
-            ),
-            (
-                Code::PermissionDenied,
-                "etcdserver: permission denied",
-                Refused(RegistryErrorKind::Auth),
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: authentication failed, invalid user ID or password",
-                Refused(RegistryErrorKind::Auth),
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: too many operations in txn request",
-                TooManyOperations,
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: duplicate key given in txn request",
-                Refused(RegistryErrorKind::Unavailable),
-            ),
-            // What may have reached the log already, what a proxy says, and what is not known.
-            (
-                Code::Unavailable,
-                "etcdserver: request timed out",
-                Unsettled,
-            ),
-            (Code::Unavailable, "etcdserver: leader changed", Unsettled),
-            (Code::Unavailable, "etcdserver: no leader", Unsettled),
-            (Code::Unavailable, "etcdserver: server stopped", Unsettled),
-            (Code::Unavailable, "permission denied", Unsettled),
-            (Code::PermissionDenied, "permission denied", Unsettled),
-            (Code::NotFound, "requested lease not found", Unsettled),
-            (
-                Code::Unknown,
-                "etcdserver: requested lease not found",
-                Unsettled,
-            ),
-            (Code::ResourceExhausted, "", Unsettled),
-            (Code::DeadlineExceeded, "etcdserver: too slow", Unsettled),
-        ] {
-            assert_eq!(answered(code, text), expected, "{code:?} {text}");
+        for (code, text, expected) in ANSWERS {
+            assert_eq!(answered(*code, text), *expected, "{code:?} {text}");
         }
     }
 

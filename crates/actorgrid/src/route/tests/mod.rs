@@ -72,6 +72,22 @@ fn all(mut framed: Framed) -> Bytes {
     bytes::Buf::copy_to_bytes(&mut framed, length)
 }
 
+fn with(name: &'static str, value: &'static str) -> Request<()> {
+    let mut request = request(PROCESS_PATH);
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+fn delivery_to(receiver: &str, type_name: &str, data: &'static [u8]) -> Bytes {
+    let data = Bytes::from_static(data);
+    all(frame_delivery(&data, type_name, receiver))
+}
+
+fn echo_delivery() -> Bytes {
+    let type_name = "github.com/lytics/grid/v3/EchoMsg";
+    delivery_to("test.mailbox.a", type_name, b"\x0a\x01x")
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_at_the_edges_of_http_as_the_go_library_does() {
     let environment = Simulation::new(1).environment();
@@ -79,81 +95,59 @@ async fn answers_at_the_edges_of_http_as_the_go_library_does() {
     house.echo("a");
     let (server, address) = serve(&environment, &house, 0).await;
     let sender = raw(&environment, &address).await;
-    let message = all(frame_delivery(
-        &Bytes::from_static(b"\x0a\x01x"),
-        "github.com/lytics/grid/v3/EchoMsg",
-        "test.mailbox.a",
-    ));
-
-    let with = |name: &'static str, value: &'static str| {
-        let mut request = request(PROCESS_PATH);
-        request.headers_mut().insert(name, value.parse().unwrap());
-        request
-    };
     for (request, status) in [
         (with("content-type", "application/json"), 415),
         (with("grpc-timeout", "soon"), 400),
     ] {
-        let response = send(&sender, request, Some(message.clone())).await;
+        let response = send(&sender, request, Some(echo_delivery())).await;
         assert_eq!(response.status(), status);
     }
+    let response = send(&sender, request(PROCESS_PATH), Some(echo_delivery())).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.body().ends_with(b"EchoMsg"));
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_bad_calls_with_the_codes_and_texts_of_the_go_library() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let sender = raw(&environment, &address).await;
+    let message = || Some(echo_delivery());
+    let no_message = "grpc: the request holds no message";
+    let unknown_mailbox = "grid: unknown mailbox";
+    let other_grid = delivery_to("other.mailbox.a", "t", b"");
+    let other_type = delivery_to("test.mailbox.a", "t", b"");
+    let to = request;
     for (request, body, code, text) in [
         (
             with("grpc-encoding", "gzip"),
-            Some(message.clone()),
+            message(),
             "12",
             "grpc: Decompressor",
         ),
+        (to("/grid.wire/Other"), message(), "12", "unknown"),
+        (to("/other/Process"), message(), "12", "unknown"),
+        (to(PROCESS_PATH), None, "13", no_message),
+        (to(PROCESS_PATH), Some(Bytes::new()), "13", no_message),
         (
-            request("/grid.wire/Other"),
-            Some(message.clone()),
-            "12",
-            "unknown",
-        ),
-        (
-            request("/other/Process"),
-            Some(message.clone()),
-            "12",
-            "unknown",
-        ),
-        (
-            request(PROCESS_PATH),
-            None,
-            "13",
-            "grpc: the request holds no message",
-        ),
-        (
-            request(PROCESS_PATH),
-            Some(Bytes::new()),
-            "13",
-            "grpc: the request holds no message",
-        ),
-        (
-            request(PROCESS_PATH),
+            to(PROCESS_PATH),
             Some(framed(b"\xff")),
             "13",
             "grpc: error unmarshalling request: proto:",
         ),
+        (to(PROCESS_PATH), Some(framed(b"")), "2", unknown_mailbox),
+        (to(PROCESS_PATH), Some(other_grid), "2", unknown_mailbox),
         (
-            request(PROCESS_PATH),
-            Some(framed(b"")),
-            "2",
-            "grid: unknown mailbox",
-        ),
-        (
-            request(PROCESS_PATH),
-            Some(all(frame_delivery(&Bytes::new(), "t", "other.mailbox.a"))),
-            "2",
-            "grid: unknown mailbox",
-        ),
-        (
-            request(PROCESS_PATH),
-            Some(all(frame_delivery(&Bytes::new(), "t", "test.mailbox.a"))),
+            to(PROCESS_PATH),
+            Some(other_type),
             "2",
             "codec: unregistered message type",
         ),
         (
-            request(PROCESS_PATH),
+            to(PROCESS_PATH),
             Some(framed(&vec![0; LIMIT + 1])),
             "8",
             "grpc: received message larger than max (100001 vs. 100000)",
@@ -167,9 +161,6 @@ async fn answers_at_the_edges_of_http_as_the_go_library_does() {
             "{found} {told} for {text}"
         );
     }
-    let response = send(&sender, request(PROCESS_PATH), Some(message)).await;
-    assert_eq!(response.status(), 200);
-    assert!(response.body().ends_with(b"EchoMsg"));
     server.shutdown(Duration::from_secs(1)).await;
 }
 
