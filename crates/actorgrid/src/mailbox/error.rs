@@ -1,6 +1,8 @@
 //! Why a mailbox was not opened.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use super::capacity::MAX_MAILBOX_CAPACITY;
 use crate::name::{Name, NameError};
@@ -32,6 +34,7 @@ pub struct MailboxError {
     text: String,
     holder: Option<Name>,
     token: Option<Token>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl MailboxError {
@@ -41,11 +44,19 @@ impl MailboxError {
             text,
             holder: None,
             token: None,
+            cause: None,
+        }
+    }
+
+    fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            cause: Some(Arc::new(cause)),
+            ..self
         }
     }
 
     pub(crate) fn invalid_name(error: &NameError) -> Self {
-        Self::new(MailboxErrorKind::InvalidName, error.to_string())
+        Self::new(MailboxErrorKind::InvalidName, error.to_string()).because(error.clone())
     }
 
     pub(crate) fn capacity(capacity: usize) -> Self {
@@ -87,7 +98,7 @@ impl MailboxError {
     }
 
     pub(crate) fn registry(error: RegistryError) -> Self {
-        Self::new(MailboxErrorKind::Registry, error.to_string())
+        Self::new(MailboxErrorKind::Registry, error.to_string()).because(error)
     }
 
     /// What kind of failure it is.
@@ -124,4 +135,28 @@ impl fmt::Display for MailboxError {
     }
 }
 
-impl std::error::Error for MailboxError {}
+impl Error for MailboxError {
+    /// The [`RegistryError`] or the [`NameError`] behind it, if there is one.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause = self.cause.as_ref()?;
+        Some(&**cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_its_cause() {
+        let error = MailboxError::registry(RegistryError::no_reply());
+        assert!(
+            error
+                .source()
+                .is_some_and(|cause| cause.is::<RegistryError>())
+        );
+        let error = MailboxError::invalid_name(&NameError::Empty);
+        assert!(error.source().is_some_and(|cause| cause.is::<NameError>()));
+        assert!(MailboxError::stopping().source().is_none());
+    }
+}
