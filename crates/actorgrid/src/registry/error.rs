@@ -1,14 +1,21 @@
 //! The error of the registry.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use super::error_kind::RegistryErrorKind;
 
 /// A failure of the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its text says all of it in one line. [`source`](std::error::Error::source) returns the cause
+/// where there is one: of the network, of TLS or of etcd. Two of them are equal if their kinds and
+/// their texts are.
+#[derive(Debug, Clone)]
 pub struct RegistryError {
     kind: RegistryErrorKind,
     text: String,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl RegistryError {
@@ -16,6 +23,23 @@ impl RegistryError {
         Self {
             kind,
             text: text.into(),
+            cause: None,
+        }
+    }
+
+    /// The same failure with its cause.
+    pub(crate) fn caused_by(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into().into()),
+            ..self
+        }
+    }
+
+    /// The same failure, with the kind that it has for its caller.
+    pub(crate) fn as_kind(&self, kind: RegistryErrorKind) -> Self {
+        Self {
+            kind,
+            ..self.clone()
         }
     }
 
@@ -62,4 +86,49 @@ impl fmt::Display for RegistryError {
     }
 }
 
-impl std::error::Error for RegistryError {}
+impl Error for RegistryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause: &(dyn Error + 'static) = self.cause.as_deref()?;
+        Some(cause)
+    }
+}
+
+impl PartialEq for RegistryError {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.text == other.text
+    }
+}
+
+impl Eq for RegistryError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: RegistryErrorKind = RegistryErrorKind::Unavailable;
+
+    #[test]
+    fn keeps_its_cause() {
+        let plain = RegistryError::new(KIND, "it failed");
+        assert!(plain.source().is_none());
+        let cause = std::io::Error::other("the cause");
+        let error = plain.clone().caused_by(cause);
+        assert_eq!(error.to_string(), "it failed");
+        let doubtful = error.as_kind(RegistryErrorKind::Unknown);
+        assert_eq!(doubtful.kind(), RegistryErrorKind::Unknown);
+        for error in [error.clone(), doubtful] {
+            let source = error.source().expect("the cause is lost");
+            assert!(source.is::<std::io::Error>());
+            assert_eq!(source.to_string(), "the cause");
+        }
+        // Who compares failures asks for what happened, not for the layers below.
+        assert_eq!(error, plain);
+    }
+
+    #[test]
+    fn is_equal_by_kind_and_text() {
+        let error = RegistryError::new(KIND, "it failed");
+        assert_ne!(error, RegistryError::new(KIND, "it failed otherwise"));
+        assert_ne!(error, error.as_kind(RegistryErrorKind::Unknown));
+    }
+}

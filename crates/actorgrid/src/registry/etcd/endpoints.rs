@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::InvalidUri;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Status};
@@ -69,10 +70,12 @@ impl Endpoints {
     ) -> Result<Self, RegistryError> {
         let scheme = security.scheme();
         let endpoints = addresses.into_iter().map(|address| {
-            let origin = format!("{scheme}://{address}").parse().map_err(|error| {
-                let text = format!("{address} is not an endpoint: {error}");
-                RegistryError::new(RegistryErrorKind::Url, text)
-            })?;
+            let origin = format!("{scheme}://{address}")
+                .parse()
+                .map_err(|error: InvalidUri| {
+                    let text = format!("{address} is not an endpoint: {error}");
+                    RegistryError::new(RegistryErrorKind::Url, text).caused_by(error)
+                })?;
             Ok(Endpoint {
                 address,
                 origin,
@@ -196,7 +199,7 @@ impl Endpoints {
         let (connection, cluster) = opening
             .await
             .unwrap_or_else(|| Err("no answer in time".into()))
-            .map_err(|error| unreachable(address, &*error))?;
+            .map_err(|error| unreachable(address, error))?;
         self.verify(index, cluster)?;
         Ok((Arc::new(connection), cluster))
     }
@@ -330,14 +333,14 @@ pub(super) fn wrong_cluster(
     )
 }
 
-fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> RegistryError {
+fn unreachable(address: &Address, error: OpenFailure) -> RegistryError {
     let status = error.downcast_ref::<Status>();
     let said = status.map_or_else(|| error.to_string(), |status| status.message().to_owned());
     let mut text = format!("etcd at {address} cannot be reached: {said}");
     if let Some(meaning @ (Meaning::Token | Meaning::Refused(RegistryErrorKind::Auth))) =
         status.map(status::meaning)
     {
-        return status::error(&meaning, &text);
+        return status::error(&meaning, &text).caused_by(error);
     }
     let mut source = error.source();
     while let Some(error) = source {
@@ -345,14 +348,14 @@ fn unreachable(address: &Address, error: &(dyn std::error::Error + 'static)) -> 
         source = error.source();
     }
     #[cfg(feature = "tls")]
-    if tls::is_cause(error) {
-        return RegistryError::new(RegistryErrorKind::Tls, text);
-    }
-    let kind = match error.is::<BrokeOff>() {
+    let is_tls = tls::is_cause(&*error);
+    #[cfg(not(feature = "tls"))]
+    let is_tls = false;
+    let kind = match is_tls || error.is::<BrokeOff>() {
         true => RegistryErrorKind::Tls,
         false => RegistryErrorKind::Unavailable,
     };
-    RegistryError::new(kind, text)
+    RegistryError::new(kind, text).caused_by(error)
 }
 
 type OpenFailure = Box<dyn std::error::Error + Send + Sync>;

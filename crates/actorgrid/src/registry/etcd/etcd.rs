@@ -90,3 +90,21 @@ async fn find_cluster(
     endpoints.prefer(first);
     Ok(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::environment::Simulation;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_cannot_be_reached_says_why() {
+        let environment = Simulation::new(7).environment();
+        let connected = Etcd::connect(&environment, "127.0.0.1:2379").await;
+        let error = connected.map(drop).unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Unavailable);
+        let source = error.source().expect("the cause is lost");
+        assert!(source.is::<std::io::Error>(), "{source}");
+    }
+}

@@ -53,7 +53,7 @@ pub(super) struct ExchangeFailure {
 impl ExchangeFailure {
     fn of(status: &Status) -> Self {
         let meaning = status::meaning(status);
-        let error = status::error(&meaning, status.message());
+        let error = status::error(&meaning, status.message()).caused_by(status.clone());
         Self { meaning, error }
     }
 
@@ -202,8 +202,8 @@ impl Cluster {
         self.blame(index, connection, &failure.meaning);
         if failure.error.may_have_executed() {
             let text = format!("etcd did not authenticate the user: {}", status.message());
-            failure =
-                ExchangeFailure::not_sent(RegistryError::new(RegistryErrorKind::Unavailable, text));
+            let error = RegistryError::new(RegistryErrorKind::Unavailable, text);
+            failure = ExchangeFailure::not_sent(error.caused_by(status.clone()));
         }
         failure
     }
@@ -241,8 +241,7 @@ fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFai
         };
     }
     if repeat == Repetition::Read && failure.error.may_have_executed() {
-        let text = failure.error.to_string();
-        failure.error = RegistryError::new(RegistryErrorKind::Unavailable, text);
+        failure.error = failure.error.as_kind(RegistryErrorKind::Unavailable);
     }
     failure
 }
@@ -255,8 +254,11 @@ fn joined(failures: Vec<ExchangeFailure>, last: ExchangeFailure) -> RegistryErro
 }
 
 /// One error for those of all endpoints: of their kind if it is the same. A user that one of them
-/// refuses is refused by all that can be reached.
+/// refuses is refused by all that can be reached. The first error of that kind is its cause.
 pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
+    if let [error] = errors {
+        return error.clone();
+    }
     let mut kinds = errors.iter().map(RegistryError::kind);
     let kind = if kinds.clone().any(|kind| kind == RegistryErrorKind::Auth) {
         RegistryErrorKind::Auth
@@ -267,7 +269,12 @@ pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
             .unwrap_or(RegistryErrorKind::Unavailable)
     };
     let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    RegistryError::new(kind, texts.join("; "))
+    let error = RegistryError::new(kind, texts.join("; "));
+    let cause = errors.iter().find(|error| error.kind() == kind);
+    match cause.or(errors.first()) {
+        Some(cause) => error.caused_by(cause.clone()),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -315,6 +322,28 @@ mod tests {
                 .error
                 .may_have_executed()
         );
+    }
+
+    #[test]
+    fn causes_are_kept() {
+        let is_status = |error: &RegistryError| {
+            let source = std::error::Error::source(error);
+            source.is_some_and(|source| source.is::<Status>())
+        };
+        let cut = || ExchangeFailure::of(&Status::unavailable("etcdserver: no leader"));
+        assert!(is_status(&cut().error));
+        let down = || unreachable(RegistryErrorKind::Unavailable, "down");
+        let read = sum_up(vec![cut(), down()], Repetition::Read).error;
+        assert_eq!(read.kind(), RegistryErrorKind::Unavailable);
+        assert!(is_status(&read));
+        let (auth, tls) = (RegistryErrorKind::Auth, RegistryErrorKind::Tls);
+        for (kinds, cause) in [([tls, auth], Some("1")), ([tls, tls], Some("0"))] {
+            let errors = kinds.iter().enumerate();
+            let errors = errors.map(|(index, kind)| RegistryError::new(*kind, index.to_string()));
+            let joined = join(&errors.collect::<Vec<_>>());
+            let source = std::error::Error::source(&joined).map(ToString::to_string);
+            assert_eq!(source.as_deref(), cause);
+        }
     }
 
     #[test]

@@ -292,7 +292,7 @@ fn changed(failure: ExchangeFailure) -> RegistryError {
 }
 
 fn in_doubt(error: &RegistryError) -> RegistryError {
-    RegistryError::new(RegistryErrorKind::Unknown, error.to_string())
+    error.as_kind(RegistryErrorKind::Unknown)
 }
 
 fn unsettled(error: RegistryError) -> ExchangeFailure {

@@ -24,13 +24,15 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| refuse(format!("TLS cannot be set up: {error}")))?
+            .map_err(|error| refuse(format!("TLS cannot be set up: {error}")).caused_by(error))?
             .with_root_certificates(roots(files.ca.as_deref())?);
         let mut config = match &files.identity {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => builder
                 .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-                .map_err(|error| refuse(format!("{} and its key: {error}", cert.display())))?,
+                .map_err(|error| {
+                    refuse(format!("{} and its key: {error}", cert.display())).caused_by(error)
+                })?,
         };
         config.alpn_protocols.push(b"h2".to_vec());
         Ok(Self(TlsConnector::from(Arc::new(config))))
@@ -52,7 +54,7 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, RegistryError> {
         Some(ca) => {
             for certificate in certificates(ca)? {
                 let added = roots.add(certificate);
-                added.map_err(|error| refuse(format!("{}: {error}", ca.display())))?;
+                added.map_err(|error| unusable(ca, error))?;
             }
         }
         None => {
@@ -71,7 +73,7 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, RegistryError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+        .map_err(|error| unusable(path, error))?;
     if certificates.is_empty() {
         return Err(refuse(format!("{} holds no certificate", path.display())));
     }
@@ -79,8 +81,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryErr
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, RegistryError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| refuse(format!("{}: {error}", path.display())))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, error: impl Error + Send + Sync + 'static) -> RegistryError {
+    refuse(format!("{}: {error}", path.display())).caused_by(error)
 }
 
 fn refuse(text: impl Into<String>) -> RegistryError {

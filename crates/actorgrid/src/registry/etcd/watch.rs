@@ -199,13 +199,14 @@ impl EtcdWatch {
         let meaning = status::meaning(status);
         self.cluster
             .blame(self.at.index, &self.at.connection, &meaning);
-        match meaning {
+        let error = match meaning {
             Meaning::NotSent | Meaning::Broken | Meaning::Unsettled => RegistryError::new(
                 RegistryErrorKind::Unavailable,
                 format!("a watch broke: {}", status.message()),
             ),
             meaning => status::error(&meaning, status.message()),
-        }
+        };
+        error.caused_by(status.clone())
     }
 }
 
