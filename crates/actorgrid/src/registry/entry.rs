@@ -1,4 +1,4 @@
-//! What a coordination service stores: keys with their values.
+//! Keys with their values, as a coordination service stores them.
 
 use bytes::Bytes;
 

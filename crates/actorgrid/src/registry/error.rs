@@ -121,7 +121,7 @@ mod tests {
             assert!(source.is::<std::io::Error>());
             assert_eq!(source.to_string(), "the cause");
         }
-        // Who compares failures asks for what happened, not for the layers below.
+        // A comparison is about what happened, not about the layers below.
         assert_eq!(error, plain);
     }
 

@@ -19,7 +19,7 @@ pub(crate) trait Fixture: Sized {
 
     fn registry(&self) -> &Registry;
 
-    /// What all keys of this fixture begin with, and no others.
+    /// The prefix of all keys of this fixture, and of no others.
     fn prefix(&self) -> &str;
 
     /// Lets the service forget the changes up to its present revision.
@@ -31,7 +31,7 @@ pub(crate) trait Fixture: Sized {
 
 /// The shortest time to live that a session may have.
 pub(super) const TTL: Duration = Duration::from_secs(5);
-/// What a change may take to reach a watch, the end of a lease in etcd included.
+/// The longest that a change may take to reach a watch, the end of a lease in etcd included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn backend(fixture: &impl Fixture) -> &dyn Backend {
@@ -84,7 +84,7 @@ pub(super) async fn claim(
     outcomes.remove(0)
 }
 
-/// Claims these keys, which are free, and answers the revision.
+/// Claims these keys, which are free, and returns the revision.
 pub(super) async fn put(
     fixture: &impl Fixture,
     lease: LeaseId,

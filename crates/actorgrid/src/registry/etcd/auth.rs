@@ -20,7 +20,7 @@ pub(super) struct Authenticator {
     pass: Mutex<Option<Pass>>,
 }
 
-/// What lets a request in.
+/// The proof of authentication that a request carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pass {
     /// The cluster asks nobody for a token.

@@ -29,7 +29,7 @@ const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(6);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What bytes go over: TCP, or TLS on it.
+/// A way for bytes: TCP, or TLS on it.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -64,7 +64,7 @@ pub(super) struct EtcdConnection {
 }
 
 impl EtcdConnection {
-    /// Begins to speak HTTP/2. That tells nothing about the other side yet.
+    /// Begins to speak HTTP/2. The other side need not have answered yet.
     pub(super) async fn begin(
         tasks: &ConnectionTasks,
         io: Box<dyn Io>,

@@ -25,8 +25,8 @@ use crate::token::ClusterId;
 use crate::wire::etcd::StatusRequest;
 use crate::wire::etcd::maintenance_client::MaintenanceClient;
 
-/// What a connection may take until etcd has answered over it: several round trips around the
-/// world.
+/// The longest that a connection may take until etcd has answered over it: several round trips
+/// around the world.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// An exchange that was given up after so long without an answer speaks against its endpoint. The
 /// shortest time that callers give is 2/15 of the shortest lease, 0.67 s.
@@ -54,7 +54,7 @@ struct Endpoint {
     state: Mutex<EndpointState>,
 }
 
-/// Whoever opens a connection holds the lock on this; the others wait for the outcome.
+/// The caller that opens a connection holds the lock on this; the others wait for the outcome.
 #[derive(Default)]
 struct EndpointState {
     connection: Option<Arc<EtcdConnection>>,

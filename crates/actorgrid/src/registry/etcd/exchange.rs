@@ -23,7 +23,7 @@ pub(super) struct Cluster {
     pub(super) id: ClusterId,
 }
 
-/// What may be done about a request whose outcome is not known.
+/// Whether a request may be sent again when its outcome is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repetition {
     /// Nothing: it changes something.
@@ -34,11 +34,11 @@ pub(super) enum Repetition {
     Read,
 }
 
-/// Sends a request and waits for what answers it.
+/// Sends a request and waits for its reply.
 pub(super) type SendCall<Q, R> =
     fn(Transport, Uri, Request<Q>) -> BoxFuture<'static, Result<R, Status>>;
 
-/// What a reply says about itself.
+/// A reply with etcd's header.
 pub(super) trait Headed {
     fn header(&self) -> Option<&ResponseHeader>;
 }
@@ -181,7 +181,7 @@ impl Cluster {
         outcome
     }
 
-    /// What a failure says about the endpoint and its connection.
+    /// Takes the consequences of a failure for the endpoint and its connection.
     pub(super) fn blame(&self, index: usize, connection: &EtcdConnection, meaning: &Meaning) {
         match meaning {
             Meaning::NotSent | Meaning::Broken => connection.retire(),
@@ -246,7 +246,7 @@ fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFai
     failure
 }
 
-/// What several endpoints that could not be asked have in common.
+/// One error for several endpoints that could not be asked.
 fn joined(failures: Vec<ExchangeFailure>, last: ExchangeFailure) -> RegistryError {
     let errors = failures.into_iter().map(|failure| failure.error);
     let errors: Vec<_> = errors.chain([last.error]).collect();

@@ -1,11 +1,11 @@
-//! What etcd's errors mean. Pure.
+//! The meaning of etcd's errors. Pure.
 
 use tonic::{Code, Status};
 
 use super::connection::NotSent;
 use crate::registry::{RegistryError, RegistryErrorKind};
 
-/// What a failed exchange means.
+/// The meaning of a failed exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// It never left this process.

@@ -33,7 +33,7 @@ fn created_at(key: &str, revision: Revision) -> Compare {
     compare(key, CompareTarget::Create, union)
 }
 
-fn stands(guard: &Guard) -> Compare {
+fn unmoved(guard: &Guard) -> Compare {
     let union = TargetUnion::ModRevision(guard.modified.get());
     compare(&guard.epoch, CompareTarget::Mod, union)
 }
@@ -108,13 +108,13 @@ pub(super) fn release(key: &str, created: Revision) -> TxnRequest {
 pub(super) fn claims(lease: LeaseId, guard: Option<&Guard>, claims: &[Claim]) -> TxnRequest {
     if let [claim] = claims {
         let mut txn = single(lease, guard, claim);
-        txn.compare.extend(guard.map(stands));
+        txn.compare.extend(guard.map(unmoved));
         return txn;
     }
     let keys = claims.iter().flat_map(|claim| &claim.puts);
     let inner = |claim| op(Request::RequestTxn(single(lease, guard, claim)));
     TxnRequest {
-        compare: guard.map(stands).into_iter().collect(),
+        compare: guard.map(unmoved).into_iter().collect(),
         success: claims.iter().map(inner).collect(),
         failure: match guard {
             Some(guard) => keys
@@ -155,8 +155,8 @@ pub(super) fn fitting(guard: Option<&Guard>, claims: &[Claim], limit: usize) -> 
     (1..=claims.len()).take_while(fits).last().unwrap_or(1)
 }
 
-/// Whether a key stands in several claims, or twice in one: etcd would refuse that too, but it
-/// does not see over the transactions of a batch that needs several.
+/// Whether a key is in several claims, or twice in one. etcd would refuse that too, but it does not
+/// see beyond one transaction of a batch that needs several.
 pub(super) fn has_duplicates(batch: &ClaimBatch) -> bool {
     let mut seen = std::collections::HashSet::new();
     let mut keys = batch.claims.iter().flat_map(|claim| &claim.puts);
@@ -236,7 +236,7 @@ pub(super) fn entries(answers: Vec<ResponseOp>) -> Result<Vec<Option<Entry>>, Re
     answers.into_iter().map(entry_of).collect()
 }
 
-/// A key as etcd tells it. `None`: not one of ours, as its name is not text.
+/// Reads a key of etcd. `None`: not one of ours, as its name is not text.
 pub(super) fn entry(kv: KeyValue) -> Option<Entry> {
     Some(Entry {
         key: text(kv.key)?,
@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// What etcd checks against its limit.
+    /// The width that etcd checks against its limit.
     fn counted(txn: &TxnRequest) -> usize {
         let width = txn.compare.len().max(txn.success.len());
         let inner = txn.success.iter().map(|op| match &op.request {
@@ -372,7 +372,7 @@ mod tests {
     fn a_claim_compares_all_its_keys_and_the_guard_stands_over_all() {
         let batch = [claim(&["a", "b"]), claim(&["c"])];
         let txn = claims(LEASE, Some(&guard()), &batch);
-        assert_eq!(txn.compare, [stands(&guard())]);
+        assert_eq!(txn.compare, [unmoved(&guard())]);
         assert_eq!(txn.failure, ["a", "b", "c", "epoch"].map(range));
         let Some(Request::RequestTxn(first)) = &txn.success[0].request else {
             panic!("{:?}", txn.success[0]);
@@ -395,7 +395,7 @@ mod tests {
         let txn = claims(LEASE, Some(&guard()), &batch[1..]);
         assert_eq!(
             txn.compare,
-            [created_at("c", Revision::ZERO), stands(&guard())]
+            [created_at("c", Revision::ZERO), unmoved(&guard())]
         );
         assert_eq!(txn.success, [put("c", &value("c"), LEASE)]);
         assert_eq!(txn.failure, ["c", "epoch"].map(range));

@@ -65,7 +65,7 @@ pub(super) fn parse(text: &str) -> Result<EtcdTarget, RegistryError> {
 fn credentials_of(text: &str) -> Result<Credentials, RegistryError> {
     let (user, password) = text
         .split_once(':')
-        .ok_or_else(|| invalid("before @ stand a user and a password, as user:password"))?;
+        .ok_or_else(|| invalid("before @ comes a user and a password, as user:password"))?;
     let decode = |part| {
         decoded(part).ok_or_else(|| invalid("the user or the password holds a wrong %-escape"))
     };
@@ -88,9 +88,7 @@ fn endpoints_of(hosts: &str) -> Result<Vec<Address>, RegistryError> {
             invalid(format!("endpoint {number} is not of the form host:port"))
         })?;
         if endpoints.contains(&endpoint) {
-            return Err(invalid(format!(
-                "the endpoint {endpoint} stands there twice"
-            )));
+            return Err(invalid(format!("the endpoint {endpoint} is there twice")));
         }
         endpoints.push(endpoint);
     }
@@ -137,7 +135,7 @@ fn tls_of(query: &str) -> Result<Option<TlsFiles>, RegistryError> {
         let value = decoded(value).filter(|value| !value.is_empty());
         let value = value.ok_or_else(|| invalid(format!("the option {name} has no value")))?;
         if place.replace(value).is_some() {
-            return Err(invalid(format!("the option {name} stands there twice")));
+            return Err(invalid(format!("the option {name} is there twice")));
         }
     }
     let Options { tls, ca, cert, key } = options;
@@ -279,7 +277,7 @@ mod tests {
             ("h/path", "endpoint 1 is not of the form host:port"),
             ("root:secret", "endpoint 1 is not of the form host:port"),
             ("root:sec?secret@h", "? is written %3F"),
-            ("h,h:2379", "the endpoint h:2379 stands there twice"),
+            ("h,h:2379", "the endpoint h:2379 is there twice"),
             ("secret@h", "user:password"),
             (":secret@h", "the user before @ is empty"),
             ("u:secret%4@h", "wrong %-escape"),
@@ -287,7 +285,7 @@ mod tests {
             ("u:secret%ff@h", "wrong %-escape"),
             ("h?user=x", "no option \"user\""),
             ("h?ca", "the option ca has no value"),
-            ("h?ca=a&ca=b", "the option ca stands there twice"),
+            ("h?ca=a&ca=b", "the option ca is there twice"),
             ("h?cert=a", "cert needs key"),
             ("h?key=a", "key needs cert"),
             ("h?tls=yes", "tls is true or false"),

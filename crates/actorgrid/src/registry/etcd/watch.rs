@@ -135,7 +135,7 @@ async fn create_watch(
 /// How etcd itself says that a revision is gone.
 const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 
-/// The status within the reason of a cancellation, which tells it as text: with the code, or (3.4,
+/// Reads the status from the reason of a cancellation, where it is text: with the code, or (3.4,
 /// for whatever the user may not do) alone.
 fn cancelled(reason: &str) -> Status {
     let text = reason
@@ -158,7 +158,7 @@ struct EtcdWatch {
     at: At,
     responses: Streaming<WatchResponse>,
     _close: DropGuard,
-    /// What came of a revision that is not complete. One message at a time goes through here, so
+    /// The changes so far of a revision that is not complete. One message at a time goes through here, so
     /// this is one revision at the most.
     changes: Vec<Change>,
     /// No change before this revision is passed on.

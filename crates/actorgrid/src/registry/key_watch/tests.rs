@@ -267,7 +267,7 @@ async fn a_registry_that_is_away_is_waited_for() {
     assert_eq!(next(&mut watch).await, None);
 }
 
-/// What a random world does to the registry, and every state that the key had.
+/// Random changes and faults of a registry, and every state that the key had.
 struct Trouble {
     memory: MemoryRegistry,
     random: fastrand::Rng,

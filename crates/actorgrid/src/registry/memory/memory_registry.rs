@@ -14,7 +14,7 @@ use crate::registry::Registry;
 /// A registry that lives in this process, with the semantics of etcd. Cheap to clone; clones share
 /// it, and so do all [`Registry`] handles made from them.
 ///
-/// For a grid within one process, and for tests: it can be told to fail in all the ways in which a
+/// For a grid within one process, and for tests: it can be made to fail in all the ways in which a
 /// service across a network fails. It holds nothing on disk. Tokens of a later one compare with
 /// none of an earlier one, as each draws its own [`ClusterId`].
 ///
@@ -85,7 +85,7 @@ impl MemoryRegistry {
         self.core.with(|state, _| state.break_watches());
     }
 
-    /// Deletes a key whoever holds it, as an operator. Answers whether it was there.
+    /// Deletes a key under any lease, as an operator. Returns whether it was there.
     pub fn delete(&self, key: &str) -> bool {
         self.core.with(|state, _| state.store.delete(key))
     }

@@ -1,4 +1,4 @@
-//! The store of a registry, and what stands between it and its callers.
+//! The store of a registry, and what comes between it and its callers.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ pub(super) enum Presence {
     Away,
 }
 
-/// All that the clones of a registry share: the store and what stands between it and its callers.
+/// All that the clones of a registry share: the store and what comes between it and its
+/// callers.
 pub(super) struct MemoryState {
     pub(super) store: Store,
     pub(super) faults: Faults,
@@ -34,7 +35,7 @@ pub(super) struct MemoryState {
     breaks: u64,
 }
 
-/// What waiting watches depend on.
+/// The part of the state that waiting watches depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     revision: Revision,

@@ -17,7 +17,7 @@ use crate::revision::Revision;
 /// watch that is further behind is served sooner by a new list.
 const HISTORY: usize = 10_000;
 
-/// What the registry holds: keys, leases, the revision and the recent changes.
+/// The contents of the registry: keys, leases, the revision and the recent changes.
 ///
 /// It has no clock. The caller passes the time, and expires what is due before.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Store {
         if !puts.into_iter().all(|(key, _)| keys.insert(key)) {
             return Err(RegistryError::new(
                 RegistryErrorKind::Unavailable,
-                "a key stands twice in the batch",
+                "a key is in the batch twice",
             ));
         }
         let epoch = batch.guard.as_ref().map(|guard| &guard.epoch);
@@ -144,7 +144,7 @@ impl Store {
             .iter()
             .map(|claim| guarded && claim.puts.iter().all(absent))
             .collect();
-        // Only a put asks for the lease: where nothing is won the outcomes stand.
+        // Only a put asks for the lease: where nothing is won the outcomes hold without one.
         if won.contains(&true) && !self.leases.contains_key(&batch.lease) {
             return Err(lease_not_found());
         }

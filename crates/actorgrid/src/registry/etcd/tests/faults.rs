@@ -1,4 +1,4 @@
-//! What etcd and its endpoints may do besides.
+//! Faults of etcd and of its endpoints.
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -237,7 +237,7 @@ struct HeadedReply {
     header: Option<ResponseHeader>,
 }
 
-/// What an operator does: a call whose request is made of two texts at most.
+/// A call of an operator whose request is made of two texts at most.
 async fn operate(etcd: &Etcd, path: &'static str, first: &str, second: &str) {
     let connection = etcd.cluster.endpoints.connection(0).await.unwrap();
     let mut client = tonic::client::Grpc::with_origin(connection.transport(), connection.origin());

@@ -1,4 +1,4 @@
-//! What may become of a watch.
+//! Watches that are torn, unread, restored or compacted.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -158,7 +158,7 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     assert_eq!(told(&mut changes).await, "+d");
 }
 
-/// What an etcd of the tests' own says to those who open a watch.
+/// An etcd of the tests' own, and its answers to those who open a watch.
 #[derive(Default)]
 struct ScriptedEtcd {
     watches: Mutex<VecDeque<Vec<WatchResponse>>>,
