@@ -1,5 +1,6 @@
 //! Connecting to a coordination service by its URL.
 
+#[cfg(feature = "etcd")]
 use std::sync::Arc;
 
 use super::error::RegistryError;

@@ -28,6 +28,7 @@ impl RegistryError {
     }
 
     /// The same failure with its cause.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
     pub(crate) fn caused_by(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             cause: Some(cause.into().into()),
@@ -36,6 +37,7 @@ impl RegistryError {
     }
 
     /// The same failure, with the kind that it has for its caller.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
     pub(crate) fn as_kind(&self, kind: RegistryErrorKind) -> Self {
         Self {
             kind,

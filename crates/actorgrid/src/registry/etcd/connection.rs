@@ -91,8 +91,8 @@ impl EtcdConnection {
         })
     }
 
-    pub(super) fn transport(&self) -> Transport {
-        Transport(self.sender.clone())
+    pub(super) fn transport(&self) -> EtcdTransport {
+        EtcdTransport(self.sender.clone())
     }
 
     /// Scheme and authority of the endpoint.
@@ -118,9 +118,9 @@ impl EtcdConnection {
 
 /// The way of the stubs to the connection.
 #[derive(Clone)]
-pub(super) struct Transport(http2::SendRequest<Body>);
+pub(super) struct EtcdTransport(http2::SendRequest<Body>);
 
-impl Service<Request<Body>> for Transport {
+impl Service<Request<Body>> for EtcdTransport {
     type Response = Response<Incoming>;
     type Error = Box<dyn std::error::Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

@@ -6,7 +6,7 @@ use futures_core::future::BoxFuture;
 use http::Uri;
 use tonic::{Request, Status};
 
-use super::connection::{EtcdConnection, Transport};
+use super::connection::{EtcdConnection, EtcdTransport};
 use super::endpoints::Endpoints;
 use super::status::{self, Meaning};
 use crate::registry::{RegistryError, RegistryErrorKind};
@@ -36,7 +36,7 @@ pub(super) enum Repetition {
 
 /// Sends a request and waits for its reply.
 pub(super) type SendCall<Q, R> =
-    fn(Transport, Uri, Request<Q>) -> BoxFuture<'static, Result<R, Status>>;
+    fn(EtcdTransport, Uri, Request<Q>) -> BoxFuture<'static, Result<R, Status>>;
 
 /// A reply with etcd's header.
 pub(super) trait Headed {

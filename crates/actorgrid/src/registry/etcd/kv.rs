@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::Uri;
 
-use super::connection::Transport;
+use super::connection::EtcdTransport;
 use super::etcd::Etcd;
 use super::exchange::{ExchangeFailure, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::status::Meaning;
@@ -35,7 +35,7 @@ impl Headed for RangeResponse {
     }
 }
 
-fn client(transport: Transport, origin: Uri) -> KvClient<Transport> {
+fn client(transport: EtcdTransport, origin: Uri) -> KvClient<EtcdTransport> {
     KvClient::with_origin(transport, origin).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
