@@ -16,7 +16,8 @@ use crate::registry::Registry;
 ///
 /// For a grid within one process, and for tests: it can be made to fail in all the ways in which a
 /// service across a network fails. It holds nothing on disk. Tokens of a later one compare with
-/// none of an earlier one, as each draws its own [`ClusterId`].
+/// none of an earlier one, as each draws its own
+/// [`ClusterId`](crate::token::ClusterId).
 ///
 /// ```
 /// use actorgrid::{Environment, MemoryFault, MemoryOperation, MemoryRegistry};
