@@ -14,7 +14,9 @@ DEMO_CRATES ?= 60
 PURE := \
 	crates/actorgrid/src/back_off.rs \
 	crates/actorgrid/src/session/keeper.rs \
-	crates/actorgrid/src/session/claims.rs \
+	crates/actorgrid/src/session/claim_lease.rs \
+	crates/actorgrid/src/session/claim_rules.rs \
+	crates/actorgrid/src/session/claim_scheduler.rs \
 	crates/actorgrid/src/client/retry.rs \
 	crates/actorgrid/src/client/watch_pause.rs \
 	crates/actorgrid/src/client/watch_resume.rs \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::Fence;
-use super::claimant::bounded;
+use super::exchange::bounded;
 use super::keeper::{Command, Keeper};
 use crate::environment::Environment;
 use crate::registry::{Registry, RegistryErrorKind};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::Identity;
-use super::claimant::bounded;
+use super::exchange::bounded;
 use super::keeper::try_limit;
 use crate::environment::{Environment, Timestamp};
 use crate::registry::{

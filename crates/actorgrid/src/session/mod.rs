@@ -3,12 +3,22 @@
 //! A session begins with one transaction, renews its leases, claims and releases names, and ends
 //! once: fenced, or left. It never comes back; a peer that goes on joins under a new one.
 
-mod claimant;
-mod claims;
+mod claim_command;
+mod claim_driver;
+mod claim_error;
+mod claim_event;
+mod claim_exchange;
+mod claim_lease;
+mod claim_rules;
+mod claim_scheduler;
+mod claimed_names;
 mod driver;
+mod exchange;
 mod fence;
+mod held_names;
 mod join;
 mod keeper;
+mod on_free;
 mod own_keys;
 
 use std::sync::Arc;
@@ -26,17 +36,20 @@ use crate::registry::{
 use crate::revision::Revision;
 use crate::token::Token;
 
-pub(crate) use claimant::{ClaimError, Held};
+pub(crate) use claim_error::ClaimError;
 pub(crate) use fence::Fence;
 pub use fence::FenceReason;
+pub(crate) use held_names::HeldNames;
 pub(crate) use join::JoinError;
 
-use claimant::{Claimant, OnFree, Order};
+use claim_driver::{ClaimDriver, ClaimWaiter, Epoch};
+use claim_event::ClaimOrder;
 use join::{Joined, Joiner};
 use keeper::Keeper;
+use on_free::OnFree;
 use own_keys::OwnKeys;
 
-/// Claims that wait for the claimant to take them; who claims beyond that waits for a place.
+/// Claims that wait for the claim driver; the caller of one more waits for a place.
 const ORDER_QUEUE: usize = 1024;
 
 /// Who a peer is, over all its sessions.
@@ -60,7 +73,7 @@ pub(crate) struct Session {
     names: Names,
     lease: LeaseId,
     limit: Duration,
-    /// The keeper, the claimant and the watch of the session's keys. They do not panic: what they
+    /// The keeper, the claim driver and the watch of the session's keys. They do not panic: what they
     /// run is ours. Joined by `leave`, aborted by a drop.
     tasks: JoinSet<()>,
     _watchdog: Watchdog,
@@ -74,7 +87,7 @@ pub(crate) struct Names {
     identity: Identity,
     fence: Arc<Fence>,
     token: Token,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
     /// The time that one exchange with the registry may take.
     limit: Duration,
 }
@@ -111,7 +124,7 @@ impl Names {
         &self,
         names: &[(Kind, &Name)],
         reserved: impl Send + Sync + 'static,
-    ) -> Result<Held, ClaimError> {
+    ) -> Result<HeldNames, ClaimError> {
         let nonce = self.environment.random_u64();
         let puts = names
             .iter()
@@ -121,18 +134,18 @@ impl Names {
                 (key, value)
             })
             .collect();
-        let (reply, outcome) = oneshot::channel();
-        let order = Order {
+        let (waiter, answer) = oneshot::channel();
+        let order = ClaimOrder {
             nonce,
             puts,
-            on_free: OnFree::dropping(reserved),
-            reply,
+            waiter,
+            reservation: OnFree::dropping(reserved),
         };
         if self.orders.send(order).await.is_err() {
             return Err(ClaimError::Fenced);
         }
-        // The claimant answers every order unless it is aborted with its session.
-        outcome.await.unwrap_or(Err(ClaimError::Fenced))
+        // The claim driver answers every order unless it is aborted with its session.
+        answer.await.unwrap_or(Err(ClaimError::Fenced))
     }
 }
 
@@ -186,7 +199,7 @@ impl Session {
             RegistryError::new(RegistryErrorKind::Unavailable, text)
         })?;
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
-        let (release_sender, releases) = mpsc::unbounded_channel();
+        let (given_up_sender, given_up) = mpsc::unbounded_channel();
 
         let mut tasks = JoinSet::new();
         tasks.spawn(driver::keep(
@@ -205,20 +218,23 @@ impl Session {
             created: revision,
         };
         tasks.spawn(watch.run());
-        let claimant = Claimant {
+        let epoch = Epoch {
+            lease: lease.id,
+            key: keys::epoch(&identity.namespace, identity.peer()),
+            value: epoch_value,
+            created: revision,
+        };
+        let claims = ClaimDriver {
             environment: environment.clone(),
             registry: registry.clone(),
-            fence: fence.clone(),
-            lease: lease.id,
-            epoch: keys::epoch(&identity.namespace, identity.peer()),
-            epoch_created: revision,
-            epoch_value,
             limit,
+            fence: fence.clone(),
+            epoch: Arc::new(epoch),
             orders: order_receiver,
-            releases,
-            release_sender,
+            given_up,
+            given_up_sender,
         };
-        tasks.spawn(claimant.run());
+        tasks.spawn(claims.run());
 
         Ok(Self {
             names: Names {

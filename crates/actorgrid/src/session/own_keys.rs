@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{SelectAll, StreamExt as _};
 
-use super::claimant::bounded;
+use super::exchange::bounded;
 use super::{Fence, FenceReason};
 use crate::environment::Environment;
 use crate::registry::{Change, Entry, LeaseId, Registry, RegistryError, Selector};

@@ -1,0 +1,31 @@
+//! Everything that the claim scheduler decides.
+
+use std::time::Duration;
+
+use super::FenceReason;
+use super::claim_error::ClaimError;
+use super::claim_exchange::ClaimExchange;
+use super::claimed_names::ClaimedNames;
+
+/// A command of the claim scheduler.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ClaimCommand<W, R> {
+    /// Send a request to the registry after a pause. One event with its result must follow, unless
+    /// the session ends first.
+    Send {
+        exchange: ClaimExchange,
+        pause: Duration,
+    },
+    /// The claim is won: the waiter holds the names from now on.
+    Grant { waiter: W, names: ClaimedNames<R> },
+    /// The claim is lost: free the reservation, and then tell the waiter.
+    Refuse {
+        waiter: W,
+        reservation: R,
+        error: ClaimError,
+    },
+    /// Names are released: free their reservation.
+    Free { reservation: R },
+    /// The session is over.
+    Fence(FenceReason),
+}

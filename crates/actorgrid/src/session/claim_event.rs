@@ -1,0 +1,58 @@
+//! Everything that the claim scheduler learns.
+
+use bytes::Bytes;
+
+use super::claim_exchange::ExchangeId;
+use super::claimed_names::ClaimedNames;
+use crate::registry::{ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
+
+/// Names to claim together. `W` waits for the answer; `R` reserves the names at this peer until
+/// they are known to be free.
+///
+/// No two orders that are not settled name the same key: the reservations see to that.
+#[derive(Debug)]
+pub(super) struct ClaimOrder<W, R> {
+    /// Every value that is put carries it: so a read tells our registration from others.
+    pub(super) nonce: u64,
+    pub(super) puts: Vec<(String, Bytes)>,
+    pub(super) waiter: W,
+    pub(super) reservation: R,
+}
+
+impl<W, R> ClaimOrder<W, R> {
+    /// How many names are claimed.
+    pub(super) fn names(&self) -> usize {
+        self.puts.len()
+    }
+}
+
+/// An event of the claim scheduler.
+#[derive(Debug)]
+pub(super) enum ClaimEvent<W, R> {
+    /// Claims that came together: they share batches.
+    Ordered(Vec<ClaimOrder<W, R>>),
+    /// The holder of names gives them up.
+    GivenUp(ClaimedNames<R>),
+    /// A batch of claims was answered, or failed.
+    Claimed {
+        id: ExchangeId,
+        result: Result<Vec<ClaimOutcome>, RegistryError>,
+    },
+    /// A raise of a lease's epoch was answered, or failed.
+    Raised {
+        lease: LeaseId,
+        result: Result<RaiseOutcome, RegistryError>,
+    },
+    /// A read of keys was answered in their order, or failed.
+    Read {
+        id: ExchangeId,
+        result: Result<Vec<Option<Entry>>, RegistryError>,
+    },
+    /// A key is released (or was not ours any more), or that failed.
+    Released {
+        id: ExchangeId,
+        result: Result<(), RegistryError>,
+    },
+    /// The session is over: all that is left is answered and freed.
+    Ended,
+}

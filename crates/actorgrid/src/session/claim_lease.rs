@@ -1,0 +1,123 @@
+//! One lease as the claim scheduler sees it: its room for names, and the epoch that guards it.
+
+use crate::registry::LeaseId;
+use crate::revision::Revision;
+
+/// A lease of the session that names are claimed under.
+#[derive(Debug)]
+pub(super) struct ClaimLease {
+    id: LeaseId,
+    epoch_created: Revision,
+    /// The modification revision of the epoch key, as last reported.
+    epoch_modified: Revision,
+    /// The most names that it may carry.
+    capacity: usize,
+    /// The names that it carries, or may carry: from the claim until it has failed or the names
+    /// are released.
+    names: usize,
+    raising: bool,
+}
+
+impl ClaimLease {
+    /// A lease without names, whose epoch key was created at `epoch_created` and not raised since.
+    pub(super) fn new(id: LeaseId, epoch_created: Revision, capacity: usize) -> Self {
+        Self {
+            id,
+            epoch_created,
+            epoch_modified: epoch_created,
+            capacity,
+            names: 0,
+            raising: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    pub(super) fn epoch_created(&self) -> Revision {
+        self.epoch_created
+    }
+
+    /// What a claim that is sent now compares.
+    pub(super) fn guard(&self) -> Revision {
+        self.epoch_modified
+    }
+
+    /// Whether a claim of so many names can be sent under it now. Beside a raise the registry
+    /// would refuse it.
+    pub(super) fn admits(&self, names: usize) -> bool {
+        !self.raising && names <= self.capacity - self.names
+    }
+
+    /// A claim of names that it [admits](Self::admits) is sent.
+    pub(super) fn carry(&mut self, names: usize) {
+        self.names += names;
+    }
+
+    /// Names that it carried are not registered, and cannot be by their claim any more.
+    pub(super) fn drop_names(&mut self, names: usize) {
+        self.names -= names;
+    }
+
+    /// The registry reported a modification revision of the epoch key; reports can overtake each
+    /// other.
+    pub(super) fn epoch_reported(&mut self, modified: Revision) {
+        self.epoch_modified = self.epoch_modified.max(modified);
+    }
+
+    pub(super) fn is_raising(&self) -> bool {
+        self.raising
+    }
+
+    pub(super) fn raise_begins(&mut self) {
+        self.raising = true;
+    }
+
+    pub(super) fn raise_ends(&mut self) {
+        self.raising = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(capacity: usize) -> ClaimLease {
+        ClaimLease::new(LeaseId(3), Revision::new(5), capacity)
+    }
+
+    #[test]
+    fn carries_so_many_names() {
+        let mut lease = lease(4);
+        assert_eq!(lease.id(), LeaseId(3));
+        assert!(lease.admits(4) && !lease.admits(5));
+        lease.carry(1);
+        lease.carry(2);
+        assert!(lease.admits(1) && !lease.admits(2));
+        lease.drop_names(2);
+        assert!(lease.admits(3) && !lease.admits(4));
+        lease.carry(3);
+        assert!(!lease.admits(1));
+    }
+
+    #[test]
+    fn admits_nothing_beside_a_raise() {
+        let mut lease = lease(4);
+        assert!(!lease.is_raising());
+        lease.raise_begins();
+        assert!(lease.is_raising() && !lease.admits(1));
+        lease.raise_ends();
+        assert!(!lease.is_raising() && lease.admits(1));
+    }
+
+    #[test]
+    fn guards_by_the_latest_epoch() {
+        let mut lease = lease(4);
+        assert_eq!(lease.guard(), Revision::new(5));
+        lease.epoch_reported(Revision::new(9));
+        lease.epoch_reported(Revision::new(7));
+        assert_eq!(lease.guard(), Revision::new(9));
+        assert_eq!(lease.epoch_created(), Revision::new(5));
+    }
+}

@@ -1,0 +1,397 @@
+//! Which claims, raises, reads and releases a session sends, and what their results mean. Pure:
+//! events in, commands out; no clock and no I/O.
+//!
+//! Claims that wait at the same time share a batch, nothing waits for company, and several batches
+//! are under way at once. Every claim is guarded by the modification revision of its lease's epoch
+//! key. A claim without an answer is in doubt: it may have committed, or may still commit. The
+//! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
+//! an earlier revision can commit, so a read of its keys settles the doubt for good.
+//!
+//! What must hold:
+//!
+//! - Every order is answered once: won if it has committed, refused if it has not and cannot.
+//! - The reservation of names is given back once, and not before they are free in the registry
+//!   (or the session is over, and its leases are what frees them).
+//! - The scheduler is never idle while an order or a release is open: an exchange is under way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::FenceReason;
+use super::claim_command::ClaimCommand;
+use super::claim_error::ClaimError;
+use super::claim_event::{ClaimEvent, ClaimOrder};
+use super::claim_exchange::{ClaimExchange, ExchangeId};
+use super::claim_lease::ClaimLease;
+use super::claim_rules::{Fate, Settled, Verdict, fate, judge, settle, settles};
+use super::claimed_names::ClaimedNames;
+use crate::registry::{Claim, ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
+use crate::revision::Revision;
+
+/// Claims in one batch: half of what etcd's default limit on a transaction leaves room for, so
+/// that claims of two keys fit as well.
+const MAX_BATCH: usize = 60;
+/// Batches under way at once: where throughput stopped growing with etcd.
+const MAX_BATCHES: usize = 8;
+/// Claims that wait for a batch; the driver takes no more from its queue.
+const MAX_WAITING: usize = MAX_BATCH * MAX_BATCHES;
+/// Releases under way at once.
+const MAX_RELEASES: usize = 64;
+/// The pause before an exchange that failed is repeated.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Claims that were sent together: under one lease, with one guard.
+#[derive(Debug)]
+struct Batch<W, R> {
+    lease: LeaseId,
+    epoch_created: Revision,
+    guard: Revision,
+    orders: Vec<ClaimOrder<W, R>>,
+}
+
+/// Names whose keys are released one after the other.
+#[derive(Debug)]
+struct Releasing<R> {
+    names: ClaimedNames<R>,
+    /// How many of the keys are released.
+    done: usize,
+}
+
+/// The claims and releases of one session; see the documentation of this file.
+#[derive(Debug)]
+pub(super) struct ClaimScheduler<W, R> {
+    leases: Vec<ClaimLease>,
+    waiting: VecDeque<ClaimOrder<W, R>>,
+    given_up: VecDeque<ClaimedNames<R>>,
+    batches: BTreeMap<ExchangeId, Batch<W, R>>,
+    in_doubt: Vec<Batch<W, R>>,
+    reads: BTreeMap<ExchangeId, Batch<W, R>>,
+    releases: BTreeMap<ExchangeId, Releasing<R>>,
+    last_exchange: ExchangeId,
+    ended: bool,
+    commands: Vec<ClaimCommand<W, R>>,
+}
+
+impl<W, R> ClaimScheduler<W, R> {
+    /// The scheduler of a session with these leases. A claim goes under the first of them that
+    /// has room for all its names; one that fits nowhere waits until names are released.
+    pub(super) fn new(leases: impl IntoIterator<Item = ClaimLease>) -> Self {
+        Self {
+            leases: leases.into_iter().collect(),
+            waiting: VecDeque::new(),
+            given_up: VecDeque::new(),
+            batches: BTreeMap::new(),
+            in_doubt: Vec::new(),
+            reads: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            last_exchange: ExchangeId(0),
+            ended: false,
+            commands: Vec::new(),
+        }
+    }
+
+    /// How many more orders may come now.
+    pub(super) fn room(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.waiting.len())
+    }
+
+    /// Takes an event, and decides all that follows from it. Results of exchanges that are not
+    /// under way are ignored.
+    pub(super) fn handle(&mut self, event: ClaimEvent<W, R>) -> Vec<ClaimCommand<W, R>> {
+        match event {
+            ClaimEvent::Ordered(orders) => self.waiting.extend(orders),
+            ClaimEvent::GivenUp(names) => self.given_up.push_back(names),
+            ClaimEvent::Claimed { id, result } => self.claimed(id, result),
+            ClaimEvent::Raised { lease, result } => self.raised(lease, result),
+            ClaimEvent::Read { id, result } => self.read(id, result),
+            ClaimEvent::Released { id, result } => self.released(id, result),
+            ClaimEvent::Ended => self.ended = true,
+        }
+        if self.ended {
+            self.give_all_back();
+        } else {
+            self.raise_epochs();
+            self.send_claims();
+            self.send_releases();
+        }
+        std::mem::take(&mut self.commands)
+    }
+
+    fn claimed(&mut self, id: ExchangeId, result: Result<Vec<ClaimOutcome>, RegistryError>) {
+        let Some(mut batch) = self.batches.remove(&id) else {
+            return;
+        };
+        match result {
+            Ok(outcomes) => {
+                let unanswered = batch
+                    .orders
+                    .split_off(outcomes.len().min(batch.orders.len()));
+                let answered = std::mem::replace(&mut batch.orders, unanswered);
+                for (order, outcome) in answered.into_iter().zip(outcomes) {
+                    let verdict = judge(outcome, batch.epoch_created, order.nonce);
+                    self.judged(batch.lease, order, verdict);
+                }
+                if !batch.orders.is_empty() {
+                    self.in_doubt.push(batch);
+                }
+            }
+            Err(error) => match fate(&error) {
+                Fate::InDoubt => self.in_doubt.push(batch),
+                Fate::Fenced => {
+                    self.waiting.extend(batch.orders);
+                    self.lose(FenceReason::LeaseLost);
+                }
+                Fate::Unchanged => {
+                    for order in batch.orders {
+                        self.refuse(batch.lease, order, ClaimError::Registry(error.clone()));
+                    }
+                }
+            },
+        }
+    }
+
+    fn judged(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, verdict: Verdict) {
+        match verdict {
+            Verdict::Won(revision) => self.grant(lease, order, revision),
+            Verdict::Taken(holder) => self.refuse(lease, order, ClaimError::Taken(holder)),
+            Verdict::Repeat(modified) => {
+                self.update(lease, |lease| lease.epoch_reported(modified));
+                self.repeat(lease, order);
+            }
+            Verdict::Fenced => {
+                self.waiting.push_back(order);
+                self.lose(FenceReason::KeyLost);
+            }
+        }
+    }
+
+    fn raised(&mut self, lease: LeaseId, result: Result<RaiseOutcome, RegistryError>) {
+        let raises = |found: &ClaimLease| found.id() == lease && found.is_raising();
+        if !self.leases.iter().any(raises) {
+            return;
+        }
+        match result {
+            Ok(RaiseOutcome::Raised(revision)) => {
+                self.update(lease, |lease| {
+                    lease.epoch_reported(revision);
+                    lease.raise_ends();
+                });
+                let settled = self.in_doubt.extract_if(.., |batch| {
+                    batch.lease == lease && settles(revision, batch.guard)
+                });
+                for batch in settled.collect::<Vec<_>>() {
+                    let id = self.next_exchange();
+                    self.send_read(id, batch, Duration::ZERO);
+                }
+            }
+            Ok(RaiseOutcome::Refused(_)) => self.lose(FenceReason::KeyLost),
+            Err(error) if fate(&error) == Fate::Fenced => self.lose(FenceReason::LeaseLost),
+            // The claims are still in doubt.
+            Err(_) => self.send(ClaimExchange::Raise { lease }, PAUSE),
+        }
+    }
+
+    fn read(&mut self, id: ExchangeId, result: Result<Vec<Option<Entry>>, RegistryError>) {
+        let Some(batch) = self.reads.remove(&id) else {
+            return;
+        };
+        let Ok(found) = result else {
+            return self.send_read(id, batch, PAUSE);
+        };
+        let mut found = found.into_iter();
+        for order in batch.orders {
+            let read = found.by_ref().take(order.names()).collect();
+            match settle(read, order.nonce) {
+                Settled::Won(revision) => self.grant(batch.lease, order, revision),
+                Settled::Taken(holder) => {
+                    self.refuse(batch.lease, order, ClaimError::Taken(holder));
+                }
+                // Free, and the claim cannot commit any more.
+                Settled::Free => self.repeat(batch.lease, order),
+            }
+        }
+    }
+
+    fn released(&mut self, id: ExchangeId, result: Result<(), RegistryError>) {
+        let Some(mut releasing) = self.releases.remove(&id) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                releasing.done += 1;
+                self.send_release(id, releasing, Duration::ZERO);
+            }
+            Err(_) => self.send_release(id, releasing, PAUSE),
+        }
+    }
+
+    /// Raises the epochs under which claims are in doubt.
+    fn raise_epochs(&mut self) {
+        for lease in &mut self.leases {
+            let in_doubt = |batch: &Batch<W, R>| batch.lease == lease.id();
+            if !lease.is_raising() && self.in_doubt.iter().any(in_doubt) {
+                lease.raise_begins();
+                let exchange = ClaimExchange::Raise { lease: lease.id() };
+                self.commands.push(ClaimCommand::Send {
+                    exchange,
+                    pause: Duration::ZERO,
+                });
+            }
+        }
+    }
+
+    /// Sends batches while claims wait. They keep their order: none overtakes one that finds no
+    /// room.
+    fn send_claims(&mut self) {
+        while self.batches.len() < MAX_BATCHES
+            && let Some(first) = self.waiting.front()
+            && let Some(lease) = (self.leases.iter_mut()).find(|lease| lease.admits(first.names()))
+        {
+            let mut orders = Vec::new();
+            while orders.len() < MAX_BATCH
+                && let Some(order) = self.waiting.pop_front()
+            {
+                if !lease.admits(order.names()) {
+                    self.waiting.push_front(order);
+                    break;
+                }
+                lease.carry(order.names());
+                orders.push(order);
+            }
+            let batch = Batch {
+                lease: lease.id(),
+                epoch_created: lease.epoch_created(),
+                guard: lease.guard(),
+                orders,
+            };
+            let claims = batch.orders.iter().map(|order| Claim {
+                puts: order.puts.clone(),
+            });
+            let id = self.next_exchange();
+            let exchange = ClaimExchange::Claim {
+                id,
+                lease: batch.lease,
+                guard: batch.guard,
+                claims: claims.collect(),
+            };
+            self.send(exchange, Duration::ZERO);
+            self.batches.insert(id, batch);
+        }
+    }
+
+    fn send_read(&mut self, id: ExchangeId, batch: Batch<W, R>, pause: Duration) {
+        let puts = batch.orders.iter().flat_map(|order| &order.puts);
+        let keys = puts.map(|(key, _)| key.clone()).collect();
+        self.send(ClaimExchange::Read { id, keys }, pause);
+        self.reads.insert(id, batch);
+    }
+
+    fn send_releases(&mut self) {
+        while self.releases.len() < MAX_RELEASES
+            && let Some(names) = self.given_up.pop_front()
+        {
+            let id = self.next_exchange();
+            self.send_release(id, Releasing { names, done: 0 }, Duration::ZERO);
+        }
+    }
+
+    /// Releases the next key, or frees the names after the last one.
+    fn send_release(&mut self, id: ExchangeId, releasing: Releasing<R>, pause: Duration) {
+        let Releasing { names, done } = releasing;
+        if let Some(key) = names.keys.get(done) {
+            let exchange = ClaimExchange::Release {
+                id,
+                key: key.clone(),
+                revision: names.revision,
+            };
+            self.send(exchange, pause);
+            self.releases.insert(id, Releasing { names, done });
+        } else {
+            self.update(names.lease, |lease| lease.drop_names(names.keys.len()));
+            self.free(names.reservation);
+        }
+    }
+
+    fn send(&mut self, exchange: ClaimExchange, pause: Duration) {
+        self.commands.push(ClaimCommand::Send { exchange, pause });
+    }
+
+    fn grant(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, revision: Revision) {
+        let names = ClaimedNames {
+            lease,
+            revision,
+            keys: order.puts.into_iter().map(|(key, _)| key).collect(),
+            reservation: order.reservation,
+        };
+        self.commands.push(ClaimCommand::Grant {
+            waiter: order.waiter,
+            names,
+        });
+    }
+
+    /// Refuses a claim that was sent under this lease.
+    fn refuse(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, error: ClaimError) {
+        self.update(lease, |lease| lease.drop_names(order.names()));
+        self.commands.push(ClaimCommand::Refuse {
+            waiter: order.waiter,
+            reservation: order.reservation,
+            error,
+        });
+    }
+
+    /// Lets a claim that was sent under this lease, and has not committed, wait again.
+    fn repeat(&mut self, lease: LeaseId, order: ClaimOrder<W, R>) {
+        self.update(lease, |lease| lease.drop_names(order.names()));
+        self.waiting.push_back(order);
+    }
+
+    fn free(&mut self, reservation: R) {
+        self.commands.push(ClaimCommand::Free { reservation });
+    }
+
+    /// The session is over. The first reason is reported.
+    fn lose(&mut self, reason: FenceReason) {
+        if !self.ended {
+            self.ended = true;
+            self.commands.push(ClaimCommand::Fence(reason));
+        }
+    }
+
+    /// Answers every claim and frees all names that are being released.
+    fn give_all_back(&mut self) {
+        self.leases.iter_mut().for_each(ClaimLease::raise_ends);
+        let sent = std::mem::take(&mut self.batches).into_values();
+        let sent = sent.chain(std::mem::take(&mut self.in_doubt));
+        let sent = sent.chain(std::mem::take(&mut self.reads).into_values());
+        let orders = sent.flat_map(|batch| batch.orders);
+        for order in orders.chain(std::mem::take(&mut self.waiting)) {
+            self.commands.push(ClaimCommand::Refuse {
+                waiter: order.waiter,
+                reservation: order.reservation,
+                error: ClaimError::Fenced,
+            });
+        }
+        let releases = std::mem::take(&mut self.releases).into_values();
+        let given_up = releases.map(|releasing| releasing.names);
+        for names in given_up.chain(std::mem::take(&mut self.given_up)) {
+            self.free(names.reservation);
+        }
+    }
+
+    fn update(&mut self, lease: LeaseId, update: impl FnOnce(&mut ClaimLease)) {
+        // Leases do not leave a session.
+        if let Some(lease) = self.leases.iter_mut().find(|found| found.id() == lease) {
+            update(lease);
+        }
+    }
+
+    fn next_exchange(&mut self) -> ExchangeId {
+        self.last_exchange = ExchangeId(self.last_exchange.0 + 1);
+        self.last_exchange
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,499 @@
+//! The claim scheduler against a small registry that rejects requests, loses requests and replies,
+//! carries requests out late, and answers in any order.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::registry::{RegistryErrorKind, carries, value_with_nonce};
+
+const LEASES: [(LeaseId, usize); 2] = [(LeaseId(1), 3), (LeaseId(2), 4)];
+/// The nonce of registrations that are not ours.
+const RIVAL: u64 = u64::MAX;
+
+/// A registry that does what it is asked at once.
+#[derive(Clone)]
+struct ModelRegistry {
+    revision: i64,
+    keys: BTreeMap<String, Entry>,
+    /// The epoch key of each lease that is there.
+    epochs: BTreeMap<LeaseId, Entry>,
+    /// The leases that are there.
+    leases: BTreeSet<LeaseId>,
+    /// The claims that have committed and are not gone with a lease: nonce and revision.
+    committed: BTreeMap<u64, Revision>,
+    /// The nonces of our orders, by the values that carry them.
+    nonces: BTreeMap<Bytes, u64>,
+}
+
+impl ModelRegistry {
+    fn new() -> Self {
+        let mut registry = Self {
+            revision: 0,
+            keys: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            committed: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+        };
+        let at = registry.advance();
+        for (lease, _) in LEASES {
+            registry.leases.insert(lease);
+            let epoch = entry("epoch", 0, at, lease);
+            registry.epochs.insert(lease, epoch);
+        }
+        registry
+    }
+
+    fn advance(&mut self) -> Revision {
+        self.revision += 1;
+        Revision::new(self.revision)
+    }
+
+    fn carry_out(&mut self, exchange: &ClaimExchange) -> ClaimEvent<u64, u64> {
+        match exchange {
+            ClaimExchange::Claim {
+                id,
+                lease,
+                guard,
+                claims,
+            } => ClaimEvent::Claimed {
+                id: *id,
+                result: self.claim(*lease, *guard, claims),
+            },
+            ClaimExchange::Raise { lease } => ClaimEvent::Raised {
+                lease: *lease,
+                result: self.raise(*lease),
+            },
+            ClaimExchange::Read { id, keys } => ClaimEvent::Read {
+                id: *id,
+                result: Ok(keys.iter().map(|key| self.keys.get(key).cloned()).collect()),
+            },
+            ClaimExchange::Release { id, key, revision } => {
+                let ours = |entry: &Entry| entry.created == *revision;
+                if self.keys.get(key).is_some_and(ours) {
+                    self.advance();
+                    self.keys.remove(key);
+                }
+                ClaimEvent::Released {
+                    id: *id,
+                    result: Ok(()),
+                }
+            }
+        }
+    }
+
+    fn claim(
+        &mut self,
+        lease: LeaseId,
+        guard: Revision,
+        claims: &[Claim],
+    ) -> Result<Vec<ClaimOutcome>, RegistryError> {
+        if !self.leases.contains(&lease) {
+            return Err(RegistryError::new(RegistryErrorKind::LeaseNotFound, ""));
+        }
+        let revision = self.advance();
+        let mut outcomes = Vec::new();
+        for claim in claims {
+            let epoch = self.epochs.get(&lease).cloned();
+            let found: Vec<_> = claim
+                .puts
+                .iter()
+                .map(|(key, _)| self.keys.get(key).cloned())
+                .collect();
+            let guarded = epoch.as_ref().is_some_and(|epoch| epoch.modified == guard);
+            if !guarded || found.iter().any(Option::is_some) {
+                outcomes.push(ClaimOutcome::Refused { found, epoch });
+                continue;
+            }
+            for (key, value) in &claim.puts {
+                let mut put = entry(key, 0, revision, lease);
+                put.value = value.clone();
+                self.keys.insert(key.clone(), put);
+            }
+            let nonce = self.nonces[&claim.puts[0].1];
+            assert_eq!(self.committed.insert(nonce, revision), None, "put twice");
+            outcomes.push(ClaimOutcome::Won { revision });
+        }
+        Ok(outcomes)
+    }
+
+    fn raise(&mut self, lease: LeaseId) -> Result<RaiseOutcome, RegistryError> {
+        if !self.leases.contains(&lease) {
+            return Err(RegistryError::new(RegistryErrorKind::LeaseNotFound, ""));
+        }
+        let revision = self.advance();
+        Ok(match self.epochs.get_mut(&lease) {
+            Some(epoch) => {
+                epoch.modified = revision;
+                RaiseOutcome::Raised(revision)
+            }
+            None => RaiseOutcome::Refused(None),
+        })
+    }
+
+    /// The keys that sessions of ours have put.
+    fn ours(&self) -> BTreeSet<String> {
+        let ours = self.keys.values().filter(|entry| entry.lease.is_some());
+        ours.map(|entry| entry.key.clone()).collect()
+    }
+
+    fn lose_lease(&mut self, lease: LeaseId) {
+        self.leases.remove(&lease);
+        self.epochs.remove(&lease);
+        self.keys.retain(|_, entry| entry.lease != Some(lease));
+        let there: BTreeSet<Revision> = self.keys.values().map(|entry| entry.created).collect();
+        self.committed
+            .retain(|_, revision| there.contains(revision));
+    }
+}
+
+fn entry(key: &str, nonce: u64, at: Revision, lease: LeaseId) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        value: value_with_nonce(nonce),
+        created: at,
+        modified: at,
+        lease: Some(lease),
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy)]
+enum Delivery {
+    Answered,
+    Rejected,
+    RequestLost,
+    ReplyLost,
+    CarriedOutLate,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Claims that come together, of names with these numbers.
+    Order(Vec<Vec<u8>>),
+    /// A request under way meets its fate.
+    Deliver(prop::sample::Index, Delivery),
+    /// A request that was given up for lost reaches the registry.
+    Arrive(prop::sample::Index),
+    GiveUp(prop::sample::Index),
+    /// Another peer takes a name, or frees it.
+    Rival(u8),
+    LoseLease(bool),
+    LoseEpoch(bool),
+    End,
+}
+
+/// A session with its registry, and the network between them.
+struct World {
+    scheduler: ClaimScheduler<u64, u64>,
+    registry: ModelRegistry,
+    under_way: Vec<ClaimExchange>,
+    late: Vec<ClaimExchange>,
+    orders: u64,
+    /// The orders that are not answered.
+    open: BTreeSet<u64>,
+    /// The names that are reserved at this peer, and by which order.
+    reserved: BTreeMap<String, u64>,
+    held: Vec<ClaimedNames<u64>>,
+    /// Whether a lease or an epoch was lost, or the session was ended.
+    over: bool,
+    fenced: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let registry = ModelRegistry::new();
+        let leases = LEASES.into_iter().map(|(id, capacity)| {
+            let created = registry.epochs[&id].created;
+            ClaimLease::new(id, created, capacity)
+        });
+        Self {
+            scheduler: ClaimScheduler::new(leases),
+            registry,
+            under_way: Vec::new(),
+            late: Vec::new(),
+            orders: 0,
+            open: BTreeSet::new(),
+            reserved: BTreeMap::new(),
+            held: Vec::new(),
+            over: false,
+            fenced: false,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Order(orders) => self.order(orders),
+            Step::Deliver(index, delivery) => {
+                if !self.under_way.is_empty() {
+                    let exchange = self
+                        .under_way
+                        .swap_remove(index.index(self.under_way.len()));
+                    self.deliver(exchange, delivery);
+                }
+            }
+            Step::Arrive(index) => {
+                if !self.late.is_empty() {
+                    let exchange = self.late.swap_remove(index.index(self.late.len()));
+                    self.registry.carry_out(&exchange);
+                }
+            }
+            Step::GiveUp(index) => {
+                if !self.held.is_empty() {
+                    let names = self.held.swap_remove(index.index(self.held.len()));
+                    self.handle(ClaimEvent::GivenUp(names));
+                }
+            }
+            Step::Rival(name) => self.rival(name),
+            Step::LoseLease(first) => {
+                self.over = true;
+                self.registry.lose_lease(LEASES[usize::from(first)].0);
+            }
+            Step::LoseEpoch(first) => {
+                self.over = true;
+                self.registry.epochs.remove(&LEASES[usize::from(first)].0);
+            }
+            Step::End => {
+                self.over = true;
+                self.fenced = true;
+                self.handle(ClaimEvent::Ended);
+            }
+        }
+        self.check();
+    }
+
+    fn order(&mut self, orders: Vec<Vec<u8>>) {
+        let mut ordered = Vec::new();
+        for names in orders {
+            let keys: BTreeSet<String> = names.iter().map(|name| format!("k{name}")).collect();
+            if keys.iter().any(|key| self.reserved.contains_key(key)) {
+                continue;
+            }
+            let number = self.orders;
+            self.orders += 1;
+            self.open.insert(number);
+            for key in &keys {
+                self.reserved.insert(key.clone(), number);
+            }
+            let value = value_with_nonce(number);
+            self.registry.nonces.insert(value.clone(), number);
+            ordered.push(ClaimOrder {
+                nonce: number,
+                puts: keys.into_iter().map(|key| (key, value.clone())).collect(),
+                waiter: number,
+                reservation: number,
+            });
+        }
+        self.handle(ClaimEvent::Ordered(ordered));
+    }
+
+    fn rival(&mut self, name: u8) {
+        let key = format!("k{name}");
+        match self.registry.keys.get(&key) {
+            Some(entry) if entry.lease.is_none() => {
+                self.registry.advance();
+                self.registry.keys.remove(&key);
+            }
+            Some(_) => {}
+            None => {
+                let at = self.registry.advance();
+                let mut put = entry(&key, RIVAL, at, LeaseId(0));
+                put.lease = None;
+                self.registry.keys.insert(key, put);
+            }
+        }
+    }
+
+    fn deliver(&mut self, exchange: ClaimExchange, delivery: Delivery) {
+        let kind = match delivery {
+            Delivery::Answered => {
+                let answer = self.registry.carry_out(&exchange);
+                return self.handle(answer);
+            }
+            Delivery::Rejected => RegistryErrorKind::Unavailable,
+            Delivery::RequestLost => RegistryErrorKind::Unknown,
+            Delivery::ReplyLost => {
+                self.registry.carry_out(&exchange);
+                RegistryErrorKind::Unknown
+            }
+            Delivery::CarriedOutLate => {
+                self.late.push(exchange.clone());
+                RegistryErrorKind::Unknown
+            }
+        };
+        let error = RegistryError::new(kind, "");
+        self.handle(match exchange {
+            ClaimExchange::Claim { id, .. } => ClaimEvent::Claimed {
+                id,
+                result: Err(error),
+            },
+            ClaimExchange::Raise { lease } => ClaimEvent::Raised {
+                lease,
+                result: Err(error),
+            },
+            ClaimExchange::Read { id, .. } => ClaimEvent::Read {
+                id,
+                result: Err(error),
+            },
+            ClaimExchange::Release { id, .. } => ClaimEvent::Released {
+                id,
+                result: Err(error),
+            },
+        });
+    }
+
+    fn handle(&mut self, event: ClaimEvent<u64, u64>) {
+        for command in self.scheduler.handle(event) {
+            match command {
+                ClaimCommand::Send { exchange, .. } => self.send(exchange),
+                ClaimCommand::Grant { waiter, names } => {
+                    assert!(self.open.remove(&waiter), "answered once");
+                    assert_eq!(waiter, names.reservation);
+                    let committed = self.registry.committed.get(&waiter);
+                    assert_eq!(committed, Some(&names.revision), "granted as committed");
+                    self.held.push(names);
+                }
+                ClaimCommand::Refuse {
+                    waiter,
+                    reservation,
+                    error,
+                } => {
+                    assert!(self.open.remove(&waiter), "answered once");
+                    assert_eq!(waiter, reservation);
+                    assert_eq!(error == ClaimError::Fenced, self.fenced);
+                    self.free(reservation);
+                }
+                ClaimCommand::Free { reservation } => self.free(reservation),
+                ClaimCommand::Fence(_) => {
+                    assert!(self.over && !self.fenced, "fenced once, and with a reason");
+                    self.fenced = true;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, exchange: ClaimExchange) {
+        assert!(!self.fenced);
+        if let ClaimExchange::Claim { claims, .. } = &exchange {
+            let keys = claims.iter().flat_map(|claim| &claim.puts);
+            let keys: Vec<&String> = keys.map(|(key, _)| key).collect();
+            let distinct: BTreeSet<&String> = keys.iter().copied().collect();
+            assert_eq!(keys.len(), distinct.len(), "no key twice in a batch");
+        }
+        self.under_way.push(exchange);
+    }
+
+    /// A reservation is given back: nothing may be registered under its names, now or later.
+    fn free(&mut self, reservation: u64) {
+        let before = self.reserved.len();
+        self.reserved.retain(|_, by| *by != reservation);
+        assert!(self.reserved.len() < before, "given back once");
+        if self.over {
+            return;
+        }
+        let free = |registry: &ModelRegistry| {
+            let mut entries = registry.keys.values();
+            !entries.any(|entry| carries(&entry.value, reservation))
+        };
+        assert!(free(&self.registry), "given back before it is free");
+        for exchange in self.late.iter().chain(&self.under_way) {
+            let mut later = self.registry.clone();
+            later.committed.clear();
+            later.carry_out(exchange);
+            assert!(free(&later), "a late claim takes the name: {exchange:?}");
+        }
+    }
+
+    fn check(&self) {
+        if self.fenced {
+            assert!(self.open.is_empty(), "all are answered at the end");
+        }
+        for (lease, capacity) in LEASES {
+            let carried = |entry: &&Entry| entry.lease == Some(lease);
+            let carried = self.registry.keys.values().filter(carried).count();
+            assert!(carried <= capacity, "a lease carries too many names");
+        }
+    }
+
+    /// The registry answers everything; what it was to do late happens first.
+    fn settle(&mut self) {
+        for exchange in std::mem::take(&mut self.late) {
+            self.registry.carry_out(&exchange);
+        }
+        for _ in 0..1_000 {
+            if self.under_way.is_empty() {
+                return;
+            }
+            let exchange = self.under_way.remove(0);
+            self.deliver(exchange, Delivery::Answered);
+            self.check();
+        }
+        panic!("it does not come to rest");
+    }
+}
+
+fn deliveries() -> impl Strategy<Value = Delivery> {
+    prop_oneof![
+        6 => Just(Delivery::Answered),
+        1 => Just(Delivery::Rejected),
+        2 => Just(Delivery::RequestLost),
+        2 => Just(Delivery::ReplyLost),
+        2 => Just(Delivery::CarriedOutLate),
+    ]
+}
+
+fn steps(ends: u32) -> impl Strategy<Value = Vec<Step>> {
+    let names = prop::collection::vec(0..6_u8, 1..3);
+    let index = any::<prop::sample::Index>;
+    let step = prop_oneof![
+        60 => prop::collection::vec(names, 1..4).prop_map(Step::Order),
+        160 => (index(), deliveries()).prop_map(|(index, delivery)| Step::Deliver(index, delivery)),
+        30 => index().prop_map(Step::Arrive),
+        30 => index().prop_map(Step::GiveUp),
+        20 => (0..6_u8).prop_map(Step::Rival),
+        ends => any::<bool>().prop_map(Step::LoseLease),
+        ends => any::<bool>().prop_map(Step::LoseEpoch),
+        ends => Just(Step::End),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #[test]
+    fn every_claim_is_answered_truly_and_no_name_is_left_behind(steps in steps(0)) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.settle();
+        let held = world.held.iter().flat_map(|names| names.keys.clone()).collect();
+        prop_assert_eq!(world.registry.ours(), held);
+        // The rest can only wait for room.
+        while let Some(names) = world.held.pop() {
+            world.handle(ClaimEvent::GivenUp(names));
+            world.settle();
+        }
+        prop_assert!(world.open.is_empty());
+        prop_assert!(world.reserved.is_empty());
+        prop_assert!(world.registry.ours().is_empty());
+        prop_assert!(!world.fenced);
+    }
+
+    #[test]
+    fn a_session_that_ends_answers_all_and_keeps_nothing_but_what_is_held(steps in steps(2)) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.settle();
+        world.step(Step::End);
+        prop_assert!(world.open.is_empty());
+        while let Some(names) = world.held.pop() {
+            world.handle(ClaimEvent::GivenUp(names));
+        }
+        prop_assert!(world.reserved.is_empty());
+    }
+}

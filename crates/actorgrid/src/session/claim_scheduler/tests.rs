@@ -1,0 +1,675 @@
+//! Every transition of the claim scheduler, one by one.
+
+use super::*;
+use crate::registry::{RegistryErrorKind, value_with_nonce};
+
+type Scheduler = ClaimScheduler<u64, u64>;
+type Event = ClaimEvent<u64, u64>;
+type Command = ClaimCommand<u64, u64>;
+
+const A: LeaseId = LeaseId(1);
+const B: LeaseId = LeaseId(2);
+/// Every epoch key of these tests was created here.
+const CREATED: i64 = 5;
+
+fn one() -> Scheduler {
+    with_room([usize::MAX])
+}
+
+/// Leases A and B, with room for so many names.
+fn with_room<const N: usize>(capacities: [usize; N]) -> Scheduler {
+    let leases = [A, B].into_iter().zip(capacities);
+    ClaimScheduler::new(leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room)))
+}
+
+fn at(number: i64) -> Revision {
+    Revision::new(number)
+}
+
+fn keys(number: u64, count: u64) -> Vec<String> {
+    (0..count).map(|key| format!("k{number}.{key}")).collect()
+}
+
+/// An order of so many names. Its nonce, its waiter and its reservation have the same number.
+fn order_of(number: u64, count: u64) -> ClaimOrder<u64, u64> {
+    let puts = keys(number, count).into_iter();
+    ClaimOrder {
+        nonce: number,
+        puts: puts.map(|key| (key, value_with_nonce(number))).collect(),
+        waiter: number,
+        reservation: number,
+    }
+}
+
+fn order(number: u64) -> ClaimOrder<u64, u64> {
+    order_of(number, 1)
+}
+
+fn ordered(numbers: impl IntoIterator<Item = u64>) -> Event {
+    ClaimEvent::Ordered(numbers.into_iter().map(order).collect())
+}
+
+fn names_of(lease: LeaseId, number: u64, count: u64, revision: i64) -> ClaimedNames<u64> {
+    ClaimedNames {
+        lease,
+        revision: at(revision),
+        keys: keys(number, count),
+        reservation: number,
+    }
+}
+
+fn send(exchange: ClaimExchange, pause: Duration) -> Command {
+    ClaimCommand::Send { exchange, pause }
+}
+
+fn claim_of(id: u64, lease: LeaseId, guard: i64, orders: &[ClaimOrder<u64, u64>]) -> Command {
+    let claims = orders.iter().map(|order| Claim {
+        puts: order.puts.clone(),
+    });
+    let exchange = ClaimExchange::Claim {
+        id: ExchangeId(id),
+        lease,
+        guard: at(guard),
+        claims: claims.collect(),
+    };
+    send(exchange, Duration::ZERO)
+}
+
+fn claim(id: u64, guard: i64, numbers: impl IntoIterator<Item = u64>) -> Command {
+    let orders: Vec<_> = numbers.into_iter().map(order).collect();
+    claim_of(id, A, guard, &orders)
+}
+
+fn raise(lease: LeaseId, pause: Duration) -> Command {
+    send(ClaimExchange::Raise { lease }, pause)
+}
+
+fn read(id: u64, keys: Vec<String>, pause: Duration) -> Command {
+    let id = ExchangeId(id);
+    send(ClaimExchange::Read { id, keys }, pause)
+}
+
+fn release(id: u64, key: &str, revision: i64, pause: Duration) -> Command {
+    let exchange = ClaimExchange::Release {
+        id: ExchangeId(id),
+        key: key.to_owned(),
+        revision: at(revision),
+    };
+    send(exchange, pause)
+}
+
+fn grant(number: u64, revision: i64) -> Command {
+    ClaimCommand::Grant {
+        waiter: number,
+        names: names_of(A, number, 1, revision),
+    }
+}
+
+fn refuse(number: u64, error: ClaimError) -> Command {
+    ClaimCommand::Refuse {
+        waiter: number,
+        reservation: number,
+        error,
+    }
+}
+
+fn free(reservation: u64) -> Command {
+    ClaimCommand::Free { reservation }
+}
+
+fn entry(key: &str, nonce: u64, created: i64) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        value: value_with_nonce(nonce),
+        created: at(created),
+        modified: at(created),
+        lease: None,
+    }
+}
+
+fn error(kind: RegistryErrorKind) -> RegistryError {
+    RegistryError::new(kind, "text")
+}
+
+fn won(revision: i64) -> ClaimOutcome {
+    ClaimOutcome::Won {
+        revision: at(revision),
+    }
+}
+
+/// Refused by an epoch key that is ours and has this modification revision.
+fn refused(found: &[Option<Entry>], modified: i64) -> ClaimOutcome {
+    let mut epoch = entry("epoch", 0, CREATED);
+    epoch.modified = at(modified);
+    ClaimOutcome::Refused {
+        found: found.to_vec(),
+        epoch: Some(epoch),
+    }
+}
+
+fn lost() -> ClaimOutcome {
+    ClaimOutcome::Refused {
+        found: vec![None],
+        epoch: None,
+    }
+}
+
+fn claimed<const N: usize>(id: u64, outcomes: [ClaimOutcome; N]) -> Event {
+    ClaimEvent::Claimed {
+        id: ExchangeId(id),
+        result: Ok(outcomes.into()),
+    }
+}
+
+fn claim_failed(id: u64, kind: RegistryErrorKind) -> Event {
+    ClaimEvent::Claimed {
+        id: ExchangeId(id),
+        result: Err(error(kind)),
+    }
+}
+
+fn raised(lease: LeaseId, revision: i64) -> Event {
+    ClaimEvent::Raised {
+        lease,
+        result: Ok(RaiseOutcome::Raised(at(revision))),
+    }
+}
+
+fn raise_failed(kind: RegistryErrorKind) -> Event {
+    ClaimEvent::Raised {
+        lease: A,
+        result: Err(error(kind)),
+    }
+}
+
+fn has_read(id: u64, found: &[Option<Entry>]) -> Event {
+    ClaimEvent::Read {
+        id: ExchangeId(id),
+        result: Ok(found.to_vec()),
+    }
+}
+
+fn released(id: u64) -> Event {
+    ClaimEvent::Released {
+        id: ExchangeId(id),
+        result: Ok(()),
+    }
+}
+
+/// A scheduler with one lease, whose claims with these numbers are in doubt, guarded by `CREATED`:
+/// the epoch is being raised.
+fn in_doubt(numbers: impl IntoIterator<Item = u64>) -> Scheduler {
+    let mut scheduler = one();
+    scheduler.handle(ordered(numbers));
+    let commands = scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
+    assert_eq!(commands, [raise(A, Duration::ZERO)]);
+    scheduler
+}
+
+#[test]
+fn claims_that_come_together_share_a_batch() {
+    let mut scheduler = one();
+    assert_eq!(
+        scheduler.handle(ordered([1, 2, 3])),
+        [claim(1, CREATED, [1, 2, 3])]
+    );
+    assert_eq!(scheduler.handle(ordered([4])), [claim(2, CREATED, [4])]);
+    assert_eq!(scheduler.handle(ordered([])), []);
+}
+
+#[test]
+fn batches_are_bounded_in_size_and_number() {
+    let mut scheduler = one();
+    assert_eq!(scheduler.room(), 480);
+    assert_eq!(
+        scheduler.handle(ordered(0..61)),
+        [claim(1, CREATED, 0..60), claim(2, CREATED, 60..61)]
+    );
+    for batch in 3..9 {
+        let number = 100 + batch;
+        let expected = [claim(batch, CREATED, [number])];
+        assert_eq!(scheduler.handle(ordered([number])), expected);
+    }
+    assert_eq!(scheduler.room(), 480);
+    assert_eq!(scheduler.handle(ordered(200..202)), []);
+    assert_eq!(scheduler.room(), 478);
+    assert_eq!(scheduler.handle(ordered(300..900)), []);
+    assert_eq!(scheduler.room(), 0);
+    // One answer, one batch.
+    assert_eq!(
+        scheduler.handle(claimed(2, [won(9)])),
+        [
+            grant(60, 9),
+            claim(9, CREATED, [200, 201].into_iter().chain(300..358))
+        ]
+    );
+    assert_eq!(scheduler.room(), 0);
+}
+
+#[test]
+fn each_answer_decides_its_own_claim() {
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2, 3, 4]));
+    let holder = entry("k2.0", 99, 4);
+    let outcomes = [
+        won(9),
+        refused(&[Some(holder.clone())], CREATED),
+        refused(&[Some(entry("k3.0", 3, 8))], CREATED),
+        refused(&[None], 12),
+    ];
+    assert_eq!(
+        scheduler.handle(claimed(1, outcomes)),
+        [
+            grant(1, 9),
+            refuse(2, ClaimError::Taken(holder)),
+            // An earlier try had committed.
+            grant(3, 8),
+            // Our own raise refused it.
+            claim(2, 12, [4]),
+        ]
+    );
+    // The guard stays.
+    assert_eq!(scheduler.handle(ordered([5])), [claim(3, 12, [5])]);
+}
+
+#[test]
+fn a_claim_without_an_outcome_is_in_doubt() {
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2, 3]));
+    assert_eq!(
+        scheduler.handle(claimed(1, [won(9)])),
+        [grant(1, 9), raise(A, Duration::ZERO)]
+    );
+    let keys = vec!["k2.0".to_owned(), "k3.0".to_owned()];
+    assert_eq!(
+        scheduler.handle(raised(A, 10)),
+        [read(2, keys, Duration::ZERO)]
+    );
+}
+
+#[test]
+fn a_claim_that_the_registry_rejects_is_refused() {
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2]));
+    let rejected = ClaimError::Registry(error(RegistryErrorKind::NoSpace));
+    assert_eq!(
+        scheduler.handle(claim_failed(1, RegistryErrorKind::NoSpace)),
+        [refuse(1, rejected.clone()), refuse(2, rejected)]
+    );
+}
+
+#[test]
+fn an_epoch_or_a_lease_that_is_lost_ends_the_session() {
+    let key_lost = ClaimCommand::Fence(FenceReason::KeyLost);
+    let lease_lost = ClaimCommand::Fence(FenceReason::LeaseLost);
+    let rest = [refuse(1, ClaimError::Fenced), refuse(2, ClaimError::Fenced)];
+
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2]));
+    let commands = scheduler.handle(claimed(1, [lost(), lost()]));
+    assert_eq!(commands[0], key_lost);
+    assert_eq!(commands[1..], rest);
+
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2]));
+    let commands = scheduler.handle(claim_failed(1, RegistryErrorKind::LeaseNotFound));
+    assert_eq!(commands[0], lease_lost);
+    assert_eq!(commands[1..], rest);
+
+    let mut scheduler = in_doubt([1, 2]);
+    let commands = scheduler.handle(ClaimEvent::Raised {
+        lease: A,
+        result: Ok(RaiseOutcome::Refused(None)),
+    });
+    assert_eq!(commands[0], key_lost);
+    assert_eq!(commands[1..], rest);
+
+    let mut scheduler = in_doubt([1, 2]);
+    let commands = scheduler.handle(raise_failed(RegistryErrorKind::LeaseNotFound));
+    assert_eq!(commands[0], lease_lost);
+    assert_eq!(commands[1..], rest);
+}
+
+#[test]
+fn nothing_is_claimed_beside_a_raise() {
+    let mut scheduler = in_doubt([1]);
+    assert_eq!(scheduler.handle(ordered([2])), []);
+    assert_eq!(
+        scheduler.handle(raised(A, 11)),
+        [read(2, keys(1, 1), Duration::ZERO), claim(3, 11, [2])]
+    );
+}
+
+#[test]
+fn a_raise_that_failed_is_repeated_after_a_pause() {
+    for kind in [RegistryErrorKind::Unknown, RegistryErrorKind::Unavailable] {
+        let mut scheduler = in_doubt([1]);
+        assert_eq!(scheduler.handle(raise_failed(kind)), [raise(A, PAUSE)]);
+        assert_eq!(scheduler.handle(ordered([2])), []);
+        assert_eq!(scheduler.handle(raise_failed(kind)), [raise(A, PAUSE)]);
+        assert_eq!(scheduler.handle(raised(A, 11)).len(), 2);
+    }
+    assert_eq!(PAUSE, Duration::from_millis(100));
+}
+
+#[test]
+fn one_raise_settles_all_that_is_in_doubt() {
+    let mut scheduler = one();
+    scheduler.handle(ordered([1]));
+    scheduler.handle(ordered([2]));
+    assert_eq!(
+        scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown)),
+        [raise(A, Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(claim_failed(2, RegistryErrorKind::Unknown)),
+        []
+    );
+    assert_eq!(
+        scheduler.handle(raised(A, CREATED + 1)),
+        [
+            read(3, keys(1, 1), Duration::ZERO),
+            read(4, keys(2, 1), Duration::ZERO)
+        ]
+    );
+    // Not raised again.
+    assert_eq!(scheduler.handle(raised(A, 99)), []);
+}
+
+#[test]
+fn a_raise_to_an_earlier_revision_settles_nothing() {
+    let mut scheduler = in_doubt([1]);
+    assert_eq!(
+        scheduler.handle(raised(A, CREATED)),
+        [raise(A, Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(raised(A, CREATED + 1)),
+        [read(2, keys(1, 1), Duration::ZERO)]
+    );
+}
+
+#[test]
+fn a_read_settles_each_claim_by_its_own_keys() {
+    let mut scheduler = one();
+    let orders = [order_of(1, 2), order(2), order_of(3, 2), order(4)];
+    scheduler.handle(ClaimEvent::Ordered(orders.into()));
+    scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
+    let all: Vec<String> = [keys(1, 2), keys(2, 1), keys(3, 2), keys(4, 1)].concat();
+    assert_eq!(
+        scheduler.handle(raised(A, 11)),
+        [read(2, all, Duration::ZERO)]
+    );
+    let holder = entry("k3.1", 77, 2);
+    let found = [
+        Some(entry("k1.0", 1, 9)),
+        Some(entry("k1.1", 1, 9)),
+        None,
+        None,
+        Some(holder.clone()),
+        Some(entry("k4.0", 4, 10)),
+    ];
+    let granted = ClaimCommand::Grant {
+        waiter: 1,
+        names: names_of(A, 1, 2, 9),
+    };
+    assert_eq!(
+        scheduler.handle(has_read(2, &found)),
+        [
+            granted,
+            refuse(3, ClaimError::Taken(holder)),
+            grant(4, 10),
+            claim(3, 11, [2]),
+        ]
+    );
+}
+
+#[test]
+fn a_read_that_failed_is_repeated_after_a_pause() {
+    let mut scheduler = in_doubt([1]);
+    scheduler.handle(raised(A, 11));
+    for kind in [RegistryErrorKind::Unknown, RegistryErrorKind::Auth] {
+        let failed = ClaimEvent::Read {
+            id: ExchangeId(2),
+            result: Err(error(kind)),
+        };
+        assert_eq!(scheduler.handle(failed), [read(2, keys(1, 1), PAUSE)]);
+    }
+    assert_eq!(scheduler.handle(has_read(2, &[None])), [claim(3, 11, [1])]);
+}
+
+#[test]
+fn names_are_free_when_their_last_key_is_released() {
+    let mut scheduler = one();
+    let given_up = ClaimEvent::GivenUp(names_of(A, 1, 2, 9));
+    scheduler.handle(ClaimEvent::Ordered(vec![order_of(1, 2)]));
+    scheduler.handle(claimed(1, [won(9)]));
+    assert_eq!(
+        scheduler.handle(given_up),
+        [release(2, "k1.0", 9, Duration::ZERO)]
+    );
+    let failed = || ClaimEvent::Released {
+        id: ExchangeId(2),
+        result: Err(error(RegistryErrorKind::Unknown)),
+    };
+    assert_eq!(scheduler.handle(failed()), [release(2, "k1.0", 9, PAUSE)]);
+    assert_eq!(
+        scheduler.handle(released(2)),
+        [release(2, "k1.1", 9, Duration::ZERO)]
+    );
+    assert_eq!(scheduler.handle(failed()), [release(2, "k1.1", 9, PAUSE)]);
+    assert_eq!(scheduler.handle(released(2)), [free(1)]);
+    assert_eq!(scheduler.handle(released(2)), []);
+}
+
+#[test]
+fn releases_under_way_are_bounded() {
+    let mut scheduler = one();
+    scheduler.handle(ordered(0..60));
+    scheduler.handle(ordered(60..70));
+    scheduler.handle(ClaimEvent::Claimed {
+        id: ExchangeId(1),
+        result: Ok(vec![won(9); 60]),
+    });
+    scheduler.handle(ClaimEvent::Claimed {
+        id: ExchangeId(2),
+        result: Ok(vec![won(9); 10]),
+    });
+    let mut give_up = |number: u64| {
+        let names = names_of(A, number, 1, 9);
+        scheduler.handle(ClaimEvent::GivenUp(names)).len()
+    };
+    assert!((0..64).all(|number| give_up(number) == 1));
+    assert!((64..70).all(|number| give_up(number) == 0));
+    assert_eq!(
+        scheduler.handle(released(3)),
+        [free(0), release(67, "k64.0", 9, Duration::ZERO)]
+    );
+}
+
+#[test]
+fn a_batch_holds_the_claims_of_one_lease() {
+    let mut scheduler = with_room([3, 3]);
+    let orders = || vec![order_of(1, 2), order_of(2, 2), order(3), order(4)];
+    assert_eq!(
+        scheduler.handle(ClaimEvent::Ordered(orders())),
+        [
+            claim_of(1, A, CREATED, &orders()[..1]),
+            claim_of(2, B, CREATED, &orders()[1..3]),
+            // The first lease with room.
+        ]
+        .into_iter()
+        .chain([claim_of(3, A, CREATED, &orders()[3..])])
+        .collect::<Vec<_>>()
+    );
+    // Both are full.
+    assert_eq!(scheduler.handle(ordered([5])), []);
+}
+
+#[test]
+fn a_claim_without_room_waits_and_is_not_overtaken() {
+    let mut scheduler = with_room([2]);
+    scheduler.handle(ordered([1]));
+    assert_eq!(
+        scheduler.handle(ClaimEvent::Ordered(vec![order_of(2, 2), order(3)])),
+        []
+    );
+    // The names are carried until they are released.
+    assert_eq!(scheduler.handle(claimed(1, [won(9)])), [grant(1, 9)]);
+    let names = names_of(A, 1, 1, 9);
+    assert_eq!(
+        scheduler.handle(ClaimEvent::GivenUp(names)),
+        [release(2, "k1.0", 9, Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(released(2)),
+        [free(1), claim_of(3, A, CREATED, &[order_of(2, 2)])]
+    );
+}
+
+#[test]
+fn a_claim_that_is_not_won_makes_room() {
+    let start = || {
+        let mut scheduler = with_room([1]);
+        scheduler.handle(ordered([1, 2]));
+        scheduler
+    };
+    let doubt = || {
+        let mut scheduler = start();
+        scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
+        assert_eq!(
+            scheduler.handle(raised(A, 11)),
+            [read(2, keys(1, 1), Duration::ZERO)]
+        );
+        scheduler
+    };
+    let holder = entry("k1.0", 77, 2);
+    let taken = refuse(1, ClaimError::Taken(holder.clone()));
+    assert_eq!(
+        start().handle(claimed(1, [refused(&[Some(holder.clone())], CREATED)])),
+        [taken, claim(2, CREATED, [2])]
+    );
+    let rejected = ClaimError::Registry(error(RegistryErrorKind::Unavailable));
+    assert_eq!(
+        start().handle(claim_failed(1, RegistryErrorKind::Unavailable)),
+        [refuse(1, rejected), claim(2, CREATED, [2])]
+    );
+    let taken = refuse(1, ClaimError::Taken(holder.clone()));
+    assert_eq!(
+        doubt().handle(has_read(2, &[Some(holder)])),
+        [taken, claim(3, 11, [2])]
+    );
+    // One that waits again makes room too, and waits its turn.
+    assert_eq!(
+        start().handle(claimed(1, [refused(&[None], 12)])),
+        [claim(2, 12, [2])]
+    );
+    assert_eq!(doubt().handle(has_read(2, &[None])), [claim(3, 11, [2])]);
+    // One that is won does not.
+    let mut won = doubt();
+    assert_eq!(
+        won.handle(has_read(2, &[Some(entry("k1.0", 1, 9))])),
+        [grant(1, 9)]
+    );
+}
+
+#[test]
+fn leases_are_raised_apart() {
+    let mut scheduler = with_room([1, 9]);
+    scheduler.handle(ordered([1, 2]));
+    assert_eq!(
+        scheduler.handle(claim_failed(2, RegistryErrorKind::Unknown)),
+        [raise(B, Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown)),
+        [raise(A, Duration::ZERO)]
+    );
+    // Each settles its own claims, and moves its own guard.
+    assert_eq!(
+        scheduler.handle(raised(B, 11)),
+        [read(3, keys(2, 1), Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(ordered([3])),
+        [claim_of(4, B, 11, &[order(3)])]
+    );
+    assert_eq!(
+        scheduler.handle(raised(A, 10)),
+        [read(5, keys(1, 1), Duration::ZERO)]
+    );
+    // Settled as free, it is claimed under a lease with room: its own is not kept.
+    assert_eq!(
+        scheduler.handle(has_read(5, &[None])),
+        [claim_of(6, A, 10, &[order(1)])]
+    );
+}
+
+#[test]
+fn the_end_answers_all_claims_and_frees_all_names() {
+    let mut scheduler = one();
+    let fenced = |number| refuse(number, ClaimError::Fenced);
+    // Being read, being released, in doubt, under way, and waiting.
+    scheduler.handle(ordered([1]));
+    scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
+    scheduler.handle(raised(A, 11));
+    scheduler.handle(ordered([2]));
+    scheduler.handle(claimed(3, [won(12)]));
+    scheduler.handle(ClaimEvent::GivenUp(names_of(A, 2, 1, 12)));
+    scheduler.handle(ordered([3]));
+    scheduler.handle(ordered([4]));
+    scheduler.handle(claim_failed(5, RegistryErrorKind::Unknown));
+    assert_eq!(scheduler.handle(ordered([5])), []);
+    assert_eq!(
+        scheduler.handle(ClaimEvent::Ended),
+        [fenced(4), fenced(3), fenced(1), fenced(5), free(2)]
+    );
+    // Nothing is left, whatever comes.
+    for late in [
+        claimed(6, [won(20)]),
+        raised(A, 21),
+        raise_failed(RegistryErrorKind::Unknown),
+        has_read(2, &[None]),
+        released(4),
+        ClaimEvent::Ended,
+    ] {
+        let text = format!("{late:?}");
+        assert_eq!(scheduler.handle(late), [], "{text}");
+    }
+    assert_eq!(scheduler.handle(ordered([6])), [fenced(6)]);
+    let names = names_of(A, 7, 1, 12);
+    assert_eq!(scheduler.handle(ClaimEvent::GivenUp(names)), [free(7)]);
+}
+
+#[test]
+fn names_that_wait_for_their_release_are_freed_at_the_end() {
+    let mut scheduler = one();
+    for number in 0..66 {
+        scheduler.handle(ordered([number]));
+        scheduler.handle(claimed(number + 1, [won(9)]));
+    }
+    for number in 0..66 {
+        scheduler.handle(ClaimEvent::GivenUp(names_of(A, number, 1, 9)));
+    }
+    let all: Vec<Command> = (0..66).map(free).collect();
+    assert_eq!(scheduler.handle(ClaimEvent::Ended), all);
+}
+
+#[test]
+fn answers_that_nothing_waits_for_are_ignored() {
+    let mut scheduler = one();
+    scheduler.handle(ordered([1]));
+    for stray in [
+        claimed(2, [won(9)]),
+        claim_failed(2, RegistryErrorKind::LeaseNotFound),
+        raised(A, 9),
+        raised(B, 9),
+        raise_failed(RegistryErrorKind::Unknown),
+        has_read(1, &[None]),
+        released(1),
+    ] {
+        let text = format!("{stray:?}");
+        assert_eq!(scheduler.handle(stray), [], "{text}");
+    }
+    assert_eq!(scheduler.handle(ordered([2])), [claim(2, CREATED, [2])]);
+}

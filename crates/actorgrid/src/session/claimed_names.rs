@@ -1,0 +1,17 @@
+//! Names that a claim has won.
+
+use crate::registry::LeaseId;
+use crate::revision::Revision;
+
+/// Names that a claim has won. The claim scheduler hands them out, and takes them back to release
+/// them; there is no copy, so no name is released twice.
+///
+/// `R` reserves the names at this peer for as long as they may be registered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ClaimedNames<R> {
+    pub(super) lease: LeaseId,
+    /// The revision at which all keys were created.
+    pub(super) revision: Revision,
+    pub(super) keys: Vec<String>,
+    pub(super) reservation: R,
+}

@@ -1,0 +1,60 @@
+//! Names that the session holds.
+
+use std::fmt;
+
+use tokio::sync::mpsc;
+
+use super::claimed_names::ClaimedNames;
+use super::on_free::OnFree;
+use crate::revision::Revision;
+
+/// Names that the session holds, until this is dropped: then they are released.
+pub(crate) struct HeldNames {
+    revision: Revision,
+    /// Taken by the drop.
+    names: Option<ClaimedNames<OnFree>>,
+    given_up: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
+}
+
+impl HeldNames {
+    /// Holds names; dropped, they go to `given_up`.
+    pub(super) fn new(
+        names: ClaimedNames<OnFree>,
+        given_up: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
+    ) -> Self {
+        Self {
+            revision: names.revision,
+            names: Some(names),
+            given_up,
+        }
+    }
+
+    /// The revision at which the names were registered.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Calls `on_free` once the names are free: deleted, or gone with the session.
+    pub(crate) fn on_free(&mut self, on_free: impl FnOnce() + Send + Sync + 'static) {
+        if let Some(names) = &mut self.names {
+            names.reservation.push(on_free);
+        }
+    }
+}
+
+impl Drop for HeldNames {
+    fn drop(&mut self) {
+        if let Some(names) = self.names.take() {
+            // Without a receiver the session has ended, and dropping the names frees them.
+            let _ = self.given_up.send(names);
+        }
+    }
+}
+
+impl fmt::Debug for HeldNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldNames")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
