@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 
 use super::mailbox_table::{MailboxTable, Reservation};
 use crate::name::Name;
-use crate::session::HeldNames;
+use crate::session::HeldClaim;
 use crate::token::Token;
 
 /// What holds the name of a mailbox.
 pub(crate) enum HeldBy {
     /// The mailbox: it is released with it.
-    Mailbox(HeldNames),
+    Mailbox(HeldClaim),
     /// The actor whose type declares it: it stays reserved until the actor's names are free.
     Actor,
     /// The session: a peer's own mailbox.

@@ -17,14 +17,14 @@ use crate::environment::Environment;
 use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
 use crate::mailbox::Stop;
 use crate::message::ActorStart;
-use crate::session::{Fence, HeldNames};
+use crate::session::{Fence, HeldClaim};
 
 /// An actor whose name is registered.
 pub(super) struct Registered {
     pub(super) life: Arc<Life>,
     pub(super) running: Arc<Running>,
     /// Dropped, it releases the names; they stay reserved until the registry has confirmed it.
-    pub(super) held: HeldNames,
+    pub(super) held: HeldClaim,
     pub(super) actor_type: ActorType,
     pub(super) start: ActorStart,
     pub(super) ctx: ActorContext,

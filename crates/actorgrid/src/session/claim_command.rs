@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::FenceReason;
 use super::claim_error::ClaimError;
 use super::claim_exchange::ClaimExchange;
 use super::claimed_names::ClaimedNames;
+use super::fence_reason::FenceReason;
 
 /// A command of the claim scheduler.
 #[derive(Debug, PartialEq, Eq)]

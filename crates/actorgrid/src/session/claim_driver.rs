@@ -9,7 +9,6 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Fence;
 use super::claim_command::ClaimCommand;
 use super::claim_error::ClaimError;
 use super::claim_event::{ClaimEvent, ClaimOrder};
@@ -17,19 +16,18 @@ use super::claim_exchange::ClaimExchange;
 use super::claim_lease::ClaimLease;
 use super::claim_scheduler::ClaimScheduler;
 use super::claimed_names::ClaimedNames;
-use super::exchange::bounded;
-use super::held_names::HeldNames;
+use super::fence::Fence;
+use super::held_claim::HeldClaim;
 use super::on_free::OnFree;
-use crate::environment::Environment;
-use crate::registry::{ClaimBatch, Guard, LeaseId, Registry};
+use crate::registry::{ClaimBatch, Guard, LeaseId, TimedRegistry};
 use crate::revision::Revision;
 
 /// Waits for the answer to a claim.
-pub(super) type ClaimWaiter = oneshot::Sender<Result<HeldNames, ClaimError>>;
+pub(super) type ClaimWaiter = oneshot::Sender<Result<HeldClaim, ClaimError>>;
 
-type Event = ClaimEvent<ClaimWaiter, OnFree>;
-type Command = ClaimCommand<ClaimWaiter, OnFree>;
-type Exchanges = FuturesUnordered<BoxFuture<'static, Event>>;
+type NamesEvent = ClaimEvent<ClaimWaiter, OnFree>;
+type NamesCommand = ClaimCommand<ClaimWaiter, OnFree>;
+type PendingExchanges = FuturesUnordered<BoxFuture<'static, NamesEvent>>;
 
 /// The epoch key of the session, which guards the claims under its lease.
 pub(super) struct Epoch {
@@ -42,26 +40,40 @@ pub(super) struct Epoch {
 
 /// Claims and releases names for a session.
 pub(super) struct ClaimDriver {
-    pub(super) environment: Environment,
-    pub(super) registry: Registry,
-    /// The time that one exchange may take.
-    pub(super) limit: Duration,
-    pub(super) fence: Arc<Fence>,
-    pub(super) epoch: Arc<Epoch>,
+    registry: TimedRegistry,
+    fence: Arc<Fence>,
+    epoch: Arc<Epoch>,
     /// Bounded: a caller without a place waits for one.
-    pub(super) orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
+    orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
     /// Bounded by the names that are held: each is given up once.
-    pub(super) given_up: mpsc::UnboundedReceiver<ClaimedNames<OnFree>>,
-    pub(super) given_up_sender: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
+    given_up: mpsc::UnboundedReceiver<ClaimedNames<OnFree>>,
+    given_up_sender: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
 }
 
 impl ClaimDriver {
+    pub(super) fn new(
+        registry: TimedRegistry,
+        fence: Arc<Fence>,
+        epoch: Epoch,
+        orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
+    ) -> Self {
+        let (given_up_sender, given_up) = mpsc::unbounded_channel();
+        Self {
+            registry,
+            fence,
+            epoch: Arc::new(epoch),
+            orders,
+            given_up,
+            given_up_sender,
+        }
+    }
+
     /// Works until the session is fenced or ended; then every claim that is left is answered.
     pub(super) async fn run(mut self) {
         // One lease carries all names of a session.
         let lease = ClaimLease::new(self.epoch.lease, self.epoch.created, usize::MAX);
         let mut scheduler = ClaimScheduler::new([lease]);
-        let mut exchanges = Exchanges::new();
+        let mut exchanges = PendingExchanges::new();
         let mut orders = Vec::new();
         let fenced = self.fence.fenced().clone();
         loop {
@@ -92,14 +104,14 @@ impl ClaimDriver {
         }
     }
 
-    fn carry_out(&self, command: Command, exchanges: &Exchanges) {
+    fn carry_out(&self, command: NamesCommand, exchanges: &PendingExchanges) {
         match command {
             ClaimCommand::Send { exchange, pause } => {
                 exchanges.push(self.exchange(exchange, pause));
             }
             // A waiter that has gone drops the names, and so gives them up.
             ClaimCommand::Grant { waiter, names } => {
-                let held = HeldNames::new(names, self.given_up_sender.clone());
+                let held = HeldClaim::new(names, self.given_up_sender.clone());
                 let _ = waiter.send(Ok(held));
             }
             // The names are free before the waiter learns of it.
@@ -116,55 +128,59 @@ impl ClaimDriver {
         }
     }
 
-    fn exchange(&self, exchange: ClaimExchange, pause: Duration) -> BoxFuture<'static, Event> {
-        let (environment, registry, limit) =
-            (self.environment.clone(), self.registry.clone(), self.limit);
-        let epoch = self.epoch.clone();
+    fn exchange(&self, exchange: ClaimExchange, pause: Duration) -> BoxFuture<'static, NamesEvent> {
+        let (registry, epoch) = (self.registry.clone(), self.epoch.clone());
         async move {
             if !pause.is_zero() {
-                environment.sleep(pause).await;
+                registry.environment().sleep(pause).await;
             }
-            let backend = registry.backend();
-            match exchange {
-                ClaimExchange::Claim {
-                    id,
+            epoch.carry_out(exchange, &registry).await
+        }
+        .boxed()
+    }
+}
+
+impl Epoch {
+    /// Carries out one exchange under this epoch.
+    async fn carry_out(&self, exchange: ClaimExchange, registry: &TimedRegistry) -> NamesEvent {
+        match exchange {
+            ClaimExchange::Claim {
+                id,
+                lease,
+                guard,
+                claims,
+            } => {
+                let guard = Some(Guard {
+                    epoch: self.key.clone(),
+                    modified: guard,
+                });
+                let batch = ClaimBatch {
                     lease,
                     guard,
                     claims,
-                } => {
-                    let epoch = epoch.key.clone();
-                    let batch = ClaimBatch {
-                        lease,
-                        guard: Some(Guard {
-                            epoch,
-                            modified: guard,
-                        }),
-                        claims,
-                    };
-                    let result = bounded(&environment, limit, backend.claim(&batch)).await;
-                    ClaimEvent::Claimed { id, result }
+                };
+                let result = registry.exchange(|backend| backend.claim(&batch)).await;
+                ClaimEvent::Claimed { id, result }
+            }
+            ClaimExchange::Raise { lease } => {
+                let value = self.value.clone();
+                let raise = registry
+                    .exchange(|backend| backend.raise(&self.key, self.created, lease, value));
+                let result = raise.await;
+                ClaimEvent::Raised { lease, result }
+            }
+            ClaimExchange::Read { id, keys } => {
+                let result = registry.exchange(|backend| backend.get(&keys)).await;
+                ClaimEvent::Read { id, result }
+            }
+            ClaimExchange::Release { id, key, revision } => {
+                let release = registry.exchange(|backend| backend.release(&key, revision));
+                let result = release.await.map(|_| ());
+                if let Err(error) = &result {
+                    tracing::warn!(key, %error, "release of a name is repeated");
                 }
-                ClaimExchange::Raise { lease } => {
-                    let value = epoch.value.clone();
-                    let raise = backend.raise(&epoch.key, epoch.created, lease, value);
-                    let result = bounded(&environment, limit, raise).await;
-                    ClaimEvent::Raised { lease, result }
-                }
-                ClaimExchange::Read { id, keys } => {
-                    let result = bounded(&environment, limit, backend.get(&keys)).await;
-                    ClaimEvent::Read { id, result }
-                }
-                ClaimExchange::Release { id, key, revision } => {
-                    let release = backend.release(&key, revision);
-                    let result = bounded(&environment, limit, release).await;
-                    if let Err(error) = &result {
-                        tracing::warn!(key, %error, "release of a name is repeated");
-                    }
-                    let result = result.map(|_| ());
-                    ClaimEvent::Released { id, result }
-                }
+                ClaimEvent::Released { id, result }
             }
         }
-        .boxed()
     }
 }

@@ -5,7 +5,7 @@ use crate::revision::Revision;
 
 /// What became of a claim that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ClaimVerdict {
     /// The names are ours, registered at this revision.
     Won(Revision),
     /// Another registration holds one of the names.
@@ -17,24 +17,24 @@ pub(crate) enum Verdict {
 }
 
 /// Judges the answer to a claim. `epoch` is the create revision of our epoch key.
-pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: Revision, nonce: u64) -> Verdict {
+pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: Revision, nonce: u64) -> ClaimVerdict {
     let (found, epoch) = match outcome {
-        ClaimOutcome::Won { revision } => return Verdict::Won(revision),
+        ClaimOutcome::Won { revision } => return ClaimVerdict::Won(revision),
         ClaimOutcome::Refused { found, epoch } => (found, epoch),
     };
     match epoch {
         Some(epoch) if epoch.created == epoch_created => match settle(found, nonce) {
-            Settled::Won(revision) => Verdict::Won(revision),
-            Settled::Taken(holder) => Verdict::Taken(holder),
-            Settled::Free => Verdict::Repeat(epoch.modified),
+            SettledClaim::Won(revision) => ClaimVerdict::Won(revision),
+            SettledClaim::Taken(holder) => ClaimVerdict::Taken(holder),
+            SettledClaim::Free => ClaimVerdict::Repeat(epoch.modified),
         },
-        _ => Verdict::Fenced,
+        _ => ClaimVerdict::Fenced,
     }
 }
 
 /// What a read of a claim's keys shows once its transaction cannot commit any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum SettledClaim {
     /// It had committed, at this revision.
     Won(Revision),
     /// It had not, and another registration holds one of the names.
@@ -44,20 +44,20 @@ pub(crate) enum Settled {
 }
 
 /// Reads the keys of a claim. All of them were put together, so one with our nonce says it all.
-pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> Settled {
+pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> SettledClaim {
     let mut taken = None;
     for entry in found.into_iter().flatten() {
         if carries(&entry.value, nonce) {
-            return Settled::Won(entry.created);
+            return SettledClaim::Won(entry.created);
         }
         taken = taken.or(Some(entry));
     }
-    taken.map_or(Settled::Free, Settled::Taken)
+    taken.map_or(SettledClaim::Free, SettledClaim::Taken)
 }
 
 /// What an exchange that failed means for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ExchangeFate {
     /// Nothing was changed.
     Unchanged,
     /// It may have been carried out, or may still be.
@@ -67,17 +67,17 @@ pub(crate) enum Fate {
 }
 
 /// Judges a failed claim or raise.
-pub(crate) fn fate(error: &RegistryError) -> Fate {
+pub(crate) fn fate(error: &RegistryError) -> ExchangeFate {
     match error.kind() {
-        RegistryErrorKind::LeaseNotFound => Fate::Fenced,
-        RegistryErrorKind::Unknown => Fate::InDoubt,
+        RegistryErrorKind::LeaseNotFound => ExchangeFate::Fenced,
+        RegistryErrorKind::Unknown => ExchangeFate::InDoubt,
         RegistryErrorKind::Url
         | RegistryErrorKind::Unavailable
         | RegistryErrorKind::Compacted
         | RegistryErrorKind::Auth
         | RegistryErrorKind::Tls
         | RegistryErrorKind::WrongCluster
-        | RegistryErrorKind::NoSpace => Fate::Unchanged,
+        | RegistryErrorKind::NoSpace => ExchangeFate::Unchanged,
     }
 }
 
@@ -121,32 +121,35 @@ mod tests {
         let other = entry(9, 8);
         let mine = entry(11, NONCE);
         for (outcome, verdict) in [
-            (ClaimOutcome::Won { revision: at(3) }, Verdict::Won(at(3))),
-            (refused(&[None], None), Verdict::Fenced),
-            (refused(&[None], Some(entry(6, 0))), Verdict::Fenced),
-            (refused(&[Some(mine.clone())], None), Verdict::Fenced),
+            (
+                ClaimOutcome::Won { revision: at(3) },
+                ClaimVerdict::Won(at(3)),
+            ),
+            (refused(&[None], None), ClaimVerdict::Fenced),
+            (refused(&[None], Some(entry(6, 0))), ClaimVerdict::Fenced),
+            (refused(&[Some(mine.clone())], None), ClaimVerdict::Fenced),
             (
                 refused(&[Some(mine.clone())], ours.clone()),
-                Verdict::Won(at(11)),
+                ClaimVerdict::Won(at(11)),
             ),
             (
                 refused(&[Some(other.clone()), Some(mine.clone())], ours.clone()),
-                Verdict::Won(at(11)),
+                ClaimVerdict::Won(at(11)),
             ),
             (
                 refused(&[Some(other.clone())], ours.clone()),
-                Verdict::Taken(other.clone()),
+                ClaimVerdict::Taken(other.clone()),
             ),
             (
                 refused(
                     &[None, Some(other.clone()), Some(entry(1, 1))],
                     ours.clone(),
                 ),
-                Verdict::Taken(other.clone()),
+                ClaimVerdict::Taken(other.clone()),
             ),
             (
                 refused(&[None, None], ours.clone()),
-                Verdict::Repeat(at(105)),
+                ClaimVerdict::Repeat(at(105)),
             ),
         ] {
             assert_eq!(judge(outcome.clone(), at(5), NONCE), verdict, "{outcome:?}");
@@ -156,11 +159,11 @@ mod tests {
     #[test]
     fn a_failure_leaves_no_doubt_only_where_the_registry_says_so() {
         for (kind, expected) in [
-            (RegistryErrorKind::LeaseNotFound, Fate::Fenced),
-            (RegistryErrorKind::Unknown, Fate::InDoubt),
-            (RegistryErrorKind::Unavailable, Fate::Unchanged),
-            (RegistryErrorKind::Auth, Fate::Unchanged),
-            (RegistryErrorKind::NoSpace, Fate::Unchanged),
+            (RegistryErrorKind::LeaseNotFound, ExchangeFate::Fenced),
+            (RegistryErrorKind::Unknown, ExchangeFate::InDoubt),
+            (RegistryErrorKind::Unavailable, ExchangeFate::Unchanged),
+            (RegistryErrorKind::Auth, ExchangeFate::Unchanged),
+            (RegistryErrorKind::NoSpace, ExchangeFate::Unchanged),
         ] {
             assert_eq!(fate(&RegistryError::new(kind, "")), expected);
         }

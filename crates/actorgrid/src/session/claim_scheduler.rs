@@ -17,14 +17,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::FenceReason;
 use super::claim_command::ClaimCommand;
 use super::claim_error::ClaimError;
 use super::claim_event::{ClaimEvent, ClaimOrder};
 use super::claim_exchange::{ClaimExchange, ExchangeId};
 use super::claim_lease::ClaimLease;
-use super::claim_rules::{Fate, Settled, Verdict, fate, judge, settle, settles};
+use super::claim_rules::{ClaimVerdict, ExchangeFate, SettledClaim, fate, judge, settle, settles};
 use super::claimed_names::ClaimedNames;
+use super::fence_reason::FenceReason;
 use crate::registry::{Claim, ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
 use crate::revision::Revision;
 
@@ -42,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Claims that were sent together: under one lease, with one guard.
 #[derive(Debug)]
-struct Batch<W, R> {
+struct SentBatch<W, R> {
     lease: LeaseId,
     epoch_created: Revision,
     guard: Revision,
@@ -51,7 +51,7 @@ struct Batch<W, R> {
 
 /// Names whose keys are released one after the other.
 #[derive(Debug)]
-struct Releasing<R> {
+struct ReleasingNames<R> {
     names: ClaimedNames<R>,
     /// How many of the keys are released.
     done: usize,
@@ -63,10 +63,10 @@ pub(super) struct ClaimScheduler<W, R> {
     leases: Vec<ClaimLease>,
     waiting: VecDeque<ClaimOrder<W, R>>,
     given_up: VecDeque<ClaimedNames<R>>,
-    batches: BTreeMap<ExchangeId, Batch<W, R>>,
-    in_doubt: Vec<Batch<W, R>>,
-    reads: BTreeMap<ExchangeId, Batch<W, R>>,
-    releases: BTreeMap<ExchangeId, Releasing<R>>,
+    batches: BTreeMap<ExchangeId, SentBatch<W, R>>,
+    in_doubt: Vec<SentBatch<W, R>>,
+    reads: BTreeMap<ExchangeId, SentBatch<W, R>>,
+    releases: BTreeMap<ExchangeId, ReleasingNames<R>>,
     last_exchange: ExchangeId,
     ended: bool,
     commands: Vec<ClaimCommand<W, R>>,
@@ -136,12 +136,12 @@ impl<W, R> ClaimScheduler<W, R> {
                 }
             }
             Err(error) => match fate(&error) {
-                Fate::InDoubt => self.in_doubt.push(batch),
-                Fate::Fenced => {
+                ExchangeFate::InDoubt => self.in_doubt.push(batch),
+                ExchangeFate::Fenced => {
                     self.waiting.extend(batch.orders);
                     self.lose(FenceReason::LeaseLost);
                 }
-                Fate::Unchanged => {
+                ExchangeFate::Unchanged => {
                     for order in batch.orders {
                         self.refuse(batch.lease, order, ClaimError::Registry(error.clone()));
                     }
@@ -150,15 +150,15 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    fn judged(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, verdict: Verdict) {
+    fn judged(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, verdict: ClaimVerdict) {
         match verdict {
-            Verdict::Won(revision) => self.grant(lease, order, revision),
-            Verdict::Taken(holder) => self.refuse(lease, order, ClaimError::Taken(holder)),
-            Verdict::Repeat(modified) => {
+            ClaimVerdict::Won(revision) => self.grant(lease, order, revision),
+            ClaimVerdict::Taken(holder) => self.refuse(lease, order, ClaimError::Taken(holder)),
+            ClaimVerdict::Repeat(modified) => {
                 self.update(lease, |lease| lease.epoch_reported(modified));
                 self.repeat(lease, order);
             }
-            Verdict::Fenced => {
+            ClaimVerdict::Fenced => {
                 self.waiting.push_back(order);
                 self.lose(FenceReason::KeyLost);
             }
@@ -185,7 +185,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 }
             }
             Ok(RaiseOutcome::Refused(_)) => self.lose(FenceReason::KeyLost),
-            Err(error) if fate(&error) == Fate::Fenced => self.lose(FenceReason::LeaseLost),
+            Err(error) if fate(&error) == ExchangeFate::Fenced => self.lose(FenceReason::LeaseLost),
             // The claims are still in doubt.
             Err(_) => self.send(ClaimExchange::Raise { lease }, PAUSE),
         }
@@ -202,12 +202,12 @@ impl<W, R> ClaimScheduler<W, R> {
         for order in batch.orders {
             let read = found.by_ref().take(order.names()).collect();
             match settle(read, order.nonce) {
-                Settled::Won(revision) => self.grant(batch.lease, order, revision),
-                Settled::Taken(holder) => {
+                SettledClaim::Won(revision) => self.grant(batch.lease, order, revision),
+                SettledClaim::Taken(holder) => {
                     self.refuse(batch.lease, order, ClaimError::Taken(holder));
                 }
                 // Free, and the claim cannot commit any more.
-                Settled::Free => self.repeat(batch.lease, order),
+                SettledClaim::Free => self.repeat(batch.lease, order),
             }
         }
     }
@@ -228,7 +228,7 @@ impl<W, R> ClaimScheduler<W, R> {
     /// Raises the epochs under which claims are in doubt.
     fn raise_epochs(&mut self) {
         for lease in &mut self.leases {
-            let in_doubt = |batch: &Batch<W, R>| batch.lease == lease.id();
+            let in_doubt = |batch: &SentBatch<W, R>| batch.lease == lease.id();
             if !lease.is_raising() && self.in_doubt.iter().any(in_doubt) {
                 lease.raise_begins();
                 let exchange = ClaimExchange::Raise { lease: lease.id() };
@@ -258,7 +258,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 lease.carry(order.names());
                 orders.push(order);
             }
-            let batch = Batch {
+            let batch = SentBatch {
                 lease: lease.id(),
                 epoch_created: lease.epoch_created(),
                 guard: lease.guard(),
@@ -279,7 +279,7 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    fn send_read(&mut self, id: ExchangeId, batch: Batch<W, R>, pause: Duration) {
+    fn send_read(&mut self, id: ExchangeId, batch: SentBatch<W, R>, pause: Duration) {
         let puts = batch.orders.iter().flat_map(|order| &order.puts);
         let keys = puts.map(|(key, _)| key.clone()).collect();
         self.send(ClaimExchange::Read { id, keys }, pause);
@@ -291,13 +291,13 @@ impl<W, R> ClaimScheduler<W, R> {
             && let Some(names) = self.given_up.pop_front()
         {
             let id = self.next_exchange();
-            self.send_release(id, Releasing { names, done: 0 }, Duration::ZERO);
+            self.send_release(id, ReleasingNames { names, done: 0 }, Duration::ZERO);
         }
     }
 
     /// Releases the next key, or frees the names after the last one.
-    fn send_release(&mut self, id: ExchangeId, releasing: Releasing<R>, pause: Duration) {
-        let Releasing { names, done } = releasing;
+    fn send_release(&mut self, id: ExchangeId, releasing: ReleasingNames<R>, pause: Duration) {
+        let ReleasingNames { names, done } = releasing;
         if let Some(key) = names.keys.get(done) {
             let exchange = ClaimExchange::Release {
                 id,
@@ -305,7 +305,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 revision: names.revision,
             };
             self.send(exchange, pause);
-            self.releases.insert(id, Releasing { names, done });
+            self.releases.insert(id, ReleasingNames { names, done });
         } else {
             self.update(names.lease, |lease| lease.drop_names(names.keys.len()));
             self.free(names.reservation);

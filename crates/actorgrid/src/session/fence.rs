@@ -1,24 +1,13 @@
+//! The line that a session must not act beyond.
+
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::fence_reason::FenceReason;
 use crate::environment::{Environment, Timestamp, Watched};
-
-/// Why a session is fenced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FenceReason {
-    /// No renewal of a lease was confirmed in time.
-    Deadline,
-    /// The registry says that a lease of the session is gone.
-    LeaseLost,
-    /// A key of the session was deleted, or is held by another session.
-    KeyLost,
-    /// The server was dropped.
-    Dropped,
-}
 
 /// The line that a session must not act beyond: read on every admission and answer, moved only by
 /// its keeper, and crossed once.
@@ -50,9 +39,9 @@ impl Fence {
         self.environment.now().as_nanos() < self.soft.load(Ordering::Acquire)
     }
 
-    /// Moves the deadlines after a confirmed renewal: also back, where the registry gave less time
-    /// than before. One that comes after the soft deadline is
-    /// too late: the session ends once and never comes back.
+    /// Moves the deadlines after a confirmed renewal: also back, if the registry gave less time
+    /// than before. One that comes after the soft deadline is too late: the session ends once and
+    /// never comes back.
     pub(crate) fn extend(&self, soft: Timestamp, hard: Timestamp) {
         let old = self.soft.load(Ordering::Acquire);
         if self.environment.now().as_nanos() >= old {
@@ -75,7 +64,7 @@ impl Fence {
         self.fenced.cancel();
     }
 
-    /// What still runs is to be aborted now.
+    /// Everything that still runs is to be aborted now.
     pub(crate) fn abort(&self) {
         self.aborted.cancel();
     }
@@ -85,7 +74,7 @@ impl Fence {
         &self.fenced
     }
 
-    /// Cancelled when what still runs is to be aborted.
+    /// Cancelled when everything that still runs is to be aborted.
     pub(crate) fn aborted(&self) -> &CancellationToken {
         &self.aborted
     }
@@ -94,7 +83,7 @@ impl Fence {
         self.reason.get().copied()
     }
 
-    /// The time by which what runs under the session must have ended.
+    /// The time by which everything that runs under the session must have ended.
     pub(crate) fn hard(&self) -> Timestamp {
         Timestamp::from_nanos(self.hard.load(Ordering::Acquire))
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::FenceReason;
+use super::fence_reason::FenceReason;
 use crate::environment::Timestamp;
 use crate::registry::LeaseId;
 
@@ -17,9 +17,9 @@ const RETRIES_PER_TTL: u32 = 60;
 /// The least time between the hard deadline and the end of the lease, for clocks that differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
 
-/// What the driver is to do.
+/// A command of the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum KeeperCommand {
     /// Send a renewal that counts from `sent`, and give up on it after `limit`.
     Renew {
         lease: LeaseId,
@@ -46,12 +46,12 @@ pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp
 /// The leases of one session.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    leases: Vec<Held>,
+    leases: Vec<KeptLease>,
     over: bool,
 }
 
 #[derive(Debug)]
-struct Held {
+struct KeptLease {
     id: LeaseId,
     ttl: Duration,
     /// When the last confirmed renewal was sent.
@@ -66,7 +66,7 @@ impl Keeper {
     pub(crate) fn new(granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>) -> Self {
         let leases = granted
             .into_iter()
-            .map(|(id, ttl, sent)| Held {
+            .map(|(id, ttl, sent)| KeptLease {
                 id,
                 ttl,
                 confirmed: sent,
@@ -84,7 +84,7 @@ impl Keeper {
     pub(crate) fn deadlines(&self) -> (Timestamp, Timestamp) {
         self.leases
             .iter()
-            .map(|held| deadlines(held.confirmed, held.ttl))
+            .map(|kept| deadlines(kept.confirmed, kept.ttl))
             .reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))
             .unwrap_or((Timestamp::ZERO, Timestamp::ZERO))
     }
@@ -94,13 +94,13 @@ impl Keeper {
         let (soft, _) = self.deadlines();
         self.leases
             .iter()
-            .filter(|held| held.trying.is_none())
-            .map(|held| held.next)
+            .filter(|kept| kept.trying.is_none())
+            .map(|kept| kept.next)
             .fold(soft, Timestamp::min)
     }
 
     /// Time has passed.
-    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Command> {
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<KeeperCommand> {
         if self.over {
             return Vec::new();
         }
@@ -109,13 +109,13 @@ impl Keeper {
         }
         self.leases
             .iter_mut()
-            .filter(|held| held.trying.is_none() && now >= held.next)
-            .map(|held| {
-                held.trying = Some(now);
-                Command::Renew {
-                    lease: held.id,
+            .filter(|kept| kept.trying.is_none() && now >= kept.next)
+            .map(|kept| {
+                kept.trying = Some(now);
+                KeeperCommand::Renew {
+                    lease: kept.id,
                     sent: now,
-                    limit: try_limit(held.ttl),
+                    limit: try_limit(kept.ttl),
                 }
             })
             .collect()
@@ -128,7 +128,7 @@ impl Keeper {
         sent: Timestamp,
         ttl: Duration,
         now: Timestamp,
-    ) -> Vec<Command> {
+    ) -> Vec<KeeperCommand> {
         if ttl.is_zero() {
             return self.gone(lease, sent);
         }
@@ -138,42 +138,42 @@ impl Keeper {
         if now >= self.deadlines().0 {
             return self.fence(FenceReason::Deadline);
         }
-        let Some(held) = self.trying(lease, sent) else {
+        let Some(kept) = self.trying(lease, sent) else {
             return Vec::new();
         };
-        held.trying = None;
-        held.confirmed = sent;
-        held.ttl = ttl;
-        held.next = sent + ttl / RENEWALS_PER_TTL;
+        kept.trying = None;
+        kept.confirmed = sent;
+        kept.ttl = ttl;
+        kept.next = sent + ttl / RENEWALS_PER_TTL;
         let (soft, hard) = self.deadlines();
-        vec![Command::Extend { soft, hard }]
+        vec![KeeperCommand::Extend { soft, hard }]
     }
 
     /// The renewal sent at `sent` failed, or was given up.
     pub(crate) fn failed(&mut self, lease: LeaseId, sent: Timestamp, now: Timestamp) {
-        if let Some(held) = self.trying(lease, sent) {
-            held.trying = None;
-            held.next = now.max(sent + held.ttl / RETRIES_PER_TTL);
+        if let Some(kept) = self.trying(lease, sent) {
+            kept.trying = None;
+            kept.next = now.max(sent + kept.ttl / RETRIES_PER_TTL);
         }
     }
 
     /// The registry answered to the renewal sent at `sent` that the lease is gone.
-    pub(crate) fn gone(&mut self, lease: LeaseId, sent: Timestamp) -> Vec<Command> {
+    pub(crate) fn gone(&mut self, lease: LeaseId, sent: Timestamp) -> Vec<KeeperCommand> {
         if self.over || self.trying(lease, sent).is_none() {
             return Vec::new();
         }
         self.fence(FenceReason::LeaseLost)
     }
 
-    fn trying(&mut self, lease: LeaseId, sent: Timestamp) -> Option<&mut Held> {
+    fn trying(&mut self, lease: LeaseId, sent: Timestamp) -> Option<&mut KeptLease> {
         self.leases
             .iter_mut()
-            .find(|held| held.id == lease && held.trying == Some(sent))
+            .find(|kept| kept.id == lease && kept.trying == Some(sent))
     }
 
-    fn fence(&mut self, reason: FenceReason) -> Vec<Command> {
+    fn fence(&mut self, reason: FenceReason) -> Vec<KeeperCommand> {
         self.over = true;
-        vec![Command::Fence(reason)]
+        vec![KeeperCommand::Fence(reason)]
     }
 }
 
@@ -193,16 +193,16 @@ mod tests {
         Keeper::new([(A, TTL, at(0))])
     }
 
-    fn renew(lease: LeaseId, millis: u64) -> Command {
-        Command::Renew {
+    fn renew(lease: LeaseId, millis: u64) -> KeeperCommand {
+        KeeperCommand::Renew {
             lease,
             sent: at(millis),
             limit: Duration::from_secs(2),
         }
     }
 
-    fn extend(soft: u64, hard: u64) -> Command {
-        Command::Extend {
+    fn extend(soft: u64, hard: u64) -> KeeperCommand {
+        KeeperCommand::Extend {
             soft: at(soft),
             hard: at(hard),
         }
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(keeper.tick(at(9_999)), []);
         assert_eq!(
             keeper.tick(at(10_000)),
-            [Command::Fence(FenceReason::Deadline)]
+            [KeeperCommand::Fence(FenceReason::Deadline)]
         );
         assert_eq!(keeper.tick(at(10_001)), []);
         assert_eq!(keeper.renewed(A, at(9_000), TTL, at(10_001)), []);
@@ -291,7 +291,7 @@ mod tests {
         keeper.tick(at(9_000));
         assert_eq!(
             keeper.renewed(A, at(9_000), TTL, at(10_000)),
-            [Command::Fence(FenceReason::Deadline)]
+            [KeeperCommand::Fence(FenceReason::Deadline)]
         );
         let mut keeper = one();
         keeper.tick(at(9_000));
@@ -309,7 +309,10 @@ mod tests {
         ] {
             let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))]);
             keeper.tick(at(3_000));
-            assert_eq!(gone(&mut keeper), [Command::Fence(FenceReason::LeaseLost)]);
+            assert_eq!(
+                gone(&mut keeper),
+                [KeeperCommand::Fence(FenceReason::LeaseLost)]
+            );
             assert_eq!(keeper.tick(at(99_000)), []);
         }
     }

@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use futures_util::stream::{SelectAll, StreamExt as _};
 
-use super::exchange::bounded;
-use super::{Fence, FenceReason};
-use crate::environment::Environment;
-use crate::registry::{Change, Entry, LeaseId, Registry, RegistryError, Selector};
+use super::fence::Fence;
+use super::fence_reason::FenceReason;
+use crate::registry::{Change, Entry, LeaseId, RegistryError, Selector, TimedRegistry};
 use crate::revision::Revision;
 
 /// The pause before the watch is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Watches the session's own keys.
 pub(super) struct OwnKeys {
-    pub(super) environment: Environment,
-    pub(super) registry: Registry,
+    pub(super) registry: TimedRegistry,
     pub(super) fence: Arc<Fence>,
-    pub(super) limit: Duration,
     pub(super) keys: Vec<String>,
     pub(super) lease: LeaseId,
     /// The revision at which this session created all of them.
@@ -35,12 +33,12 @@ impl OwnKeys {
                 Ok(()) => return self.lost().await,
                 Err(error) => {
                     tracing::debug!(%error, "watch of the session's keys is resumed");
-                    self.environment.sleep(PAUSE).await;
+                    self.registry.environment().sleep(PAUSE).await;
                 }
             }
             // The history may be gone: what is there now decides, and the watch goes on from it.
-            let get = self.registry.backend().get(&self.keys);
-            if let Ok(found) = bounded(&self.environment, self.limit, get).await {
+            let get = self.registry.exchange(|backend| backend.get(&self.keys));
+            if let Ok(found) = get.await {
                 let ours =
                     |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| self.is_ours(entry));
                 if !found.iter().all(ours) {
@@ -52,16 +50,18 @@ impl OwnKeys {
         }
     }
 
-    /// Fences the session. Keys that went with their lease took the names of all actors with them:
-    /// that leaves the actors no time.
+    /// Fences the session. If the lease is gone, so are the names of all actors: that leaves the
+    /// actors no time.
     async fn lost(&self) {
         self.fence.trip(FenceReason::KeyLost);
         while !self.fence.aborted().is_cancelled() {
-            let remaining = self.registry.backend().remaining(self.lease);
-            match bounded(&self.environment, self.limit, remaining).await {
+            let remaining = self
+                .registry
+                .exchange(|backend| backend.remaining(self.lease));
+            match remaining.await {
                 Ok(None) => self.fence.abort(),
                 Ok(Some(_)) => return,
-                Err(_) => self.environment.sleep(PAUSE).await,
+                Err(_) => self.registry.environment().sleep(PAUSE).await,
             }
         }
     }
@@ -76,8 +76,10 @@ impl OwnKeys {
         let mut changes = SelectAll::new();
         for key in &self.keys {
             let selector = Selector::Key(key.clone());
-            let watch = self.registry.backend().watch(&selector, from);
-            changes.push(bounded(&self.environment, self.limit, watch).await?);
+            let watch = self
+                .registry
+                .exchange(|backend| backend.watch(&selector, from));
+            changes.push(watch.await?);
         }
         while let Some(batch) = changes.next().await {
             for change in batch? {

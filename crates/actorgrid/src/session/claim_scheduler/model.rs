@@ -162,7 +162,7 @@ fn entry(key: &str, nonce: u64, at: Revision, lease: LeaseId) -> Entry {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy)]
-enum Delivery {
+enum ModelDelivery {
     Answered,
     Rejected,
     RequestLost,
@@ -171,11 +171,11 @@ enum Delivery {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ModelStep {
     /// Claims that come together, of names with these numbers.
     Order(Vec<Vec<u8>>),
     /// A request under way meets its fate.
-    Deliver(prop::sample::Index, Delivery),
+    Deliver(prop::sample::Index, ModelDelivery),
     /// A request that was given up for lost reaches the registry.
     Arrive(prop::sample::Index),
     GiveUp(prop::sample::Index),
@@ -187,7 +187,7 @@ enum Step {
 }
 
 /// A session with its registry, and the network between them.
-struct World {
+struct ModelSession {
     scheduler: ClaimScheduler<u64, u64>,
     registry: ModelRegistry,
     under_way: Vec<ClaimExchange>,
@@ -203,7 +203,7 @@ struct World {
     fenced: bool,
 }
 
-impl World {
+impl ModelSession {
     fn new() -> Self {
         let registry = ModelRegistry::new();
         let leases = LEASES.into_iter().map(|(id, capacity)| {
@@ -224,10 +224,10 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: ModelStep) {
         match step {
-            Step::Order(orders) => self.order(orders),
-            Step::Deliver(index, delivery) => {
+            ModelStep::Order(orders) => self.order(orders),
+            ModelStep::Deliver(index, delivery) => {
                 if !self.under_way.is_empty() {
                     let exchange = self
                         .under_way
@@ -235,28 +235,28 @@ impl World {
                     self.deliver(exchange, delivery);
                 }
             }
-            Step::Arrive(index) => {
+            ModelStep::Arrive(index) => {
                 if !self.late.is_empty() {
                     let exchange = self.late.swap_remove(index.index(self.late.len()));
                     self.registry.carry_out(&exchange);
                 }
             }
-            Step::GiveUp(index) => {
+            ModelStep::GiveUp(index) => {
                 if !self.held.is_empty() {
                     let names = self.held.swap_remove(index.index(self.held.len()));
                     self.handle(ClaimEvent::GivenUp(names));
                 }
             }
-            Step::Rival(name) => self.rival(name),
-            Step::LoseLease(first) => {
+            ModelStep::Rival(name) => self.rival(name),
+            ModelStep::LoseLease(first) => {
                 self.over = true;
                 self.registry.lose_lease(LEASES[usize::from(first)].0);
             }
-            Step::LoseEpoch(first) => {
+            ModelStep::LoseEpoch(first) => {
                 self.over = true;
                 self.registry.epochs.remove(&LEASES[usize::from(first)].0);
             }
-            Step::End => {
+            ModelStep::End => {
                 self.over = true;
                 self.fenced = true;
                 self.handle(ClaimEvent::Ended);
@@ -307,19 +307,19 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, exchange: ClaimExchange, delivery: Delivery) {
+    fn deliver(&mut self, exchange: ClaimExchange, delivery: ModelDelivery) {
         let kind = match delivery {
-            Delivery::Answered => {
+            ModelDelivery::Answered => {
                 let answer = self.registry.carry_out(&exchange);
                 return self.handle(answer);
             }
-            Delivery::Rejected => RegistryErrorKind::Unavailable,
-            Delivery::RequestLost => RegistryErrorKind::Unknown,
-            Delivery::ReplyLost => {
+            ModelDelivery::Rejected => RegistryErrorKind::Unavailable,
+            ModelDelivery::RequestLost => RegistryErrorKind::Unknown,
+            ModelDelivery::ReplyLost => {
                 self.registry.carry_out(&exchange);
                 RegistryErrorKind::Unknown
             }
-            Delivery::CarriedOutLate => {
+            ModelDelivery::CarriedOutLate => {
                 self.late.push(exchange.clone());
                 RegistryErrorKind::Unknown
             }
@@ -428,35 +428,35 @@ impl World {
                 return;
             }
             let exchange = self.under_way.remove(0);
-            self.deliver(exchange, Delivery::Answered);
+            self.deliver(exchange, ModelDelivery::Answered);
             self.check();
         }
         panic!("it does not come to rest");
     }
 }
 
-fn deliveries() -> impl Strategy<Value = Delivery> {
+fn deliveries() -> impl Strategy<Value = ModelDelivery> {
     prop_oneof![
-        6 => Just(Delivery::Answered),
-        1 => Just(Delivery::Rejected),
-        2 => Just(Delivery::RequestLost),
-        2 => Just(Delivery::ReplyLost),
-        2 => Just(Delivery::CarriedOutLate),
+        6 => Just(ModelDelivery::Answered),
+        1 => Just(ModelDelivery::Rejected),
+        2 => Just(ModelDelivery::RequestLost),
+        2 => Just(ModelDelivery::ReplyLost),
+        2 => Just(ModelDelivery::CarriedOutLate),
     ]
 }
 
-fn steps(ends: u32) -> impl Strategy<Value = Vec<Step>> {
+fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
     let names = prop::collection::vec(0..6_u8, 1..3);
     let index = any::<prop::sample::Index>;
     let step = prop_oneof![
-        60 => prop::collection::vec(names, 1..4).prop_map(Step::Order),
-        160 => (index(), deliveries()).prop_map(|(index, delivery)| Step::Deliver(index, delivery)),
-        30 => index().prop_map(Step::Arrive),
-        30 => index().prop_map(Step::GiveUp),
-        20 => (0..6_u8).prop_map(Step::Rival),
-        ends => any::<bool>().prop_map(Step::LoseLease),
-        ends => any::<bool>().prop_map(Step::LoseEpoch),
-        ends => Just(Step::End),
+        60 => prop::collection::vec(names, 1..4).prop_map(ModelStep::Order),
+        160 => (index(), deliveries()).prop_map(|(index, delivery)| ModelStep::Deliver(index, delivery)),
+        30 => index().prop_map(ModelStep::Arrive),
+        30 => index().prop_map(ModelStep::GiveUp),
+        20 => (0..6_u8).prop_map(ModelStep::Rival),
+        ends => any::<bool>().prop_map(ModelStep::LoseLease),
+        ends => any::<bool>().prop_map(ModelStep::LoseEpoch),
+        ends => Just(ModelStep::End),
     ];
     prop::collection::vec(step, 1..80)
 }
@@ -464,36 +464,36 @@ fn steps(ends: u32) -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn every_claim_is_answered_truly_and_no_name_is_left_behind(steps in steps(0)) {
-        let mut world = World::new();
+        let mut session = ModelSession::new();
         for step in steps {
-            world.step(step);
+            session.step(step);
         }
-        world.settle();
-        let held = world.held.iter().flat_map(|names| names.keys.clone()).collect();
-        prop_assert_eq!(world.registry.ours(), held);
+        session.settle();
+        let held = session.held.iter().flat_map(|names| names.keys.clone()).collect();
+        prop_assert_eq!(session.registry.ours(), held);
         // The rest can only wait for room.
-        while let Some(names) = world.held.pop() {
-            world.handle(ClaimEvent::GivenUp(names));
-            world.settle();
+        while let Some(names) = session.held.pop() {
+            session.handle(ClaimEvent::GivenUp(names));
+            session.settle();
         }
-        prop_assert!(world.open.is_empty());
-        prop_assert!(world.reserved.is_empty());
-        prop_assert!(world.registry.ours().is_empty());
-        prop_assert!(!world.fenced);
+        prop_assert!(session.open.is_empty());
+        prop_assert!(session.reserved.is_empty());
+        prop_assert!(session.registry.ours().is_empty());
+        prop_assert!(!session.fenced);
     }
 
     #[test]
     fn a_session_that_ends_answers_all_and_keeps_nothing_but_what_is_held(steps in steps(2)) {
-        let mut world = World::new();
+        let mut session = ModelSession::new();
         for step in steps {
-            world.step(step);
+            session.step(step);
         }
-        world.settle();
-        world.step(Step::End);
-        prop_assert!(world.open.is_empty());
-        while let Some(names) = world.held.pop() {
-            world.handle(ClaimEvent::GivenUp(names));
+        session.settle();
+        session.step(ModelStep::End);
+        prop_assert!(session.open.is_empty());
+        while let Some(names) = session.held.pop() {
+            session.handle(ClaimEvent::GivenUp(names));
         }
-        prop_assert!(world.reserved.is_empty());
+        prop_assert!(session.reserved.is_empty());
     }
 }

@@ -3,21 +3,21 @@
 use super::*;
 use crate::registry::{RegistryErrorKind, value_with_nonce};
 
-type Scheduler = ClaimScheduler<u64, u64>;
-type Event = ClaimEvent<u64, u64>;
-type Command = ClaimCommand<u64, u64>;
+type TestScheduler = ClaimScheduler<u64, u64>;
+type TestEvent = ClaimEvent<u64, u64>;
+type TestCommand = ClaimCommand<u64, u64>;
 
 const A: LeaseId = LeaseId(1);
 const B: LeaseId = LeaseId(2);
 /// Every epoch key of these tests was created here.
 const CREATED: i64 = 5;
 
-fn one() -> Scheduler {
+fn one() -> TestScheduler {
     with_room([usize::MAX])
 }
 
 /// Leases A and B, with room for so many names.
-fn with_room<const N: usize>(capacities: [usize; N]) -> Scheduler {
+fn with_room<const N: usize>(capacities: [usize; N]) -> TestScheduler {
     let leases = [A, B].into_iter().zip(capacities);
     ClaimScheduler::new(leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room)))
 }
@@ -45,7 +45,7 @@ fn order(number: u64) -> ClaimOrder<u64, u64> {
     order_of(number, 1)
 }
 
-fn ordered(numbers: impl IntoIterator<Item = u64>) -> Event {
+fn ordered(numbers: impl IntoIterator<Item = u64>) -> TestEvent {
     ClaimEvent::Ordered(numbers.into_iter().map(order).collect())
 }
 
@@ -58,11 +58,11 @@ fn names_of(lease: LeaseId, number: u64, count: u64, revision: i64) -> ClaimedNa
     }
 }
 
-fn send(exchange: ClaimExchange, pause: Duration) -> Command {
+fn send(exchange: ClaimExchange, pause: Duration) -> TestCommand {
     ClaimCommand::Send { exchange, pause }
 }
 
-fn claim_of(id: u64, lease: LeaseId, guard: i64, orders: &[ClaimOrder<u64, u64>]) -> Command {
+fn claim_of(id: u64, lease: LeaseId, guard: i64, orders: &[ClaimOrder<u64, u64>]) -> TestCommand {
     let claims = orders.iter().map(|order| Claim {
         puts: order.puts.clone(),
     });
@@ -75,21 +75,21 @@ fn claim_of(id: u64, lease: LeaseId, guard: i64, orders: &[ClaimOrder<u64, u64>]
     send(exchange, Duration::ZERO)
 }
 
-fn claim(id: u64, guard: i64, numbers: impl IntoIterator<Item = u64>) -> Command {
+fn claim(id: u64, guard: i64, numbers: impl IntoIterator<Item = u64>) -> TestCommand {
     let orders: Vec<_> = numbers.into_iter().map(order).collect();
     claim_of(id, A, guard, &orders)
 }
 
-fn raise(lease: LeaseId, pause: Duration) -> Command {
+fn raise(lease: LeaseId, pause: Duration) -> TestCommand {
     send(ClaimExchange::Raise { lease }, pause)
 }
 
-fn read(id: u64, keys: Vec<String>, pause: Duration) -> Command {
+fn read(id: u64, keys: Vec<String>, pause: Duration) -> TestCommand {
     let id = ExchangeId(id);
     send(ClaimExchange::Read { id, keys }, pause)
 }
 
-fn release(id: u64, key: &str, revision: i64, pause: Duration) -> Command {
+fn release(id: u64, key: &str, revision: i64, pause: Duration) -> TestCommand {
     let exchange = ClaimExchange::Release {
         id: ExchangeId(id),
         key: key.to_owned(),
@@ -98,14 +98,14 @@ fn release(id: u64, key: &str, revision: i64, pause: Duration) -> Command {
     send(exchange, pause)
 }
 
-fn grant(number: u64, revision: i64) -> Command {
+fn grant(number: u64, revision: i64) -> TestCommand {
     ClaimCommand::Grant {
         waiter: number,
         names: names_of(A, number, 1, revision),
     }
 }
 
-fn refuse(number: u64, error: ClaimError) -> Command {
+fn refuse(number: u64, error: ClaimError) -> TestCommand {
     ClaimCommand::Refuse {
         waiter: number,
         reservation: number,
@@ -113,7 +113,7 @@ fn refuse(number: u64, error: ClaimError) -> Command {
     }
 }
 
-fn free(reservation: u64) -> Command {
+fn free(reservation: u64) -> TestCommand {
     ClaimCommand::Free { reservation }
 }
 
@@ -154,42 +154,42 @@ fn lost() -> ClaimOutcome {
     }
 }
 
-fn claimed<const N: usize>(id: u64, outcomes: [ClaimOutcome; N]) -> Event {
+fn claimed<const N: usize>(id: u64, outcomes: [ClaimOutcome; N]) -> TestEvent {
     ClaimEvent::Claimed {
         id: ExchangeId(id),
         result: Ok(outcomes.into()),
     }
 }
 
-fn claim_failed(id: u64, kind: RegistryErrorKind) -> Event {
+fn claim_failed(id: u64, kind: RegistryErrorKind) -> TestEvent {
     ClaimEvent::Claimed {
         id: ExchangeId(id),
         result: Err(error(kind)),
     }
 }
 
-fn raised(lease: LeaseId, revision: i64) -> Event {
+fn raised(lease: LeaseId, revision: i64) -> TestEvent {
     ClaimEvent::Raised {
         lease,
         result: Ok(RaiseOutcome::Raised(at(revision))),
     }
 }
 
-fn raise_failed(kind: RegistryErrorKind) -> Event {
+fn raise_failed(kind: RegistryErrorKind) -> TestEvent {
     ClaimEvent::Raised {
         lease: A,
         result: Err(error(kind)),
     }
 }
 
-fn has_read(id: u64, found: &[Option<Entry>]) -> Event {
+fn has_read(id: u64, found: &[Option<Entry>]) -> TestEvent {
     ClaimEvent::Read {
         id: ExchangeId(id),
         result: Ok(found.to_vec()),
     }
 }
 
-fn released(id: u64) -> Event {
+fn released(id: u64) -> TestEvent {
     ClaimEvent::Released {
         id: ExchangeId(id),
         result: Ok(()),
@@ -198,7 +198,7 @@ fn released(id: u64) -> Event {
 
 /// A scheduler with one lease, whose claims with these numbers are in doubt, guarded by `CREATED`:
 /// the epoch is being raised.
-fn in_doubt(numbers: impl IntoIterator<Item = u64>) -> Scheduler {
+fn in_doubt(numbers: impl IntoIterator<Item = u64>) -> TestScheduler {
     let mut scheduler = one();
     scheduler.handle(ordered(numbers));
     let commands = scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
@@ -651,7 +651,7 @@ fn names_that_wait_for_their_release_are_freed_at_the_end() {
     for number in 0..66 {
         scheduler.handle(ClaimEvent::GivenUp(names_of(A, number, 1, 9)));
     }
-    let all: Vec<Command> = (0..66).map(free).collect();
+    let all: Vec<TestCommand> = (0..66).map(free).collect();
     assert_eq!(scheduler.handle(ClaimEvent::Ended), all);
 }
 

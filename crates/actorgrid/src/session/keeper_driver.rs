@@ -4,40 +4,34 @@ use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::Fence;
-use super::exchange::bounded;
-use super::keeper::{Command, Keeper};
-use crate::environment::Environment;
-use crate::registry::{Registry, RegistryErrorKind};
+use super::fence::Fence;
+use super::keeper::{Keeper, KeeperCommand};
+use crate::registry::{RegistryErrorKind, TimedRegistry};
 
 /// Renews the leases until the session is fenced or ended.
-pub(super) async fn keep(
-    environment: Environment,
-    registry: Registry,
-    fence: Arc<Fence>,
-    mut keeper: Keeper,
-) {
+pub(super) async fn keep(registry: TimedRegistry, fence: Arc<Fence>, mut keeper: Keeper) {
+    let environment = registry.environment();
     let mut renewals = FuturesUnordered::new();
     let mut commands = Vec::new();
     loop {
         commands.extend(keeper.tick(environment.now()));
         for command in commands.drain(..) {
             match command {
-                Command::Renew { lease, sent, limit } => {
-                    let (environment, registry) = (&environment, &registry);
+                KeeperCommand::Renew { lease, sent, limit } => {
+                    let registry = registry.with_limit(limit);
                     renewals.push(async move {
-                        let renew = registry.backend().renew(lease);
-                        (lease, sent, bounded(environment, limit, renew).await)
+                        let renewed = registry.exchange(|backend| backend.renew(lease)).await;
+                        (lease, sent, renewed)
                     });
                 }
-                Command::Extend { soft, hard } => fence.extend(soft, hard),
-                Command::Fence(reason) => fence.trip(reason),
+                KeeperCommand::Extend { soft, hard } => fence.extend(soft, hard),
+                KeeperCommand::Fence(reason) => fence.trip(reason),
             }
         }
         tokio::select! {
             biased;
             () = fence.fenced().cancelled() => return,
-            Some((lease, sent, result)) = renewals.next() => match result {
+            Some((lease, sent, renewed)) = renewals.next() => match renewed {
                 Ok(ttl) => commands = keeper.renewed(lease, sent, ttl, environment.now()),
                 Err(error) if error.kind() == RegistryErrorKind::LeaseNotFound => {
                     commands = keeper.gone(lease, sent);

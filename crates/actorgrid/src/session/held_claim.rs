@@ -1,4 +1,4 @@
-//! Names that the session holds.
+//! A claim that was won, while its names are held.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use super::claimed_names::ClaimedNames;
 use super::on_free::OnFree;
 use crate::revision::Revision;
 
-/// Names that the session holds, until this is dropped: then they are released.
-pub(crate) struct HeldNames {
+/// A claim that was won: the session holds its names until this is dropped, and then releases them.
+pub(crate) struct HeldClaim {
     revision: Revision,
     /// Taken by the drop.
     names: Option<ClaimedNames<OnFree>>,
     given_up: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
 }
 
-impl HeldNames {
+impl HeldClaim {
     /// Holds names; dropped, they go to `given_up`.
     pub(super) fn new(
         names: ClaimedNames<OnFree>,
@@ -42,7 +42,7 @@ impl HeldNames {
     }
 }
 
-impl Drop for HeldNames {
+impl Drop for HeldClaim {
     fn drop(&mut self) {
         if let Some(names) = self.names.take() {
             // Without a receiver the session has ended, and dropping the names frees them.
@@ -51,9 +51,9 @@ impl Drop for HeldNames {
     }
 }
 
-impl fmt::Debug for HeldNames {
+impl fmt::Debug for HeldClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeldNames")
+        f.debug_struct("HeldClaim")
             .field("revision", &self.revision)
             .finish_non_exhaustive()
     }

@@ -1,0 +1,15 @@
+//! Why a session is fenced.
+
+/// Why a session is fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FenceReason {
+    /// No renewal of a lease was confirmed in time.
+    Deadline,
+    /// The registry says that a lease of the session is gone.
+    LeaseLost,
+    /// A key of the session was deleted, or is held by another session.
+    KeyLost,
+    /// The server was dropped.
+    Dropped,
+}

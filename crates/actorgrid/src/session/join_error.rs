@@ -1,0 +1,13 @@
+//! Why a session did not begin.
+
+use crate::registry::{Entry, RegistryError};
+
+/// Why a session did not begin. Nothing is left behind.
+#[derive(Debug, Clone)]
+pub(crate) enum JoinError {
+    /// Another peer holds the address, or the peer's name.
+    AddressInUse {
+        holder: Entry,
+    },
+    Registry(RegistryError),
+}

@@ -1,0 +1,217 @@
+//! How a session begins in the registry: a lease, and then all keys of the peer at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use super::identity::Identity;
+use super::join_error::JoinError;
+use super::keeper::try_limit;
+use super::lease_end::revoke;
+use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
+use crate::environment::{Environment, Timestamp};
+use crate::registry::{
+    Change, Claim, ClaimBatch, ClaimOutcome, Entry, Kind, Lease, LeaseId, Registry, RegistryError,
+    RegistryErrorKind, Selector, TimedRegistry, keys, write,
+};
+use crate::revision::Revision;
+
+/// How long to wait beyond the remaining time of a holder's lease: the registry notices an expiry
+/// up to a second late.
+const GRACE: Duration = Duration::from_secs(2);
+/// The pauses between tries to join.
+const JOIN_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    RandomShare::Quarter,
+);
+
+/// A session that has begun in the registry.
+pub(super) struct Joined {
+    pub(super) lease: Lease,
+    /// When the grant of the lease was sent.
+    pub(super) sent: Timestamp,
+    /// The revision at which all its keys were created.
+    pub(super) revision: Revision,
+    /// Lock, epoch, peer and peer mailbox.
+    pub(super) keys: Vec<String>,
+    pub(super) epoch_value: Bytes,
+}
+
+/// Begins a session in the registry.
+pub(super) struct Joiner<'a> {
+    registry: TimedRegistry,
+    identity: &'a Identity,
+    ttl: Duration,
+}
+
+impl<'a> Joiner<'a> {
+    /// Joins as this peer, with leases of this time to live.
+    pub(super) fn new(
+        environment: &Environment,
+        registry: &Registry,
+        identity: &'a Identity,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            registry: TimedRegistry::new(environment, registry, try_limit(ttl)),
+            identity,
+            ttl,
+        }
+    }
+
+    /// Registers the peer: a lease, and then all its keys in one transaction.
+    ///
+    /// While another holds the address, waits until its lease must have run out; then that is an
+    /// error, unless `patient`: then it waits without end, and for the registry as well.
+    pub(super) async fn join(&self, patient: bool) -> Result<Joined, JoinError> {
+        let environment = self.registry.environment();
+        let begun = environment.now();
+        let mut back_off = BackOff::new(JOIN_BACK_OFF);
+        let mut awaited: Option<Revision> = None;
+        loop {
+            match self.once(patient).await {
+                Ok(JoinAttempt::Joined(joined)) => return Ok(joined),
+                // The registry took the request and did not say so, again and again.
+                Ok(JoinAttempt::Settled) if !patient && environment.now() >= begun + self.ttl => {
+                    return Err(JoinError::Registry(RegistryError::no_reply()));
+                }
+                Ok(JoinAttempt::Settled) => {}
+                Ok(JoinAttempt::Taken(holder)) => {
+                    if awaited == Some(holder.created) && !patient {
+                        return Err(JoinError::AddressInUse { holder });
+                    }
+                    tracing::info!(
+                        key = holder.key,
+                        "the address is taken: waiting for its holder"
+                    );
+                    awaited = Some(holder.created);
+                    self.outwait(&holder).await;
+                    continue;
+                }
+                Err(error) if patient || error.kind() == RegistryErrorKind::LeaseNotFound => {
+                    tracing::warn!(%error, "joining the grid is tried again");
+                }
+                Err(error) => return Err(JoinError::Registry(error)),
+            }
+            let pause = back_off.next(environment.random_unit());
+            environment.sleep(pause).await;
+        }
+    }
+
+    async fn once(&self, patient: bool) -> Result<JoinAttempt, RegistryError> {
+        let sent = self.registry.environment().now();
+        let grant = self.registry.exchange(|backend| backend.grant(self.ttl));
+        let lease = grant.await?;
+        let attempt = match self.register(lease, sent).await {
+            Ok(JoinAttempt::Joined(joined)) => return Ok(JoinAttempt::Joined(joined)),
+            // It may have committed, or may still: revoking the lease settles it.
+            Err(error) if error.may_have_executed() => Ok(JoinAttempt::Settled),
+            attempt => attempt,
+        };
+        self.give_up(lease.id, patient).await;
+        attempt
+    }
+
+    /// The first transaction of a session: all its keys or none.
+    async fn register(&self, lease: Lease, sent: Timestamp) -> Result<JoinAttempt, RegistryError> {
+        let epoch_value = self.registry.environment().random_u64();
+        let epoch_value = Bytes::from(format!("{epoch_value:016x}"));
+        let puts = self.puts(&epoch_value);
+        let keys = puts.iter().map(|(key, _)| key.clone()).collect();
+        let batch = ClaimBatch {
+            lease: lease.id,
+            guard: None,
+            claims: vec![Claim { puts }],
+        };
+        let claim = self.registry.exchange(|backend| backend.claim(&batch));
+        Ok(match claim.await?.into_iter().next() {
+            Some(ClaimOutcome::Won { revision }) => JoinAttempt::Joined(Joined {
+                lease,
+                sent,
+                revision,
+                keys,
+                epoch_value,
+            }),
+            Some(ClaimOutcome::Refused { found, .. }) => {
+                let holder = found.into_iter().flatten().next();
+                holder.map_or(JoinAttempt::Settled, JoinAttempt::Taken)
+            }
+            None => JoinAttempt::Settled,
+        })
+    }
+
+    /// Revokes a lease that nothing is built on; unless patient, for at most one time to live: by
+    /// then it has run out by itself.
+    pub(super) async fn give_up(&self, lease: LeaseId, patient: bool) {
+        let revoked = revoke(&self.registry, lease);
+        if patient {
+            revoked.await;
+        } else {
+            let environment = self.registry.environment();
+            let _ = environment.timeout(self.ttl, revoked).await;
+        }
+    }
+
+    fn puts(&self, epoch_value: &Bytes) -> Vec<(String, Bytes)> {
+        let Identity {
+            namespace,
+            address,
+            annotations,
+        } = self.identity;
+        let peer = address.peer_name();
+        let peer_key = keys::of(namespace, Kind::Peer, peer);
+        let mailbox_key = keys::of(namespace, Kind::Mailbox, peer);
+        // Nothing compares it here; it marks the peer as one of ours.
+        let nonce = Some(self.registry.environment().random_u64());
+        let peer_value = write(&peer_key, address, annotations, nonce);
+        let mailbox_value = write(&mailbox_key, address, &[], nonce);
+        vec![
+            (keys::lock(address), Bytes::new()),
+            (keys::epoch(namespace, peer), epoch_value.clone()),
+            (peer_key, peer_value),
+            (mailbox_key, mailbox_value),
+        ]
+    }
+
+    /// Ends when the holder's key is deleted, or its lease must have run out.
+    async fn outwait(&self, holder: &Entry) {
+        let remaining = match holder.lease {
+            Some(lease) => {
+                let remaining = self.registry.exchange(|backend| backend.remaining(lease));
+                remaining.await
+            }
+            None => Ok(None),
+        };
+        // Without an answer: as long as our own lease would live.
+        let remaining = remaining.map_or(self.ttl, Option::unwrap_or_default);
+        let selector = Selector::Key(holder.key.clone());
+        let deleted = async {
+            let from = holder.modified.next();
+            let watch = self
+                .registry
+                .exchange(|backend| backend.watch(&selector, from));
+            let Ok(mut changes) = watch.await else {
+                return std::future::pending().await;
+            };
+            while let Some(Ok(batch)) = changes.next().await {
+                let deleted = |change: &Change| matches!(change, Change::Deleted { .. });
+                if batch.iter().any(deleted) {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        // Either way the next try finds out.
+        let environment = self.registry.environment();
+        let _ = environment.timeout(remaining + GRACE, deleted).await;
+    }
+}
+
+enum JoinAttempt {
+    Joined(Joined),
+    Taken(Entry),
+    /// Nothing is put; begin again.
+    Settled,
+}

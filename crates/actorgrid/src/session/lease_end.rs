@@ -1,0 +1,42 @@
+//! How a lease of ours ends: revoked, or run out.
+
+use std::time::Duration;
+
+use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
+use crate::registry::{LeaseId, TimedRegistry};
+
+/// The pauses between tries.
+const LEASE_END_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    RandomShare::Quarter,
+);
+/// How often a lease that runs out is asked after: no event reports the end of one that ends early.
+const POLL_MIN: Duration = Duration::from_millis(100);
+const POLL_MAX: Duration = Duration::from_secs(1);
+
+/// Revokes a lease until the registry confirms that it is gone. The caller bounds the time; a
+/// lease that is not revoked runs out by itself.
+pub(super) async fn revoke(registry: &TimedRegistry, lease: LeaseId) {
+    let environment = registry.environment();
+    let mut back_off = BackOff::new(LEASE_END_BACK_OFF);
+    while let Err(error) = registry.exchange(|backend| backend.revoke(lease)).await {
+        tracing::warn!(%error, "revoking the lease is tried again");
+        let pause = back_off.next(environment.random_unit());
+        environment.sleep(pause).await;
+    }
+}
+
+/// Waits until a lease has run out by itself.
+pub(super) async fn run_out(registry: &TimedRegistry, lease: LeaseId) {
+    let environment = registry.environment();
+    let mut back_off = BackOff::new(LEASE_END_BACK_OFF);
+    loop {
+        let pause = match registry.exchange(|backend| backend.remaining(lease)).await {
+            Ok(None) => return,
+            Ok(Some(left)) => left.clamp(POLL_MIN, POLL_MAX),
+            Err(_) => back_off.next(environment.random_unit()),
+        };
+        environment.sleep(pause).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! How actors and mailboxes come by their names.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::claim_driver::ClaimWaiter;
+use super::claim_error::ClaimError;
+use super::claim_event::ClaimOrder;
+use super::fence::Fence;
+use super::held_claim::HeldClaim;
+use super::identity::Identity;
+use super::on_free::OnFree;
+use crate::name::Name;
+use crate::registry::{Kind, TimedRegistry, keys, write};
+use crate::revision::Revision;
+use crate::token::Token;
+
+/// Claims names for a session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    registry: TimedRegistry,
+    identity: Identity,
+    fence: Arc<Fence>,
+    token: Token,
+    orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
+}
+
+impl Names {
+    pub(super) fn new(
+        registry: TimedRegistry,
+        identity: Identity,
+        fence: Arc<Fence>,
+        token: Token,
+        orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
+    ) -> Self {
+        Self {
+            registry,
+            identity,
+            fence,
+            token,
+            orders,
+        }
+    }
+
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The token of the peer and its mailbox.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The token of names registered at this revision.
+    pub(crate) fn token_at(&self, revision: Revision) -> Token {
+        Token::new(self.token.cluster(), revision)
+    }
+
+    /// The registry, with the time that one exchange may take.
+    pub(crate) fn timed_registry(&self) -> TimedRegistry {
+        self.registry.clone()
+    }
+
+    /// Claims names together: all of them or none. `reservation` keeps them from being claimed again
+    /// at this peer: it is dropped when they are free again, or were not won.
+    ///
+    /// Cancel safe: the names of a claim that nobody waits for any more are released.
+    pub(crate) async fn claim(
+        &self,
+        names: &[(Kind, &Name)],
+        reservation: impl Send + Sync + 'static,
+    ) -> Result<HeldClaim, ClaimError> {
+        let nonce = self.registry.environment().random_u64();
+        let puts = names
+            .iter()
+            .map(|(kind, name)| {
+                let key = keys::of(&self.identity.namespace, *kind, name);
+                let value = write(&key, &self.identity.address, &[], Some(nonce));
+                (key, value)
+            })
+            .collect();
+        let (waiter, answer) = oneshot::channel();
+        let order = ClaimOrder {
+            nonce,
+            puts,
+            waiter,
+            reservation: OnFree::dropping(reservation),
+        };
+        if self.orders.send(order).await.is_err() {
+            return Err(ClaimError::Fenced);
+        }
+        // The claim driver answers every order unless it is aborted with its session.
+        answer.await.unwrap_or(Err(ClaimError::Fenced))
+    }
+}
