@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 
 use super::identity::Identity;
 use super::join_error::JoinError;
@@ -12,15 +11,15 @@ use super::lease_end::revoke;
 use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
 use crate::environment::{Environment, Timestamp};
 use crate::registry::{
-    Change, Claim, ClaimBatch, ClaimOutcome, Entry, Kind, Lease, LeaseId, Registry, RegistryError,
-    RegistryErrorKind, Selector, TimedRegistry, keys, write,
+    Claim, ClaimBatch, ClaimOutcome, Entry, KeyState, KeyWatch, Kind, Lease, LeaseId, Registry,
+    RegistryError, RegistryErrorKind, TimedRegistry, keys, write,
 };
 use crate::revision::Revision;
 
 /// How long to wait beyond the remaining time of a holder's lease: the registry notices an expiry
 /// up to a second late.
 const GRACE: Duration = Duration::from_secs(2);
-/// The pauses between tries to join.
+/// The pauses between tries to join, and to watch the holder of the address.
 const JOIN_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_secs(1),
@@ -186,26 +185,18 @@ impl<'a> Joiner<'a> {
         };
         // Without an answer: as long as our own lease would live.
         let remaining = remaining.map_or(self.ttl, Option::unwrap_or_default);
-        let selector = Selector::Key(holder.key.clone());
-        let deleted = async {
-            let from = holder.modified.next();
-            let watch = self
-                .registry
-                .exchange(|backend| backend.watch(&selector, from));
-            let Ok(mut changes) = watch.await else {
-                return std::future::pending().await;
+        let (registry, key) = (self.registry.clone(), holder.key.clone());
+        let mut states = KeyWatch::after(registry, key, JOIN_BACK_OFF, holder.modified);
+        let gone = async {
+            let is_there = |state: &KeyState| match state {
+                KeyState::Present(entry) => entry.created == holder.created,
+                KeyState::Absent => false,
             };
-            while let Some(Ok(batch)) = changes.next().await {
-                let deleted = |change: &Change| matches!(change, Change::Deleted { .. });
-                if batch.iter().any(deleted) {
-                    return;
-                }
-            }
-            std::future::pending().await
+            while is_there(&states.next().await) {}
         };
         // Either way the next try finds out.
         let environment = self.registry.environment();
-        let _ = environment.timeout(remaining + GRACE, deleted).await;
+        let _ = environment.timeout(remaining + GRACE, gone).await;
     }
 }
 

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{SelectAll, StreamExt as _};
+use futures_util::stream::{self, SelectAll, StreamExt as _};
 
 use super::fence::Fence;
 use super::fence_reason::FenceReason;
-use crate::registry::{Change, Entry, LeaseId, RegistryError, Selector, TimedRegistry};
+use crate::back_off::{BackOffPolicy, RandomShare};
+use crate::registry::{Entry, KeyState, KeyWatch, LeaseId, TimedRegistry};
 use crate::revision::Revision;
 
-/// The pause before the watch is tried again.
+/// The pause before a watch that broke, or a read of the lease that failed, is tried again: the
+/// same each time, as a lost key is noticed that much later.
 const PAUSE: Duration = Duration::from_millis(250);
+const WATCH_BACK_OFF: BackOffPolicy = BackOffPolicy::new(PAUSE, PAUSE, RandomShare::Quarter);
 
 /// Watches the session's own keys.
 pub(super) struct OwnKeys {
@@ -27,27 +30,21 @@ pub(super) struct OwnKeys {
 impl OwnKeys {
     /// Watches until the session is fenced or ended.
     pub(super) async fn run(self) {
-        let mut from = self.created.next();
-        loop {
-            match self.watch(from).await {
-                Ok(()) => return self.lost().await,
-                Err(error) => {
-                    tracing::debug!(%error, "watch of the session's keys is resumed");
-                    self.registry.environment().sleep(PAUSE).await;
-                }
-            }
-            // The history may be gone: what is there now decides, and the watch goes on from it.
-            let get = self.registry.exchange(|backend| backend.get(&self.keys));
-            if let Ok(found) = get.await {
-                let ours =
-                    |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| self.is_ours(entry));
-                if !found.iter().all(ours) {
-                    return self.lost().await;
-                }
-                let next = found.iter().flatten().map(|entry| entry.modified.next());
-                from = next.fold(from, Revision::max);
+        let mut states: SelectAll<_> = self.keys.iter().map(|key| self.watch(key)).collect();
+        while let Some(state) = states.next().await {
+            match state {
+                KeyState::Present(entry) if self.is_ours(&entry) => {}
+                KeyState::Present(_) | KeyState::Absent => return self.lost().await,
             }
         }
+    }
+
+    /// The states of a key since the session began, without an end.
+    fn watch(&self, key: &str) -> stream::BoxStream<'static, KeyState> {
+        let (registry, key) = (self.registry.clone(), key.to_owned());
+        let watch = KeyWatch::after(registry, key, WATCH_BACK_OFF, self.created);
+        let states = stream::unfold(watch, async |mut watch| Some((watch.next().await, watch)));
+        states.boxed()
     }
 
     /// Fences the session. If the lease is gone, so are the names of all actors: that leaves the
@@ -69,26 +66,5 @@ impl OwnKeys {
     /// Another peer can put over a key without deleting it: then the lease is not ours.
     fn is_ours(&self, entry: &Entry) -> bool {
         entry.created == self.created && entry.lease == Some(self.lease)
-    }
-
-    /// Ends well when a key is lost.
-    async fn watch(&self, from: Revision) -> Result<(), RegistryError> {
-        let mut changes = SelectAll::new();
-        for key in &self.keys {
-            let selector = Selector::Key(key.clone());
-            let watch = self
-                .registry
-                .exchange(|backend| backend.watch(&selector, from));
-            changes.push(watch.await?);
-        }
-        while let Some(batch) = changes.next().await {
-            for change in batch? {
-                match change {
-                    Change::Put(entry) if self.is_ours(&entry) => {}
-                    Change::Put(_) | Change::Deleted { .. } => return Ok(()),
-                }
-            }
-        }
-        Err(RegistryError::no_reply())
     }
 }

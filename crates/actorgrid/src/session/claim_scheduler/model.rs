@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::registry::{RegistryErrorKind, carries, value_with_nonce};
 
-const LEASES: [(LeaseId, usize); 2] = [(LeaseId(1), 3), (LeaseId(2), 4)];
+const LEASES: [(LeaseId, usize); 2] = [(LeaseId(1), 2), (LeaseId(2), 4)];
 /// The nonce of registrations that are not ours.
 const RIVAL: u64 = u64::MAX;
 
