@@ -99,6 +99,10 @@ check-codegen: ## Fail where the stubs checked in are not what the proto files g
 check-features: ## Fail where a feature of the README names a test that is not there
 	@tools/check-features.sh
 
+.PHONY: check-structure
+check-structure: ## Fail on import cycles, imports against the layers, type names used twice, long files
+	@$(CARGO) run --locked --quiet --package structure
+
 .PHONY: check-msrv
 check-msrv: ## Check the library and the examples with the oldest supported Rust, if it can be had
 	@if rustup run $(MSRV) cargo --version >/dev/null 2>&1 || rustup toolchain install $(MSRV) --profile minimal; then \
