@@ -1,6 +1,8 @@
+//! Why a ring cannot be made.
+
 use std::fmt;
 
-use super::MAX_RINGS;
+use super::limits::MAX_RINGS;
 use crate::name::NameError;
 
 /// Why there can be no such [`MultiRing`](super::MultiRing).

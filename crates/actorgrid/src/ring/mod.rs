@@ -8,12 +8,14 @@
 //!   likes (replicas).
 
 mod error;
+mod limits;
 mod multi;
 mod numbered;
 mod rendezvous;
 mod score;
 
 pub use error::RingError;
-pub use multi::{MAX_RINGS, MultiRing};
+pub use limits::MAX_RINGS;
+pub use multi::MultiRing;
 pub use numbered::Ring;
 pub use rendezvous::Rendezvous;

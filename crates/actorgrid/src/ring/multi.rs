@@ -1,12 +1,11 @@
+//! A fixed number of numbered rings, as the Go library's `MultiRing`.
+
 use std::num::{NonZeroU32, NonZeroU64};
 
-use super::numbered::fnv1;
-use super::{Ring, RingError};
+use super::error::RingError;
+use super::limits::MAX_RINGS;
+use super::numbered::{Ring, fnv1};
 use crate::name::Name;
-
-/// The most rings of a [`MultiRing`]. They are stored, as they are handed out by reference: some
-/// 64 bytes each, so a few megabytes. Their members are not stored, so their number costs nothing.
-pub const MAX_RINGS: u32 = 1 << 16;
 
 /// A fixed number of [`Ring`]s, named `<name>-0`, `<name>-1` and so on, and the rule that says
 /// which of them a key belongs to. It is the mapping of the Go library's `MultiRing`.

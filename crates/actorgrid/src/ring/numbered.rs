@@ -1,3 +1,5 @@
+//! A fixed number of members, numbered, as the Go library's `ring`.
+
 use std::num::NonZeroU32;
 
 use prost::encoding::encode_varint;

@@ -1,3 +1,5 @@
+//! Members that come and go by name, by rendezvous hashing.
+
 use std::num::NonZeroU32;
 
 use super::score::{Score, hash};

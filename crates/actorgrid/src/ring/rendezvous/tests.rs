@@ -1,3 +1,5 @@
+//! The shares of members, what changes move, and the promise in numbers.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
