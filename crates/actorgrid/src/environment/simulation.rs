@@ -1,11 +1,15 @@
+//! A simulated world for tests.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::network::{MemoryNetwork, Network};
-use super::{Environment, watchdog};
+use super::environment::Environment;
+use super::memory_network::MemoryNetwork;
+use super::network::Network;
+use super::watchdog::WatchdogExecutor;
 
 /// A world inside of the process, for tests: a network without sockets, time that is the
 /// runtime's (pause it, and hours pass in milliseconds), and randomness from a seed.
@@ -60,7 +64,7 @@ impl Simulation {
             clock,
             seed,
             Network::Memory(self.network.clone()),
-            watchdog::Executor::Task,
+            WatchdogExecutor::Task,
         )
     }
 
@@ -71,7 +75,7 @@ impl Simulation {
     ///
     /// If the environment is not a simulated one.
     pub fn jump(&self, environment: &Environment, by: Duration) {
-        let Clock::Runtime { ahead_nanos, .. } = &environment.shared.clock else {
+        let Clock::Runtime { ahead_nanos, .. } = environment.clock() else {
             panic!("only the clock of a simulated environment can jump");
         };
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::fence_reason::FenceReason;
-use crate::environment::{Environment, Timestamp, Watched};
+use crate::environment::{Environment, Timestamp, WatchdogTarget};
 
 /// The line that a session must not act beyond: read on every admission and answer, moved only by
 /// its keeper, and crossed once.
@@ -89,7 +89,7 @@ impl Fence {
     }
 }
 
-impl Watched for Fence {
+impl WatchdogTarget for Fence {
     fn look(&self) -> bool {
         let now = self.environment.now();
         if !self.admits() && !self.fenced.is_cancelled() {

@@ -1,0 +1,150 @@
+//! The environment itself, which servers, clients and registries are given.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::task::JoinHandle;
+
+use super::clock::{Clock, Timestamp};
+use super::listener::Listener;
+use super::network::Network;
+use super::socket::Socket;
+use super::watchdog::{Watchdog, WatchdogExecutor, WatchdogTarget};
+use crate::address::Address;
+
+/// What a server, a client and a registry use to reach the world. Cheap to clone.
+///
+/// The default is the real one: the system's clock (which counts suspend), the network, and a
+/// thread for the watchdog. A [`Simulation`] makes others.
+#[derive(Clone)]
+pub struct Environment {
+    core: Arc<EnvironmentCore>,
+}
+
+struct EnvironmentCore {
+    clock: Clock,
+    random: Mutex<Rng>,
+    network: Network,
+    watchdog: WatchdogExecutor,
+}
+
+impl Environment {
+    /// The real environment.
+    #[must_use]
+    pub fn real() -> Self {
+        Self::of(
+            Clock::real(),
+            seed(),
+            Network::Tcp,
+            WatchdogExecutor::Thread,
+        )
+    }
+
+    pub(super) fn of(
+        clock: Clock,
+        seed: u64,
+        network: Network,
+        watchdog: WatchdogExecutor,
+    ) -> Self {
+        Self {
+            core: Arc::new(EnvironmentCore {
+                clock,
+                random: Mutex::new(Rng::with_seed(seed)),
+                network,
+                watchdog,
+            }),
+        }
+    }
+
+    /// The clock, for a simulation that lets it jump.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.core.clock
+    }
+
+    /// The time since some fixed point, suspend included.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
+    /// Microseconds since 1970, for what must grow over restarts.
+    pub(crate) fn wall_clock_micros(&self) -> u64 {
+        self.core.clock.wall_clock_micros()
+    }
+
+    /// Ends when [`now`](Self::now) has reached `until`, suspend excepted: timers do not run
+    /// while the machine is suspended, so code that depends on the time reads the clock again.
+    pub(crate) fn sleep_until(&self, until: Timestamp) -> tokio::time::Sleep {
+        tokio::time::sleep(until.since(self.now()))
+    }
+
+    pub(crate) fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
+        tokio::time::sleep(duration)
+    }
+
+    /// `future`, or `None` if it takes longer than `limit`.
+    pub(crate) async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        tokio::time::timeout(limit, future).await.ok()
+    }
+
+    pub(crate) fn random_u64(&self) -> u64 {
+        self.rng().u64(..)
+    }
+
+    /// Uniform in `[0, 1)`.
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.rng().f64()
+    }
+
+    fn rng(&self) -> std::sync::MutexGuard<'_, Rng> {
+        self.core
+            .random
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Spawns a task. The caller owns it: it joins or aborts it.
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        tokio::spawn(future)
+    }
+
+    pub(crate) async fn connect(&self, address: &Address) -> std::io::Result<Socket> {
+        self.core.network.connect(address).await
+    }
+
+    pub(crate) async fn listen(&self, address: SocketAddr) -> std::io::Result<Listener> {
+        self.core.network.listen(address).await
+    }
+
+    /// Runs a watchdog until the returned guard is dropped.
+    pub(crate) fn watch_over(&self, target: Arc<dyn WatchdogTarget>) -> std::io::Result<Watchdog> {
+        Watchdog::start(self.core.watchdog, target)
+    }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn seed() -> u64 {
+    fastrand::u64(..)
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::real()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("clock", &self.core.clock)
+            .field("network", &self.core.network)
+            .finish_non_exhaustive()
+    }
+}
