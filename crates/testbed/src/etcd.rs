@@ -1,8 +1,7 @@
 //! One etcd process.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,7 @@ use tempfile::TempDir;
 
 use crate::child::OwnedChild;
 use crate::etcd_binary::EtcdBinary;
-use crate::etcd_cluster::EtcdCluster;
-use crate::ports::free_ports;
+use crate::etcd_member::{EtcdMember, without_settings};
 
 /// An etcd answers well within a second; a machine under load gets much more.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(60);
@@ -33,38 +31,7 @@ pub struct Etcd {
     child: Option<OwnedChild>,
     folder: TempDir,
     binary: EtcdBinary,
-    member: Member,
-    initial_cluster: String,
-    options: Vec<String>,
-}
-
-/// What a member of a cluster is known by.
-#[derive(Debug, Clone)]
-pub(crate) struct Member {
-    name: String,
-    client_port: u16,
-    peer_port: u16,
-    /// Health is asked for here, in plain HTTP also where clients use TLS.
-    metrics_port: u16,
-}
-
-impl Member {
-    /// So many members, all on different ports.
-    #[track_caller]
-    pub(crate) fn on_free_ports(count: usize) -> Vec<Self> {
-        let ports = free_ports(3 * count);
-        let member = |(index, ports): (usize, &[u16])| Self {
-            name: format!("member-{index}"),
-            client_port: ports[0],
-            peer_port: ports[1],
-            metrics_port: ports[2],
-        };
-        ports.chunks_exact(3).enumerate().map(member).collect()
-    }
-
-    pub(crate) fn initial(&self) -> String {
-        format!("{}=http://127.0.0.1:{}", self.name, self.peer_port)
-    }
+    member: EtcdMember,
 }
 
 impl Etcd {
@@ -79,48 +46,8 @@ impl Etcd {
         EtcdBinary::find().path
     }
 
-    /// Starts an etcd and waits until it answers.
-    ///
-    /// # Panics
-    ///
-    /// Where there is no etcd (`make etcd` provides one), or it does not answer in time.
-    #[must_use]
-    #[track_caller]
-    pub fn start() -> Self {
-        Self::start_with([""; 0])
-    }
-
-    /// Starts an etcd with further options, such as `--quota-backend-bytes=1000000`.
-    ///
-    /// With `--cert-file=` among them, clients have to use TLS.
-    ///
-    /// # Panics
-    ///
-    /// As [`Etcd::start`].
-    #[must_use]
-    #[track_caller]
-    pub fn start_with<O: Into<String>>(options: impl IntoIterator<Item = O>) -> Self {
-        let options: Vec<String> = options.into_iter().map(Into::into).collect();
-        EtcdCluster::members_on_free_ports(1, &options).remove(0)
-    }
-
-    /// Starts a cluster of several members and waits until each answers.
-    ///
-    /// # Panics
-    ///
-    /// As [`Etcd::start`].
-    #[must_use]
-    #[track_caller]
-    pub fn cluster(size: usize) -> EtcdCluster {
-        EtcdCluster::start(size)
-    }
-
-    pub(crate) fn prepared(
-        binary: EtcdBinary,
-        member: Member,
-        initial_cluster: String,
-        options: Vec<String>,
-    ) -> Self {
+    /// An etcd that does not run yet.
+    pub(crate) fn prepared(binary: EtcdBinary, member: EtcdMember) -> Self {
         let folder = match tempfile::Builder::new().prefix("actorgrid-etcd-").tempdir() {
             Ok(folder) => folder,
             Err(error) => panic!("no temporary folder for etcd's data: {error}"),
@@ -130,8 +57,6 @@ impl Etcd {
             folder,
             binary,
             member,
-            initial_cluster,
-            options,
         }
     }
 
@@ -144,7 +69,7 @@ impl Etcd {
     /// Where it takes clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.member.client_port).into()
+        self.member.address()
     }
 
     /// Its version, such as `3.6.16`.
@@ -285,7 +210,7 @@ impl Etcd {
     #[must_use]
     #[track_caller]
     pub fn metric(&self, name: &str) -> f64 {
-        let answer = match self.ask("/metrics") {
+        let answer = match self.member.get("/metrics", HEALTH_BOUND) {
             Ok(answer) => answer,
             Err(error) => panic!("etcd does not tell its metrics: {error}"),
         };
@@ -315,7 +240,7 @@ impl Etcd {
     pub fn ctl<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let program = self.binary.etcdctl();
         let output = without_settings(Command::new(&program))
-            .arg(format!("--endpoints={}", self.client_url()))
+            .arg(format!("--endpoints={}", self.member.client_url()))
             .args(arguments)
             .output();
         match output {
@@ -362,65 +287,14 @@ impl Etcd {
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))?;
-        let Member {
-            name,
-            client_port: _,
-            peer_port,
-            metrics_port,
-        } = &self.member;
-        let (client, peer) = (self.client_url(), format!("http://127.0.0.1:{peer_port}"));
-        let mut command = without_settings(Command::new(&self.binary.path));
-        command
-            .arg(format!("--name={name}"))
-            .arg(format!(
-                "--data-dir={}",
-                self.folder.path().join("data").display()
-            ))
-            .arg(format!("--listen-client-urls={client}"))
-            .arg(format!("--advertise-client-urls={client}"))
-            .arg(format!("--listen-peer-urls={peer}"))
-            .arg(format!("--initial-advertise-peer-urls={peer}"))
-            .arg(format!(
-                "--listen-metrics-urls=http://127.0.0.1:{metrics_port}"
-            ))
-            .arg(format!("--initial-cluster={}", self.initial_cluster))
-            .arg("--initial-cluster-state=new")
-            // Every cluster has an id of its own: it is made of the members' addresses and this.
-            .arg(format!("--initial-cluster-token={}", self.initial_cluster))
-            // No power is cut here: what a killed process has written, its successor reads.
-            .arg("--unsafe-no-fsync")
-            .args(&self.options)
-            .stdin(std::process::Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = self.member.command(&self.binary.path, self.folder.path());
+        command.stdout(log.try_clone()?).stderr(log);
         OwnedChild::spawn(&mut command)
     }
 
-    fn client_url(&self) -> String {
-        let tls = self
-            .options
-            .iter()
-            .any(|option| option.starts_with("--cert-file"));
-        format!(
-            "{}://{}",
-            if tls { "https" } else { "http" },
-            self.address()
-        )
-    }
-
     fn ask_health(&self) -> std::io::Result<bool> {
-        let answer = self.ask("/health")?;
+        let answer = self.member.get("/health", HEALTH_BOUND)?;
         Ok(answer.contains(" 200 OK\r\n") && answer.contains(r#""health":"true""#))
-    }
-
-    fn ask(&self, path: &str) -> std::io::Result<String> {
-        let address = (Ipv4Addr::LOCALHOST, self.member.metrics_port).into();
-        let mut stream = TcpStream::connect_timeout(&address, HEALTH_BOUND)?;
-        stream.set_read_timeout(Some(HEALTH_BOUND))?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
     }
 
     fn log_tail(&self) -> String {
@@ -429,16 +303,4 @@ impl Etcd {
         let tail: Vec<&str> = tail.into_iter().rev().collect();
         format!("the end of its log:\n{}", tail.join("\n"))
     }
-}
-
-/// Without the settings that etcd and etcdctl would take from the environment of the tests, but
-/// for the one that lets old releases run on newer machines.
-fn without_settings(mut command: Command) -> Command {
-    for (name, _) in std::env::vars_os() {
-        let setting = name.to_string_lossy();
-        if setting.starts_with("ETCD") && setting != "ETCD_UNSUPPORTED_ARCH" {
-            command.env_remove(&name);
-        }
-    }
-    command
 }

@@ -1,12 +1,6 @@
 //! Several etcd processes that form a cluster.
 
-use crate::etcd::{Etcd, Member, START_BOUND};
-use crate::etcd_binary::EtcdBinary;
-
-/// A port that was free may be taken by the time etcd binds it; so many times in a row it is not.
-const ATTEMPTS: u32 = 5;
-/// What etcd logs then.
-const TAKEN: &str = "address already in use";
+use crate::etcd::Etcd;
 
 /// An etcd cluster on the loopback.
 #[derive(Debug)]
@@ -15,7 +9,7 @@ pub struct EtcdCluster {
 }
 
 impl EtcdCluster {
-    /// Starts so many members and waits until each answers.
+    /// Starts `size` members and waits until each answers.
     ///
     /// # Panics
     ///
@@ -24,7 +18,7 @@ impl EtcdCluster {
     #[track_caller]
     pub fn start(size: usize) -> Self {
         Self {
-            members: Self::members_on_free_ports(size, &[]),
+            members: Etcd::start_members(size, &[]),
         }
     }
 
@@ -50,38 +44,4 @@ impl EtcdCluster {
     pub fn members_mut(&mut self) -> &mut [Etcd] {
         &mut self.members
     }
-
-    #[track_caller]
-    pub(crate) fn members_on_free_ports(size: usize, options: &[String]) -> Vec<Etcd> {
-        assert!(size > 0, "a cluster has a member");
-        let binary = EtcdBinary::find();
-        let mut attempt = 1;
-        loop {
-            match start_members(&binary, size, options) {
-                Ok(members) => return members,
-                Err(why) if attempt < ATTEMPTS && why.contains(TAKEN) => attempt += 1,
-                Err(why) => panic!("etcd did not start: {why}"),
-            }
-        }
-    }
-}
-
-fn start_members(
-    binary: &EtcdBinary,
-    size: usize,
-    options: &[String],
-) -> Result<Vec<Etcd>, String> {
-    let members = Member::on_free_ports(size);
-    let cluster = members
-        .iter()
-        .map(Member::initial)
-        .collect::<Vec<_>>()
-        .join(",");
-    let prepare = |member| Etcd::prepared(binary.clone(), member, cluster.clone(), options.into());
-    let mut members: Vec<_> = members.into_iter().map(prepare).collect();
-    members.iter_mut().for_each(Etcd::launch);
-    for member in &mut members {
-        member.became_healthy(START_BOUND)?;
-    }
-    Ok(members)
 }

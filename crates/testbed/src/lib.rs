@@ -16,6 +16,8 @@ mod child;
 mod etcd;
 mod etcd_binary;
 mod etcd_cluster;
+mod etcd_member;
+mod etcd_start;
 mod ports;
 mod process;
 mod proxy;

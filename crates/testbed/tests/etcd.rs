@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use testbed::Etcd;
+use testbed::{Etcd, EtcdCluster};
 
 #[test]
 fn answers_and_leaves_nothing_behind() {
@@ -69,7 +69,7 @@ fn answers_nothing_while_it_is_paused() {
 
 #[test]
 fn a_cluster_outlives_one_member_but_not_two() {
-    let mut cluster = Etcd::cluster(3);
+    let mut cluster = EtcdCluster::start(3);
     assert_eq!(cluster.url().matches(',').count(), 2);
     let [first, second, third] = cluster.members_mut() else {
         panic!("three members were started");

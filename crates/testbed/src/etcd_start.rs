@@ -1,0 +1,67 @@
+//! Starts etcd processes on free ports.
+
+use crate::etcd::{Etcd, START_BOUND};
+use crate::etcd_binary::EtcdBinary;
+use crate::etcd_member::EtcdMember;
+
+/// A port that was free may be taken by the time etcd binds it; so many times in a row it is not.
+const ATTEMPTS: u32 = 5;
+/// What etcd logs then.
+const TAKEN: &str = "address already in use";
+
+impl Etcd {
+    /// Starts an etcd and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no etcd (`make etcd` provides one), or it does not answer in time.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with([""; 0])
+    }
+
+    /// Starts an etcd with further options, such as `--quota-backend-bytes=1000000`.
+    ///
+    /// With `--cert-file=` among them, clients have to use TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`Etcd::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_with<O: Into<String>>(options: impl IntoIterator<Item = O>) -> Self {
+        let options: Vec<String> = options.into_iter().map(Into::into).collect();
+        Self::start_members(1, &options).remove(0)
+    }
+
+    /// Starts the members of one cluster and waits until each answers.
+    #[track_caller]
+    pub(crate) fn start_members(size: usize, options: &[String]) -> Vec<Self> {
+        assert!(size > 0, "a cluster has a member");
+        let binary = EtcdBinary::find();
+        let mut attempt = 1;
+        loop {
+            match attempt_members(&binary, size, options) {
+                Ok(members) => return members,
+                Err(why) if attempt < ATTEMPTS && why.contains(TAKEN) => attempt += 1,
+                Err(why) => panic!("etcd did not start: {why}"),
+            }
+        }
+    }
+}
+
+fn attempt_members(
+    binary: &EtcdBinary,
+    size: usize,
+    options: &[String],
+) -> Result<Vec<Etcd>, String> {
+    let members = EtcdMember::on_free_ports(size, options).into_iter();
+    let prepare = |member| Etcd::prepared(binary.clone(), member);
+    let mut members: Vec<_> = members.map(prepare).collect();
+    members.iter_mut().for_each(Etcd::launch);
+    for member in &mut members {
+        member.became_healthy(START_BOUND)?;
+    }
+    Ok(members)
+}
