@@ -73,6 +73,14 @@ storm: ## 1,000 fastest broadcasts to 1,000 members, few at a time and all at on
 	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
 		harms_nobody harm_nobody --nocapture --test-threads 1
 
+# What make bench-compare compares with, and how often it runs each case.
+BASE ?= 75bea76
+ROUNDS ?= 5
+
+.PHONY: bench-compare
+bench-compare: etcd ## Compare the requests per second with those of the commit BASE: takes ten minutes on a quiet machine
+	@bench/compare.sh $(BASE) $(ROUNDS)
+
 .PHONY: verify
 verify: test check ## Run the tests and every check: what CI runs
 
