@@ -1,3 +1,5 @@
+//! The options of a grid, and the peers that they describe.
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

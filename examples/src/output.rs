@@ -1,3 +1,5 @@
+//! Prints lines, and logs to the standard error.
+
 use std::io::{self, Write as _};
 
 use tracing_subscriber::filter::Targets;

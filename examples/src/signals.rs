@@ -1,3 +1,5 @@
+//! Waits for the signals that end a process.
+
 use std::future::Future;
 use std::io;
 

@@ -4,7 +4,7 @@ use actorgrid::{BoxError, Client, RequestError};
 use futures_util::future::try_join_all;
 
 use crate::chunk_set::ChunkSet;
-use crate::job::actor_names;
+use crate::job_actors::actor_names;
 use crate::messages::{Counts, GetChunks, GetCounts, Tally};
 use crate::plan::Plan;
 

@@ -6,11 +6,11 @@ use actorgrid::{
     Ack, BoxError, Client, Kind, Mailbox, MessageSet, Request, RequestError, RequestErrorKind,
     ServerHandle,
 };
-use futures_util::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
 
 use crate::collect::{Outcome, collect};
+use crate::job_actors::stop_actors;
 use crate::messages::{Began, Chunk, ChunkDone, GaveUp, GetPlan, PlanPage};
 use crate::plan::Plan;
 
@@ -22,26 +22,6 @@ pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
 const CAPACITY: usize = 16;
 /// The chunks of one page of the plan.
 const PAGE_BYTES: usize = 1024 * 1024;
-
-/// The names of the readers, or of the counters, of a job.
-pub(crate) fn actor_names(
-    actor_type: &str,
-    job: i64,
-    members: u32,
-) -> impl Iterator<Item = String> + use<> {
-    let actor_type = actor_type.to_owned();
-    (0..members).map(move |index| format!("{actor_type}-{job}-{index}"))
-}
-
-/// Stops the readers and the counters of a job. Those that do not run any more are no error.
-pub(crate) async fn stop_actors(client: &Client, job: i64, members: u32) {
-    let names = actor_names("reader", job, members).chain(actor_names("counter", job, members));
-    for result in join_all(names.map(|name| client.stop(name))).await {
-        if let Err(error) = result {
-            tracing::debug!(%error, "an actor of the job was not stopped");
-        }
-    }
-}
 
 #[derive(MessageSet)]
 enum JobMessage {

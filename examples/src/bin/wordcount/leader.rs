@@ -12,7 +12,8 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::chunk_set::ChunkSet;
-use crate::job::{JOB, REQUEST_DEADLINE, actor_names, stop_actors};
+use crate::job::{JOB, REQUEST_DEADLINE};
+use crate::job_actors::{actor_names, stop_actors};
 use crate::messages::{
     Began, Chunk, ChunkDone, GaveUp, GetChunks, GetPlan, Member, PlanPage, Read,
 };

@@ -8,6 +8,7 @@ mod chunk_set;
 mod collect;
 mod counter;
 mod job;
+mod job_actors;
 mod leader;
 mod messages;
 mod piece;
