@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::name::{Name, NameError};
+use crate::text_form::text_form;
 
 /// Why a text is not an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,8 @@ impl FromStr for Address {
         })
     }
 }
+
+text_form!(Address);
 
 impl TryFrom<SocketAddr> for Address {
     type Error = AddressError;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::message::{DecodeError, Message, Payload};
 use crate::name::{Name, NameError};
+use crate::stable_names::stable_names;
 use crate::token::Token;
 
 /// Any error of an application: what constructors and actors fail with.
@@ -14,7 +15,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $word:literal, retryable $retryable:literal;)*) => {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, retryable $retryable:literal;)*) => {
         /// What kind of failure a [`RequestError`] is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -26,25 +27,16 @@ macro_rules! kinds {
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// The word that stands for the kind between peers; it never changes.
-            pub(crate) const fn word(self) -> &'static str {
-                match self {
-                    $(Self::$kind => $word,)*
-                }
-            }
-
-            pub(crate) fn of_word(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some(Self::$kind),)*
-                    _ => None,
-                }
-            }
-
             const fn is_retryable(self) -> bool {
                 match self {
                     $(Self::$kind => $retryable,)*
                 }
             }
+        }
+
+        // The names are those of the kinds between peers as well.
+        stable_names! {
+            RequestErrorKind { $($kind = $name,)* }
         }
     };
 }
@@ -311,11 +303,12 @@ impl std::error::Error for RequestError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stable_names::StableName as _;
 
     #[test]
-    fn each_kind_has_a_word_of_its_own() {
+    fn each_kind_has_a_name_of_its_own() {
         for kind in RequestErrorKind::ALL {
-            assert_eq!(RequestErrorKind::of_word(kind.word()), Some(*kind));
+            assert_eq!(RequestErrorKind::of_name(kind.as_str()), Some(*kind));
         }
     }
 

@@ -246,6 +246,17 @@
 //! and keeps its name from being started there;
 //! [`abort_process_when_stuck`](ServerBuilder::abort_process_when_stuck) ends the process instead.
 //!
+//! # Features
+//!
+//! | feature | by default | what it adds |
+//! |---|---|---|
+//! | `etcd` | yes | the registry on etcd |
+//! | `tls` | yes | connections over TLS |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is checked when it is read), for [`Registration`], and for kinds, states and reasons (as their stable names) |
+//!
+//! Kinds, states and reasons have names that are the same in all versions (`as_str()`, and what
+//! they display as): they fit into logs and metrics.
+//!
 //! # Runtime
 //!
 //! tokio only, multi- or current-thread, with its time and its network enabled. Each server has one
@@ -274,6 +285,8 @@ mod ring;
 mod route;
 mod server;
 mod session;
+mod stable_names;
+mod text_form;
 mod token;
 mod wire;
 mod wire_names;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::text_form::text_form;
+
 /// The longest name or namespace, in bytes. A registry key holds a namespace, a kind and a name,
 /// and every request carries one: a kilobyte is far above what a person writes and far below what
 /// a header or a key may hold.
@@ -153,6 +155,8 @@ text_type! {
     /// one grid. Cheap to clone.
     Namespace
 }
+
+text_form!(Name Namespace);
 
 impl Name {
     /// The peer that is named after `text`, an address without brackets.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::revision::Revision;
+use crate::text_form::text_form;
 
 /// The identity of a registry cluster. Tokens of different clusters cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +72,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A text is not a [`Token`].
+/// A text is not a [`Token`], or not a [`ClusterId`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenError(());
 
@@ -90,15 +91,32 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let (cluster, revision) = text.split_once(':').ok_or(TokenError(()))?;
-        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
-        if !plain(cluster) || !plain(revision) {
+        if !is_plain(revision) {
             return Err(TokenError(()));
         }
-        let cluster = u64::from_str_radix(cluster, 16).map_err(|_| TokenError(()))?;
         let revision = revision.parse().map_err(|_| TokenError(()))?;
-        Ok(Self::new(ClusterId(cluster), Revision::new(revision)))
+        Ok(Self::new(cluster.parse()?, Revision::new(revision)))
     }
 }
+
+impl FromStr for ClusterId {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        if !is_plain(text) {
+            return Err(TokenError(()));
+        }
+        let cluster = u64::from_str_radix(text, 16).map_err(|_| TokenError(()))?;
+        Ok(Self(cluster))
+    }
+}
+
+/// Whether a text has digits alone, without the sign that the standard library accepts.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+text_form!(Token ClusterId);
 
 #[cfg(test)]
 mod tests {

@@ -254,7 +254,7 @@ async fn whoever_waits_in_vain_learns_what_the_peer_was_last() {
         error.text().to_owned()
     };
     let text = wait("nobody", secs(2)).await;
-    assert!(text.ends_with("it is not registered"), "{text}");
+    assert!(text.ends_with("its health is unregistered"), "{text}");
     let text = wait("nobody", Duration::ZERO).await;
     assert!(text.contains("nobody"), "{text}");
 
@@ -268,10 +268,10 @@ async fn whoever_waits_in_vain_learns_what_the_peer_was_last() {
     // It has not joined: its old life still stands in the registry.
     holding.inject(MemoryOperation::Revoke, MemoryFault::Delay(secs(5)));
     let text = wait(&peer, Duration::from_millis(100)).await;
-    assert!(text.ends_with("it is not serving"), "{text}");
+    assert!(text.ends_with("its health is not-serving"), "{text}");
     drop(server);
     let text = wait(&peer, secs(1)).await;
-    assert!(text.ends_with("it is unreachable"), "{text}");
+    assert!(text.ends_with("its health is unreachable"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

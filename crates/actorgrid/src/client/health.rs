@@ -16,6 +16,7 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::name::{IntoName, Name};
 use crate::registry::{Capabilities, Kind};
 use crate::route::calling::HealthStream;
+use crate::stable_names::stable_names;
 use crate::wire::health::health_check_response::ServingStatus;
 
 /// The pauses before a peer that cannot be watched is tried again, of which a random half is left
@@ -44,15 +45,13 @@ pub enum Health {
     Unregistered,
 }
 
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Serving => "serving",
-            Self::NotServing => "not serving",
-            Self::Unknown => "of unknown health",
-            Self::Unreachable => "unreachable",
-            Self::Unregistered => "not registered",
-        })
+stable_names! {
+    Health {
+        Serving = "serving",
+        NotServing = "not-serving",
+        Unknown = "unknown",
+        Unreachable = "unreachable",
+        Unregistered = "unregistered",
     }
 }
 
@@ -223,7 +222,7 @@ impl Client {
             return served;
         }
         let last = match last {
-            Some(health) => format!("it is {health}"),
+            Some(health) => format!("its health is {health}"),
             None => "nothing was learnt of it".to_owned(),
         };
         Err(RequestError::refused(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::capacity::MAX_MAILBOX_CAPACITY;
 use crate::name::{Name, NameError};
 use crate::registry::RegistryError;
+use crate::stable_names::stable_names;
 use crate::token::Token;
 
 /// What kind of failure a [`MailboxError`] is.
@@ -25,6 +26,17 @@ pub enum MailboxErrorKind {
     Declared,
     /// The registry did not take the claim; nothing is registered.
     Registry,
+}
+
+stable_names! {
+    MailboxErrorKind {
+        InvalidName = "invalid-name",
+        Capacity = "capacity",
+        Taken = "taken",
+        Stopping = "stopping",
+        Declared = "declared",
+        Registry = "registry",
+    }
 }
 
 /// Why a mailbox was not opened. Nothing is left behind.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::environment::Timestamp;
 use crate::session::Fence;
+use crate::stable_names::stable_names;
 
 /// Why an actor is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +19,14 @@ pub enum StopReason {
     Fenced,
     /// Its server shuts down.
     Shutdown,
+}
+
+stable_names! {
+    StopReason {
+        Asked = "asked",
+        Fenced = "fenced",
+        Shutdown = "shutdown",
+    }
 }
 
 /// What an actor learns when it is to stop.

@@ -1,5 +1,7 @@
 //! The kinds of failures of the registry.
 
+use crate::stable_names::stable_names;
+
 /// The kind of a [`RegistryError`](super::RegistryError).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -27,4 +29,18 @@ pub enum RegistryErrorKind {
     /// The registry's storage is full: it needs to be compacted, defragmented, and its alarm
     /// disarmed. Nothing was changed.
     NoSpace,
+}
+
+stable_names! {
+    RegistryErrorKind {
+        Url = "url",
+        Unavailable = "unavailable",
+        Unknown = "unknown",
+        LeaseNotFound = "lease-not-found",
+        Compacted = "compacted",
+        Auth = "auth",
+        Tls = "tls",
+        WrongCluster = "wrong-cluster",
+        NoSpace = "no-space",
+    }
 }

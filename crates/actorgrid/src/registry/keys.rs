@@ -6,12 +6,12 @@ use crate::name::{Name, Namespace};
 
 /// `<namespace>.<kind>.<name>`.
 pub(crate) fn of(namespace: &Namespace, kind: Kind, name: &Name) -> String {
-    format!("{namespace}.{}.{name}", kind.word())
+    format!("{namespace}.{}.{name}", kind.as_str())
 }
 
 /// The prefix of all keys of one kind.
 pub(crate) fn prefix(namespace: &Namespace, kind: Kind) -> String {
-    format!("{namespace}.{}.", kind.word())
+    format!("{namespace}.{}.", kind.as_str())
 }
 
 /// The lock on an address, over all namespaces.

@@ -1,5 +1,7 @@
 //! The kinds of names that a grid registers.
 
+use crate::stable_names::stable_names;
+
 /// The kinds of names that a grid registers.
 #[doc(alias = "EntityType")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,12 +15,10 @@ pub enum Kind {
     Mailbox,
 }
 
-impl Kind {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Actor => "actor",
-            Self::Mailbox => "mailbox",
-        }
+stable_names! {
+    Kind {
+        Peer = "peer",
+        Actor = "actor",
+        Mailbox = "mailbox",
     }
 }

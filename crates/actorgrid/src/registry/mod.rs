@@ -27,6 +27,8 @@ mod lease;
 mod memory;
 mod raise;
 mod registration;
+#[cfg(feature = "serde")]
+mod registration_form;
 #[allow(clippy::module_inception)]
 mod registry;
 mod selector;

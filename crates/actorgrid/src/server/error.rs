@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::name::Name;
 use crate::registry::RegistryError;
+use crate::stable_names::stable_names;
 use crate::token::Token;
 
 /// What kind of failure a [`ServerError`] is.
@@ -16,6 +17,15 @@ pub enum ServerErrorKind {
     AddressInUse,
     /// The registry cannot be reached, or refused.
     Registry,
+}
+
+stable_names! {
+    ServerErrorKind {
+        Configuration = "configuration",
+        Listen = "listen",
+        AddressInUse = "address-in-use",
+        Registry = "registry",
+    }
 }
 
 /// Why a server did not start. Nothing is left registered or running.

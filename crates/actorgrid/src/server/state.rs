@@ -1,3 +1,7 @@
+//! What a server is doing.
+
+use crate::stable_names::stable_names;
+
 /// What a server is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -14,4 +18,15 @@ pub enum ServerState {
     Draining,
     /// It has ended.
     Stopped,
+}
+
+stable_names! {
+    ServerState {
+        Starting = "starting",
+        Serving = "serving",
+        Fenced = "fenced",
+        Rejoining = "rejoining",
+        Draining = "draining",
+        Stopped = "stopped",
+    }
 }

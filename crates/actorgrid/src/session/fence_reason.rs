@@ -1,5 +1,7 @@
 //! Why a session is fenced.
 
+use crate::stable_names::stable_names;
+
 /// Why a session is fenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -12,4 +14,13 @@ pub enum FenceReason {
     KeyLost,
     /// The server was dropped.
     Dropped,
+}
+
+stable_names! {
+    FenceReason {
+        Deadline = "deadline",
+        LeaseLost = "lease-lost",
+        KeyLost = "key-lost",
+        Dropped = "dropped",
+    }
 }

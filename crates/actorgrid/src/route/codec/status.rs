@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use crate::error::{Executed, RequestError, RequestErrorKind as Kind};
 use crate::message::Payload;
 use crate::name::Name;
+use crate::stable_names::StableName as _;
 use crate::wire::detail::{ErrorDetail, error_detail};
 
 /// The trailer by which our peers tell an error exactly; a Go peer ignores it.
@@ -50,7 +51,7 @@ pub(crate) fn with_text(error: &RequestError, code: Code, text: &str) -> Status 
         None => Default::default(),
     };
     let trailer = ErrorDetail {
-        kind: error.kind().word().to_owned(),
+        kind: error.kind().as_str().to_owned(),
         executed: match error.executed() {
             Executed::Maybe => error_detail::Executed::Maybe,
             Executed::No => error_detail::Executed::No,
@@ -105,7 +106,7 @@ fn of_trailer(trailer: ErrorDetail, status_text: &str) -> RequestError {
         error_detail::Executed::No => Executed::No,
         error_detail::Executed::Yes => Executed::Yes,
     };
-    let kind = Kind::of_word(&trailer.kind).unwrap_or(Kind::Unknown);
+    let kind = Kind::of_name(&trailer.kind).unwrap_or(Kind::Unknown);
     let text = match trailer.text.is_empty() {
         true => status_text.to_owned(),
         false => trailer.text,
