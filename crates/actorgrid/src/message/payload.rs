@@ -1,9 +1,12 @@
+//! Messages that are not read.
+
 use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{DecodeError, Message};
+use super::decode_error::DecodeError;
+use super::message::Message;
 
 /// A message of any type, not read: its wire name and its bytes. It is its own reply type.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,4 +1,10 @@
+//! The encodings of the messages, and what a body makes of them.
+
+use bytes::Bytes;
+
+use super::any_message::AnyMessage;
 use super::*;
+use crate::token::Token;
 
 fn hex(text: &str) -> Bytes {
     (0..text.len())
@@ -68,5 +74,3 @@ fn a_stop_keeps_its_token_and_refuses_a_bad_name() {
     assert_eq!(<ActorStop as Message>::decode("", bytes).unwrap(), stop);
     assert!(<ActorStop as Message>::decode("", hex("0a032e2e2e")).is_err());
 }
-
-use crate::token::Token;

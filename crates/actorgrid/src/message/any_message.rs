@@ -1,0 +1,40 @@
+//! Messages of any type, as a box holds them.
+
+use std::any::Any;
+
+use bytes::{Bytes, BytesMut};
+
+use super::message::Message;
+
+/// A message of any type, as a box holds it on its way.
+pub(crate) trait AnyMessage: Send {
+    fn wire_name(&self) -> &str;
+    fn encoded_len(&self) -> usize;
+    fn encode(&self) -> Bytes;
+    fn as_any(&self) -> &dyn Any;
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+impl<M: Message> AnyMessage for M {
+    fn wire_name(&self) -> &str {
+        Message::wire_name(self)
+    }
+
+    fn encoded_len(&self) -> usize {
+        Message::encoded_len(self)
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut buffer = BytesMut::with_capacity(Message::encoded_len(self));
+        Message::encode(self, &mut buffer);
+        buffer.freeze()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}

@@ -1,0 +1,85 @@
+//! A message on its way between actors.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::any_message::AnyMessage;
+use super::decode_error::DecodeError;
+use super::message::Message;
+use super::payload::Payload;
+
+/// A message on its way: by value within a process, as bytes between processes.
+pub(crate) enum Body {
+    Value(Box<dyn AnyMessage>),
+    Encoded(Payload),
+}
+
+/// Why a [`Body`] is not the message that is wanted.
+pub(crate) enum BodyError {
+    /// It has another type; here it is, whole.
+    Type(Body),
+    /// Its bytes cannot be read.
+    Bytes(DecodeError),
+}
+
+impl Body {
+    pub(crate) fn value<M: Message>(message: M) -> Self {
+        Self::Value(Box::new(message))
+    }
+
+    pub(crate) fn wire_name(&self) -> &str {
+        match self {
+            Self::Value(value) => value.wire_name(),
+            Self::Encoded(payload) => payload.wire_name(),
+        }
+    }
+
+    pub(crate) fn encoded_len(&self) -> usize {
+        match self {
+            Self::Value(value) => value.encoded_len(),
+            Self::Encoded(payload) => payload.bytes().len(),
+        }
+    }
+
+    /// The bytes; cheap when they are there already.
+    pub(crate) fn encode(&self) -> Bytes {
+        match self {
+            Self::Value(value) => value.encode(),
+            Self::Encoded(payload) => payload.bytes().clone(),
+        }
+    }
+
+    /// The message as `M`: moved when it is one, else read from its encoding when `M` accepts its name.
+    pub(crate) fn into_message<M: Message>(self) -> Result<M, BodyError> {
+        match self {
+            Self::Value(value) if value.as_any().is::<M>() => {
+                match value.into_any().downcast::<M>() {
+                    Ok(message) => Ok(*message),
+                    Err(_) => Err(BodyError::Bytes(DecodeError::new(
+                        "a message changed its type",
+                    ))),
+                }
+            }
+            other if !M::accepts(other.wire_name()) => Err(BodyError::Type(other)),
+            Self::Value(value) => {
+                M::decode(value.wire_name(), value.encode()).map_err(BodyError::Bytes)
+            }
+            Self::Encoded(payload) => {
+                let (name, bytes) = payload.into_parts();
+                M::decode(&name, bytes).map_err(BodyError::Bytes)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Body({}, {} bytes)",
+            self.wire_name(),
+            self.encoded_len()
+        )
+    }
+}
