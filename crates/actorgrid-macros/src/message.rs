@@ -38,34 +38,100 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         Some(reply) => reply.to_token_stream(),
         None => quote!(#actorgrid::Ack),
     };
-    // Where `prost::Message` is missing, the compiler points at the type.
-    let prost = quote_spanned!(message.span()=> <#message as ::prost::Message>);
+    let protobuf = protobuf();
+    // Where `prost::Message` is missing, the compiler points at the type, once.
+    let prost = quote_spanned!(message.span()=> <#message as Protobuf<_>>);
     Ok(quote! {
-        #[automatically_derived]
-        impl #actorgrid::Message for #message {
-            type Reply = #reply;
+        const _: () = {
+            #protobuf
 
-            const WIRE_NAME: &'static str = #name;
+            #[automatically_derived]
+            impl #actorgrid::Message for #message {
+                type Reply = #reply;
 
-            const ALIASES: &'static [&'static str] = &[#(#aliases),*];
+                const WIRE_NAME: &'static str = #name;
 
-            fn encoded_len(&self) -> usize {
-                #prost::encoded_len(self)
+                const ALIASES: &'static [&'static str] = &[#(#aliases),*];
+
+                fn encoded_len(&self) -> usize {
+                    #prost::encoded_len(self)
+                }
+
+                // `encode` can fail for want of room, and this buffer grows.
+                fn encode(&self, buffer: &mut #actorgrid::__private::BytesMut) {
+                    #prost::encode_raw(self, buffer);
+                }
+
+                fn decode(
+                    _wire_name: &str,
+                    bytes: #actorgrid::__private::Bytes,
+                ) -> ::core::result::Result<Self, #actorgrid::DecodeError> {
+                    #prost::decode(bytes).map_err(#actorgrid::DecodeError::new)
+                }
             }
+        };
+    })
+}
 
-            // `encode` can fail for want of room, and this buffer grows.
-            fn encode(&self, buffer: &mut #actorgrid::__private::BytesMut) {
-                #prost::encode_raw(self, buffer);
-            }
-
+/// `prost::Message` as a trait of its own, which says what to do where it is missing.
+///
+/// With one implementation alone, the compiler would look through it and report the bound on
+/// `prost::Message`. The second one, for nothing, makes it report this trait.
+fn protobuf() -> TokenStream {
+    quote! {
+        #[diagnostic::on_unimplemented(
+            message = "`{Self}` is an `actorgrid::Message` without `prost::Message`",
+            label = "derive `prost::Message` on this type too",
+            note = "write `#[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]`, and \
+                    `#[prost(...)]` on each field"
+        )]
+        trait Protobuf<By>: ::core::marker::Sized {
+            fn encoded_len(&self) -> usize;
+            fn encode_raw(&self, buffer: &mut impl ::prost::bytes::BufMut);
             fn decode(
-                _wire_name: &str,
-                bytes: #actorgrid::__private::Bytes,
-            ) -> ::core::result::Result<Self, #actorgrid::DecodeError> {
-                #prost::decode(bytes).map_err(#actorgrid::DecodeError::new)
+                bytes: impl ::prost::bytes::Buf,
+            ) -> ::core::result::Result<Self, ::prost::DecodeError>;
+        }
+
+        enum Derived {}
+
+        impl<T: ::prost::Message + ::core::default::Default> Protobuf<Derived> for T {
+            #[inline]
+            fn encoded_len(&self) -> usize {
+                ::prost::Message::encoded_len(self)
+            }
+
+            #[inline]
+            fn encode_raw(&self, buffer: &mut impl ::prost::bytes::BufMut) {
+                ::prost::Message::encode_raw(self, buffer);
+            }
+
+            #[inline]
+            fn decode(
+                bytes: impl ::prost::bytes::Buf,
+            ) -> ::core::result::Result<Self, ::prost::DecodeError> {
+                ::prost::Message::decode(bytes)
             }
         }
-    })
+
+        enum Nothing {}
+
+        trait Never {}
+
+        impl<T: Never> Protobuf<Nothing> for T {
+            fn encoded_len(&self) -> usize {
+                ::core::unreachable!()
+            }
+
+            fn encode_raw(&self, _buffer: &mut impl ::prost::bytes::BufMut) {}
+
+            fn decode(
+                _bytes: impl ::prost::bytes::Buf,
+            ) -> ::core::result::Result<Self, ::prost::DecodeError> {
+                ::core::unreachable!()
+            }
+        }
+    }
 }
 
 /// The package and the type.

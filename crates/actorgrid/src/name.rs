@@ -172,6 +172,10 @@ impl Name {
 
 /// What can be used where a name is wanted: a [`Name`], a text that is checked, or a
 /// [`Registration`](crate::Registration), whose name is taken.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a name",
+    label = "write a `Name`, a text, or a `&Registration`"
+)]
 pub trait IntoName {
     /// The name.
     ///

@@ -15,6 +15,11 @@ pub type ActorResult = Result<(), BoxError>;
 ///
 /// It runs from its registration until [`act`](Self::act) returns, or is aborted; a panic ends it
 /// alone. When it has ended, its name is released.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    label = "implement `Actor` for it",
+    note = "an async function of an `ActorContext` is registered with `actor_fn`"
+)]
 pub trait Actor: Send + Sized + 'static {
     /// Runs the actor.
     ///

@@ -1,0 +1,6 @@
+#[derive(actorgrid::Message)]
+struct Job {
+    text: String,
+}
+
+fn main() {}
