@@ -51,6 +51,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #first::receive(incoming).map(Self::#first_name)
             }
 
+            fn wire_name(&self) -> &str {
+                match self {
+                    #(Self::#names(set) => #members::wire_name(set),)*
+                }
+            }
+
+            fn into_responder(self) -> #actorgrid::Responder<#actorgrid::Payload> {
+                match self {
+                    #(Self::#names(set) => #members::into_responder(set),)*
+                }
+            }
+
             fn pending(&mut self) -> &mut #actorgrid::__private::Pending {
                 match self {
                     #(Self::#names(set) => #members::pending(set),)*

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::code::Code;
 use crate::message::{DecodeError, Message, Payload};
 use crate::name::{Name, NameError};
 use crate::stable_names::stable_names;
@@ -103,16 +104,17 @@ pub(crate) enum Executed {
 /// [`may_have_executed`](Self::may_have_executed).
 #[derive(Clone)]
 pub struct RequestError {
-    inner: Box<Inner>,
+    inner: Box<RequestErrorParts>,
 }
 
 #[derive(Clone)]
-struct Inner {
+struct RequestErrorParts {
     kind: RequestErrorKind,
     executed: Executed,
     text: String,
     holder: Option<Name>,
     token: Option<Token>,
+    code: Option<Code>,
     detail: Option<Payload>,
 }
 
@@ -126,12 +128,13 @@ impl RequestError {
             text.truncate(end.unwrap_or_default());
         }
         Self {
-            inner: Box::new(Inner {
+            inner: Box::new(RequestErrorParts {
                 kind,
                 executed,
                 text,
                 holder: None,
                 token: None,
+                code: None,
                 detail: None,
             }),
         }
@@ -222,6 +225,12 @@ impl RequestError {
     }
 
     #[must_use]
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.inner.code = Some(code);
+        self
+    }
+
+    #[must_use]
     pub(crate) fn with_detail(mut self, detail: Payload) -> Self {
         self.inner.detail = Some(detail);
         self
@@ -268,8 +277,20 @@ impl RequestError {
         self.inner.token
     }
 
+    /// The code that the receiver gave its error, if the error is the receiver's own
+    /// ([`RequestErrorKind::Application`]): [`Code::Unknown`] where it gave none. An error of the
+    /// grid has no code; its [kind](Self::kind) says more.
+    ///
+    /// An actor on a peer of the Go library gives one by answering with a gRPC status, or with an
+    /// error of its context.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        let own = self.inner.kind == RequestErrorKind::Application;
+        own.then(|| self.inner.code.unwrap_or(Code::Unknown))
+    }
+
     /// The message that the receiver attached to its error, if it is an `M`; see
-    /// [`Responder::fail_with`](crate::Responder::fail_with).
+    /// [`Failure::detail`](crate::Failure::detail).
     #[must_use]
     pub fn detail<M: Message>(&self) -> Option<M> {
         self.inner.detail.as_ref()?.decode().ok()
@@ -292,6 +313,7 @@ impl fmt::Debug for RequestError {
             .field("kind", &self.inner.kind)
             .field("executed", &self.inner.executed)
             .field("text", &self.inner.text)
+            .field("code", &self.code())
             .field("holder", &self.inner.holder)
             .field("token", &self.inner.token)
             .finish()

@@ -252,7 +252,7 @@
 //! |---|---|---|
 //! | `etcd` | yes | the registry on etcd |
 //! | `tls` | yes | connections over TLS |
-//! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is checked when it is read), for [`Registration`], and for kinds, states and reasons (as their stable names) |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is checked when it is read), for [`Registration`], and for kinds, states, reasons and [`Code`] (as their stable names) |
 //!
 //! Kinds, states and reasons have names that are the same in all versions (`as_str()`, and what
 //! they display as): they fit into logs and metrics.
@@ -271,6 +271,7 @@ mod address;
 #[allow(dead_code)]
 mod back_off;
 mod client;
+mod code;
 mod counter;
 mod environment;
 mod error;
@@ -304,6 +305,7 @@ pub use client::{
     DEFAULT_CONCURRENCY, DEFAULT_DEADLINE, Health, HealthWatch, IncompleteBroadcast, Outcome,
     RequestBuilder, Watch, WatchEvent,
 };
+pub use code::Code;
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};
 pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use group::Group;
@@ -316,7 +318,7 @@ pub use registry::{
     Kind, MemoryFault, MemoryOperation, MemoryRegistry, Registration, Registry, RegistryError,
     RegistryErrorKind,
 };
-pub use request::{MessageSet, Request, RespondError, Responder};
+pub use request::{Failure, MessageSet, Request, RespondError, RespondErrorKind, Responder};
 pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};
 pub use route::{
     Caller, DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId,

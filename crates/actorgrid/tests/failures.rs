@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    Ack, Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, EchoMsg, Payload,
-    Request, RequestErrorKind, ServerState,
+    Ack, Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, Code, EchoMsg, Failure,
+    Payload, Request, RequestErrorKind, ServerState,
 };
 use tokio::sync::mpsc;
 use world::{World, echo_type, on_both_registries, pass, secs};
@@ -40,10 +40,10 @@ fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
                     "large" => {
                         assert!(request.respond(EchoMsg::new("x".repeat(5 << 20))).is_err());
                     }
-                    "detail" => request
-                        .into_parts()
-                        .1
-                        .fail_with("see detail", &EchoMsg::new("d"))?,
+                    "detail" => {
+                        let failure = Failure::new("see detail").detail(&EchoMsg::new("d"));
+                        request.fail(failure.code(Code::NotFound))?;
+                    }
                     text => {
                         let text = text.to_owned();
                         request.fail(text)?;
@@ -98,6 +98,7 @@ async fn a_handler_that_answers_an_error_runs_once(world: World) {
             .request("f", EchoMsg::new("detail"))
             .await
             .unwrap_err();
+        assert_eq!(error.code(), Some(Code::NotFound));
         assert_eq!(error.detail::<EchoMsg>(), Some(EchoMsg::new("d")));
         assert_eq!(error.detail::<Ack>(), None);
     }

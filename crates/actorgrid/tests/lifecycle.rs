@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use actorgrid::{
     ActorStart, ActorType, Client, EchoMsg, Incoming, Kind, Mailbox, MailboxErrorKind, MessageSet,
-    Payload, Registry, RegistryErrorKind, Request, RequestError, RequestErrorKind, Server,
-    ServerErrorKind, ServerState,
+    Payload, Registry, RegistryErrorKind, Request, RequestError, RequestErrorKind, Responder,
+    Server, ServerErrorKind, ServerState,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -511,6 +511,14 @@ impl MessageSet for ClosesWhileItReads {
     fn receive(incoming: Incoming) -> Option<Self> {
         drop(OPEN.take());
         Request::receive(incoming).map(Self)
+    }
+
+    fn wire_name(&self) -> &str {
+        self.0.wire_name()
+    }
+
+    fn into_responder(self) -> Responder<Payload> {
+        self.0.into_responder()
     }
 
     fn pending(&mut self) -> &mut actorgrid::__private::Pending {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actorgrid::{
     ActorStart, ActorType, EchoMsg, Kind, MemoryFault, MemoryOperation, Name, Request,
-    RequestErrorKind, RespondError, Server, ServerState, StopReason,
+    RequestErrorKind, RespondErrorKind, Server, ServerState, StopReason,
 };
 use tokio::sync::{Notify, mpsc};
 use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries, pass, secs};
@@ -126,7 +126,7 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
 /// An actor that keeps one request, and answers it when told to.
 fn keeper(
     told: &Arc<Notify>,
-    results: mpsc::UnboundedSender<Result<(), RespondError>>,
+    results: mpsc::UnboundedSender<(RespondErrorKind, bool, Option<EchoMsg>)>,
 ) -> ActorType {
     let told = told.clone();
     ActorType::from_fn("keeper", move |_start, ctx| {
@@ -137,7 +137,9 @@ fn keeper(
             told.notified().await;
             assert!(ctx.token().is_err(), "a token after the pause");
             assert!(mailbox.recv().await.is_none(), "a request after the pause");
-            let _ = results.send(request.respond(EchoMsg::new("late")));
+            let error = request.respond(EchoMsg::new("late")).unwrap_err();
+            let (kind, waited) = (error.kind(), error.requester_waited());
+            let _ = results.send((kind, waited, error.into_reply()));
             std::future::pending().await
         }
     })
@@ -169,7 +171,9 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
             world.simulation.jump(&environment, secs(45));
             told.notify_one();
             let answer = tokio::time::timeout(secs(60), answers.recv()).await;
-            assert_eq!(answer.unwrap(), Some(Err(RespondError::Fenced)));
+            let late = Some(EchoMsg::new("late"));
+            let fenced = (RespondErrorKind::Fenced, true, late);
+            assert_eq!(answer.unwrap(), Some(fenced));
         }
     );
     let kept = requests.0.unwrap_err();

@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use actorgrid::{
-    FenceReason, Health, Kind, MailboxErrorKind, RegistryErrorKind, RequestErrorKind,
-    ServerErrorKind, ServerState, StopReason,
+    Code, FenceReason, Health, Kind, MailboxErrorKind, RegistryErrorKind, RequestErrorKind,
+    RespondErrorKind, ServerErrorKind, ServerState, StopReason,
 };
 
 /// A line for each value, and that there is no other one: what cannot be read lists all.
@@ -89,6 +89,29 @@ fn kinds_and_states_keep_their_names() {
             Tls = "tls",
             WrongCluster = "wrong-cluster",
             NoSpace = "no-space",
+        }
+        RespondErrorKind {
+            Fenced = "fenced",
+            RequesterGone = "requester-gone",
+            TooLarge = "too-large",
+        }
+        Code {
+            Cancelled = "cancelled",
+            Unknown = "unknown",
+            InvalidArgument = "invalid-argument",
+            DeadlineExceeded = "deadline-exceeded",
+            NotFound = "not-found",
+            AlreadyExists = "already-exists",
+            PermissionDenied = "permission-denied",
+            ResourceExhausted = "resource-exhausted",
+            FailedPrecondition = "failed-precondition",
+            Aborted = "aborted",
+            OutOfRange = "out-of-range",
+            Unimplemented = "unimplemented",
+            Internal = "internal",
+            Unavailable = "unavailable",
+            DataLoss = "data-loss",
+            Unauthenticated = "unauthenticated",
         }
         ServerState {
             Starting = "starting",

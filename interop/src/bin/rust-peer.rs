@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondError, ServerBuilder,
+    ActorContext, ActorResult, ActorType, BoxError, Code, EchoMsg, Failure, Request, RespondError,
+    RespondErrorKind, ServerBuilder,
 };
 use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr};
@@ -76,7 +77,7 @@ enum Answer {
     Reply(String),
     /// The values of three headers, one a line.
     Headers,
-    Fail(String),
+    Fail(Failure),
     /// Answered when the time has passed; nothing else is taken meanwhile.
     Late(Duration),
     /// Dropped without an answer.
@@ -118,7 +119,7 @@ async fn serve(
                 let values = names.map(|name| request.header(name).unwrap_or_default().to_owned());
                 gone(request.respond(EchoMsg::new(values.join("\n"))))?;
             }
-            Answer::Fail(text) => gone(request.fail(text))?,
+            Answer::Fail(failure) => gone(request.fail(failure))?,
             Answer::Late(time) => {
                 tokio::time::sleep(time).await;
                 gone(request.respond(EchoMsg::default()))?;
@@ -139,9 +140,9 @@ async fn serve(
 }
 
 /// A requester that has gone is no reason to end.
-fn gone(answered: Result<(), RespondError>) -> Result<(), RespondError> {
+fn gone(answered: Result<(), RespondError<EchoMsg>>) -> Result<(), RespondError<EchoMsg>> {
     match answered {
-        Err(RespondError::RequesterGone) => Ok(()),
+        Err(error) if error.kind() == RespondErrorKind::RequesterGone => Ok(()),
         other => other,
     }
 }
@@ -162,7 +163,7 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
                 return Answer::Reply(count.load(Ordering::Relaxed).to_string());
             }
             count.fetch_add(1, Ordering::Relaxed);
-            Answer::Fail("insufficient funds".to_owned())
+            Answer::Fail("insufficient funds".into())
         }))
         .actor_type(serving("silent", 100, |_, text| match text {
             "panic" => panic!("as asked"),
@@ -172,7 +173,7 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
         }))
         .actor_type(serving("slow", 1, |_, text| match text.parse() {
             Ok(millis) => Answer::Late(Duration::from_millis(millis)),
-            Err(_) => Answer::Fail(format!("{text:?} is no number")),
+            Err(_) => Answer::Fail(format!("{text:?} is no number").into()),
         }))
         // Does not end before its time when asked to.
         .actor_fn("lingering", async |_start, ctx| {
@@ -190,13 +191,30 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
         }))
 }
 
-/// The error that a text asks for: of some length by `long:<bytes>`, else the text.
-fn failure(text: &str) -> String {
-    match text.strip_prefix("long:").map(str::parse) {
-        Some(Ok(length)) => "x".repeat(length),
-        _ => text.to_owned(),
+/// The error that a text asks for: with a code by `code:<name>:<text>`, of some length by
+/// `long:<bytes>`, else the text.
+fn failure(text: &str) -> Failure {
+    if let Some(Ok(length)) = text.strip_prefix("long:").map(str::parse) {
+        return "x".repeat(length).into();
     }
+    let words = text
+        .strip_prefix("code:")
+        .and_then(|rest| rest.split_once(':'));
+    let code = words.and_then(|(name, text)| {
+        let code = CODES.into_iter().find(|code| code.as_str() == name)?;
+        Some(Failure::new(text).code(code))
+    });
+    code.unwrap_or_else(|| text.into())
 }
+
+/// The codes that are tried.
+const CODES: [Code; 5] = [
+    Code::Cancelled,
+    Code::DeadlineExceeded,
+    Code::NotFound,
+    Code::Unavailable,
+    Code::Unauthenticated,
+];
 
 /// The actor that a constructor does not make.
 struct Never;

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use actorgrid::RequestErrorKind as Failure;
-use actorgrid::{ActorStart, EchoMsg, Kind as Registered, Name, Payload, RequestError};
+use actorgrid::{ActorStart, Code, EchoMsg, Kind as Registered, Name, Payload, RequestError};
 use interop::{Bed, Kind, Peer, secs};
 
 const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
@@ -89,43 +89,51 @@ async fn answers(bed: &Bed) {
         let request = bed.rust.request("g-error", EchoMsg::new(text));
         request.deadline(secs(5)).await.unwrap_err()
     };
-    for (asked, kind, text) in [
+    let own = |code| (Failure::Application, Some(code));
+    for (asked, (kind, code), text) in [
         (
             "insufficient funds",
-            Failure::Application,
+            own(Code::Unknown),
             "insufficient funds",
         ),
         (
             "status:5:no such account",
-            Failure::Application,
+            own(Code::NotFound),
             "no such account",
         ),
         (
             "status:14:connection refused",
-            Failure::Application,
+            own(Code::Unavailable),
             "connection refused",
         ),
-        ("canceled", Failure::Application, "context canceled"),
+        // What an actor's own request was refused with, under a code of its own.
+        (
+            "status:14:grid: receiver busy",
+            own(Code::Unavailable),
+            "grid: receiver busy",
+        ),
+        ("status:16:", own(Code::Unauthenticated), ""),
+        ("canceled", own(Code::Cancelled), "context canceled"),
         (
             "deadline",
-            Failure::DeadlineExceeded,
+            own(Code::DeadlineExceeded),
             "context deadline exceeded",
         ),
-        ("grid: no reply", Failure::NoReply, "grid: no reply"),
+        ("grid: no reply", (Failure::NoReply, None), "grid: no reply"),
         (
             "wrapped: grid: receiver busy",
-            Failure::Application,
+            own(Code::Unknown),
             "wrapped: grid: receiver busy",
         ),
         (
             "100 %, ümläut\nline",
-            Failure::Application,
+            own(Code::Unknown),
             "100 %, ümläut\nline",
         ),
     ] {
         let error = fails(asked).await;
         check(&error, kind, true);
-        assert_eq!(error.text(), text);
+        assert_eq!((error.text(), error.code()), (text, code));
     }
     let long = fails("long:70000").await;
     check(&long, Failure::Application, true);

@@ -6,7 +6,6 @@
 //! - `grid: def not registered (nil def)` and `grid: nil actor`: a constructor here makes an actor
 //!   or an error;
 //! - `registry: failed registration`: a lost race is answered as what it is, a name that is taken;
-//! - gRPC codes of an actor's own error: an error of an actor here is a text;
 //! - the wrong token: a Go client expects none;
 //! - a limit on starts under way: the same refusal as the limit on actors, which is shown.
 
@@ -167,6 +166,22 @@ async fn answers(bed: &Bed, peer: &Peer) {
     ] {
         assert_eq!(fails(text).await.failure(), (UNKNOWN, text));
     }
+    // The code that an actor gives its error.
+    for (name, code) in [
+        ("cancelled", 1),
+        ("deadline-exceeded", 4),
+        ("not-found", 5),
+        ("unavailable", 14),
+        ("unauthenticated", 16),
+    ] {
+        for text in ["no such account", "grid: receiver busy"] {
+            let reply = fails(&format!("code:{name}:{text}")).await;
+            assert_eq!(reply.failure(), (code, text));
+        }
+    }
+    // Through the library too, which repeats it and then gives it as it is.
+    let reply = bed.go.request("r-error", "code:not-found:no").await;
+    assert_eq!(reply.failure(), (5, "no"));
     let long = fails("long:60000").await;
     assert_eq!(
         (long.failure().0, long.failure().1.len()),

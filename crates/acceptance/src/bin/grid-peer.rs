@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondError, ServerHandle,
-    ServerState,
+    ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondErrorKind,
+    ServerHandle, ServerState,
 };
 use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr};
@@ -135,7 +135,7 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
         tokio::time::sleep(work).await;
         let result = match request.respond(EchoMsg::new(format!("{text} from {name}"))) {
             Ok(()) => "ok",
-            Err(RespondError::Fenced) => "fenced",
+            Err(error) if error.kind() == RespondErrorKind::Fenced => "fenced",
             Err(_) => "gone",
         };
         line(format_args!(

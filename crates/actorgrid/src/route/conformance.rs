@@ -18,6 +18,7 @@ use super::local::LocalRoute;
 use super::meta::{Meta, RequestId};
 use super::serving::{ProcessServer, ServerConfig};
 use crate::address::Address;
+use crate::code::Code;
 use crate::environment::Deadline;
 use crate::environment::{Environment, Simulation};
 use crate::error::RequestErrorKind as Kind;
@@ -26,7 +27,7 @@ use crate::message::{Ack, Body, EchoMsg, Message, Payload};
 use crate::name::Name;
 use crate::name::Namespace;
 use crate::registry::Capabilities;
-use crate::request::{MessageSet, Request};
+use crate::request::{Failure, MessageSet, Request};
 
 pub(super) const LIMIT: usize = 100_000;
 
@@ -252,7 +253,7 @@ over_all_routes! {
     brings_the_reply
     refusals_are_typed_and_keep_the_message
     an_application_error_is_an_answer_whatever_it_says
-    an_error_brings_its_detail
+    an_error_brings_its_code_and_its_detail
     a_dropped_request_has_no_reply
     a_reply_over_the_limit_is_told
     the_limit_is_exact
@@ -338,6 +339,7 @@ async fn an_application_error_is_an_answer_whatever_it_says(world: World) {
         let mut call = call("failing", EchoMsg::new(text));
         let error = world.route.call(&mut call).await.unwrap_err();
         assert_eq!((error.kind(), error.text()), (Kind::Application, text));
+        assert_eq!(error.code(), Some(Code::Unknown));
         assert_eq!(
             (error.executed(), call.executed),
             (Executed::Yes, Executed::Yes)
@@ -349,16 +351,18 @@ async fn an_application_error_is_an_answer_whatever_it_says(world: World) {
     world.end().await;
 }
 
-async fn an_error_brings_its_detail(world: World) {
+async fn an_error_brings_its_code_and_its_detail(world: World) {
     world.house.open("failing", |incoming| {
         if let Some(request) = Request::<EchoMsg>::receive(incoming) {
             let (_, responder) = request.into_parts();
-            let _ = responder.fail_with("broken", &EchoMsg::new("detail"));
+            let failure = Failure::new("broken").detail(&EchoMsg::new("detail"));
+            let _ = responder.fail(failure.code(Code::DataLoss));
         }
         Ok(())
     });
     let mut call = call("failing", EchoMsg::default());
     let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::DataLoss));
     assert_eq!(error.detail(), Some(EchoMsg::new("detail")));
     assert_eq!(error.detail::<Ack>(), None);
     world.end().await;

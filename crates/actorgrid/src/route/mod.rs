@@ -27,8 +27,9 @@ mod tests;
 mod transport;
 
 pub(crate) use admission::Admission;
+pub(crate) use answer::Answer;
 #[cfg(test)]
-pub(crate) use answer::{Answer, ReplyTo};
+pub(crate) use answer::ReplyTo;
 pub use call::DEFAULT_MAX_MESSAGE_BYTES;
 pub(crate) use call::{Call, Route};
 pub use caller::Caller;

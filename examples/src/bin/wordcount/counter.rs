@@ -31,20 +31,22 @@ async fn run(ctx: ActorContext) -> ActorResult {
     let mut counter = Counter::default();
     while let Some(message) = mailbox.recv().await {
         // Who does not wait for the answer any more asks again, or has been replaced.
-        let _ = match message {
+        match message {
             CounterMessage::Batch(request) => {
                 let (batch, responder) = request.into_parts();
-                match counter.take(batch) {
+                let _ = match counter.take(batch) {
                     Ok(()) => responder.respond(Ack {}),
                     Err(error) => responder.fail(error),
-                }
+                };
             }
-            CounterMessage::GetChunks(request) => request.respond(counter.chunks()),
+            CounterMessage::GetChunks(request) => {
+                let _ = request.respond(counter.chunks());
+            }
             CounterMessage::GetCounts(request) => {
                 let page = counter.page(request.message().from);
-                request.respond(page)
+                let _ = request.respond(page);
             }
-        };
+        }
     }
     Ok(())
 }

@@ -105,14 +105,14 @@ impl Job {
 
     async fn handle(&mut self, message: JobMessage) -> Result<(), BoxError> {
         // A leader that does not wait for its answer has ended; the next one begins anew.
-        let _ = match message {
+        match message {
             JobMessage::GetPlan(request) => {
                 let page = self.page(request.message().from);
-                request.respond(page)
+                let _ = request.respond(page);
             }
             JobMessage::Began(request) => {
                 self.began(request.message());
-                request.respond(Ack {})
+                let _ = request.respond(Ack {});
             }
             JobMessage::ChunkDone(request) => {
                 if self.leaders.last() == Some(&request.message().leader) {
@@ -121,12 +121,12 @@ impl Job {
                         self.end_leader().await?;
                     }
                 }
-                request.respond(Ack {})
+                let _ = request.respond(Ack {});
             }
             JobMessage::GaveUp(request) => {
                 return Err(format!("the leader gave up: {}", request.message().why).into());
             }
-        };
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use prost::Message as _;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use crate::code::Code as ActorCode;
 use crate::error::{Executed, RequestError, RequestErrorKind as Kind};
 use crate::message::Payload;
 use crate::name::Name;
@@ -24,7 +25,8 @@ const UNKNOWN_SERVICE: &str = "unknown service grid.wire";
 const UNREGISTERED_TYPE: &str = "codec: unregistered message type";
 const INVALID_WIRE_FORMAT: &str = "proto: cannot parse invalid wire-format data";
 
-/// The status that tells this error: to a Go client by code and text, to ours by the trailer.
+/// The status that tells this error: to a Go client by code and text, to ours by the trailer. The
+/// code of an application's error is that of the status, for both.
 pub(crate) fn of_error(error: &RequestError) -> Status {
     let (code, text) = match error.kind() {
         Kind::NotHeld | Kind::UnknownName | Kind::MailboxClosed => (Code::Unknown, UNKNOWN_MAILBOX),
@@ -34,6 +36,10 @@ pub(crate) fn of_error(error: &RequestError) -> Status {
         Kind::UnknownMessage => (Code::Unknown, UNREGISTERED_TYPE),
         Kind::InvalidMessage => (Code::Unknown, INVALID_WIRE_FORMAT),
         Kind::MessageTooLarge | Kind::ReplyTooLarge => (Code::ResourceExhausted, error.text()),
+        Kind::Application => {
+            let code = error.code().unwrap_or(ActorCode::Unknown);
+            (Code::from_i32(code.number()), error.text())
+        }
         _ => (Code::Unknown, error.text()),
     };
     with_text(error, code, text)
@@ -95,12 +101,12 @@ pub(crate) fn to_error(status: &Status) -> RequestError {
         .and_then(|value| value.to_bytes().ok())
         .and_then(|bytes| ErrorDetail::decode(bytes).ok());
     match trailer {
-        Some(trailer) => of_trailer(trailer, status.message()),
+        Some(trailer) => of_trailer(trailer, status),
         None => of_text(status.code(), status.message()),
     }
 }
 
-fn of_trailer(trailer: ErrorDetail, status_text: &str) -> RequestError {
+fn of_trailer(trailer: ErrorDetail, status: &Status) -> RequestError {
     let executed = match trailer.executed() {
         error_detail::Executed::Maybe => Executed::Maybe,
         error_detail::Executed::No => Executed::No,
@@ -108,12 +114,15 @@ fn of_trailer(trailer: ErrorDetail, status_text: &str) -> RequestError {
     };
     let kind = Kind::of_name(&trailer.kind).unwrap_or(Kind::Unknown);
     let text = match trailer.text.is_empty() {
-        true => status_text.to_owned(),
+        true => status.message().to_owned(),
         false => trailer.text,
     };
     let mut error = RequestError::new(kind, executed, text);
     if let Ok(holder) = Name::new(&trailer.holder) {
         error = error.held_by(holder, trailer.token.parse().ok());
+    }
+    if let Some(code) = actor_code(kind, status.code()) {
+        error = error.with_code(code);
     }
     if !trailer.detail_type.is_empty() {
         error = error.with_detail(Payload::new(trailer.detail_type, trailer.detail));
@@ -121,6 +130,19 @@ fn of_trailer(trailer: ErrorDetail, status_text: &str) -> RequestError {
     error
 }
 
+/// The code of an application's error.
+fn actor_code(kind: Kind, code: Code) -> Option<ActorCode> {
+    match kind {
+        Kind::Application => ActorCode::of_number(code.into()),
+        _ => None,
+    }
+}
+
+/// The error that a peer without our trailer tells.
+///
+/// A code alone never makes it one that may be repeated: an actor can give any. The two refusals
+/// have the code of every error without one, so an actor that gives another code is not mistaken
+/// for them, whatever its text.
 fn of_text(code: Code, text: &str) -> RequestError {
     let too_large = text.starts_with("grpc: received message larger than max")
         || text.contains("message length too large");
@@ -133,9 +155,7 @@ fn of_text(code: Code, text: &str) -> RequestError {
     let (kind, executed) = match (code, text) {
         (Code::Unknown, UNKNOWN_MAILBOX) => (Kind::NotHeld, Executed::No),
         (Code::Unknown, RECEIVER_BUSY) => (Kind::Busy, Executed::No),
-        (Code::DeadlineExceeded, _) | (Code::Unknown, CONTEXT_FINISHED) => {
-            (Kind::DeadlineExceeded, Executed::Maybe)
-        }
+        (Code::Unknown, CONTEXT_FINISHED) => (Kind::DeadlineExceeded, Executed::Maybe),
         // tonic says out of range where Go says exhausted.
         (Code::ResourceExhausted | Code::OutOfRange, _) if too_large => {
             (Kind::MessageTooLarge, Executed::Maybe)
@@ -160,7 +180,11 @@ fn of_text(code: Code, text: &str) -> RequestError {
         }
         _ => (Kind::Application, Executed::Maybe),
     };
-    RequestError::new(kind, executed, text)
+    let error = RequestError::new(kind, executed, text);
+    match actor_code(kind, code) {
+        Some(code) => error.with_code(code),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -218,12 +242,10 @@ mod tests {
                 Maybe,
             ),
             (2, "grid: context finished", Kind::DeadlineExceeded, Maybe),
-            (
-                4,
-                "context deadline exceeded",
-                Kind::DeadlineExceeded,
-                Maybe,
-            ),
+            // A context of the actor's own: the request's deadline ends it here.
+            (4, "context deadline exceeded", Kind::Application, Maybe),
+            (14, "grid: receiver busy", Kind::Application, Maybe),
+            (14, "unknown service grid.wire", Kind::Application, Maybe),
             (
                 8,
                 "grpc: received message larger than max (4194305 vs. 4194304)",
@@ -302,7 +324,62 @@ mod tests {
             let error = to_error(&through_headers(&Status::new(Code::from(code), text)));
             assert_eq!((error.kind(), error.executed()), (kind, executed), "{text}");
             assert_eq!(error.text(), text);
+            let actor_code = ActorCode::of_number(code).filter(|_| kind == Kind::Application);
+            assert_eq!(error.code(), actor_code, "{text}");
         }
+    }
+
+    #[test]
+    fn a_code_of_an_actor_is_that_of_the_status_and_never_a_refusal() {
+        for code in ActorCode::ALL {
+            for text in ["own text", UNKNOWN_MAILBOX, RECEIVER_BUSY, UNKNOWN_SERVICE] {
+                let error = RequestError::new(Kind::Application, Executed::Yes, text);
+                let mut headers = HeaderMap::new();
+                let status = of_error(&error.with_code(*code));
+                status.add_header(&mut headers).unwrap();
+                assert_eq!(headers["grpc-status"], code.number().to_string());
+                let mut status = of_headers(&mut headers).unwrap();
+                let ours = to_error(&status);
+                assert_eq!(ours.kind(), Kind::Application);
+                assert_eq!(ours.executed(), Executed::Yes);
+                assert_eq!((ours.code(), ours.text()), (Some(*code), text));
+                // The same from a Go peer. Only what has no code of its own may be a refusal, and
+                // a missing service.
+                status.metadata_mut().clear();
+                let go = to_error(&status);
+                let refused = match code {
+                    ActorCode::Unknown => text == UNKNOWN_MAILBOX || text == RECEIVER_BUSY,
+                    ActorCode::Unimplemented => text == UNKNOWN_SERVICE,
+                    _ => false,
+                };
+                assert_eq!(go.executed() == Executed::No, refused, "{code} {text}");
+                if !refused {
+                    assert_eq!((go.kind(), go.code()), (Kind::Application, Some(*code)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_grid_has_no_code() {
+        for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Application) {
+            let error = RequestError::refused(*kind, "own text");
+            assert_eq!(error.code(), None);
+            assert_eq!(to_error(&through_headers(&of_error(&error))).code(), None);
+        }
+    }
+
+    /// The header and the trailer, byte for byte.
+    #[test]
+    fn the_status_of_a_code_keeps_its_bytes() {
+        let error = RequestError::new(Kind::Application, Executed::Yes, "no such account")
+            .with_code(ActorCode::NotFound)
+            .with_detail(Payload::new("d/D", vec![10, 1, 100]));
+        let mut headers = HeaderMap::new();
+        of_error(&error).add_header(&mut headers).unwrap();
+        assert_eq!(headers["grpc-status"], "5");
+        assert_eq!(headers["grpc-message"], "no%20such%20account");
+        assert_eq!(headers[ERROR_KEY], "CgthcHBsaWNhdGlvbhACKgNkL0QyAwoBZA");
     }
 
     #[test]
@@ -358,11 +435,15 @@ mod tests {
             holder in proptest::option::of("[a-z0-9-]{1,20}"),
             token in proptest::option::of((any::<u64>(), 0..i64::MAX)),
             detail in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..50)),
+            code in proptest::option::of(proptest::sample::select(ActorCode::ALL)),
         ) {
             let mut error = RequestError::new(kind, executed, text);
             let token = token.map(|(cluster, revision)| crate::Token::new(crate::ClusterId(cluster), crate::revision::Revision::new(revision)));
             if let Some(holder) = &holder {
                 error = error.held_by(Name::new(holder).unwrap(), token);
+            }
+            if let Some(code) = code {
+                error = error.with_code(code);
             }
             if let Some(detail) = detail {
                 error = error.with_detail(Payload::new("some/Detail", detail));
@@ -376,6 +457,7 @@ mod tests {
             }
             prop_assert_eq!(back.holder(), error.holder());
             prop_assert_eq!(back.token(), error.token());
+            prop_assert_eq!(back.code(), error.code());
             prop_assert_eq!(back.payload(), error.payload());
         }
     }

@@ -1,0 +1,100 @@
+//! The codes of gRPC that an actor can give its errors.
+
+use crate::stable_names::{StableName as _, stable_names};
+
+/// A code of gRPC that an actor gives an error of its own: see [`Failure::code`](crate::Failure::code)
+/// and [`RequestError::code`](crate::RequestError::code).
+///
+/// It says something to the caller alone: whatever its code, an actor's error is an answer, and the
+/// library never repeats the request for it. The numbers are those of gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The operation was cancelled, mostly by the caller.
+    Cancelled = 1,
+    /// An error without a code of its own.
+    Unknown = 2,
+    /// The caller gave an argument that is wrong whatever the state of the system.
+    InvalidArgument = 3,
+    /// A deadline passed before the operation was complete: one of the actor, not of the request,
+    /// whose own is [`RequestErrorKind::DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
+    DeadlineExceeded = 4,
+    /// Something that was asked for does not exist.
+    NotFound = 5,
+    /// Something that was to be created exists already.
+    AlreadyExists = 6,
+    /// The caller may not do this.
+    PermissionDenied = 7,
+    /// A quota is used up, or the space.
+    ResourceExhausted = 8,
+    /// The system is not in the state that the operation needs, and a repeat will not help.
+    FailedPrecondition = 9,
+    /// The operation was aborted, mostly by another one at the same time.
+    Aborted = 10,
+    /// The operation went past the end of what is valid.
+    OutOfRange = 11,
+    /// The operation is not implemented.
+    Unimplemented = 12,
+    /// An invariant of the system is broken.
+    Internal = 13,
+    /// The service is not available now.
+    Unavailable = 14,
+    /// Data is lost or corrupt beyond repair.
+    DataLoss = 15,
+    /// The caller gave no valid credentials.
+    Unauthenticated = 16,
+}
+
+stable_names! {
+    Code {
+        Cancelled = "cancelled",
+        Unknown = "unknown",
+        InvalidArgument = "invalid-argument",
+        DeadlineExceeded = "deadline-exceeded",
+        NotFound = "not-found",
+        AlreadyExists = "already-exists",
+        PermissionDenied = "permission-denied",
+        ResourceExhausted = "resource-exhausted",
+        FailedPrecondition = "failed-precondition",
+        Aborted = "aborted",
+        OutOfRange = "out-of-range",
+        Unimplemented = "unimplemented",
+        Internal = "internal",
+        Unavailable = "unavailable",
+        DataLoss = "data-loss",
+        Unauthenticated = "unauthenticated",
+    }
+}
+
+impl Code {
+    /// The number of the code in gRPC, from 1 to 16.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// The code of this number.
+    pub(crate) fn of_number(number: i32) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.number() == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_grpc() {
+        for number in 1..=16 {
+            let code = Code::of_number(number).unwrap();
+            assert_eq!(code.number(), number);
+            let grpc = tonic::Code::from_i32(number);
+            assert_eq!(format!("{code:?}"), format!("{grpc:?}"));
+        }
+        assert_eq!(Code::of_number(0), None);
+        assert_eq!(Code::of_number(17), None);
+    }
+}

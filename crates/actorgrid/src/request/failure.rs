@@ -1,0 +1,85 @@
+//! The error that an actor answers a request with.
+
+use crate::code::Code;
+use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
+use crate::message::{Message, Payload};
+
+/// The largest detail of a failure, its wire name included: it travels in a header.
+pub(super) const MAX_DETAIL_BYTES: usize = 8 * 1024;
+
+/// An error as an answer: its text, and if wanted a [`Code`] and a message that the requester can
+/// read.
+///
+/// Every text and every error converts into one, so `request.fail("no such account")` needs no
+/// failure by name.
+///
+/// ```
+/// # use actorgrid::{Code, EchoMsg, Failure, Request, RespondError};
+/// # fn answer(request: Request<EchoMsg>) -> Result<(), RespondError<EchoMsg>> {
+/// let failure = Failure::new("no such account").code(Code::NotFound);
+/// request.fail(failure)
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Failure {
+    text: String,
+    code: Option<Code>,
+    detail: Option<Payload>,
+}
+
+impl Failure {
+    /// A failure with the text of an error, and without a code.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self {
+            text: error.into().to_string(),
+            code: None,
+            detail: None,
+        }
+    }
+
+    /// Sets the code, which arrives as the code of the gRPC status at a client of the Go library
+    /// and as [`RequestError::code`] at ours. Without one it is [`Code::Unknown`].
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Sets a message that a client of ours reads with [`RequestError::detail`]. With its wire name
+    /// it may have 8 KiB.
+    #[must_use]
+    pub fn detail<D: Message>(mut self, detail: &D) -> Self {
+        self.detail = Some(Payload::of(detail));
+        self
+    }
+
+    /// The bytes of the detail, its wire name included.
+    pub(super) fn detail_bytes(&self) -> usize {
+        self.detail
+            .as_ref()
+            .map_or(0, |detail| detail.wire_name().len() + detail.bytes().len())
+    }
+
+    pub(super) fn without_detail(mut self) -> Self {
+        self.detail = None;
+        self
+    }
+
+    /// The error as the requester gets it: an answer, so the request was executed.
+    pub(super) fn into_error(self) -> RequestError {
+        let mut error = RequestError::new(RequestErrorKind::Application, Executed::Yes, self.text);
+        if let Some(code) = self.code {
+            error = error.with_code(code);
+        }
+        if let Some(detail) = self.detail {
+            error = error.with_detail(detail);
+        }
+        error
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}

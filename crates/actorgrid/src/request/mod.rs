@@ -1,0 +1,20 @@
+//! Requests as a mailbox hands them out: what is received, and how it is answered.
+//!
+//! [`MessageSet`] reads a request for a mailbox; [`Request`] holds its message, and [`Responder`]
+//! the answer that is owed: a reply, or a [`Failure`]. [`RespondError`] says why a requester does
+//! not get an answer, and gives the reply back.
+
+mod failure;
+mod message_set;
+#[allow(clippy::module_inception)]
+mod request;
+mod respond_error;
+mod responder;
+#[cfg(test)]
+mod tests;
+
+pub use failure::Failure;
+pub use message_set::MessageSet;
+pub use request::Request;
+pub use respond_error::{RespondError, RespondErrorKind};
+pub use responder::Responder;
