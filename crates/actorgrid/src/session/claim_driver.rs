@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -16,11 +15,11 @@ use super::claim_exchange::ClaimExchange;
 use super::claim_lease::ClaimLease;
 use super::claim_scheduler::ClaimScheduler;
 use super::claimed_names::ClaimedNames;
+use super::epoch::Epoch;
 use super::fence::Fence;
 use super::held_claim::HeldClaim;
 use super::on_free::OnFree;
-use crate::registry::{ClaimBatch, Guard, LeaseId, TimedRegistry};
-use crate::revision::Revision;
+use crate::registry::TimedRegistry;
 
 /// Waits for the answer to a claim.
 pub(super) type ClaimWaiter = oneshot::Sender<Result<HeldClaim, ClaimError>>;
@@ -28,15 +27,6 @@ pub(super) type ClaimWaiter = oneshot::Sender<Result<HeldClaim, ClaimError>>;
 type NamesEvent = ClaimEvent<ClaimWaiter, OnFree>;
 type NamesCommand = ClaimCommand<ClaimWaiter, OnFree>;
 type PendingExchanges = FuturesUnordered<BoxFuture<'static, NamesEvent>>;
-
-/// The epoch key of the session, which guards the claims under its lease.
-pub(super) struct Epoch {
-    pub(super) lease: LeaseId,
-    pub(super) key: String,
-    pub(super) value: Bytes,
-    /// The revision at which this session created it.
-    pub(super) created: Revision,
-}
 
 /// Claims and releases names for a session.
 pub(super) struct ClaimDriver {
@@ -137,50 +127,5 @@ impl ClaimDriver {
             epoch.carry_out(exchange, &registry).await
         }
         .boxed()
-    }
-}
-
-impl Epoch {
-    /// Carries out one exchange under this epoch.
-    async fn carry_out(&self, exchange: ClaimExchange, registry: &TimedRegistry) -> NamesEvent {
-        match exchange {
-            ClaimExchange::Claim {
-                id,
-                lease,
-                guard,
-                claims,
-            } => {
-                let guard = Some(Guard {
-                    epoch: self.key.clone(),
-                    modified: guard,
-                });
-                let batch = ClaimBatch {
-                    lease,
-                    guard,
-                    claims,
-                };
-                let result = registry.exchange(|backend| backend.claim(&batch)).await;
-                ClaimEvent::Claimed { id, result }
-            }
-            ClaimExchange::Raise { lease } => {
-                let value = self.value.clone();
-                let raise = registry
-                    .exchange(|backend| backend.raise(&self.key, self.created, lease, value));
-                let result = raise.await;
-                ClaimEvent::Raised { lease, result }
-            }
-            ClaimExchange::Read { id, keys } => {
-                let result = registry.exchange(|backend| backend.get(&keys)).await;
-                ClaimEvent::Read { id, result }
-            }
-            ClaimExchange::Release { id, key, revision } => {
-                let release = registry.exchange(|backend| backend.release(&key, revision));
-                let result = release.await.map(|_| ());
-                if let Err(error) = &result {
-                    tracing::warn!(key, %error, "release of a name is repeated");
-                }
-                ClaimEvent::Released { id, result }
-            }
-        }
     }
 }

@@ -39,7 +39,7 @@ impl ClaimLease {
         self.epoch_created
     }
 
-    /// What a claim that is sent now compares.
+    /// The modification revision that a claim sent now compares.
     pub(super) fn guard(&self) -> Revision {
         self.epoch_modified
     }

@@ -1,9 +1,9 @@
-//! The rules of claims: what an answer of the registry, or none, means. Pure.
+//! The rules of claims: how to interpret an answer of the registry, or none. Pure.
 
 use crate::registry::{ClaimOutcome, Entry, RegistryError, RegistryErrorKind, carries};
 use crate::revision::Revision;
 
-/// What became of a claim that was answered.
+/// The outcome of a claim that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClaimVerdict {
     /// The names are ours, registered at this revision.
@@ -32,7 +32,7 @@ pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: Revision, nonce: u64) 
     }
 }
 
-/// What a read of a claim's keys shows once its transaction cannot commit any more.
+/// The outcome of a claim whose transaction cannot commit any more, as a read of its keys shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SettledClaim {
     /// It had committed, at this revision.
@@ -55,7 +55,7 @@ pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> SettledClaim {
     taken.map_or(SettledClaim::Free, SettledClaim::Taken)
 }
 
-/// What an exchange that failed means for the session.
+/// The effect of an exchange that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExchangeFate {
     /// Nothing was changed.

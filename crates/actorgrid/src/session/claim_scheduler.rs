@@ -1,5 +1,5 @@
-//! Which claims, raises, reads and releases a session sends, and what their results mean. Pure:
-//! events in, commands out; no clock and no I/O.
+//! Decides which claims, raises, reads and releases a session sends, and what their results mean.
+//! Pure: events in, commands out; no clock and no I/O.
 //!
 //! Claims that wait at the same time share a batch, nothing waits for company, and several batches
 //! are under way at once. Every claim is guarded by the modification revision of its lease's epoch
@@ -7,7 +7,7 @@
 //! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
 //! an earlier revision can commit, so a read of its keys settles the doubt for good.
 //!
-//! What must hold:
+//! Invariants:
 //!
 //! - Every order is answered once: won if it has committed, refused if it has not and cannot.
 //! - The reservation of names is given back once, and not before they are free in the registry

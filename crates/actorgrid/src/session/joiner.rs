@@ -72,7 +72,7 @@ impl<'a> Joiner<'a> {
         loop {
             match self.once(patient).await {
                 Ok(JoinAttempt::Joined(joined)) => return Ok(joined),
-                // The registry took the request and did not say so, again and again.
+                // Request after request was carried out, and no reply came.
                 Ok(JoinAttempt::Settled) if !patient && environment.now() >= begun + self.ttl => {
                     return Err(JoinError::Registry(RegistryError::no_reply()));
                 }

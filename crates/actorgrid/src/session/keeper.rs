@@ -7,7 +7,8 @@ use super::fence_reason::FenceReason;
 use crate::environment::Timestamp;
 use crate::registry::LeaseId;
 
-/// A lease is renewed five times in its time to live: three tries may fail before the soft deadline.
+/// A lease is renewed five times in its time to live: three tries may fail before the soft
+/// deadline.
 const RENEWALS_PER_TTL: u32 = 5;
 /// One try may take 2/15 of the time to live (2 s of 15 s), so that the next fits before it is due.
 const TRY_FIFTEENTHS: u32 = 2;

@@ -10,7 +10,7 @@
 //! - [`names`] takes claims, and gives out [`held_claim`]. [`claim_scheduler`] decides which claims
 //!   and releases are sent and what the answers mean, by [`claim_rules`] and with one
 //!   [`claim_lease`] for each lease: [`claim_event`] in, [`claim_command`] out. [`claim_driver`] is
-//!   its task.
+//!   its task, which carries out exchanges under the [`epoch`].
 
 mod claim_command;
 mod claim_driver;
@@ -21,6 +21,7 @@ mod claim_lease;
 mod claim_rules;
 mod claim_scheduler;
 mod claimed_names;
+mod epoch;
 mod fence;
 mod fence_reason;
 mod held_claim;

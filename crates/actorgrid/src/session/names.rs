@@ -66,8 +66,8 @@ impl Names {
         self.registry.clone()
     }
 
-    /// Claims names together: all of them or none. `reservation` keeps them from being claimed again
-    /// at this peer: it is dropped when they are free again, or were not won.
+    /// Claims names together: all of them or none. `reservation` keeps them from being claimed
+    /// again at this peer: it is dropped when they are free again, or were not won.
     ///
     /// Cancel safe: the names of a claim that nobody waits for any more are released.
     pub(crate) async fn claim(

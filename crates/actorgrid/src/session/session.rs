@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::claim_driver::{ClaimDriver, Epoch};
+use super::claim_driver::ClaimDriver;
+use super::epoch::Epoch;
 use super::fence::Fence;
 use super::identity::Identity;
 use super::join_error::JoinError;

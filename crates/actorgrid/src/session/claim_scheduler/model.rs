@@ -160,7 +160,7 @@ fn entry(key: &str, nonce: u64, at: Revision, lease: LeaseId) -> Entry {
     }
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy)]
 enum ModelDelivery {
     Answered,
@@ -450,7 +450,8 @@ fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
     let index = any::<prop::sample::Index>;
     let step = prop_oneof![
         60 => prop::collection::vec(names, 1..4).prop_map(ModelStep::Order),
-        160 => (index(), deliveries()).prop_map(|(index, delivery)| ModelStep::Deliver(index, delivery)),
+        160 => (index(), deliveries())
+            .prop_map(|(index, delivery)| ModelStep::Deliver(index, delivery)),
         30 => index().prop_map(ModelStep::Arrive),
         30 => index().prop_map(ModelStep::GiveUp),
         20 => (0..6_u8).prop_map(ModelStep::Rival),
