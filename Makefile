@@ -17,9 +17,9 @@ PURE := \
 	crates/actorgrid/src/session/claim_lease.rs \
 	crates/actorgrid/src/session/claim_rules.rs \
 	crates/actorgrid/src/session/claim_scheduler.rs \
-	crates/actorgrid/src/client/retry.rs \
-	crates/actorgrid/src/client/watch_pause.rs \
-	crates/actorgrid/src/client/watch_resume.rs \
+	crates/actorgrid/src/client/request/retry.rs \
+	crates/actorgrid/src/client/watch/pause.rs \
+	crates/actorgrid/src/client/watch/resume.rs \
 	crates/actorgrid/src/server/leader/candidate.rs \
 	crates/actorgrid/src/ring/numbered.rs \
 	crates/actorgrid/src/ring/multi.rs \

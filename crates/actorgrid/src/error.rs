@@ -1,6 +1,8 @@
-//! The error of a request, and what it tells a caller.
+//! The error of a request, and what a caller can do about it.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::code::Code;
 use crate::message::{DecodeError, Message, Payload};
@@ -9,7 +11,7 @@ use crate::stable_names::stable_names;
 use crate::token::Token;
 
 /// Any error of an application: what constructors and actors fail with.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The longest text of an error that is sent; what is longer is cut. Go has been seen to send
 /// 70 kB; the text travels in a header, percent-encoded up to three times as long.
@@ -17,7 +19,7 @@ pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal, retryable $retryable:literal;)*) => {
-        /// What kind of failure a [`RequestError`] is.
+        /// The kind of failure that a [`RequestError`] is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RequestErrorKind {
@@ -99,6 +101,9 @@ pub(crate) enum Executed {
 
 /// Why a request has no reply.
 ///
+/// Its [`source`](Error::source) is the error that it comes from, where one of this process does:
+/// of the registry, of a name, of a message that cannot be read, or of a connection.
+///
 /// Match on [`kind`](Self::kind), never on the text; and ask the two questions that decide what a
 /// caller can do: [`is_retryable`](Self::is_retryable) and
 /// [`may_have_executed`](Self::may_have_executed).
@@ -116,6 +121,7 @@ struct RequestErrorParts {
     token: Option<Token>,
     code: Option<Code>,
     detail: Option<Payload>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl RequestError {
@@ -136,6 +142,7 @@ impl RequestError {
                 token: None,
                 code: None,
                 detail: None,
+                source: None,
             }),
         }
     }
@@ -149,6 +156,22 @@ impl RequestError {
         Self::refused(
             RequestErrorKind::UnknownName,
             format!("no mailbox is registered as {name:?}"),
+        )
+    }
+
+    /// Nobody holds the name of a peer.
+    pub(crate) fn unknown_peer(name: &Name) -> Self {
+        Self::refused(
+            RequestErrorKind::UnknownName,
+            format!("no peer is registered as {:?}", name.as_str()),
+        )
+    }
+
+    /// Nobody holds the name of an actor.
+    pub(crate) fn unknown_actor(name: &Name) -> Self {
+        Self::refused(
+            RequestErrorKind::UnknownName,
+            format!("no actor runs as {:?}", name.as_str()),
         )
     }
 
@@ -179,6 +202,7 @@ impl RequestError {
             RequestErrorKind::InvalidMessage,
             format!("the message cannot be read: {error}"),
         )
+        .caused_by(error.clone())
     }
 
     pub(crate) fn message_too_large(length: usize, limit: usize) -> Self {
@@ -193,7 +217,7 @@ impl RequestError {
     }
 
     pub(crate) fn invalid_name(error: &NameError) -> Self {
-        Self::refused(RequestErrorKind::InvalidName, error.to_string())
+        Self::refused(RequestErrorKind::InvalidName, error.to_string()).caused_by(error.clone())
     }
 
     pub(crate) fn deadline(executed: Executed) -> Self {
@@ -218,6 +242,13 @@ impl RequestError {
         self
     }
 
+    /// The error, of a request that has nothing to execute.
+    #[must_use]
+    pub(crate) fn of_nothing_executed(mut self) -> Self {
+        self.inner.executed = Executed::No;
+        self
+    }
+
     #[must_use]
     pub(crate) fn of_kind(mut self, kind: RequestErrorKind) -> Self {
         self.inner.kind = kind;
@@ -230,13 +261,20 @@ impl RequestError {
         self
     }
 
+    /// Keeps the error that this one comes from, as its [`source`](Error::source).
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
+        self.inner.source = Some(Arc::from(source.into()));
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_detail(mut self, detail: Payload) -> Self {
         self.inner.detail = Some(detail);
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> RequestErrorKind {
         self.inner.kind
@@ -316,11 +354,17 @@ impl fmt::Debug for RequestError {
             .field("code", &self.code())
             .field("holder", &self.inner.holder)
             .field("token", &self.inner.token)
+            .field("source", &self.inner.source)
             .finish()
     }
 }
 
-impl std::error::Error for RequestError {}
+impl Error for RequestError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.inner.source.as_deref()?;
+        Some(source)
+    }
+}
 
 #[cfg(test)]
 mod tests {

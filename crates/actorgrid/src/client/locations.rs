@@ -9,7 +9,7 @@ use futures_util::future::{Shared, WeakShared};
 use quick_cache::sync::Cache;
 
 use crate::address::Address;
-use crate::error::{RequestError, RequestErrorKind};
+use crate::error::RequestError;
 use crate::name::Name;
 use crate::registry::Capabilities;
 use crate::token::Token;
@@ -28,10 +28,17 @@ pub(super) struct Location {
     pub(super) capabilities: Capabilities,
 }
 
-type Found = Result<Location, RequestError>;
-type Lookup = BoxFuture<'static, Found>;
+/// What a lookup ends with: none if nobody holds the name.
+pub(super) type LookupResult = Result<Option<Location>, RequestError>;
+type Lookup = BoxFuture<'static, LookupResult>;
 
+/// The locations that are remembered, and the lookups of others.
 pub(super) struct Locations {
+    store: Arc<LocationStore>,
+}
+
+/// What lookups that are under way fill.
+struct LocationStore {
     cache: Cache<Name, Location>,
     /// Lookups under way, while somebody waits for them.
     under_way: Mutex<HashMap<Name, WeakShared<Lookup>>>,
@@ -39,9 +46,12 @@ pub(super) struct Locations {
 
 impl Default for Locations {
     fn default() -> Self {
-        Self {
+        let store = LocationStore {
             cache: Cache::new(CAPACITY),
             under_way: Mutex::default(),
+        };
+        Self {
+            store: Arc::new(store),
         }
     }
 }
@@ -49,15 +59,14 @@ impl Default for Locations {
 impl Locations {
     /// What is remembered.
     pub(super) fn get(&self, name: &Name) -> Option<Location> {
-        self.cache.get(name)
+        self.store.cache.get(name)
     }
 
     /// Forgets a location that proved wrong, unless a newer one is there. Whether it was still
     /// there.
     pub(super) fn forget(&self, name: &Name, token: Token) -> bool {
-        let forgotten = self
-            .cache
-            .remove_if(name, |location| location.token == token);
+        let cache = &self.store.cache;
+        let forgotten = cache.remove_if(name, |location| location.token == token);
         forgotten.is_some()
     }
 
@@ -66,41 +75,37 @@ impl Locations {
     ///
     /// A lookup that was under way before may have read the registry before, too: that it found
     /// nothing says nothing about now.
-    pub(super) async fn look_up<F>(self: &Arc<Self>, name: &Name, lookup: impl Fn() -> F) -> Found
+    pub(super) async fn look_up<F>(&self, name: &Name, lookup: impl Fn() -> F) -> LookupResult
     where
-        F: Future<Output = Found> + Send + 'static,
+        F: Future<Output = LookupResult> + Send + 'static,
     {
         let (shared, joined) = self.shared(name, &lookup);
         match shared.await {
-            Err(error) if joined && error.kind() == RequestErrorKind::UnknownName => {
-                // Whichever this is, it began after the other had ended.
-                self.shared(name, &lookup).0.await
-            }
+            // Whichever lookup this is, it began after the other had ended.
+            Ok(None) if joined => self.shared(name, &lookup).0.await,
             found => found,
         }
     }
 
     /// The lookup of a name, and whether it was under way before.
-    fn shared<F>(self: &Arc<Self>, name: &Name, lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
+    fn shared<F>(&self, name: &Name, lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
     where
-        F: Future<Output = Found> + Send + 'static,
+        F: Future<Output = LookupResult> + Send + 'static,
     {
-        let mut under_way = self.lock();
+        let mut under_way = self.store.lock();
         if let Some(shared) = under_way.get(name).and_then(WeakShared::upgrade) {
             return (shared, true);
         }
-        let entry = UnderWay {
-            locations: self.clone(),
+        let entry = LookupUnderWay {
+            store: self.store.clone(),
             name: name.clone(),
         };
         let lookup = lookup();
         let shared = async move {
             let found = lookup.await;
-            if let Ok(location) = &found {
-                entry
-                    .locations
-                    .cache
-                    .insert(entry.name.clone(), location.clone());
+            if let Ok(Some(location)) = &found {
+                let (name, location) = (entry.name.clone(), location.clone());
+                entry.store.cache.insert(name, location);
             }
             drop(entry);
             found
@@ -112,7 +117,9 @@ impl Locations {
         }
         (shared, false)
     }
+}
 
+impl LocationStore {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, WeakShared<Lookup>>> {
         self.under_way
             .lock()
@@ -121,15 +128,15 @@ impl Locations {
 }
 
 /// A lookup's place among those under way, until it has ended or nobody waits for it.
-struct UnderWay {
-    locations: Arc<Locations>,
+struct LookupUnderWay {
+    store: Arc<LocationStore>,
     name: Name,
 }
 
-impl Drop for UnderWay {
+impl Drop for LookupUnderWay {
     fn drop(&mut self) {
         // If another lookup of the name began meanwhile, it is only not shared any more.
-        self.locations.lock().remove(&self.name);
+        self.store.lock().remove(&self.name);
     }
 }
 
@@ -151,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_joins_a_lookup_does_not_miss_what_was_registered_before() {
-        let locations = Arc::new(Locations::default());
+        let locations = Locations::default();
         let name = Name::new("w").unwrap();
         let reply = Arc::new(Notify::new());
         // This one has read the registry, and its reply is on its way.
@@ -160,7 +167,7 @@ mod tests {
             let slow = slow.clone();
             async move {
                 slow.notified().await;
-                Err(RequestError::unknown_name("w"))
+                Ok(None)
             }
         }));
         assert!(poll!(&mut early).is_pending());
@@ -169,12 +176,12 @@ mod tests {
         let count = lookups.clone();
         let mut late = Box::pin(locations.look_up(&name, move || {
             count.fetch_add(1, Ordering::SeqCst);
-            async { Ok(location()) }
+            async { Ok(Some(location())) }
         }));
         assert!(poll!(&mut late).is_pending());
         reply.notify_one();
-        assert!(early.await.is_err());
-        assert_eq!(late.await.ok(), Some(location()));
+        assert_eq!(early.await.ok(), Some(None));
+        assert_eq!(late.await.ok(), Some(Some(location())));
         assert_eq!(lookups.load(Ordering::SeqCst), 1);
     }
 }

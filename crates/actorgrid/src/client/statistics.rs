@@ -1,5 +1,4 @@
-use crate::counter::Counter;
-use crate::error::RequestErrorKind;
+//! The numbers that a client reports.
 
 /// What a [`Client`](crate::Client) and its clones have counted since it was built: see
 /// [`Client::statistics`](crate::Client::statistics).
@@ -54,61 +53,4 @@ pub struct ClientStatistics {
     /// after a time without calls; `numDeleteClientAndConn` in Go. Those that were opened, less
     /// these, are open.
     pub connections_ended: u64,
-}
-
-/// What a client counts, but for what its pool and its request ids count.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) repeats: Counter,
-    pub(super) local_tries: Counter,
-    pub(super) remote_tries: Counter,
-    pub(super) lookups: Counter,
-    pub(super) locations_forgotten: Counter,
-    pub(super) deadlines_exceeded: Counter,
-    unknown_names: Counter,
-    not_held: Counter,
-    mailbox_closed: Counter,
-    busy: Counter,
-    unreachable: Counter,
-    connections_lost: Counter,
-    registry_failures: Counter,
-}
-
-impl Counters {
-    /// Counts a try that failed.
-    pub(super) fn failed(&self, kind: RequestErrorKind) {
-        let counter = match kind {
-            RequestErrorKind::UnknownName => &self.unknown_names,
-            RequestErrorKind::NotHeld => &self.not_held,
-            RequestErrorKind::MailboxClosed => &self.mailbox_closed,
-            RequestErrorKind::Busy => &self.busy,
-            RequestErrorKind::Unreachable => &self.unreachable,
-            RequestErrorKind::ConnectionLost => &self.connections_lost,
-            RequestErrorKind::Registry => &self.registry_failures,
-            RequestErrorKind::DeadlineExceeded => &self.deadlines_exceeded,
-            // Answers, and mistakes of the caller.
-            _ => return,
-        };
-        counter.increment();
-    }
-
-    /// What was counted here.
-    pub(super) fn read(&self) -> ClientStatistics {
-        ClientStatistics {
-            repeats: self.repeats.get(),
-            local_tries: self.local_tries.get(),
-            remote_tries: self.remote_tries.get(),
-            lookups: self.lookups.get(),
-            locations_forgotten: self.locations_forgotten.get(),
-            unknown_names: self.unknown_names.get(),
-            not_held: self.not_held.get(),
-            mailbox_closed: self.mailbox_closed.get(),
-            busy: self.busy.get(),
-            unreachable: self.unreachable.get(),
-            connections_lost: self.connections_lost.get(),
-            registry_failures: self.registry_failures.get(),
-            deadlines_exceeded: self.deadlines_exceeded.get(),
-            ..ClientStatistics::default()
-        }
-    }
 }

@@ -1,44 +1,11 @@
-//! What became of a broadcast.
+//! The result of a broadcast.
 
 use std::fmt;
 
+use super::outcome::Outcome;
 use crate::error::RequestError;
 use crate::group::Group;
 use crate::name::Name;
-
-/// What became of a broadcast's request to one member.
-#[derive(Debug, Clone)]
-pub enum Outcome<R> {
-    /// The member's reply.
-    Reply(R),
-    /// There is none, and why.
-    Failed(RequestError),
-    /// Another member of a [`fastest`](crate::BroadcastBuilder::fastest) broadcast was faster.
-    Cancelled {
-        /// Whether the member may have executed the request. False is certain: it was not sent.
-        may_have_executed: bool,
-    },
-}
-
-impl<R> Outcome<R> {
-    /// The reply, if there is one.
-    pub fn reply(&self) -> Option<&R> {
-        match self {
-            Self::Reply(reply) => Some(reply),
-            _ => None,
-        }
-    }
-
-    /// Whether the member may have executed the request. False is certain.
-    #[must_use]
-    pub fn may_have_executed(&self) -> bool {
-        match self {
-            Self::Reply(_) => true,
-            Self::Failed(error) => error.may_have_executed(),
-            Self::Cancelled { may_have_executed } => *may_have_executed,
-        }
-    }
-}
 
 /// What became of a broadcast: an [`Outcome`] for each member, in the order of the group.
 #[derive(Clone)]
@@ -135,18 +102,6 @@ impl<R> BroadcastResult<R> {
         }
     }
 
-    /// The result, if it [is complete](Self::is_complete).
-    ///
-    /// # Errors
-    ///
-    /// [`IncompleteBroadcast`], which has the result all the same.
-    pub fn into_result(self) -> Result<Self, IncompleteBroadcast<R>> {
-        match self.is_complete() {
-            true => Ok(self),
-            false => Err(IncompleteBroadcast(self)),
-        }
-    }
-
     /// Takes over the outcomes of another broadcast: of a repeat to the members that did not
     /// reply, say. They take the place of those that are here; new members come last. Whether all
     /// replies are wanted, or one, stays as it was.
@@ -197,45 +152,9 @@ impl Group {
     }
 }
 
-/// Not all members of a broadcast replied; of the fastest of a group, none did.
-#[derive(Clone)]
-pub struct IncompleteBroadcast<R>(BroadcastResult<R>);
-
-impl<R> IncompleteBroadcast<R> {
-    /// What became of each request.
-    pub fn result(&self) -> &BroadcastResult<R> {
-        &self.0
-    }
-
-    /// What became of each request, by value.
-    pub fn into_inner(self) -> BroadcastResult<R> {
-        self.0
-    }
-}
-
-impl<R> fmt::Display for IncompleteBroadcast<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (replied, members) = (self.0.successes().count(), self.0.len());
-        write!(f, "{replied} of {members} members replied")?;
-        match self.0.failures().next() {
-            Some((name, error)) => write!(f, "; {name} failed: {error}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl<R> fmt::Debug for IncompleteBroadcast<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("IncompleteBroadcast").field(&self.0).finish()
-    }
-}
-
-impl<R> std::error::Error for IncompleteBroadcast<R> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{BoxError, RequestErrorKind};
 
     fn reply(value: u32) -> Outcome<u32> {
         Outcome::Reply(value)
@@ -318,25 +237,6 @@ mod tests {
             assert_eq!(result(&outcomes, first, false).is_complete(), all);
             assert_eq!(result(&outcomes, first, true).is_complete(), fastest);
         }
-    }
-
-    #[test]
-    fn an_incomplete_one_is_an_error_that_has_it() {
-        fn ask(outcome: Outcome<u32>) -> Result<u32, BoxError> {
-            let outcomes = [("a", reply(1)), ("b", outcome)];
-            let complete = result(&outcomes, Some(0), false).into_result()?;
-            Ok(complete.successes().map(|(_, value)| value).sum())
-        }
-        assert_eq!(ask(reply(2)).unwrap(), 3);
-        let error = ask(busy()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "1 of 2 members replied; b failed: the mailbox is full"
-        );
-        let error = error.downcast::<IncompleteBroadcast<u32>>().unwrap();
-        assert_eq!(error.result().failures().count(), 1);
-        let kind = error.into_inner().failures().next().map(|f| f.1.kind());
-        assert_eq!(kind, Some(RequestErrorKind::Busy));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::policy::RepeatPolicy;
 use crate::error::{RequestError, RequestErrorKind};
 
 /// The first step of the back-off. A mailbox of 10 before a fast actor is empty again within a
@@ -19,29 +20,32 @@ const FIRST_STEP: Duration = Duration::from_millis(1);
 /// refusals a second; and a receiver that is free again is found within this time.
 const LAST_STEP: Duration = Duration::from_millis(100);
 
-/// A request that has just failed.
+/// A request whose last try has just failed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt<'a> {
+pub(super) struct FailedTry<'a> {
     /// What the last try ended with.
-    pub(crate) error: &'a RequestError,
+    pub(super) error: &'a RequestError,
     /// How many tries have failed, this one included.
-    pub(crate) tries: u32,
-    /// The caller opted in to repeats of what may have been executed.
-    pub(crate) idempotent: bool,
+    pub(super) tries: u32,
+    /// Which repeats the caller allows.
+    pub(super) policy: RepeatPolicy,
+    /// The message is still here. One that moved by value, and that its receiver refused itself,
+    /// is not: then there is nothing to repeat.
+    pub(super) message_left: bool,
     /// The caller waits for a name that nobody holds yet.
-    pub(crate) wait_for_name: bool,
+    pub(super) wait_for_name: bool,
     /// What is left of the request's deadline.
-    pub(crate) time_left: Duration,
+    pub(super) time_left: Duration,
 }
 
-/// What to do about a failed request.
+/// How a failed request continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(super) enum Decision {
     /// Answer the caller with the error, now: no repeat is allowed, or none fits into the time
     /// that is left.
     ///
-    /// Under `idempotent` an earlier try may have been executed even if the last one was refused.
-    /// Who answers the caller must not lose that.
+    /// Under [`RepeatPolicy::Always`] an earlier try may have been executed even if the last one was refused.
+    /// The answer to the caller must not lose that.
     GiveUp,
     /// Send it again after the time given.
     Repeat(Repeat),
@@ -51,31 +55,36 @@ pub(crate) enum Decision {
 
 /// How a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Repeat {
+pub(super) struct Repeat {
     /// Wait so long before anything else.
-    pub(crate) after: Duration,
+    pub(super) after: Duration,
     /// Forget the location that the request was sent to and look the name up; then ask
-    /// [`after_lookup`] how long to wait. Else the location stands.
-    pub(crate) look_up: bool,
+    /// [`after_lookup`] how long to wait. Else the location remains.
+    pub(super) look_up: bool,
 }
 
-/// What a lookup found, beside the location that the request had failed at.
+/// The holder that a lookup found, compared with the one that the request had failed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(super) enum HolderFound {
     /// The same holder, under the same token.
     Same,
     /// Another holder, or the first one that is known.
     Changed,
 }
 
-/// What to do about a failed request. `random_unit` is uniform in `[0, 1)`.
-pub(crate) fn decide(attempt: &Attempt<'_>, random_unit: f64) -> Decision {
-    if attempt.error.may_have_executed() && !attempt.idempotent {
+/// Decides how a failed request continues. `random_unit` is uniform in `[0, 1)`.
+pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
+    let allowed = match failed.policy {
+        RepeatPolicy::Never => false,
+        RepeatPolicy::IfNotExecuted => !failed.error.may_have_executed(),
+        RepeatPolicy::Always => true,
+    };
+    if !allowed || !failed.message_left {
         return Decision::GiveUp;
     }
-    let (after, look_up) = match attempt.error.kind() {
+    let (after, look_up) = match failed.error.kind() {
         // It is the right place, and it has no room.
-        RequestErrorKind::Busy => (back_off(attempt.tries, random_unit), false),
+        RequestErrorKind::Busy => (back_off(failed.tries, random_unit), false),
         // It was the wrong place, or the holder may have gone: the registry knows.
         RequestErrorKind::NotHeld
         | RequestErrorKind::MailboxClosed
@@ -83,15 +92,15 @@ pub(crate) fn decide(attempt: &Attempt<'_>, random_unit: f64) -> Decision {
         | RequestErrorKind::ConnectionLost
         | RequestErrorKind::NoReply => (Duration::ZERO, true),
         // The lookup itself failed.
-        RequestErrorKind::Registry => (back_off(attempt.tries, random_unit), true),
+        RequestErrorKind::Registry => (back_off(failed.tries, random_unit), true),
         RequestErrorKind::UnknownName => {
-            return if attempt.wait_for_name && !attempt.time_left.is_zero() {
+            return if failed.wait_for_name && !failed.time_left.is_zero() {
                 Decision::WaitForName
             } else {
                 Decision::GiveUp
             };
         }
-        // Answers, mistakes that no repeat mends, and the end of the time.
+        // Answers, mistakes that no repeat corrects, and the end of the time.
         RequestErrorKind::InvalidName
         | RequestErrorKind::UnknownMessage
         | RequestErrorKind::InvalidMessage
@@ -107,7 +116,7 @@ pub(crate) fn decide(attempt: &Attempt<'_>, random_unit: f64) -> Decision {
         | RequestErrorKind::ClientClosed
         | RequestErrorKind::Unknown => return Decision::GiveUp,
     };
-    if attempt.time_left > after {
+    if failed.time_left > after {
         Decision::Repeat(Repeat { after, look_up })
     } else {
         Decision::GiveUp
@@ -119,15 +128,15 @@ pub(crate) fn decide(attempt: &Attempt<'_>, random_unit: f64) -> Decision {
 ///
 /// Another holder is tried at once. The same one is not: it has just refused, and the registry
 /// does not know better (its session has not ended yet, say).
-pub(crate) fn after_lookup(
-    found: Found,
+pub(super) fn after_lookup(
+    found: HolderFound,
     tries: u32,
     time_left: Duration,
     random_unit: f64,
 ) -> Option<Duration> {
     let after = match found {
-        Found::Changed => Duration::ZERO,
-        Found::Same => back_off(tries, random_unit),
+        HolderFound::Changed => Duration::ZERO,
+        HolderFound::Same => back_off(tries, random_unit),
     };
     (time_left > after).then_some(after)
 }
@@ -148,6 +157,7 @@ mod tests {
     use super::*;
     use crate::error::Executed;
 
+    use RepeatPolicy::{Always, IfNotExecuted, Never};
     use RequestErrorKind as Kind;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -164,16 +174,31 @@ mod tests {
         Decision::Repeat(Repeat { after, look_up })
     }
 
-    /// What becomes of a request whose third try failed, asked with the greatest jitter.
-    fn third(kind: Kind, executed: Executed, idempotent: bool, wait_for_name: bool) -> Decision {
-        let attempt = Attempt {
-            error: &RequestError::new(kind, executed, "text"),
+    /// A third try that failed with this, a second before the deadline.
+    fn failed(error: &RequestError, policy: RepeatPolicy) -> FailedTry<'_> {
+        FailedTry {
+            error,
             tries: 3,
-            idempotent,
-            wait_for_name,
+            policy,
+            message_left: true,
+            wait_for_name: false,
             time_left: SECOND,
+        }
+    }
+
+    /// What becomes of a request whose third try failed, asked with the greatest jitter.
+    fn third(
+        kind: Kind,
+        executed: Executed,
+        policy: RepeatPolicy,
+        wait_for_name: bool,
+    ) -> Decision {
+        let error = RequestError::new(kind, executed, "text");
+        let failed = FailedTry {
+            wait_for_name,
+            ..failed(&error, policy)
         };
-        decide(&attempt, 0.0)
+        decide(&failed, 0.0)
     }
 
     /// What a failure leads to when it may be repeated at all.
@@ -193,11 +218,11 @@ mod tests {
     #[test]
     fn repeats_what_was_not_executed() {
         for kind in Kind::ALL {
-            for idempotent in [false, true] {
+            for policy in [IfNotExecuted, Always] {
                 assert_eq!(
-                    third(*kind, Executed::No, idempotent, false),
+                    third(*kind, Executed::No, policy, false),
                     if_allowed(*kind),
-                    "{kind:?}, idempotent: {idempotent}"
+                    "{kind:?}, {policy:?}"
                 );
             }
         }
@@ -209,13 +234,13 @@ mod tests {
             for executed in [Executed::Maybe, Executed::Yes] {
                 for wait_for_name in [false, true] {
                     assert_eq!(
-                        third(*kind, executed, false, wait_for_name),
+                        third(*kind, executed, IfNotExecuted, wait_for_name),
                         Decision::GiveUp,
                         "{kind:?}"
                     );
                 }
                 assert_eq!(
-                    third(*kind, executed, true, false),
+                    third(*kind, executed, Always, false),
                     if_allowed(*kind),
                     "{kind:?}"
                 );
@@ -224,10 +249,34 @@ mod tests {
     }
 
     #[test]
+    fn repeats_nothing_under_a_policy_of_none() {
+        for kind in Kind::ALL {
+            for wait_for_name in [false, true] {
+                let decision = third(*kind, Executed::No, Never, wait_for_name);
+                assert_eq!(decision, Decision::GiveUp, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn repeats_nothing_once_the_message_is_gone() {
+        for kind in Kind::ALL {
+            for policy in [IfNotExecuted, Always] {
+                let error = RequestError::refused(*kind, "text");
+                let failed = FailedTry {
+                    message_left: false,
+                    ..failed(&error, policy)
+                };
+                assert_eq!(decide(&failed, 0.0), Decision::GiveUp, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_is_an_answer() {
         for executed in [Executed::No, Executed::Maybe, Executed::Yes] {
             assert_eq!(
-                third(Kind::Application, executed, true, true),
+                third(Kind::Application, executed, Always, true),
                 Decision::GiveUp
             );
         }
@@ -237,7 +286,7 @@ mod tests {
     fn repeats_only_what_the_caller_would_call_retryable() {
         for kind in Kind::ALL {
             let error = RequestError::refused(*kind, "text");
-            if third(*kind, Executed::No, true, true) != Decision::GiveUp {
+            if third(*kind, Executed::No, Always, true) != Decision::GiveUp {
                 assert!(error.is_retryable(), "{kind:?}");
             } else if error.is_retryable() {
                 assert_eq!(*kind, Kind::DeadlineExceeded);
@@ -254,20 +303,18 @@ mod tests {
             (true, Duration::from_nanos(1), Decision::WaitForName),
             (true, Duration::ZERO, Decision::GiveUp),
         ] {
-            let attempt = Attempt {
-                error: &error,
-                tries: 1,
-                idempotent: false,
+            let failed = FailedTry {
                 wait_for_name,
                 time_left,
+                ..failed(&error, IfNotExecuted)
             };
-            assert_eq!(decide(&attempt, 0.5), decision);
+            assert_eq!(decide(&failed, 0.5), decision);
         }
         // The name is the only thing that is waited for.
         for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::UnknownName) {
             assert_eq!(
-                third(*kind, Executed::No, false, true),
-                third(*kind, Executed::No, false, false),
+                third(*kind, Executed::No, IfNotExecuted, true),
+                third(*kind, Executed::No, IfNotExecuted, false),
             );
         }
     }
@@ -282,14 +329,11 @@ mod tests {
         ] {
             let error = RequestError::refused(kind, "text");
             let decided = |time_left| {
-                let attempt = Attempt {
-                    error: &error,
-                    tries: 3,
-                    idempotent: false,
-                    wait_for_name: false,
+                let failed = FailedTry {
                     time_left,
+                    ..failed(&error, IfNotExecuted)
                 };
-                decide(&attempt, 1.0)
+                decide(&failed, 1.0)
             };
             assert_eq!(decided(after), Decision::GiveUp, "{kind:?}");
             assert_eq!(
@@ -301,7 +345,7 @@ mod tests {
 
     #[test]
     fn backs_off_after_a_lookup_that_found_nothing_new() {
-        use Found::{Changed, Same};
+        use HolderFound::{Changed, Same};
         let nanosecond = Duration::from_nanos(1);
         for (found, tries, time_left, random_unit, after) in [
             (Changed, 1, SECOND, 1.0, Some(Duration::ZERO)),

@@ -1,37 +1,37 @@
-//! What a watch knows, and how it goes on after a break.
+//! The view of a watch, and how it resumes after a break. Pure.
 //!
 //! Invariants: once things are quiet the view equals a linearizable list; no event comes twice and
-//! none goes backwards. After a break the watch goes on behind the last revision that the view is
-//! complete up to. Where it is in doubt that the history from there on is all there, everything is
-//! listed again and exactly the difference is told: then it does not matter what was missed.
+//! none goes backwards. After a break the watch resumes behind the last revision that the view is
+//! complete up to. Where the history from there on may be incomplete, everything is listed again
+//! and exactly the difference is reported: then it does not matter what was missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::revision::Revision;
 
-/// Tries to go on, each of which failed, after which all is listed instead: half a second at least (see the
-/// pauses in `watch_pause`).
+/// After this many consecutive failed resumes, fall back to a full listing: after half a second at
+/// least (see the pauses between watches).
 ///
 /// A registry that is away for so long may be another one when it is back: restored from a snapshot
 /// it has other changes under the same revisions, and once it has made more of them than the view
-/// knows nothing else tells. No cluster is stopped, restored and started again in less time.
+/// knows, nothing else reveals that. No cluster is stopped, restored and started again in less time.
 const MAX_TRIES: u32 = 3;
 
 /// A key with its holder's value, as listed or as put.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held<V> {
-    pub(crate) key: String,
+pub(super) struct WatchedEntry<V> {
+    pub(super) key: String,
     /// The revision at which the key came to be: another one is another holder.
-    pub(crate) created: Revision,
+    pub(super) created: Revision,
     /// The revision of its last change.
-    pub(crate) modified: Revision,
-    pub(crate) value: V,
+    pub(super) modified: Revision,
+    pub(super) value: V,
 }
 
 /// One change of a watched key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change<V> {
-    Put(Held<V>),
+pub(super) enum WatchedChange<V> {
+    Put(WatchedEntry<V>),
     /// Gone, or put with a value that cannot be read: a listing leaves such keys out as well.
     Gone {
         key: String,
@@ -39,7 +39,7 @@ pub(crate) enum Change<V> {
     },
 }
 
-impl<V> Change<V> {
+impl<V> WatchedChange<V> {
     fn revision(&self) -> Revision {
         match self {
             Self::Put(held) => held.modified,
@@ -48,9 +48,9 @@ impl<V> Change<V> {
     }
 }
 
-/// What a watcher is told.
+/// A change of the view.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event<V> {
+pub(super) enum ViewEvent<V> {
     /// Changes may have been skipped; the difference follows.
     HistoryLost,
     /// There is a new holder.
@@ -61,9 +61,9 @@ pub(crate) enum Event<V> {
     Disappeared(V),
 }
 
-/// What to do next.
+/// The next step of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(super) enum ResumeCommand {
     /// List all keys, by a linearizable read that is sent from now on.
     List,
     /// Watch from this revision on, it included.
@@ -72,10 +72,10 @@ pub(crate) enum Command {
 
 /// How a watch, or the try to open one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Break {
-    /// A watch that had stood, or told changes, is gone.
+pub(super) enum WatchBreak {
+    /// A watch that had lasted, or brought changes, is gone.
     Ended,
-    /// None came to stand; or a listing failed.
+    /// The watch was never established, or ended at once; or a listing failed.
     Failed,
     /// The registry says that it does not have the history that was asked for: it is compacted, or
     /// the registry is not the one of before.
@@ -83,25 +83,25 @@ pub(crate) enum Break {
 }
 
 #[derive(Debug)]
-struct Known<V> {
+struct KnownHolder<V> {
     created: Revision,
     value: V,
 }
 
-/// The resume machine of one watch. Begin with [`Command::List`].
+/// The resume machine of one watch. Begin with [`ResumeCommand::List`].
 #[derive(Debug)]
-pub(crate) struct WatchResume<V> {
-    known: BTreeMap<String, Known<V>>,
+pub(super) struct WatchResume<V> {
+    known: BTreeMap<String, KnownHolder<V>>,
     /// The last revision that the view was complete up to; `None` before the first listing.
     complete: Option<Revision>,
     /// What comes next are changes, and not a listing.
     watching: bool,
-    /// Watches in a row that did not come to stand.
+    /// Consecutive watches that were never established.
     tries: u32,
 }
 
 impl<V: Clone + PartialEq> WatchResume<V> {
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             known: BTreeMap::new(),
             complete: None,
@@ -117,11 +117,11 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     /// that nobody asked for changes nothing, it may be older than what is known. One with a lower
     /// revision than before is taken: a registry that was restored from a snapshot goes back, and
     /// the view goes with it.
-    pub(crate) fn listed(
+    pub(super) fn listed(
         &mut self,
-        listing: Vec<Held<V>>,
+        listing: Vec<WatchedEntry<V>>,
         revision: Revision,
-    ) -> (Vec<Event<V>>, Command) {
+    ) -> (Vec<ViewEvent<V>>, ResumeCommand) {
         let mut events = Vec::new();
         if let (true, Some(complete)) = (self.watching, self.complete) {
             return (events, watch_after(complete));
@@ -133,7 +133,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         self.known.retain(|key, known| {
             let stays = listed.contains(key.as_str());
             if !stays {
-                events.push(Event::Disappeared(known.value.clone()));
+                events.push(ViewEvent::Disappeared(known.value.clone()));
             }
             stays
         });
@@ -142,7 +142,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         }
         // At the same revision nothing has happened, but for a registry that went back.
         if before.is_some_and(|before| before != revision || !events.is_empty()) {
-            events.insert(0, Event::HistoryLost);
+            events.insert(0, ViewEvent::HistoryLost);
         }
         (events, watch_after(revision))
     }
@@ -150,7 +150,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     /// Changes in their order: of one whole revision, or of several.
     ///
     /// What is already known is dropped, and so is what comes while a listing is wanted.
-    pub(crate) fn changed(&mut self, changes: Vec<Change<V>>) -> Vec<Event<V>> {
+    pub(super) fn changed(&mut self, changes: Vec<WatchedChange<V>>) -> Vec<ViewEvent<V>> {
         let mut events = Vec::new();
         let (true, Some(complete)) = (self.watching, &mut self.complete) else {
             return events;
@@ -164,10 +164,10 @@ impl<V: Clone + PartialEq> WatchResume<V> {
             }
             *complete = revision;
             match change {
-                Change::Put(held) => put(&mut self.known, held, &mut events),
-                Change::Gone { key, .. } => {
+                WatchedChange::Put(held) => put(&mut self.known, held, &mut events),
+                WatchedChange::Gone { key, .. } => {
                     if let Some(known) = self.known.remove(&key) {
-                        events.push(Event::Disappeared(known.value));
+                        events.push(ViewEvent::Disappeared(known.value));
                     }
                 }
             }
@@ -176,59 +176,59 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     }
 
     /// The watch has ended, or could not begin, or the listing failed.
-    pub(crate) fn broken(&mut self, why: Break) -> Command {
+    pub(super) fn broken(&mut self, why: WatchBreak) -> ResumeCommand {
         match why {
-            Break::Ended => self.tries = 0,
-            Break::Failed => self.tries = self.tries.saturating_add(1),
-            Break::NoHistory => self.watching = false,
+            WatchBreak::Ended => self.tries = 0,
+            WatchBreak::Failed => self.tries = self.tries.saturating_add(1),
+            WatchBreak::NoHistory => self.watching = false,
         }
         // Once a listing is wanted, only a listing ends that.
         self.watching &= self.tries < MAX_TRIES;
         match (self.watching, self.complete) {
             (true, Some(complete)) => watch_after(complete),
-            _ => Command::List,
+            _ => ResumeCommand::List,
         }
     }
 }
 
-const fn watch_after(revision: Revision) -> Command {
-    Command::WatchFrom(revision.next())
+const fn watch_after(revision: Revision) -> ResumeCommand {
+    ResumeCommand::WatchFrom(revision.next())
 }
 
 fn put<V: Clone + PartialEq>(
-    known: &mut BTreeMap<String, Known<V>>,
-    held: Held<V>,
-    events: &mut Vec<Event<V>>,
+    known: &mut BTreeMap<String, KnownHolder<V>>,
+    held: WatchedEntry<V>,
+    events: &mut Vec<ViewEvent<V>>,
 ) {
-    let Held {
+    let WatchedEntry {
         key,
         created,
         value,
         ..
     } = held;
-    let now = Known {
+    let now = KnownHolder {
         created,
         value: value.clone(),
     };
     match known.insert(key, now) {
         Some(old) if old.created == created => {
             if old.value != value {
-                events.push(Event::Changed(value));
+                events.push(ViewEvent::Changed(value));
             }
         }
         Some(old) => {
-            events.push(Event::Disappeared(old.value));
-            events.push(Event::Appeared(value));
+            events.push(ViewEvent::Disappeared(old.value));
+            events.push(ViewEvent::Appeared(value));
         }
-        None => events.push(Event::Appeared(value)),
+        None => events.push(ViewEvent::Appeared(value)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Break::{Ended, Failed, NoHistory};
-    use super::Command::{List, WatchFrom};
-    use super::Event::{Appeared, Changed, Disappeared, HistoryLost};
+    use super::ResumeCommand::{List, WatchFrom};
+    use super::ViewEvent::{Appeared, Changed, Disappeared, HistoryLost};
+    use super::WatchBreak::{Ended, Failed, NoHistory};
     use super::*;
     use proptest::prelude::*;
 
@@ -238,12 +238,12 @@ mod tests {
         Revision::new(number)
     }
 
-    fn from(number: i64) -> Command {
+    fn from(number: i64) -> ResumeCommand {
         WatchFrom(at(number))
     }
 
-    fn held(key: &str, created: i64, modified: i64, value: Value) -> Held<Value> {
-        Held {
+    fn held(key: &str, created: i64, modified: i64, value: Value) -> WatchedEntry<Value> {
+        WatchedEntry {
             key: key.to_owned(),
             created: at(created),
             modified: at(modified),
@@ -251,12 +251,12 @@ mod tests {
         }
     }
 
-    fn put(key: &str, created: i64, modified: i64, value: Value) -> Change<Value> {
-        Change::Put(held(key, created, modified, value))
+    fn put(key: &str, created: i64, modified: i64, value: Value) -> WatchedChange<Value> {
+        WatchedChange::Put(held(key, created, modified, value))
     }
 
-    fn gone(key: &str, revision: i64) -> Change<Value> {
-        Change::Gone {
+    fn gone(key: &str, revision: i64) -> WatchedChange<Value> {
+        WatchedChange::Gone {
             key: key.to_owned(),
             revision: at(revision),
         }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn drops_what_is_known_and_what_is_late() {
         let mut watch = watching();
-        let none: [Event<Value>; 0] = [];
+        let none: [ViewEvent<Value>; 0] = [];
         assert_eq!(watch.changed(vec![gone("a", 9), gone("b", 10)]), none);
         assert_eq!(watch.changed(vec![put("c", 10, 10, "c1")]), none);
         assert_eq!(watch.changed(vec![gone("b", 12)]), [Disappeared("b1")]);
@@ -502,9 +502,9 @@ mod tests {
 
     /// A registry with its history, and a watcher that believes what it is told.
     #[derive(Default)]
-    struct World {
-        keys: BTreeMap<String, Held<(String, i64)>>,
-        history: Vec<Change<(String, i64)>>,
+    struct WatchedRegistry {
+        keys: BTreeMap<String, WatchedEntry<(String, i64)>>,
+        history: Vec<WatchedChange<(String, i64)>>,
         /// The history up to here is gone.
         compacted: usize,
         told: BTreeMap<String, i64>,
@@ -513,7 +513,7 @@ mod tests {
         lost: usize,
     }
 
-    impl World {
+    impl WatchedRegistry {
         fn step(&mut self, (key, put): Step) {
             let key = format!("k{key}");
             let revision = self.revision() + 1;
@@ -522,17 +522,17 @@ mod tests {
                     .keys
                     .get(&key)
                     .map_or(at(revision), |held| held.created);
-                let held = Held {
+                let held = WatchedEntry {
                     key: key.clone(),
                     created,
                     modified: at(revision),
                     value: (key.clone(), revision),
                 };
                 self.keys.insert(key, held.clone());
-                Change::Put(held)
+                WatchedChange::Put(held)
             } else {
                 self.keys.remove(&key);
-                Change::Gone {
+                WatchedChange::Gone {
                     key,
                     revision: at(revision),
                 }
@@ -547,17 +547,17 @@ mod tests {
         /// How many events an observer of all would have been told.
         fn happened(&self) -> usize {
             let mut there = BTreeSet::new();
-            let is_one = |change: &&Change<_>| match change {
-                Change::Put(held) => {
+            let is_one = |change: &&WatchedChange<_>| match change {
+                WatchedChange::Put(held) => {
                     there.insert(held.key.clone());
                     true
                 }
-                Change::Gone { key, .. } => there.remove(key),
+                WatchedChange::Gone { key, .. } => there.remove(key),
             };
             self.history.iter().filter(is_one).count()
         }
 
-        fn tell(&mut self, events: Vec<Event<(String, i64)>>) {
+        fn tell(&mut self, events: Vec<ViewEvent<(String, i64)>>) {
             for event in events {
                 self.events += 1;
                 match event {
@@ -576,7 +576,7 @@ mod tests {
         }
 
         /// Does what the watch says until it watches and knows all; answers its breaks on the way.
-        fn follow(&mut self, watch: &mut WatchResume<(String, i64)>, mut then: Command) {
+        fn follow(&mut self, watch: &mut WatchResume<(String, i64)>, mut then: ResumeCommand) {
             loop {
                 match then {
                     List => {
@@ -619,36 +619,36 @@ mod tests {
                 0..12,
             ),
         ) {
-            let mut world = World::default();
+            let mut watched = WatchedRegistry::default();
             let mut watch = WatchResume::new();
-            world.follow(&mut watch, List);
+            watched.follow(&mut watch, List);
             let mut delivered = 0;
             for (steps, again, breaks, compacts) in rounds {
                 for step in steps {
-                    world.step(step);
+                    watched.step(step);
                 }
                 if compacts {
-                    world.compacted = world.history.len();
+                    watched.compacted = watched.history.len();
                 }
                 match breaks.iter().map(|why| watch.broken(*why)).last() {
                     Some(then) => {
                         if then == List {
-                            let late = watch.changed(world.history.clone());
+                            let late = watch.changed(watched.history.clone());
                             prop_assert!(late.is_empty());
                         }
-                        world.follow(&mut watch, then);
+                        watched.follow(&mut watch, then);
                     }
                     None => {
                         let from = usize::saturating_sub(delivered, again);
-                        let events = watch.changed(world.history[from..].to_vec());
-                        world.tell(events);
+                        let events = watch.changed(watched.history[from..].to_vec());
+                        watched.tell(events);
                     }
                 }
-                delivered = world.history.len();
+                delivered = watched.history.len();
                 let view: BTreeMap<_, _> =
-                    world.keys.values().map(|held| held.value.clone()).collect();
-                prop_assert_eq!(&world.told, &view);
-                prop_assert!(world.lost > 0 || world.events == world.happened());
+                    watched.keys.values().map(|held| held.value.clone()).collect();
+                prop_assert_eq!(&watched.told, &view);
+                prop_assert!(watched.lost > 0 || watched.events == watched.happened());
             }
         }
     }

@@ -1,52 +1,55 @@
-//! What drives a watch: it carries out what the resume machine says.
+//! The driver of a watch: it carries out what the resume machine decides.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
-use super::Client;
-use super::watch::WatchEvent;
-use super::watch_pause::{Pauses, STOOD};
-use super::watch_resume::{self, Break, Command, Event, Held, WatchResume};
+use super::event::WatchEvent;
+use super::pause::{STOOD, WatchPauses};
+use super::resume::{
+    ResumeCommand, ViewEvent, WatchBreak, WatchResume, WatchedChange, WatchedEntry,
+};
+use crate::client::core::ClientCore;
 use crate::environment::Timestamp;
 use crate::registry::{
     Change, Entry, Kind, Registration, RegistryError, RegistryErrorKind, Selector, WatchStream,
 };
 
 /// The driver of one watch. It does something only while it is asked for the next event.
-pub(super) struct Watcher {
-    client: Client,
+pub(super) struct WatchDriver {
+    core: Arc<ClientCore>,
     kind: Kind,
     prefix: String,
     selector: Selector,
     resume: WatchResume<Registration>,
-    then: Command,
-    open: Option<Open>,
-    /// What is not told yet: of one batch or one listing, as nothing more is read before it is.
+    then: ResumeCommand,
+    open: Option<OpenWatch>,
+    /// Events to report: of one batch or one listing, as nothing more is read before they are.
     ready: VecDeque<WatchEvent>,
-    pauses: Pauses,
+    pauses: WatchPauses,
 }
 
 /// A watch that the registry has taken.
-struct Open {
+struct OpenWatch {
     changes: WatchStream,
     since: Timestamp,
-    /// It has told changes.
-    told: bool,
+    /// It has brought changes.
+    fruitful: bool,
 }
 
-impl Watcher {
-    pub(super) fn new(client: Client, kind: Kind, prefix: String) -> Self {
+impl WatchDriver {
+    pub(super) fn new(core: Arc<ClientCore>, kind: Kind, prefix: String) -> Self {
         Self {
-            client,
+            core,
             kind,
             selector: Selector::Prefix(prefix.clone()),
             prefix,
             resume: WatchResume::new(),
-            then: Command::List,
+            then: ResumeCommand::List,
             open: None,
             ready: VecDeque::new(),
-            pauses: Pauses::new(),
+            pauses: WatchPauses::new(),
         }
     }
 
@@ -76,21 +79,21 @@ impl Watcher {
         if let Some(open) = &mut self.open {
             let batch = open.changes.next().await;
             let batch = batch.unwrap_or_else(|| Err(RegistryError::no_reply()))?;
-            open.told = true;
+            open.fruitful = true;
             let batch = batch.into_iter().map(|change| self.read(change)).collect();
             let events = self.resume.changed(batch);
             self.ready.extend(events.into_iter().map(WatchEvent::from));
             return Ok(());
         }
         match self.then {
-            Command::List => self.list().await,
-            Command::WatchFrom(revision) => {
-                let inner = &self.client.inner;
-                let watch = inner.registry.backend().watch(&self.selector, revision);
-                self.open = Some(Open {
-                    changes: self.client.bounded(watch).await?,
-                    since: inner.environment.now(),
-                    told: false,
+            ResumeCommand::List => self.list().await,
+            ResumeCommand::WatchFrom(revision) => {
+                let backend = self.core.registry.backend();
+                let watch = backend.watch(&self.selector, revision);
+                self.open = Some(OpenWatch {
+                    changes: self.core.bounded(watch).await?,
+                    since: self.core.environment.now(),
+                    fruitful: false,
                 });
                 Ok(())
             }
@@ -98,14 +101,14 @@ impl Watcher {
     }
 
     async fn list(&mut self) -> Result<(), RegistryError> {
-        let list = self.client.inner.registry.backend().list(&self.prefix);
-        let listing = self.client.bounded(list).await?;
+        let list = self.core.registry.backend().list(&self.prefix);
+        let listing = self.core.bounded(list).await?;
         let held = listing
             .entries
             .into_iter()
             .filter_map(|entry| self.held(entry));
         let (events, then) = self.resume.listed(held.collect(), listing.revision);
-        if let Some(Event::HistoryLost) = events.first() {
+        if let Some(ViewEvent::HistoryLost) = events.first() {
             tracing::debug!(prefix = self.prefix, "watch lost history and has listed");
         }
         self.ready.extend(events.into_iter().map(WatchEvent::from));
@@ -115,26 +118,26 @@ impl Watcher {
 
     /// Decides how to go on, and waits before that.
     async fn broken(&mut self, error: &RegistryError) {
-        let environment = self.client.inner.environment.clone();
+        let environment = self.core.environment.clone();
         let now = environment.now();
         let open = self.open.take();
-        let stood = open.is_some_and(|open| open.told || now.since(open.since) >= STOOD);
+        let stood = open.is_some_and(|open| open.fruitful || now.since(open.since) >= STOOD);
         if stood {
             self.pauses.stood();
         }
         self.then = self.resume.broken(match error.kind() {
-            RegistryErrorKind::Compacted | RegistryErrorKind::WrongCluster => Break::NoHistory,
-            _ if stood => Break::Ended,
-            _ => Break::Failed,
+            RegistryErrorKind::Compacted | RegistryErrorKind::WrongCluster => WatchBreak::NoHistory,
+            _ if stood => WatchBreak::Ended,
+            _ => WatchBreak::Failed,
         });
         let pause = self.pauses.next(environment.random_unit());
         tracing::debug!(%error, prefix = self.prefix, then = ?self.then, ?pause, "watch broke");
         environment.sleep(pause).await;
     }
 
-    fn held(&self, entry: Entry) -> Option<Held<Registration>> {
-        let value = self.client.registration(&entry, &self.prefix, self.kind)?;
-        Some(Held {
+    fn held(&self, entry: Entry) -> Option<WatchedEntry<Registration>> {
+        let value = self.core.registration(&entry, &self.prefix, self.kind)?;
+        Some(WatchedEntry {
             key: entry.key,
             created: entry.created,
             modified: entry.modified,
@@ -143,23 +146,12 @@ impl Watcher {
     }
 
     /// A value that cannot be read is as good as gone.
-    fn read(&self, change: Change) -> watch_resume::Change<Registration> {
+    fn read(&self, change: Change) -> WatchedChange<Registration> {
         let (key, revision) = (change.key().to_owned(), change.revision());
-        let gone = watch_resume::Change::Gone { key, revision };
+        let gone = WatchedChange::Gone { key, revision };
         match change {
-            Change::Put(entry) => self.held(entry).map_or(gone, watch_resume::Change::Put),
+            Change::Put(entry) => self.held(entry).map_or(gone, WatchedChange::Put),
             Change::Deleted { .. } => gone,
-        }
-    }
-}
-
-impl From<Event<Registration>> for WatchEvent {
-    fn from(event: Event<Registration>) -> Self {
-        match event {
-            Event::HistoryLost => Self::HistoryLost,
-            Event::Appeared(registration) => Self::Appeared(registration),
-            Event::Changed(registration) => Self::Changed(registration),
-            Event::Disappeared(registration) => Self::Disappeared(registration),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of who is registered.
+//! Watches: who is registered, and each change from then on.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,34 +8,12 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::Client;
-use super::query::failed;
-use super::watch_pause::{Pauses, STOOD};
-use super::watcher::Watcher;
+use super::driver::WatchDriver;
+use super::event::WatchEvent;
+use crate::client::client::Client;
+use crate::client::lookup::registry_failed;
 use crate::error::RequestError;
-use crate::name::Name;
-use crate::registry::{Change, Kind, Registration, RegistryError, Selector, keys};
-
-/// A change of who is registered.
-#[doc(alias = "QueryEvent")]
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum WatchEvent {
-    /// There is a new holder of a name.
-    Appeared(Registration),
-    /// The same holder has registered other data: these.
-    Changed(Registration),
-    /// The holder is gone: its registration as it was last, its peer included.
-    Disappeared(Registration),
-    /// Changes may have been skipped: who came and went meanwhile is not told. What follows is
-    /// exactly the difference between what was told before and what is registered now, so who
-    /// keeps a view of the grid need not do anything; who counts changes has missed some.
-    ///
-    /// The reader was too slow and the history that it had still to read was compacted, or the
-    /// registry was away for more than about half a second. A break that is healed sooner is
-    /// bridged without a loss, and not told.
-    HistoryLost,
-}
+use crate::registry::{Kind, Registration, keys};
 
 /// The changes of who is registered, from a revision on, for as long as it is kept.
 ///
@@ -117,49 +95,15 @@ impl Client {
     /// Cancel safe.
     #[doc(alias = "QueryWatch")]
     pub async fn watch(&self, kind: Kind) -> Result<(Vec<Registration>, Watch), RequestError> {
-        let prefix = keys::prefix(self.namespace()?, kind);
-        let mut watcher = Watcher::new(self.clone(), kind, prefix);
-        let now = watcher.begin().await.map_err(|error| failed(&error))?;
-        let events = stream::unfold(watcher, |mut watcher| async move {
-            let event = watcher.next().await;
-            Some((event, watcher))
+        let core = self.core();
+        let prefix = keys::prefix(core.namespace()?, kind);
+        let mut driver = WatchDriver::new(core.clone(), kind, prefix);
+        let now = driver.begin().await.map_err(registry_failed)?;
+        let events = stream::unfold(driver, |mut driver| async move {
+            let event = driver.next().await;
+            Some((event, driver))
         });
         let events = events.boxed();
         Ok((now, Watch { events }))
-    }
-
-    /// Ends when this name is registered.
-    pub(super) async fn wait_for(&self, kind: Kind, name: &Name) -> Result<(), RequestError> {
-        let key = keys::of(self.namespace()?, kind, name);
-        let backend = self.inner.registry.backend();
-        let environment = &self.inner.environment;
-        let mut pauses = Pauses::new();
-        loop {
-            let begun = environment.now();
-            let waited = async {
-                let read = self.bounded(backend.read(&key)).await?;
-                if !read.entries.is_empty() {
-                    return Ok(());
-                }
-                let selector = Selector::Key(key.clone());
-                let mut changes = self
-                    .bounded(backend.watch(&selector, read.revision.next()))
-                    .await?;
-                while let Some(batch) = changes.next().await {
-                    if batch?.iter().any(|change| matches!(change, Change::Put(_))) {
-                        return Ok(());
-                    }
-                }
-                Err(RegistryError::no_reply())
-            };
-            if waited.await.is_ok() {
-                return Ok(());
-            }
-            if environment.now().since(begun) >= STOOD {
-                pauses.stood();
-            }
-            let pause = pauses.next(environment.random_unit());
-            environment.sleep(pause).await;
-        }
     }
 }

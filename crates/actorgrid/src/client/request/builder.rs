@@ -1,12 +1,17 @@
+//! Requests that are not sent yet, and their options.
+
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use super::Client;
-use super::drive::{Drive, Job};
+use super::drive::Drive;
+use super::policy::RepeatPolicy;
+use super::spec::{Purpose, RequestSpec};
+use crate::client::core::ClientCore;
 use crate::environment::Deadline;
 use crate::error::RequestError;
 use crate::message::{Body, Message};
@@ -16,13 +21,12 @@ use crate::route::Headers;
 /// A request that is not sent yet: await it.
 #[must_use = "a request is sent when it is awaited"]
 pub struct RequestBuilder<R: Message> {
-    client: Client,
+    core: Arc<ClientCore>,
     to: Result<Name, NameError>,
     body: Body,
     deadline: Duration,
-    idempotent: bool,
-    once: bool,
-    start: bool,
+    policy: RepeatPolicy,
+    purpose: Purpose,
     wait_for_name: bool,
     headers: Headers,
     refused: Option<RequestError>,
@@ -30,15 +34,18 @@ pub struct RequestBuilder<R: Message> {
 }
 
 impl<R: Message> RequestBuilder<R> {
-    pub(super) fn new(client: Client, to: Result<Name, NameError>, message: impl Message) -> Self {
+    pub(in crate::client) fn new(
+        core: Arc<ClientCore>,
+        to: Result<Name, NameError>,
+        message: impl Message,
+    ) -> Self {
         Self {
-            deadline: client.inner.deadline,
-            client,
+            deadline: core.deadline,
+            core,
             to,
             body: Body::value(message),
-            idempotent: false,
-            once: false,
-            start: false,
+            policy: RepeatPolicy::IfNotExecuted,
+            purpose: Purpose::Message,
             wait_for_name: false,
             headers: Headers::default(),
             refused: None,
@@ -55,27 +62,23 @@ impl<R: Message> RequestBuilder<R> {
 
     /// Allows repeats even if the request may have been executed.
     pub fn idempotent(mut self) -> Self {
-        self.idempotent = true;
-        self.once = false;
+        self.policy = RepeatPolicy::Always;
         self
     }
 
-    /// Allows no repeat at all, not even where the receiver says that it did nothing: the first
-    /// failure is told.
+    /// Allows no repeat at all, not even where the receiver reports that it did nothing: the first
+    /// failure is returned.
     ///
     /// For actors of the Go library that pass on the error of a request of their own. Its text is
     /// what their peer itself would say (`grid: receiver busy`, `grid: unknown mailbox`), so it
     /// counts as a refusal here, though the actor has executed the request.
     pub fn once(mut self) -> Self {
-        self.once = true;
-        self.idempotent = false;
+        self.policy = RepeatPolicy::Never;
         self
     }
 
-    /// The request starts an actor. Its message is kept when it is handed over by value, so that it
-    /// can be repeated when its receiver says that it did nothing.
-    pub(super) fn start(mut self) -> Self {
-        self.start = true;
+    pub(in crate::client) fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
         self
     }
 
@@ -101,13 +104,12 @@ impl<R: Message> RequestBuilder<R> {
     /// otherwise, or [`Payload`](crate::Payload) for any.
     pub fn expecting<T: Message>(self) -> RequestBuilder<T> {
         RequestBuilder {
-            client: self.client,
+            core: self.core,
             to: self.to,
             body: self.body,
             deadline: self.deadline,
-            idempotent: self.idempotent,
-            once: self.once,
-            start: self.start,
+            policy: self.policy,
+            purpose: self.purpose,
             wait_for_name: self.wait_for_name,
             headers: self.headers,
             refused: self.refused,
@@ -130,21 +132,18 @@ impl<R: Message> RequestBuilder<R> {
             return Err(error);
         }
         let deadline = Deadline::after(self.deadline);
-        let mut drive = Drive::new(
-            &self.client,
-            Job {
-                receiver: self
-                    .to
-                    .map_err(|error| RequestError::invalid_name(&error))?,
-                deadline,
-                headers: self.headers,
-                body: self.body,
-                once: self.once,
-                start: self.start,
-                idempotent: self.idempotent,
-                wait_for_name: self.wait_for_name,
-            },
-        );
+        let spec = RequestSpec {
+            receiver: self
+                .to
+                .map_err(|error| RequestError::invalid_name(&error))?,
+            deadline,
+            headers: self.headers,
+            body: self.body,
+            purpose: self.purpose,
+            policy: self.policy,
+            wait_for_name: self.wait_for_name,
+        };
+        let mut drive = Drive::new(&self.core, spec);
         match deadline.bound(drive.answer()).await {
             Some(answer) => answer,
             None => Err(drive.overdue()),

@@ -1,19 +1,21 @@
-//! One message to many mailboxes.
+//! Broadcasts that are not sent yet, their options, and how they are driven.
 
 use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Semaphore;
 
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use super::Client;
-use super::broadcast_result::{BroadcastResult, Outcome};
-use super::drive::{Drive, Job};
+use super::answers::Answers;
+use super::outcome::Outcome;
+use super::result::BroadcastResult;
+use super::turns::FanOutTurns;
+use crate::client::core::ClientCore;
+use crate::client::request::{Drive, Purpose, RepeatPolicy, RequestSpec};
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError};
 use crate::group::Group;
@@ -24,11 +26,6 @@ use crate::route::Headers;
 /// peer takes 4,096 streams on a connection: so many leave room for three other broadcasts to the
 /// same peer, and for requests beside them.
 pub const DEFAULT_CONCURRENCY: usize = 1024;
-
-/// The requests of all broadcasts of a client that are under way at a time; further ones wait for
-/// their turn. A thousand broadcasts at once must leave their peers' connections to others, who
-/// would wait behind a million requests.
-pub(super) const MAX_FAN_OUT: usize = 16 * 1024;
 
 /// A broadcast that is not sent yet: await it.
 ///
@@ -61,12 +58,12 @@ pub(super) const MAX_FAN_OUT: usize = 16 * 1024;
 /// ```
 #[must_use = "a broadcast is sent when it is awaited"]
 pub struct BroadcastBuilder<R: Message> {
-    client: Client,
+    core: Arc<ClientCore>,
     group: Group,
     message: Payload,
     deadline: Duration,
     concurrency: usize,
-    idempotent: bool,
+    policy: RepeatPolicy,
     fastest: bool,
     headers: Headers,
     refused: Option<RequestError>,
@@ -75,14 +72,18 @@ pub struct BroadcastBuilder<R: Message> {
 
 impl<R: Message> BroadcastBuilder<R> {
     /// The message is encoded once, for all.
-    pub(super) fn new(client: Client, group: Group, message: &impl Message) -> Self {
+    pub(in crate::client) fn new(
+        core: Arc<ClientCore>,
+        group: Group,
+        message: &impl Message,
+    ) -> Self {
         Self {
-            deadline: client.inner.deadline,
-            client,
+            deadline: core.deadline,
+            core,
             group,
             message: Payload::of(message),
             concurrency: DEFAULT_CONCURRENCY,
-            idempotent: false,
+            policy: RepeatPolicy::IfNotExecuted,
             fastest: false,
             headers: Headers::default(),
             refused: None,
@@ -118,7 +119,7 @@ impl<R: Message> BroadcastBuilder<R> {
 
     /// Allows repeats even if the request may have been executed.
     pub fn idempotent(mut self) -> Self {
-        self.idempotent = true;
+        self.policy = RepeatPolicy::Always;
         self
     }
 
@@ -136,12 +137,12 @@ impl<R: Message> BroadcastBuilder<R> {
     /// [`RequestBuilder::expecting`](crate::RequestBuilder::expecting).
     pub fn expecting<T: Message>(self) -> BroadcastBuilder<T> {
         BroadcastBuilder {
-            client: self.client,
+            core: self.core,
             group: self.group,
             message: self.message,
             deadline: self.deadline,
             concurrency: self.concurrency,
-            idempotent: self.idempotent,
+            policy: self.policy,
             fastest: self.fastest,
             headers: self.headers,
             refused: self.refused,
@@ -149,8 +150,8 @@ impl<R: Message> BroadcastBuilder<R> {
         }
     }
 
-    /// Sends the broadcast and waits for its end; what awaiting the builder does. Whatever fails
-    /// is told for each member: see [`BroadcastResult`].
+    /// Sends the broadcast and waits for its end; what awaiting the builder does. Each member's
+    /// failure is in the [`BroadcastResult`].
     ///
     /// # Cancel safety
     ///
@@ -164,28 +165,28 @@ impl<R: Message> BroadcastBuilder<R> {
         }
         let deadline = Deadline::after(self.deadline);
         let drive = |receiver| {
-            let job = Job {
+            let spec = RequestSpec {
                 receiver,
                 deadline,
                 headers: self.headers.clone(),
                 body: Body::Encoded(self.message.clone()),
-                start: false,
-                once: false,
-                idempotent: self.idempotent,
+                purpose: Purpose::Message,
+                policy: self.policy,
                 wait_for_name: false,
             };
-            Drive::new(&self.client, job)
+            Drive::new(&self.core, spec)
         };
         let mut drives: Vec<_> = self.group.members().iter().cloned().map(drive).collect();
         let mut answers = Answers::new(drives.len());
         let fan_out = fan_out(
             &mut drives,
-            &self.client.inner.fan_out,
+            &self.core.fan_out,
             self.concurrency,
             self.fastest,
             &mut answers,
         );
-        // What is under way at the end is dropped here. Then it can be said how far it has come.
+        // Requests that are under way at the end are dropped here; then their drives know how far
+        // they have come.
         let _ = deadline.bound(fan_out).await;
         let lost = self.fastest && answers.first.is_some();
         let outcome = |(answer, drive): (Option<Outcome<R>>, &Drive<'_>)| match answer {
@@ -201,34 +202,10 @@ impl<R: Message> BroadcastBuilder<R> {
     }
 }
 
-/// What has come so far.
-struct Answers<R> {
-    outcomes: Vec<Option<Outcome<R>>>,
-    first: Option<usize>,
-}
-
-impl<R> Answers<R> {
-    fn new(members: usize) -> Self {
-        Self {
-            outcomes: std::iter::repeat_with(|| None).take(members).collect(),
-            first: None,
-        }
-    }
-
-    fn add(&mut self, place: usize, answer: Result<R, RequestError>) {
-        if answer.is_ok() {
-            self.first.get_or_insert(place);
-        }
-        if let Some(outcome) = self.outcomes.get_mut(place) {
-            *outcome = Some(answer.map_or_else(Outcome::Failed, Outcome::Reply));
-        }
-    }
-}
-
 /// Drives all requests to their ends, or to the first reply if that is enough.
 async fn fan_out<R: Message>(
     drives: &mut [Drive<'_>],
-    turns: &Semaphore,
+    turns: &FanOutTurns,
     concurrency: usize,
     fastest: bool,
     answers: &mut Answers<R>,
@@ -240,8 +217,7 @@ async fn fan_out<R: Message>(
             && let Some((place, drive)) = waiting.next()
         {
             under_way.push(async move {
-                // It is never closed.
-                let _turn = turns.acquire().await;
+                let _turn = turns.take().await;
                 (place, drive.answer::<R>().await)
             });
         }

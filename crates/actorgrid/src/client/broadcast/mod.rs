@@ -1,0 +1,14 @@
+//! Broadcasts: one message to each member of a group, and what became of it at each.
+
+mod answers;
+mod builder;
+mod incomplete;
+mod outcome;
+mod result;
+mod turns;
+
+pub use builder::{BroadcastBuilder, DEFAULT_CONCURRENCY};
+pub use incomplete::IncompleteBroadcast;
+pub use outcome::Outcome;
+pub use result::BroadcastResult;
+pub(in crate::client) use turns::FanOutTurns;

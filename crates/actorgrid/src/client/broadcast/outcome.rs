@@ -1,0 +1,37 @@
+//! What became of a broadcast at one member.
+
+use crate::error::RequestError;
+
+/// What became of a broadcast's request to one member.
+#[derive(Debug, Clone)]
+pub enum Outcome<R> {
+    /// The member's reply.
+    Reply(R),
+    /// There is none, and why.
+    Failed(RequestError),
+    /// Another member of a [`fastest`](crate::BroadcastBuilder::fastest) broadcast was faster.
+    Cancelled {
+        /// Whether the member may have executed the request. False is certain: it was not sent.
+        may_have_executed: bool,
+    },
+}
+
+impl<R> Outcome<R> {
+    /// The reply, if there is one.
+    pub fn reply(&self) -> Option<&R> {
+        match self {
+            Self::Reply(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// Whether the member may have executed the request. False is certain.
+    #[must_use]
+    pub fn may_have_executed(&self) -> bool {
+        match self {
+            Self::Reply(_) => true,
+            Self::Failed(error) => error.may_have_executed(),
+            Self::Cancelled { may_have_executed } => *may_have_executed,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A client of a grid: what its users hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::broadcast::BroadcastBuilder;
+use super::core::ClientCore;
+use super::request::{Purpose, RequestBuilder};
+use super::statistics::ClientStatistics;
+use crate::environment::Deadline;
+use crate::error::{RequestError, RequestErrorKind};
+use crate::group::Group;
+use crate::message::{Ack, ActorStart, ActorStop, Message};
+use crate::name::IntoName;
+use crate::registry::{Kind, Registration};
+
+/// Sends requests to the mailboxes of a grid, and asks who is there. Cheap to clone; clones share
+/// connections and the cache of locations.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), actorgrid::BoxError> {
+/// use actorgrid::{Client, EchoMsg, Registry};
+/// use std::time::Duration;
+///
+/// let client = Client::new("mygrid", Registry::connect("memory:").await?);
+/// let answer = client
+///     .request("worker-7", EchoMsg::new("hello"))
+///     .deadline(Duration::from_secs(2))
+///     .await?;
+/// println!("{}", answer.msg);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "NewClient")]
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<ClientCore>,
+}
+
+impl Client {
+    pub(super) const fn of(core: Arc<ClientCore>) -> Self {
+        Self { core }
+    }
+
+    pub(super) const fn core(&self) -> &Arc<ClientCore> {
+        &self.core
+    }
+
+    /// A request to the mailbox `to`: await it, after setting what is to differ from the defaults.
+    ///
+    /// It is repeated, within its deadline, only while it provably was not executed: the mailbox
+    /// was full or closed, its holder had moved, or nothing was sent. Else the error says
+    /// [`may_have_executed`](RequestError::may_have_executed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future tells the receiver that nobody waits; whether it was executed is then
+    /// unknown.
+    #[doc(alias = "RequestC")]
+    pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
+        RequestBuilder::new(self.core.clone(), to.into_name(), message)
+    }
+
+    /// A request with the same message to each member of a group: await it, after setting what is
+    /// to differ from the defaults. The result has an [`Outcome`](crate::Outcome) for each member; see
+    /// [`BroadcastBuilder`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future tells all receivers that nobody waits; which of them have executed the
+    /// request is then unknown.
+    pub fn broadcast<M: Message>(&self, group: &Group, message: M) -> BroadcastBuilder<M::Reply> {
+        BroadcastBuilder::new(self.core.clone(), group.clone(), &message)
+    }
+
+    /// Asks a peer (by its name or its registration) to start an actor. The answer comes when the
+    /// actor's name is registered and its constructor has succeeded; with a declared mailbox,
+    /// requests are taken by then.
+    ///
+    /// [`AlreadyRunning`](RequestErrorKind::AlreadyRunning) has
+    /// [the holder of the name](RequestError::holder) and [its token](RequestError::token);
+    /// [`UnknownName`](RequestErrorKind::UnknownName) means that no such peer is registered.
+    pub fn start(&self, peer: impl IntoName, start: ActorStart) -> RequestBuilder<Ack> {
+        self.request(peer, start).purpose(Purpose::Start)
+    }
+
+    /// Asks an actor to stop, and waits until it has ended and its name is free.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownName`](RequestErrorKind::UnknownName) when no such actor runs;
+    /// [`Registry`](RequestErrorKind::Registry) when the registry does not answer;
+    /// [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) when it has not ended within the
+    /// client's default deadline: it goes on to end.
+    ///
+    /// # Cancel safety
+    ///
+    /// The actor stops all the same once it was asked.
+    pub async fn stop(&self, actor: impl IntoName) -> Result<(), RequestError> {
+        let name = actor
+            .into_name()
+            .map_err(|error| RequestError::invalid_name(&error))?;
+        let deadline = Deadline::after(self.core.deadline);
+        let holder = self.core.find(Kind::Actor, &name).await?;
+        let Some(Registration { peer, token, .. }) = holder else {
+            return Err(RequestError::unknown_actor(&name));
+        };
+        let stop = ActorStop::new(name.clone())
+            .map_err(|error| RequestError::invalid_name(&error))?
+            .token(token);
+        let request = self.request(peer, stop).deadline(deadline.remaining());
+        match request.await {
+            Ok(Ack {}) => Ok(()),
+            // The actor ended meanwhile, or its peer did: the name of neither mailbox is at fault.
+            Err(error) if error.kind() == RequestErrorKind::UnknownName => {
+                Err(RequestError::unknown_actor(&name).at_least(error.executed()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes the client and all its clones: connections are ended, and every request from now on
+    /// fails with [`ClientClosed`](RequestErrorKind::ClientClosed).
+    pub async fn close(&self) {
+        self.core.pool.close().await;
+    }
+
+    /// What the client and its clones have counted so far. It takes no lock and costs nothing to
+    /// requests under way.
+    ///
+    /// ```
+    /// # use actorgrid::{Client, Environment, MemoryRegistry, RequestErrorKind, EchoMsg};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let registry = MemoryRegistry::new(&Environment::real()).registry();
+    /// let client = Client::new("mygrid", registry);
+    /// let error = client.request("nobody", EchoMsg::new("hello")).await.unwrap_err();
+    /// assert_eq!(error.kind(), RequestErrorKind::UnknownName);
+    /// let counted = client.statistics();
+    /// assert_eq!((counted.requests, counted.unknown_names), (1, 1));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn statistics(&self) -> ClientStatistics {
+        let connections = self.core.pool.connections();
+        ClientStatistics {
+            // Before those that were opened, so that never more have ended.
+            connections_ended: connections.ended.get(),
+            connections_opened: connections.opened.get(),
+            connections_failed: connections.failed.get(),
+            requests: self.core.ids.count(),
+            ..self.core.counters.read()
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("namespace", &self.core.namespace)
+            .finish_non_exhaustive()
+    }
+}

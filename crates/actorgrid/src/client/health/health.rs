@@ -1,0 +1,42 @@
+//! The health of a peer, as a client sees it.
+
+use crate::stable_names::stable_names;
+use crate::wire::health::health_check_response::ServingStatus;
+
+/// What is known of a peer's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Health {
+    /// It serves.
+    Serving,
+    /// It says that it does not: it starts, is fenced, joins again, or shuts down.
+    NotServing,
+    /// Not known. What answers at the peer's address has no health service, or does not say
+    /// there whether it serves; or, in a watch, the registry does not answer and the peer's
+    /// address is not known yet.
+    Unknown,
+    /// It is registered and cannot be reached. Only in watches; a check fails instead.
+    Unreachable,
+    /// No peer of this name is registered. Only in watches; a check fails instead.
+    Unregistered,
+}
+
+stable_names! {
+    Health {
+        Serving = "serving",
+        NotServing = "not-serving",
+        Unknown = "unknown",
+        Unreachable = "unreachable",
+        Unregistered = "unregistered",
+    }
+}
+
+impl From<ServingStatus> for Health {
+    fn from(status: ServingStatus) -> Self {
+        match status {
+            ServingStatus::Serving => Self::Serving,
+            ServingStatus::NotServing => Self::NotServing,
+            ServingStatus::Unknown | ServingStatus::ServiceUnknown => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Health: whether a peer serves, now and as it changes.
+
+mod check;
+#[allow(clippy::module_inception)]
+mod health;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod watcher;
+
+pub use health::Health;
+pub use watch::HealthWatch;

@@ -1,0 +1,140 @@
+//! How a watch of a peer's health finds out each state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::health::Health;
+use crate::address::Address;
+use crate::client::core::ClientCore;
+use crate::environment::Timestamp;
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::name::Name;
+use crate::registry::{Capabilities, Kind};
+use crate::route::calling::HealthStream;
+
+/// The pauses before a peer that cannot be watched is tried again, of which a random half is left
+/// out: the watchers of a peer that comes back must not come all at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The time for a peer to report its first state, the connection included. It takes a peer two round
+/// trips; one that is connected and takes longer is of no use to anybody.
+const FIRST_STATE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Finds out the next state of a peer when it is asked for it.
+pub(super) struct HealthWatcher {
+    core: Arc<ClientCore>,
+    peer: Name,
+    /// The last state that was reported.
+    reported: Option<Health>,
+    /// The stream on which the peer reports its states, and since when.
+    watching: Option<(HealthStream, Timestamp)>,
+    /// Where the peer was last: what is tried while the registry is away.
+    found: Option<(Address, Capabilities)>,
+    unregistered: bool,
+    pause: Duration,
+}
+
+impl HealthWatcher {
+    pub(super) const fn new(core: Arc<ClientCore>, peer: Name) -> Self {
+        Self {
+            core,
+            peer,
+            reported: None,
+            watching: None,
+            found: None,
+            unregistered: false,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The next state that differs from the last one; none once the client is closed.
+    pub(super) async fn next(&mut self) -> Option<Health> {
+        let core = self.core.clone();
+        let changed = async {
+            loop {
+                let now = self.step().await;
+                if self.reported != Some(now) {
+                    self.reported = Some(now);
+                    return now;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = core.pool.closed() => None,
+            health = changed => Some(health),
+        }
+    }
+
+    /// Waits for whatever happens next, and returns the state after it.
+    async fn step(&mut self) -> Health {
+        if let Some((stream, since)) = &mut self.watching {
+            match stream.next().await {
+                Ok(Some(status)) => return status.into(),
+                Ok(None) => tracing::debug!(peer = %self.peer, "a watch of health has ended"),
+                Err(error) => tracing::debug!(%error, peer = %self.peer, "a watch of health broke"),
+            }
+            // One that held is opened anew at once: only its connection may be gone.
+            if self.core.environment.now().since(*since) >= MAX_PAUSE {
+                self.pause = Duration::ZERO;
+            }
+            self.watching = None;
+        }
+        self.hold_back().await;
+        let health = self.open().await;
+        self.unregistered = health == Health::Unregistered;
+        health
+    }
+
+    /// Waits before the next try; for one who is not registered also until it is.
+    async fn hold_back(&mut self) {
+        let environment = &self.core.environment;
+        let jitter = 0.5 + environment.random_unit() / 2.0;
+        let pause = environment.sleep(self.pause.mul_f64(jitter));
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+        let registered = async {
+            if self.unregistered {
+                // It fails only for an invalid namespace, and that was checked.
+                let _ = self.core.wait_for_name(Kind::Peer, &self.peer).await;
+            }
+        };
+        tokio::join!(pause, registered);
+    }
+
+    async fn open(&mut self) -> Health {
+        let core = &self.core;
+        match self.core.find(Kind::Peer, &self.peer).await {
+            Ok(Some(found)) => self.found = Some((found.address, found.capabilities)),
+            Ok(None) => {
+                self.found = None;
+                return Health::Unregistered;
+            }
+            Err(error) => tracing::debug!(%error, peer = %self.peer, "no answer where a peer is"),
+        }
+        let Some((address, capabilities)) = &self.found else {
+            return Health::Unknown;
+        };
+        let route = core.pool.route(address, *capabilities);
+        let opened = async {
+            let mut stream = route.watch_health().await?;
+            let first = stream.next().await?;
+            Ok((stream, first))
+        };
+        let opened = core.environment.timeout(FIRST_STATE_LIMIT, opened).await;
+        match opened.unwrap_or_else(|| Err(RequestError::deadline(Executed::No))) {
+            Ok((stream, first)) => {
+                self.watching = Some((stream, core.environment.now()));
+                first.map_or(Health::Unknown, Health::from)
+            }
+            Err(error) => {
+                tracing::debug!(%error, peer = %self.peer, "the health of a peer cannot be watched");
+                match error.kind() {
+                    RequestErrorKind::Unknown | RequestErrorKind::UnexpectedReply => {
+                        Health::Unknown
+                    }
+                    _ => Health::Unreachable,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the registry knows of a name, as requests and health checks need it.
+
+use std::sync::Arc;
+
+use super::core::ClientCore;
+use super::locations::{Location, LookupResult};
+use crate::error::{RequestError, RequestErrorKind};
+use crate::name::Name;
+use crate::registry::{Entry, Kind, Registration, RegistryError, keys, read};
+
+impl ClientCore {
+    /// The registration of one name, if there is one.
+    pub(super) async fn find(
+        &self,
+        kind: Kind,
+        name: &Name,
+    ) -> Result<Option<Registration>, RequestError> {
+        let namespace = self.namespace()?;
+        let key = [keys::of(namespace, kind, name)];
+        let found = self
+            .bounded_by_deadline(self.registry.backend().get(&key))
+            .await
+            .map_err(registry_failed)?;
+        let prefix = keys::prefix(namespace, kind);
+        let read = |entry: Entry| self.registration(&entry, &prefix, kind);
+        Ok(found.into_iter().flatten().next().and_then(read))
+    }
+
+    /// Reads an entry; one that cannot be read is logged and skipped.
+    pub(super) fn registration(
+        &self,
+        entry: &Entry,
+        prefix: &str,
+        kind: Kind,
+    ) -> Option<Registration> {
+        match read(entry, prefix, kind, self.registry.backend().cluster()) {
+            Ok(registration) => Some(registration),
+            Err(why) => {
+                tracing::warn!(
+                    key = entry.key,
+                    why,
+                    "a registration cannot be read and is skipped"
+                );
+                None
+            }
+        }
+    }
+
+    /// Where a mailbox is, from the registry; none if nobody holds the name. Concurrent callers
+    /// for one name share one lookup.
+    pub(super) async fn look_up(self: &Arc<Self>, name: &Name) -> LookupResult {
+        let lookup = || {
+            let (core, name) = (self.clone(), name.clone());
+            async move { core.read_location(&name).await }
+        };
+        self.locations.look_up(name, lookup).await
+    }
+
+    async fn read_location(&self, name: &Name) -> LookupResult {
+        let namespace = self.namespace()?;
+        self.counters.lookups.increment();
+        let key = [keys::of(namespace, Kind::Mailbox, name)];
+        let found = self
+            .bounded(self.registry.backend().get(&key))
+            .await
+            .map_err(registry_failed)?;
+        let Some(entry) = found.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let prefix = keys::prefix(namespace, Kind::Mailbox);
+        let cluster = self.registry.backend().cluster();
+        let found = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
+            let text = format!("the registration of {name} cannot be read: {why}");
+            RequestError::refused(RequestErrorKind::Registry, text)
+        })?;
+        Ok(Some(Location {
+            peer: found.peer,
+            address: found.address,
+            token: found.token,
+            capabilities: found.capabilities,
+        }))
+    }
+
+    /// An exchange with the registry that a caller waits for.
+    pub(super) async fn bounded_by_deadline<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let limit = self.registry_timeout.min(self.deadline);
+        self.environment
+            .timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
+    }
+
+    /// An exchange with the registry, within its limit.
+    pub(super) async fn bounded<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        self.environment
+            .timeout(self.registry_timeout, exchange)
+            .await
+            .unwrap_or_else(|| Err(RegistryError::no_reply()))
+    }
+}
+
+/// The error of a request that needed the registry.
+pub(super) fn registry_failed(error: RegistryError) -> RequestError {
+    let text = format!("the registry: {error}");
+    RequestError::refused(RequestErrorKind::Registry, text).caused_by(error)
+}

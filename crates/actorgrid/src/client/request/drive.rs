@@ -1,0 +1,258 @@
+//! One request, from its first try to its answer.
+
+use std::sync::Arc;
+
+use super::policy::RepeatPolicy;
+use super::retry::{Decision, FailedTry, HolderFound, after_lookup, decide};
+use super::spec::{Purpose, RequestSpec};
+use crate::client::core::ClientCore;
+use crate::client::locations::Location;
+use crate::counter::Counter;
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::message::{Body, BodyError, Message};
+use crate::registry::Kind;
+use crate::route::{Call, Caller, Meta, Route as _};
+use crate::token::Token;
+
+/// Sends one request, as often as the retry policy says.
+///
+/// It does not end by itself at the deadline: its caller bounds the time, drops the future of
+/// [`answer`](Self::answer), and asks what it may have done.
+pub(in crate::client) struct Drive<'a> {
+    core: &'a Arc<ClientCore>,
+    call: Call,
+    purpose: Purpose,
+    policy: RepeatPolicy,
+    wait_for_name: bool,
+    /// Tries that have failed.
+    tries: u32,
+    /// What the tries that have failed may have done, all in all.
+    worst: Executed,
+}
+
+/// How one try ended.
+enum TryOutcome {
+    /// With the reply.
+    Replied(Body),
+    /// With a failure, which the retry policy judges.
+    Failed(RequestError),
+    /// The registry knows no holder of the receiver's name. (A receiver can report an unknown name
+    /// too, but another one: that is a failure, and not waited for.)
+    Absent,
+    /// There was no try: the holder is still the one that the last try failed at, with this error,
+    /// and the time left is too short to wait before it is tried again.
+    OutOfTime(RequestError),
+}
+
+/// The registration that a try failed at, and its error: what the next lookup is compared with.
+struct FailedAt {
+    token: Option<Token>,
+    error: RequestError,
+}
+
+impl<'a> Drive<'a> {
+    pub(in crate::client) fn new(core: &'a Arc<ClientCore>, spec: RequestSpec) -> Self {
+        // What is encoded costs nothing to keep.
+        let keep = spec.policy == RepeatPolicy::Always
+            || spec.purpose == Purpose::Start
+            || matches!(spec.body, Body::Encoded(_));
+        Self {
+            core,
+            call: Call {
+                receiver: spec.receiver,
+                meta: Meta {
+                    id: core.ids.next(),
+                    deadline: spec.deadline,
+                    token: None,
+                    headers: spec.headers,
+                    caller: Caller::local(),
+                },
+                keep,
+                body: Some(spec.body),
+                executed: Executed::No,
+            },
+            purpose: spec.purpose,
+            policy: spec.policy,
+            wait_for_name: spec.wait_for_name,
+            tries: 0,
+            worst: Executed::No,
+        }
+    }
+
+    /// Sends the request and waits for its answer.
+    pub(in crate::client) async fn answer<R: Message>(&mut self) -> Result<R, RequestError> {
+        let answer = self.drive().await;
+        // A Go peer reports a constructor's error by its text alone.
+        let answer = match answer {
+            Err(error)
+                if self.purpose == Purpose::Start
+                    && error.kind() == RequestErrorKind::Application =>
+            {
+                Err(error.of_kind(RequestErrorKind::StartFailed))
+            }
+            answer => answer,
+        };
+        answer?.into_message().map_err(unexpected::<R>)
+    }
+
+    /// What the request may have done by now, if nobody waits for its answer any more.
+    pub(in crate::client) fn executed(&self) -> Executed {
+        self.worst.max(self.call.executed)
+    }
+
+    /// The error of a request that was given up at its deadline.
+    pub(in crate::client) fn overdue(&self) -> RequestError {
+        self.core.counters.deadlines_exceeded.increment();
+        RequestError::deadline(self.executed())
+    }
+
+    async fn drive(&mut self) -> Result<Body, RequestError> {
+        let mut failed_at = None;
+        loop {
+            let (error, absent) = match self.attempt(failed_at.as_ref()).await {
+                TryOutcome::Replied(reply) => return Ok(reply),
+                // It was counted when its try failed.
+                TryOutcome::OutOfTime(error) => return Err(error.at_least(self.worst)),
+                TryOutcome::Failed(error) => (error, false),
+                TryOutcome::Absent => (self.absent(), true),
+            };
+            self.core.counters.failed(error.kind());
+            self.tries += 1;
+            self.worst = self.worst.max(error.executed());
+            self.call.executed = Executed::No;
+            match self.after(&error, absent) {
+                Decision::GiveUp => return Err(error.at_least(self.worst)),
+                Decision::WaitForName => {
+                    let receiver = &self.call.receiver;
+                    self.core.wait_for_name(Kind::Mailbox, receiver).await?;
+                }
+                Decision::Repeat(repeat) => {
+                    if !repeat.after.is_zero() {
+                        self.core.environment.sleep(repeat.after).await;
+                    }
+                    failed_at = repeat.look_up.then(|| self.forget_location(error));
+                }
+            }
+        }
+    }
+
+    /// What to do after a try that failed.
+    fn after(&self, error: &RequestError, absent: bool) -> Decision {
+        let failed = FailedTry {
+            error,
+            tries: self.tries,
+            policy: self.policy,
+            message_left: self.call.body.is_some(),
+            wait_for_name: self.wait_for_name && absent,
+            time_left: self.call.meta.deadline.remaining(),
+        };
+        decide(&failed, self.core.environment.random_unit())
+    }
+
+    /// One try at the receiver. After one that failed the registry is asked first, and the holder
+    /// that it failed at is not tried again at once.
+    async fn attempt(&mut self, failed_at: Option<&FailedAt>) -> TryOutcome {
+        let core = &**self.core;
+        if let Err(closed) = core.pool.check_open() {
+            return TryOutcome::Failed(closed);
+        }
+        if let Some((_, local)) = &core.local
+            && failed_at.is_none()
+            && local.knows(self.call.receiver.as_str())
+        {
+            self.call.meta.token = None;
+            self.count(&core.counters.local_tries);
+            return TryOutcome::of(local.call(&mut self.call).await);
+        }
+        let location = match core.locations.get(&self.call.receiver) {
+            Some(location) => location,
+            None => match self.core.look_up(&self.call.receiver).await {
+                Ok(Some(location)) => location,
+                Ok(None) => return TryOutcome::Absent,
+                Err(error) => return TryOutcome::Failed(error),
+            },
+        };
+        if let Some(failed_at) = failed_at
+            && !self.hold_back(failed_at, &location).await
+        {
+            return TryOutcome::OutOfTime(failed_at.error.clone());
+        }
+        self.call.meta.token = Some(location.token);
+        TryOutcome::of(match &core.local {
+            Some((peer, local)) if *peer == location.peer => {
+                self.count(&core.counters.local_tries);
+                local.call(&mut self.call).await
+            }
+            _ => {
+                self.count(&core.counters.remote_tries);
+                let route = core.pool.route(&location.address, location.capabilities);
+                route.call(&mut self.call).await
+            }
+        })
+    }
+
+    /// Counts a try at a mailbox.
+    fn count(&self, tries: &Counter) {
+        tries.increment();
+        if self.tries > 0 {
+            self.core.counters.repeats.increment();
+        }
+    }
+
+    /// Waits before a holder is tried again that has just refused. False: no time is left for that.
+    async fn hold_back(&mut self, failed_at: &FailedAt, location: &Location) -> bool {
+        let found = match failed_at.token == Some(location.token) {
+            true => HolderFound::Same,
+            false => HolderFound::Changed,
+        };
+        let environment = &self.core.environment;
+        let left = self.call.meta.deadline.remaining();
+        let after = after_lookup(found, self.tries, left, environment.random_unit());
+        if let Some(after) = after
+            && !after.is_zero()
+        {
+            environment.sleep(after).await;
+        }
+        after.is_some()
+    }
+
+    /// Forgets where the receiver was, unless a newer location is known.
+    fn forget_location(&self, error: RequestError) -> FailedAt {
+        let token = self.call.meta.token;
+        if let Some(token) = token
+            && self.core.locations.forget(&self.call.receiver, token)
+        {
+            self.core.counters.locations_forgotten.increment();
+        }
+        FailedAt { token, error }
+    }
+
+    /// The error of a request to a name that nobody holds.
+    fn absent(&self) -> RequestError {
+        match self.purpose {
+            Purpose::Message => RequestError::unknown_name(self.call.receiver.as_str()),
+            Purpose::Start => RequestError::unknown_peer(&self.call.receiver),
+        }
+    }
+}
+
+impl TryOutcome {
+    fn of(answer: Result<Body, RequestError>) -> Self {
+        answer.map_or_else(Self::Failed, Self::Replied)
+    }
+}
+
+fn unexpected<R: Message>(error: BodyError) -> RequestError {
+    let unexpected =
+        |text| RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text);
+    match error {
+        BodyError::Type(body) => unexpected(format!(
+            "the reply is a {:?}, not a {:?}",
+            body.wire_name(),
+            R::WIRE_NAME
+        )),
+        BodyError::Bytes(error) => {
+            unexpected(format!("the reply cannot be read: {error}")).caused_by(error)
+        }
+    }
+}

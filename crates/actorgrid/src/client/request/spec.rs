@@ -1,0 +1,28 @@
+//! The description of one request, as its builder hands it over to be driven.
+
+use super::policy::RepeatPolicy;
+use crate::environment::Deadline;
+use crate::message::Body;
+use crate::name::Name;
+use crate::route::Headers;
+
+/// What to send, to whom, and within which limits.
+pub(in crate::client) struct RequestSpec {
+    pub(in crate::client) receiver: Name,
+    pub(in crate::client) deadline: Deadline,
+    pub(in crate::client) headers: Headers,
+    pub(in crate::client) body: Body,
+    pub(in crate::client) purpose: Purpose,
+    pub(in crate::client) policy: RepeatPolicy,
+    pub(in crate::client) wait_for_name: bool,
+}
+
+/// What a request is for, as far as that changes how it is kept and how its failures read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::client) enum Purpose {
+    /// A message to a mailbox.
+    Message,
+    /// It asks a peer to start an actor. Its message is kept when it is handed over by value, so
+    /// that the start can be repeated when the peer reports that it did nothing.
+    Start,
+}

@@ -1,0 +1,33 @@
+//! The ids of a client's requests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::route::RequestId;
+
+/// Makes the ids of a client's requests, and counts them.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    /// The half of all ids that is this client's.
+    client: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// `client` is random, so that no two clients have it.
+    pub(super) const fn new(client: u64) -> Self {
+        Self {
+            client,
+            count: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn next(&self) -> RequestId {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        RequestId((u128::from(self.client) << 64) | u128::from(count))
+    }
+
+    /// How many ids were made.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}

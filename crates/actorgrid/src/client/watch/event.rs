@@ -1,0 +1,36 @@
+//! The changes that a watch reports.
+
+use super::resume::ViewEvent;
+use crate::registry::Registration;
+
+/// A change of who is registered.
+#[doc(alias = "QueryEvent")]
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum WatchEvent {
+    /// There is a new holder of a name.
+    Appeared(Registration),
+    /// The same holder has registered other data: these.
+    Changed(Registration),
+    /// The holder is gone: its registration as it was last, its peer included.
+    Disappeared(Registration),
+    /// Changes may have been skipped: who came and went meanwhile is not told. What follows is
+    /// exactly the difference between what was told before and what is registered now, so who
+    /// keeps a view of the grid need not do anything; who counts changes has missed some.
+    ///
+    /// The reader was too slow and the history that it had still to read was compacted, or the
+    /// registry was away for more than about half a second. A break that is healed sooner is
+    /// bridged without a loss, and not told.
+    HistoryLost,
+}
+
+impl From<ViewEvent<Registration>> for WatchEvent {
+    fn from(event: ViewEvent<Registration>) -> Self {
+        match event {
+            ViewEvent::HistoryLost => Self::HistoryLost,
+            ViewEvent::Appeared(registration) => Self::Appeared(registration),
+            ViewEvent::Changed(registration) => Self::Changed(registration),
+            ViewEvent::Disappeared(registration) => Self::Disappeared(registration),
+        }
+    }
+}

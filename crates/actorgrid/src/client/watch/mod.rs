@@ -1,0 +1,12 @@
+//! Watches: who is registered, each change from then on, and how that survives failures.
+
+mod driver;
+mod event;
+mod pause;
+mod resume;
+#[allow(clippy::module_inception)]
+mod watch;
+
+pub use event::WatchEvent;
+pub(in crate::client) use pause::{STOOD, WatchPauses};
+pub use watch::Watch;
