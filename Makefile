@@ -18,7 +18,6 @@ PURE := \
 	crates/actorgrid/src/session/claim_rules.rs \
 	crates/actorgrid/src/session/claim_scheduler.rs \
 	crates/actorgrid/src/client/request/retry.rs \
-	crates/actorgrid/src/client/watch/pause.rs \
 	crates/actorgrid/src/client/watch/resume.rs \
 	crates/actorgrid/src/server/leader/candidate.rs \
 	crates/actorgrid/src/ring/numbered.rs \

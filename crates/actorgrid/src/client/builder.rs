@@ -12,7 +12,7 @@ use super::locations::Locations;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
 use crate::name::{Name, NameError, Namespace};
-use crate::registry::{Kind, Registry, keys};
+use crate::registry::{Kind, Registry, TimedRegistry, keys};
 use crate::route::calling::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute};
 
@@ -146,16 +146,14 @@ impl ClientBuilder {
         );
         Client::of(Arc::new(ClientCore {
             namespace: self.namespace,
-            registry: self.registry,
+            registry: TimedRegistry::new(&self.environment, &self.registry, self.registry_timeout),
             deadline: self.deadline,
-            registry_timeout: self.registry_timeout,
             pool,
             locations: Locations::default(),
             local: self.local,
             ids: RequestIds::new(self.environment.random_u64()),
             counters: ClientCounters::default(),
             fan_out: FanOutTurns::new(),
-            environment: self.environment,
         }))
     }
 }

@@ -9,7 +9,7 @@ use super::request_ids::RequestIds;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::name::{Name, NameError, Namespace};
-use crate::registry::Registry;
+use crate::registry::TimedRegistry;
 use crate::route::LocalRoute;
 use crate::route::calling::Pool;
 
@@ -17,11 +17,10 @@ use crate::route::calling::Pool;
 pub(super) struct ClientCore {
     /// An invalid one is reported by each call.
     pub(super) namespace: Result<Namespace, NameError>,
-    pub(super) registry: Registry,
-    pub(super) environment: Environment,
+    /// With the time that one exchange may take.
+    pub(super) registry: TimedRegistry,
     /// The deadline of requests that set none.
     pub(super) deadline: Duration,
-    pub(super) registry_timeout: Duration,
     pub(super) pool: Pool,
     pub(super) locations: Locations,
     /// Where the client belongs to a server: its peer, and the way to that peer's mailboxes.
@@ -33,6 +32,16 @@ pub(super) struct ClientCore {
 }
 
 impl ClientCore {
+    pub(super) fn environment(&self) -> &Environment {
+        self.registry.environment()
+    }
+
+    /// The registry for an exchange that a caller without a deadline of its own waits for.
+    pub(super) fn registry_within_deadline(&self) -> TimedRegistry {
+        let limit = self.registry.limit().min(self.deadline);
+        self.registry.with_limit(limit)
+    }
+
     pub(super) fn namespace(&self) -> Result<&Namespace, RequestError> {
         self.namespace.as_ref().map_err(|error| {
             let text = format!("the client's namespace: {error}");

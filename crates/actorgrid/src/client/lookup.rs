@@ -18,7 +18,8 @@ impl ClientCore {
         let namespace = self.namespace()?;
         let key = [keys::of(namespace, kind, name)];
         let found = self
-            .bounded_by_deadline(self.registry.backend().get(&key))
+            .registry_within_deadline()
+            .exchange(|backend| backend.get(&key))
             .await
             .map_err(registry_failed)?;
         let prefix = keys::prefix(namespace, kind);
@@ -33,7 +34,7 @@ impl ClientCore {
         prefix: &str,
         kind: Kind,
     ) -> Option<Registration> {
-        match read(entry, prefix, kind, self.registry.backend().cluster()) {
+        match read(entry, prefix, kind, self.registry.cluster()) {
             Ok(registration) => Some(registration),
             Err(why) => {
                 tracing::warn!(
@@ -61,14 +62,15 @@ impl ClientCore {
         self.counters.lookups.increment();
         let key = [keys::of(namespace, Kind::Mailbox, name)];
         let found = self
-            .bounded(self.registry.backend().get(&key))
+            .registry
+            .exchange(|backend| backend.get(&key))
             .await
             .map_err(registry_failed)?;
         let Some(entry) = found.into_iter().flatten().next() else {
             return Ok(None);
         };
         let prefix = keys::prefix(namespace, Kind::Mailbox);
-        let cluster = self.registry.backend().cluster();
+        let cluster = self.registry.cluster();
         let found = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
             let text = format!("the registration of {name} cannot be read: {why}");
             RequestError::refused(RequestErrorKind::Registry, text)
@@ -79,29 +81,6 @@ impl ClientCore {
             token: found.token,
             capabilities: found.capabilities,
         }))
-    }
-
-    /// An exchange with the registry that a caller waits for.
-    pub(super) async fn bounded_by_deadline<T>(
-        &self,
-        exchange: impl Future<Output = Result<T, RegistryError>>,
-    ) -> Result<T, RegistryError> {
-        let limit = self.registry_timeout.min(self.deadline);
-        self.environment
-            .timeout(limit, exchange)
-            .await
-            .unwrap_or_else(|| Err(RegistryError::no_reply()))
-    }
-
-    /// An exchange with the registry, within its limit.
-    pub(super) async fn bounded<T>(
-        &self,
-        exchange: impl Future<Output = Result<T, RegistryError>>,
-    ) -> Result<T, RegistryError> {
-        self.environment
-            .timeout(self.registry_timeout, exchange)
-            .await
-            .unwrap_or_else(|| Err(RegistryError::no_reply()))
     }
 }
 

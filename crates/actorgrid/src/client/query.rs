@@ -24,7 +24,8 @@ impl Client {
         let core = self.core();
         let prefix = keys::prefix(core.namespace()?, kind);
         let listing = core
-            .bounded_by_deadline(core.registry.backend().list(&prefix))
+            .registry_within_deadline()
+            .exchange(|backend| backend.list(&prefix))
             .await
             .map_err(registry_failed)?;
         let read = |entry| core.registration(&entry, &prefix, kind);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::health::Health;
 use crate::address::Address;
+use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::client::core::ClientCore;
 use crate::environment::Timestamp;
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -14,8 +15,11 @@ use crate::route::calling::HealthStream;
 
 /// The pauses before a peer that cannot be watched is tried again, of which a random half is left
 /// out: the watchers of a peer that comes back must not come all at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: BackOffPolicy = BackOffPolicy::new(
+    Duration::from_millis(100),
+    Duration::from_secs(5),
+    RandomShare::Half,
+);
 /// The time for a peer to report its first state, the connection included. It takes a peer two round
 /// trips; one that is connected and takes longer is of no use to anybody.
 const FIRST_STATE_LIMIT: Duration = Duration::from_secs(5);
@@ -31,7 +35,8 @@ pub(super) struct HealthWatcher {
     /// Where the peer was last: what is tried while the registry is away.
     found: Option<(Address, Capabilities)>,
     unregistered: bool,
-    pause: Duration,
+    /// Tries to watch since the last one that lasted.
+    tries: u32,
 }
 
 impl HealthWatcher {
@@ -43,7 +48,7 @@ impl HealthWatcher {
             watching: None,
             found: None,
             unregistered: false,
-            pause: Duration::ZERO,
+            tries: 0,
         }
     }
 
@@ -74,9 +79,9 @@ impl HealthWatcher {
                 Ok(None) => tracing::debug!(peer = %self.peer, "a watch of health has ended"),
                 Err(error) => tracing::debug!(%error, peer = %self.peer, "a watch of health broke"),
             }
-            // One that held is opened anew at once: only its connection may be gone.
-            if self.core.environment.now().since(*since) >= MAX_PAUSE {
-                self.pause = Duration::ZERO;
+            // One that lasted is opened again at once: only its connection may be gone.
+            if self.core.environment().now().since(*since) >= PAUSE.last_step() {
+                self.tries = 0;
             }
             self.watching = None;
         }
@@ -88,10 +93,9 @@ impl HealthWatcher {
 
     /// Waits before the next try; for one who is not registered also until it is.
     async fn hold_back(&mut self) {
-        let environment = &self.core.environment;
-        let jitter = 0.5 + environment.random_unit() / 2.0;
-        let pause = environment.sleep(self.pause.mul_f64(jitter));
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+        let environment = self.core.environment();
+        let pause = environment.sleep(PAUSE.after(self.tries, environment.random_unit()));
+        self.tries = self.tries.saturating_add(1);
         let registered = async {
             if self.unregistered {
                 // It fails only for an invalid namespace, and that was checked.
@@ -120,10 +124,10 @@ impl HealthWatcher {
             let first = stream.next().await?;
             Ok((stream, first))
         };
-        let opened = core.environment.timeout(FIRST_STATE_LIMIT, opened).await;
+        let opened = core.environment().timeout(FIRST_STATE_LIMIT, opened).await;
         match opened.unwrap_or_else(|| Err(RequestError::deadline(Executed::No))) {
             Ok((stream, first)) => {
-                self.watching = Some((stream, core.environment.now()));
+                self.watching = Some((stream, core.environment().now()));
                 first.map_or(Health::Unknown, Health::from)
             }
             Err(error) => {

@@ -128,7 +128,7 @@ impl<'a> Drive<'a> {
                 }
                 Decision::Repeat(repeat) => {
                     if !repeat.after.is_zero() {
-                        self.core.environment.sleep(repeat.after).await;
+                        self.core.environment().sleep(repeat.after).await;
                     }
                     failed_at = repeat.look_up.then(|| self.forget_location(error));
                 }
@@ -146,7 +146,7 @@ impl<'a> Drive<'a> {
             wait_for_name: self.wait_for_name && absent,
             time_left: self.call.meta.deadline.remaining(),
         };
-        decide(&failed, self.core.environment.random_unit())
+        decide(&failed, self.core.environment().random_unit())
     }
 
     /// One try at the receiver. After one that failed the registry is asked first, and the holder
@@ -205,7 +205,7 @@ impl<'a> Drive<'a> {
             true => HolderFound::Same,
             false => HolderFound::Changed,
         };
-        let environment = &self.core.environment;
+        let environment = self.core.environment();
         let left = self.call.meta.deadline.remaining();
         let after = after_lookup(found, self.tries, left, environment.random_unit());
         if let Some(after) = after

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::event::WatchEvent;
-use super::pause::{STOOD, WatchPauses};
+use super::pause::WATCH_PAUSE;
 use super::resume::{
     ResumeCommand, ViewEvent, WatchBreak, WatchResume, WatchedChange, WatchedEntry,
 };
+use crate::back_off::BackOff;
 use crate::client::core::ClientCore;
 use crate::environment::Timestamp;
 use crate::registry::{
@@ -27,7 +28,7 @@ pub(super) struct WatchDriver {
     open: Option<OpenWatch>,
     /// Events to report: of one batch or one listing, as nothing more is read before they are.
     ready: VecDeque<WatchEvent>,
-    pauses: WatchPauses,
+    pauses: BackOff,
 }
 
 /// A watch that the registry has taken.
@@ -49,7 +50,7 @@ impl WatchDriver {
             then: ResumeCommand::List,
             open: None,
             ready: VecDeque::new(),
-            pauses: WatchPauses::new(),
+            pauses: BackOff::new(WATCH_PAUSE),
         }
     }
 
@@ -88,11 +89,13 @@ impl WatchDriver {
         match self.then {
             ResumeCommand::List => self.list().await,
             ResumeCommand::WatchFrom(revision) => {
-                let backend = self.core.registry.backend();
-                let watch = backend.watch(&self.selector, revision);
+                let registry = &self.core.registry;
+                let selector = &self.selector;
                 self.open = Some(OpenWatch {
-                    changes: self.core.bounded(watch).await?,
-                    since: self.core.environment.now(),
+                    changes: registry
+                        .exchange(|backend| backend.watch(selector, revision))
+                        .await?,
+                    since: self.core.environment().now(),
                     fruitful: false,
                 });
                 Ok(())
@@ -101,8 +104,12 @@ impl WatchDriver {
     }
 
     async fn list(&mut self) -> Result<(), RegistryError> {
-        let list = self.core.registry.backend().list(&self.prefix);
-        let listing = self.core.bounded(list).await?;
+        let prefix = &self.prefix;
+        let listing = self
+            .core
+            .registry
+            .exchange(|backend| backend.list(prefix))
+            .await?;
         let held = listing
             .entries
             .into_iter()
@@ -118,16 +125,17 @@ impl WatchDriver {
 
     /// Decides how to go on, and waits before that.
     async fn broken(&mut self, error: &RegistryError) {
-        let environment = self.core.environment.clone();
+        let environment = self.core.environment().clone();
         let now = environment.now();
         let open = self.open.take();
-        let stood = open.is_some_and(|open| open.fruitful || now.since(open.since) >= STOOD);
-        if stood {
-            self.pauses.stood();
+        let lasted = open
+            .is_some_and(|open| open.fruitful || now.since(open.since) >= WATCH_PAUSE.last_step());
+        if lasted {
+            self.pauses.reset();
         }
         self.then = self.resume.broken(match error.kind() {
             RegistryErrorKind::Compacted | RegistryErrorKind::WrongCluster => WatchBreak::NoHistory,
-            _ if stood => WatchBreak::Ended,
+            _ if lasted => WatchBreak::Ended,
             _ => WatchBreak::Failed,
         });
         let pause = self.pauses.next(environment.random_unit());

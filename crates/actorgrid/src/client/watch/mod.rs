@@ -8,5 +8,5 @@ mod resume;
 mod watch;
 
 pub use event::WatchEvent;
-pub(in crate::client) use pause::{STOOD, WatchPauses};
+pub(in crate::client) use pause::WATCH_PAUSE;
 pub use watch::Watch;
