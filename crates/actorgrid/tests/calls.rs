@@ -195,6 +195,13 @@ async fn an_error_keeps_the_error_that_it_comes_from() {
     assert_eq!(error.kind(), RequestErrorKind::UnexpectedReply);
     source::<DecodeError>(&error);
 
+    let value = r#"{"key":"test.mailbox.n","address":"127.0.0.1:9","registry":"127-0-0-1-9"}"#;
+    world.registry.overwrite("test.mailbox.n", value);
+    let error = client.request("n", Ack {}).once().await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::Unreachable);
+    let kind = source::<std::io::Error>(&error).kind();
+    assert_eq!(kind, std::io::ErrorKind::ConnectionRefused);
+
     let late = client
         .request("e", EchoMsg::new("hi"))
         .deadline(Duration::ZERO);

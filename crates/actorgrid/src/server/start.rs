@@ -189,6 +189,7 @@ fn not_won(life: &Life, name: &Name, error: ClaimError) -> RequestError {
                 Executed::No
             };
             RequestError::new(RequestErrorKind::Registry, executed, error.to_string())
+                .caused_by(error)
         }
     }
 }

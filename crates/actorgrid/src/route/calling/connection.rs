@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::called_socket::CalledSocket;
 use crate::address::Address;
 use crate::environment::{Environment, Timestamp};
+use crate::error::BoxError;
 use crate::registry::Capabilities;
 use crate::route::codec::Outgoing;
 use crate::route::tasks::Tasks;
@@ -133,8 +134,7 @@ impl Connection {
         address: &Address,
         capabilities: Capabilities,
         closed: CancellationToken,
-    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), Box<dyn std::error::Error>>
-    {
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), BoxError> {
         let socket = Transport::connect(environment, address).await?;
         let heard = Arc::<AtomicUsize>::default();
         let (socket, spoken) = CalledSocket::new(socket, closed, Arc::clone(&heard));

@@ -168,11 +168,11 @@ impl HealthStream {
         self.reader = None;
         self.ended();
         let mut trailers: HeaderMap = read
-            .map_err(|error| self.route.told(unreadable(&error)))?
+            .map_err(|error| self.route.told(unreadable(error)))?
             .unwrap_or_default();
         match status::of_headers(&mut trailers) {
             Some(status) => told(&status),
-            None => Err(self.route.told(unreadable(&ReadError::Cut))),
+            None => Err(self.route.told(unreadable(ReadError::Cut))),
         }
     }
 }
@@ -195,7 +195,7 @@ fn told(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
     Err(RequestError::new(kind, Executed::No, text))
 }
 
-fn unreadable(error: &ReadError<hyper::Error>) -> RequestError {
+fn unreadable(error: ReadError<hyper::Error>) -> RequestError {
     match error {
         ReadError::Body(error) => lost(error, Executed::Maybe),
         ReadError::Missing | ReadError::Cut => RequestError::new(

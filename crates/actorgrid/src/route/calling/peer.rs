@@ -160,7 +160,7 @@ async fn open(
             shared.closed.clone(),
         )
         .await
-        .map_err(|error| unreachable(address, &error))
+        .map_err(|error| unreachable(address, &error).caused_by(error))
     };
     match shared.environment.timeout(CONNECT_TIMEOUT, opening).await {
         Some(opened) => opened,

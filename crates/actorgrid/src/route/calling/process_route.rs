@@ -62,17 +62,17 @@ impl ProcessRoute {
         let mut reader = Reader::new(body, limit + MAX_ENVELOPE_BYTES);
         let message = match reader.message().await {
             Ok(message) => message,
-            Err(error) => return Err(self.unreadable(&error)),
+            Err(error) => return Err(self.unreadable(error)),
         };
         let mut trailers = match reader.trailers().await {
             Ok(Some(trailers)) => trailers,
             Ok(None) => HeaderMap::new(),
-            Err(error) => return Err(self.unreadable(&error)),
+            Err(error) => return Err(self.unreadable(error)),
         };
         match status::of_headers(&mut trailers) {
             Some(status) if status.code() == Code::Ok => self.reply(message),
             Some(status) => Err(status::to_error(&status)),
-            None => Err(self.unreadable(&ReadError::Cut)),
+            None => Err(self.unreadable(ReadError::Cut)),
         }
     }
 
@@ -97,9 +97,9 @@ impl ProcessRoute {
         )
     }
 
-    fn unreadable(&self, error: &ReadError<hyper::Error>) -> RequestError {
+    fn unreadable(&self, error: ReadError<hyper::Error>) -> RequestError {
         match error {
-            ReadError::TooLarge(length) => self.too_large(*length),
+            ReadError::TooLarge(length) => self.too_large(length),
             ReadError::Compressed => unexpected("the reply is compressed"),
             ReadError::Trailing => unexpected("the answer holds more than a reply"),
             ReadError::Body(error) => lost(error, Executed::Maybe),
@@ -136,14 +136,14 @@ pub(super) async fn send(
         Ok(response) => Ok(Sent::Answered(response)),
         // It never left the queue of the connection.
         Err(error) if error.message().is_some() => {
-            Ok(Sent::Never(lost(error.error(), Executed::No)))
+            Ok(Sent::Never(lost(error.into_error(), Executed::No)))
         }
         Err(error) => {
             let error = error.into_error();
             if is_refusal(&error) {
-                Ok(Sent::Never(lost(&error, Executed::No)))
+                Ok(Sent::Never(lost(error, Executed::No)))
             } else {
-                Err(lost(&error, Executed::Maybe))
+                Err(lost(error, Executed::Maybe))
             }
         }
     }
@@ -240,11 +240,11 @@ pub(super) fn unexpected(text: &str) -> RequestError {
     RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text)
 }
 
-pub(super) fn lost(error: &hyper::Error, executed: Executed) -> RequestError {
-    let cause = std::error::Error::source(error)
+pub(super) fn lost(error: hyper::Error, executed: Executed) -> RequestError {
+    let cause = std::error::Error::source(&error)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
-    match executed {
+    let lost = match executed {
         Executed::No => RequestError::refused(
             RequestErrorKind::Unreachable,
             format!("the peer did not take the request: {error}{cause}"),
@@ -254,5 +254,6 @@ pub(super) fn lost(error: &hyper::Error, executed: Executed) -> RequestError {
             executed,
             format!("the connection to the peer broke: {error}{cause}"),
         ),
-    }
+    };
+    lost.caused_by(error)
 }
