@@ -91,8 +91,8 @@ impl ClientBuilder {
     }
 
     /// The time that one exchange with the registry may take before it counts as failed: 2 s by
-    /// default. A query ends by the client's default [`deadline`](Self::deadline) if that is less; a
-    /// request whose lookup failed is tried again within its own.
+    /// default. A query ends by the client's default [`deadline`](Self::deadline) if that is less;
+    /// a request whose lookup failed is tried again within its own.
     ///
     /// `ClientCfg.Timeout` in Go, where it is 10 s.
     #[must_use]

@@ -62,8 +62,8 @@ impl Client {
     }
 
     /// A request with the same message to each member of a group: await it, after setting what is
-    /// to differ from the defaults. The result has an [`Outcome`](crate::Outcome) for each member; see
-    /// [`BroadcastBuilder`].
+    /// to differ from the defaults. The result has an [`Outcome`](crate::Outcome) for each member;
+    /// see [`BroadcastBuilder`].
     ///
     /// # Cancel safety
     ///
@@ -125,8 +125,8 @@ impl Client {
         self.core.pool.close().await;
     }
 
-    /// What the client and its clones have counted so far. It takes no lock and costs nothing to
-    /// requests under way.
+    /// The counts of the client and its clones so far. Reading them takes no lock and costs nothing
+    /// to requests under way.
     ///
     /// ```
     /// # use actorgrid::{Client, Environment, MemoryRegistry, RequestErrorKind, EchoMsg};

@@ -1,4 +1,5 @@
-//! What the clones of a client share, and all that its requests, watches and health checks need.
+//! The state that the clones of a client share: all that its requests, watches and health checks
+//! need.
 
 use std::time::Duration;
 

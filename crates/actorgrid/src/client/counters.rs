@@ -1,10 +1,10 @@
-//! What a client counts.
+//! The counters of a client.
 
 use super::statistics::ClientStatistics;
 use crate::counter::Counter;
 use crate::error::RequestErrorKind;
 
-/// What a client counts, but for what its pool and its request ids count.
+/// The counters of a client, except those of its pool and its request ids.
 #[derive(Debug, Default)]
 pub(super) struct ClientCounters {
     pub(super) repeats: Counter,
@@ -40,7 +40,7 @@ impl ClientCounters {
         counter.increment();
     }
 
-    /// What was counted here.
+    /// The counts so far; those of the pool and the ids are left at zero.
     pub(super) fn read(&self) -> ClientStatistics {
         ClientStatistics {
             repeats: self.repeats.get(),

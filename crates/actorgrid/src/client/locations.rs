@@ -15,8 +15,8 @@ use crate::registry::Capabilities;
 use crate::token::Token;
 
 /// Locations that are remembered. One has some 200 bytes with names of a usual length, so 20 MB
-/// (and with names of the greatest length a tenfold); who talks to more mailboxes than that looks
-/// the coldest ones up again.
+/// (and with names of the greatest length a tenfold); a client that talks to more mailboxes than
+/// that looks the coldest ones up again.
 const CAPACITY: usize = 100_000;
 
 /// Where a mailbox is.
@@ -28,7 +28,7 @@ pub(super) struct Location {
     pub(super) capabilities: Capabilities,
 }
 
-/// What a lookup ends with: none if nobody holds the name.
+/// The result of a lookup: none if nobody holds the name.
 pub(super) type LookupResult = Result<Option<Location>, RequestError>;
 type Lookup = BoxFuture<'static, LookupResult>;
 
@@ -37,7 +37,7 @@ pub(super) struct Locations {
     store: Arc<LocationStore>,
 }
 
-/// What lookups that are under way fill.
+/// The state that is shared with the lookups under way.
 struct LocationStore {
     cache: Cache<Name, Location>,
     /// Lookups under way, while somebody waits for them.
@@ -57,7 +57,7 @@ impl Default for Locations {
 }
 
 impl Locations {
-    /// What is remembered.
+    /// The location that is remembered.
     pub(super) fn get(&self, name: &Name) -> Option<Location> {
         self.store.cache.get(name)
     }

@@ -1,4 +1,4 @@
-//! What the registry knows of a name, as requests and health checks need it.
+//! Reads of the registry: the holder of a name, as requests and health checks need it.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! The numbers that a client reports.
 
-/// What a [`Client`](crate::Client) and its clones have counted since it was built: see
+/// The counts of a [`Client`](crate::Client) and its clones since it was built: see
 /// [`Client::statistics`](crate::Client::statistics).
 ///
 /// All numbers only grow. They are read one after the other, so requests that are under way can
 /// show in one of them and not yet in another. The Go library counts some of them in its tests, by
-/// the names that stand here.
+/// the names that are given here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStatistics {

@@ -24,12 +24,12 @@ impl<R> BroadcastResult<R> {
 pub struct IncompleteBroadcast<R>(BroadcastResult<R>);
 
 impl<R> IncompleteBroadcast<R> {
-    /// What became of each request.
+    /// The outcome of each request.
     pub fn result(&self) -> &BroadcastResult<R> {
         &self.0
     }
 
-    /// What became of each request, by value.
+    /// The outcome of each request, by value.
     pub fn into_inner(self) -> BroadcastResult<R> {
         self.0
     }

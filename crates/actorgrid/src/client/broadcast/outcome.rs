@@ -1,8 +1,8 @@
-//! What became of a broadcast at one member.
+//! The outcome of a broadcast at one member.
 
 use crate::error::RequestError;
 
-/// What became of a broadcast's request to one member.
+/// The outcome of a broadcast's request to one member.
 #[derive(Debug, Clone)]
 pub enum Outcome<R> {
     /// The member's reply.

@@ -7,7 +7,7 @@ use crate::error::RequestError;
 use crate::group::Group;
 use crate::name::Name;
 
-/// What became of a broadcast: an [`Outcome`] for each member, in the order of the group.
+/// The result of a broadcast: an [`Outcome`] for each member, in the order of the group.
 #[derive(Clone)]
 #[must_use = "some members may have failed"]
 pub struct BroadcastResult<R> {
@@ -47,7 +47,7 @@ impl<R> BroadcastResult<R> {
         self.outcomes.is_empty()
     }
 
-    /// What became of the request to one member; none if it was not in the group.
+    /// The outcome of the request to one member; none if it was not in the group.
     pub fn get(&self, name: impl AsRef<str>) -> Option<&Outcome<R>> {
         self.outcomes.get(self.members.place(name.as_ref())?)
     }

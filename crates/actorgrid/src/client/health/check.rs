@@ -24,9 +24,9 @@ impl Client {
     /// [`ConnectionLost`](crate::RequestErrorKind::ConnectionLost) when the peer does not;
     /// [`DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded) after the client's default
     /// deadline; [`Unknown`](crate::RequestErrorKind::Unknown) and
-    /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) when something else than a health
-    /// service answers. A check changes nothing, so none of them
-    /// [may have executed](RequestError::may_have_executed) anything.
+    /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) when something else than a
+    /// health service answers. A check changes nothing, so none of them [may have
+    /// executed](RequestError::may_have_executed) anything.
     ///
     /// # Cancel safety
     ///

@@ -3,7 +3,7 @@
 use crate::stable_names::stable_names;
 use crate::wire::health::health_check_response::ServingStatus;
 
-/// What is known of a peer's health.
+/// The health of a peer, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Health {

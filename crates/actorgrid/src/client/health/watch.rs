@@ -26,8 +26,8 @@ use crate::name::IntoName;
 ///
 /// A peer that is frozen, or cut off from the network, is noticed within 9 s: its connection is
 /// probed every 5 s and ends when it does not answer for 2 s; then it is tried again for 2 s. One
-/// that still answers probes, but no calls, is not. Peers of the Go library do not let themselves be
-/// probed so often: of them it is noticed when their connection breaks.
+/// that still answers probes, but no calls, is not. Peers of the Go library do not let themselves
+/// be probed so often: of them it is noticed when their connection breaks.
 ///
 /// A reader that is too slow loses the history of changes, not their result. It holds no task:
 /// dropped, it ends. Each takes one of the 4,096 streams that a peer allows on a connection, which

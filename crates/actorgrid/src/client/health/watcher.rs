@@ -20,8 +20,8 @@ const PAUSE: BackOffPolicy = BackOffPolicy::new(
     Duration::from_secs(5),
     RandomShare::Half,
 );
-/// The time for a peer to report its first state, the connection included. It takes a peer two round
-/// trips; one that is connected and takes longer is of no use to anybody.
+/// The time for a peer to report its first state, the connection included. It takes a peer two
+/// round trips; one that is connected and takes longer is of no use to anybody.
 const FIRST_STATE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Finds out the next state of a peer when it is asked for it.
@@ -91,7 +91,7 @@ impl HealthWatcher {
         health
     }
 
-    /// Waits before the next try; for one who is not registered also until it is.
+    /// Waits before the next try; for a peer that is not registered also until it is.
     async fn hold_back(&mut self) {
         let environment = self.core.environment();
         let pause = environment.sleep(PAUSE.after(self.tries, environment.random_unit()));
@@ -131,7 +131,8 @@ impl HealthWatcher {
                 first.map_or(Health::Unknown, Health::from)
             }
             Err(error) => {
-                tracing::debug!(%error, peer = %self.peer, "the health of a peer cannot be watched");
+                let peer = &self.peer;
+                tracing::debug!(%error, %peer, "the health of a peer cannot be watched");
                 match error.kind() {
                     RequestErrorKind::Unknown | RequestErrorKind::UnexpectedReply => {
                         Health::Unknown

@@ -26,7 +26,7 @@ pub(in crate::client) struct Drive<'a> {
     wait_for_name: bool,
     /// Tries that have failed.
     tries: u32,
-    /// What the tries that have failed may have done, all in all.
+    /// Whether one of the tries that have failed may have executed it.
     worst: Executed,
 }
 
@@ -52,7 +52,7 @@ struct FailedAt {
 
 impl<'a> Drive<'a> {
     pub(in crate::client) fn new(core: &'a Arc<ClientCore>, spec: RequestSpec) -> Self {
-        // What is encoded costs nothing to keep.
+        // An encoded message costs nothing to keep.
         let keep = spec.policy == RepeatPolicy::Always
             || spec.purpose == Purpose::Start
             || matches!(spec.body, Body::Encoded(_));
@@ -95,7 +95,7 @@ impl<'a> Drive<'a> {
         answer?.into_message().map_err(unexpected::<R>)
     }
 
-    /// What the request may have done by now, if nobody waits for its answer any more.
+    /// Whether the request may have been executed by now, if its answer is given up.
     pub(in crate::client) fn executed(&self) -> Executed {
         self.worst.max(self.call.executed)
     }
@@ -136,7 +136,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// What to do after a try that failed.
+    /// Decides how the request continues after a try that failed.
     fn after(&self, error: &RequestError, absent: bool) -> Decision {
         let failed = FailedTry {
             error,

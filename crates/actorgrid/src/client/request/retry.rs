@@ -28,7 +28,7 @@ const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
 /// A request whose last try has just failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FailedTry<'a> {
-    /// What the last try ended with.
+    /// The error of the last try.
     pub(super) error: &'a RequestError,
     /// How many tries have failed, this one included.
     pub(super) tries: u32,
@@ -39,7 +39,7 @@ pub(super) struct FailedTry<'a> {
     pub(super) message_left: bool,
     /// The caller waits for a name that nobody holds yet.
     pub(super) wait_for_name: bool,
-    /// What is left of the request's deadline.
+    /// The time until the request's deadline.
     pub(super) time_left: Duration,
 }
 
@@ -49,8 +49,8 @@ pub(super) enum Decision {
     /// Answer the caller with the error, now: no repeat is allowed, or none fits into the time
     /// that is left.
     ///
-    /// Under [`RepeatPolicy::Always`] an earlier try may have been executed even if the last one was refused.
-    /// The answer to the caller must not lose that.
+    /// Under [`RepeatPolicy::Always`] an earlier try may have been executed even if the last one
+    /// was refused. The answer to the caller must not lose that.
     GiveUp,
     /// Send it again after the time given.
     Repeat(Repeat),
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a request whose third try failed, asked with the greatest jitter.
+    /// The decision after a third try that failed, with the greatest jitter.
     fn third(
         kind: Kind,
         executed: Executed,
@@ -195,7 +195,7 @@ mod tests {
         decide(&failed, 0.0)
     }
 
-    /// What a failure leads to when it may be repeated at all.
+    /// The decision after a failure that the policy allows to repeat.
     fn if_allowed(kind: Kind) -> Decision {
         match kind {
             Kind::Busy => repeat(ms(2), false),

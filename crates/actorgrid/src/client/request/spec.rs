@@ -6,7 +6,7 @@ use crate::message::Body;
 use crate::name::Name;
 use crate::route::Headers;
 
-/// What to send, to whom, and within which limits.
+/// One request: its message, its receiver, and its limits.
 pub(in crate::client) struct RequestSpec {
     pub(in crate::client) receiver: Name,
     pub(in crate::client) deadline: Deadline,
@@ -17,7 +17,7 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) wait_for_name: bool,
 }
 
-/// What a request is for, as far as that changes how it is kept and how its failures read.
+/// The purpose of a request, as far as it changes how its message is kept and how failures read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client) enum Purpose {
     /// A message to a mailbox.

@@ -14,13 +14,13 @@ pub enum WatchEvent {
     Changed(Registration),
     /// The holder is gone: its registration as it was last, its peer included.
     Disappeared(Registration),
-    /// Changes may have been skipped: who came and went meanwhile is not told. What follows is
-    /// exactly the difference between what was told before and what is registered now, so who
-    /// keeps a view of the grid need not do anything; who counts changes has missed some.
+    /// Changes may have been skipped: holders that came and went meanwhile are not reported. The
+    /// events that follow are exactly the difference between the earlier ones and what is
+    /// registered now, so a view of the grid comes out right; a count of changes may be too low.
     ///
     /// The reader was too slow and the history that it had still to read was compacted, or the
     /// registry was away for more than about half a second. A break that is healed sooner is
-    /// bridged without a loss, and not told.
+    /// bridged without a loss, and not reported.
     HistoryLost,
 }
 

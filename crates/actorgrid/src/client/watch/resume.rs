@@ -14,7 +14,8 @@ use crate::revision::Revision;
 ///
 /// A registry that is away for so long may be another one when it is back: restored from a snapshot
 /// it has other changes under the same revisions, and once it has made more of them than the view
-/// knows, nothing else reveals that. No cluster is stopped, restored and started again in less time.
+/// knows, nothing else reveals that. No cluster is stopped, restored and started again in less
+/// time.
 const MAX_TRIES: u32 = 3;
 
 /// A key with its holder's value, as listed or as put.
@@ -94,7 +95,7 @@ pub(super) struct WatchResume<V> {
     known: BTreeMap<String, KnownHolder<V>>,
     /// The last revision that the view was complete up to; `None` before the first listing.
     complete: Option<Revision>,
-    /// What comes next are changes, and not a listing.
+    /// Whether changes come next, and not a listing.
     watching: bool,
     /// Consecutive watches that were never established.
     tries: u32,
@@ -112,11 +113,11 @@ impl<V: Clone + PartialEq> WatchResume<V> {
 
     /// All keys that there are, and the revision of the listing.
     ///
-    /// Tells the difference to what was known: first who is gone, by key, then the rest in the
-    /// order of the listing. Where something may have been skipped, that is told before. A listing
-    /// that nobody asked for changes nothing, it may be older than what is known. One with a lower
-    /// revision than before is taken: a registry that was restored from a snapshot goes back, and
-    /// the view goes with it.
+    /// Returns the difference to the view: first the holders that are gone, by key, then the rest
+    /// in the order of the listing. Where something may have been skipped, that comes before. A
+    /// listing that nobody asked for changes nothing, it may be older than what is known. One with
+    /// a lower revision than before is taken: a registry that was restored from a snapshot goes
+    /// back, and the view goes with it.
     pub(super) fn listed(
         &mut self,
         listing: Vec<WatchedEntry<V>>,
@@ -149,7 +150,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
 
     /// Changes in their order: of one whole revision, or of several.
     ///
-    /// What is already known is dropped, and so is what comes while a listing is wanted.
+    /// Changes that are already known are dropped, and so are all while a listing is wanted.
     pub(super) fn changed(&mut self, changes: Vec<WatchedChange<V>>) -> Vec<ViewEvent<V>> {
         let mut events = Vec::new();
         let (true, Some(complete)) = (self.watching, &mut self.complete) else {
@@ -158,7 +159,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         let before = *complete;
         for change in changes {
             let revision = change.revision();
-            // The changes of one revision stand side by side; an older one is late.
+            // The changes of one revision follow each other; an older one is late.
             if revision <= before || revision < *complete {
                 continue;
             }

@@ -26,7 +26,7 @@ use crate::registry::{Kind, Registration, keys};
 /// It holds no task and reads only when it is asked for the next event; dropped, it ends. One that
 /// is not read holds up nobody, and holds
 ///
-/// - a copy of each registration that was told, to know what changes and what is gone,
+/// - a copy of each registration that was reported, to know what changes and what is gone,
 /// - on etcd, up to 1 MiB that etcd has sent ahead (then etcd keeps the changes, until they are
 ///   compacted),
 /// - the events of one message of etcd (at most about 2 MiB, unless etcd is set to take larger
