@@ -215,7 +215,8 @@
 //! Every request has a deadline ([`DEFAULT_DEADLINE`], or its own) and ends by it, plus 250 ms. The
 //! library repeats a request only while it provably was not executed, within the deadline;
 //! [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error of the application is
-//! an answer and never a reason for a repeat.
+//! an answer and never a reason for a repeat; it can have a [`Code`] of gRPC and a message as its
+//! detail (see [`Failure`]).
 //!
 //! Each surface has an error of its own, with a kind: [`RequestError`], [`MailboxError`],
 //! [`ServerError`], [`RegistryError`]. Match on the kind, never on the text. A [`RequestError`]

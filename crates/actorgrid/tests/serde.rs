@@ -1,5 +1,7 @@
 //! The feature `serde`: what is written, that it comes back, and what is refused.
 
+#![allow(clippy::unwrap_used)] // clippy excepts test functions only, not what they share
+
 use std::fmt::Debug;
 
 use actorgrid::{

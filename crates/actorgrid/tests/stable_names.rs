@@ -1,5 +1,5 @@
-//! The names of kinds and states, which never change: they stand in the logs, the metrics, the
-//! files and the trailers of all versions.
+//! The names of kinds and states, which never change: logs, metrics, files and trailers of all
+//! versions hold them.
 
 use std::fmt::Display;
 
@@ -8,10 +8,11 @@ use actorgrid::{
     RespondErrorKind, ServerErrorKind, ServerState, StopReason,
 };
 
-/// A line for each value, and that there is no other one: what cannot be read lists all.
+/// A test for each type. Its names are all that there are: the error of an unknown name lists them.
 macro_rules! pinned {
-    ($($kind:ident { $($value:ident = $name:literal,)* })*) => {
-        $(
+    ($($test:ident: $kind:ident { $($value:ident = $name:literal,)* })*) => {
+        $(#[test]
+        fn $test() {
             for (value, name) in [$(($kind::$value, $name)),*] {
                 assert_eq!(value.as_str(), name);
                 assert_displayed(value, name);
@@ -23,7 +24,7 @@ macro_rules! pinned {
             let names = [$($name),*].map(|name| format!("`{name}`")).join(", ");
             assert_eq!(error, format!("unknown variant `?`, expected one of {names}"));
             assert!(serde_json::from_str::<$kind>("1").is_err());
-        )*
+        })*
     };
 }
 
@@ -33,111 +34,108 @@ fn assert_displayed(value: impl Display, name: &str) {
     assert_eq!(format!("{value:>30}"), format!("{name:>30}"));
 }
 
-#[test]
-fn kinds_and_states_keep_their_names() {
-    pinned! {
-        Kind {
-            Peer = "peer",
-            Actor = "actor",
-            Mailbox = "mailbox",
-        }
-        RequestErrorKind {
-            InvalidName = "invalid-name",
-            UnknownName = "unknown-name",
-            NotHeld = "not-held",
-            MailboxClosed = "mailbox-closed",
-            Busy = "busy",
-            UnknownMessage = "unknown-message",
-            InvalidMessage = "invalid-message",
-            MessageTooLarge = "message-too-large",
-            ReplyTooLarge = "reply-too-large",
-            UnexpectedReply = "unexpected-reply",
-            InvalidHeaders = "invalid-headers",
-            DeadlineExceeded = "deadline-exceeded",
-            NoReply = "no-reply",
-            Application = "application",
-            AlreadyRunning = "already-running",
-            UnknownActorType = "unknown-actor-type",
-            StartFailed = "start-failed",
-            Unreachable = "unreachable",
-            ConnectionLost = "connection-lost",
-            Registry = "registry",
-            ClientClosed = "client-closed",
-            Unknown = "unknown",
-        }
-        MailboxErrorKind {
-            InvalidName = "invalid-name",
-            Capacity = "capacity",
-            Taken = "taken",
-            Stopping = "stopping",
-            Declared = "declared",
-            Registry = "registry",
-        }
-        ServerErrorKind {
-            Configuration = "configuration",
-            Listen = "listen",
-            AddressInUse = "address-in-use",
-            Registry = "registry",
-        }
-        RegistryErrorKind {
-            Url = "url",
-            Unavailable = "unavailable",
-            Unknown = "unknown",
-            LeaseNotFound = "lease-not-found",
-            Compacted = "compacted",
-            Auth = "auth",
-            Tls = "tls",
-            WrongCluster = "wrong-cluster",
-            NoSpace = "no-space",
-        }
-        RespondErrorKind {
-            Fenced = "fenced",
-            RequesterGone = "requester-gone",
-            TooLarge = "too-large",
-        }
-        Code {
-            Cancelled = "cancelled",
-            Unknown = "unknown",
-            InvalidArgument = "invalid-argument",
-            DeadlineExceeded = "deadline-exceeded",
-            NotFound = "not-found",
-            AlreadyExists = "already-exists",
-            PermissionDenied = "permission-denied",
-            ResourceExhausted = "resource-exhausted",
-            FailedPrecondition = "failed-precondition",
-            Aborted = "aborted",
-            OutOfRange = "out-of-range",
-            Unimplemented = "unimplemented",
-            Internal = "internal",
-            Unavailable = "unavailable",
-            DataLoss = "data-loss",
-            Unauthenticated = "unauthenticated",
-        }
-        ServerState {
-            Starting = "starting",
-            Serving = "serving",
-            Fenced = "fenced",
-            Rejoining = "rejoining",
-            Draining = "draining",
-            Stopped = "stopped",
-        }
-        FenceReason {
-            Deadline = "deadline",
-            LeaseLost = "lease-lost",
-            KeyLost = "key-lost",
-            Dropped = "dropped",
-        }
-        StopReason {
-            Asked = "asked",
-            Fenced = "fenced",
-            Shutdown = "shutdown",
-        }
-        Health {
-            Serving = "serving",
-            NotServing = "not-serving",
-            Unknown = "unknown",
-            Unreachable = "unreachable",
-            Unregistered = "unregistered",
-        }
+pinned! {
+    kind: Kind {
+        Peer = "peer",
+        Actor = "actor",
+        Mailbox = "mailbox",
+    }
+    request_error_kind: RequestErrorKind {
+        InvalidName = "invalid-name",
+        UnknownName = "unknown-name",
+        NotHeld = "not-held",
+        MailboxClosed = "mailbox-closed",
+        Busy = "busy",
+        UnknownMessage = "unknown-message",
+        InvalidMessage = "invalid-message",
+        MessageTooLarge = "message-too-large",
+        ReplyTooLarge = "reply-too-large",
+        UnexpectedReply = "unexpected-reply",
+        InvalidHeaders = "invalid-headers",
+        DeadlineExceeded = "deadline-exceeded",
+        NoReply = "no-reply",
+        Application = "application",
+        AlreadyRunning = "already-running",
+        UnknownActorType = "unknown-actor-type",
+        StartFailed = "start-failed",
+        Unreachable = "unreachable",
+        ConnectionLost = "connection-lost",
+        Registry = "registry",
+        ClientClosed = "client-closed",
+        Unknown = "unknown",
+    }
+    mailbox_error_kind: MailboxErrorKind {
+        InvalidName = "invalid-name",
+        Capacity = "capacity",
+        Taken = "taken",
+        Stopping = "stopping",
+        Declared = "declared",
+        Registry = "registry",
+    }
+    server_error_kind: ServerErrorKind {
+        Configuration = "configuration",
+        Listen = "listen",
+        AddressInUse = "address-in-use",
+        Registry = "registry",
+    }
+    registry_error_kind: RegistryErrorKind {
+        Url = "url",
+        Unavailable = "unavailable",
+        Unknown = "unknown",
+        LeaseNotFound = "lease-not-found",
+        Compacted = "compacted",
+        Auth = "auth",
+        Tls = "tls",
+        WrongCluster = "wrong-cluster",
+        NoSpace = "no-space",
+    }
+    respond_error_kind: RespondErrorKind {
+        Fenced = "fenced",
+        RequesterGone = "requester-gone",
+        TooLarge = "too-large",
+    }
+    code: Code {
+        Cancelled = "cancelled",
+        Unknown = "unknown",
+        InvalidArgument = "invalid-argument",
+        DeadlineExceeded = "deadline-exceeded",
+        NotFound = "not-found",
+        AlreadyExists = "already-exists",
+        PermissionDenied = "permission-denied",
+        ResourceExhausted = "resource-exhausted",
+        FailedPrecondition = "failed-precondition",
+        Aborted = "aborted",
+        OutOfRange = "out-of-range",
+        Unimplemented = "unimplemented",
+        Internal = "internal",
+        Unavailable = "unavailable",
+        DataLoss = "data-loss",
+        Unauthenticated = "unauthenticated",
+    }
+    server_state: ServerState {
+        Starting = "starting",
+        Serving = "serving",
+        Fenced = "fenced",
+        Rejoining = "rejoining",
+        Draining = "draining",
+        Stopped = "stopped",
+    }
+    fence_reason: FenceReason {
+        Deadline = "deadline",
+        LeaseLost = "lease-lost",
+        KeyLost = "key-lost",
+        Dropped = "dropped",
+    }
+    stop_reason: StopReason {
+        Asked = "asked",
+        Fenced = "fenced",
+        Shutdown = "shutdown",
+    }
+    health: Health {
+        Serving = "serving",
+        NotServing = "not-serving",
+        Unknown = "unknown",
+        Unreachable = "unreachable",
+        Unregistered = "unregistered",
     }
 }
