@@ -1,6 +1,7 @@
+//! Why a server did not start.
+
 use std::fmt;
 
-use crate::name::Name;
 use crate::registry::RegistryError;
 use crate::stable_names::stable_names;
 use crate::token::Token;
@@ -86,37 +87,3 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
-
-/// What a shutdown could not bring to its end within its bound. The server has stopped all the
-/// same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownError {
-    /// Actors that did not end, though aborted: code that never awaits. Their names stay
-    /// registered until the lease runs out.
-    pub stuck: Vec<Name>,
-    /// Whether the registry did not confirm that the session's keys are deleted: they run out with
-    /// their lease.
-    pub not_revoked: bool,
-}
-
-impl fmt::Display for ShutdownError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server stopped, but")?;
-        if !self.stuck.is_empty() {
-            write!(f, " actors did not end:")?;
-            for name in &self.stuck {
-                write!(f, " {name}")?;
-            }
-        }
-        if self.not_revoked {
-            if !self.stuck.is_empty() {
-                f.write_str(", and")?;
-            }
-            f.write_str(" its registrations stay until their lease runs out")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ShutdownError {}

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
 
+use super::actor::{RunningActor, start};
 use super::life::Life;
-use super::start::start;
-use crate::MessageSet;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
@@ -101,7 +101,7 @@ fn answer<M: crate::message::Message<Reply = Ack>>(
 /// Asks an actor to stop and waits until its name is free.
 async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     let running = life.actors().get(order.name());
-    let held = |running: &super::actors::Running| match order.expected() {
+    let held = |running: &RunningActor| match order.expected() {
         Some(token) => running.token.get() == Some(&token),
         None => true,
     };

@@ -1,6 +1,4 @@
-use crate::counter::Counter;
-use crate::mailbox::InboxCounters;
-use crate::route::serving::AcceptedCounters;
+//! The statistics of a server, as users read them.
 
 /// What a [`Server`](crate::Server) has counted since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
@@ -56,52 +54,4 @@ pub struct ServerStatistics {
     pub connections_taken: u64,
     /// Connections from other processes that are open now.
     pub connections_open: u64,
-}
-
-/// What a server counts about its actors and its sessions.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) actors_started: Counter,
-    pub(super) actors_ended: Counter,
-    pub(super) starts_refused: Counter,
-    pub(super) starts_failed: Counter,
-    pub(super) actor_panics: Counter,
-    pub(super) sessions: Counter,
-    pub(super) sessions_fenced: Counter,
-}
-
-impl Counters {
-    /// All that was counted, here and elsewhere.
-    pub(super) fn read(
-        &self,
-        doors: &InboxCounters,
-        accepted: &AcceptedCounters,
-    ) -> ServerStatistics {
-        // What ends is read before what begins, so that never more have ended.
-        let actors_ended = self.actors_ended.get();
-        let actors_started = self.actors_started.get();
-        let connections_ended = accepted.ended.get();
-        let connections_taken = accepted.taken.get();
-        ServerStatistics {
-            requests_admitted: doors.admitted.get(),
-            refused_not_held: doors.not_held.get(),
-            refused_busy: doors.busy.get(),
-            refused_closed: doors.closed.get(),
-            refused_unknown_message: doors.unknown_message.get(),
-            refused_invalid: doors.invalid.get(),
-            requests_expired: doors.expired.get(),
-            requests_failed: doors.failed.get(),
-            requests_unanswered: doors.unanswered.get(),
-            actors_running: actors_started.saturating_sub(actors_ended),
-            actors_started,
-            actors_ended,
-            starts_refused: self.starts_refused.get(),
-            starts_failed: self.starts_failed.get(),
-            actor_panics: self.actor_panics.get(),
-            sessions: self.sessions.get(),
-            sessions_fenced: self.sessions_fenced.get(),
-            connections_taken,
-            connections_open: connections_taken.saturating_sub(connections_ended),
-        }
-    }
 }

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a candidate is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum CandidateEvent {
     /// The watch of the leader's key says whether it is there, whoever holds it.
     LeaderSeen(bool),
     /// The start that was asked for has ended.
@@ -56,7 +56,7 @@ pub(crate) enum StartOutcome {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum CandidateAction {
     /// Start the leader now, and tell how that ended.
     Start,
     /// Nothing before this time, unless there is another event.
@@ -66,7 +66,7 @@ pub(crate) enum Next {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Own {
+enum OwnLeader {
     /// Nothing of ours runs.
     Idle,
     /// A start is in flight. `absent`: meanwhile the watch said that the key is not there;
@@ -81,7 +81,7 @@ enum Own {
 pub(crate) struct Candidate {
     /// What the watch said last; nothing is started before it has said something.
     seen: Option<bool>,
-    own: Own,
+    own: OwnLeader,
     /// Failures of our own leader in a row.
     failures: u32,
     /// The end of the back-off after them.
@@ -94,7 +94,7 @@ impl Candidate {
     pub(crate) const fn new() -> Self {
         Self {
             seen: None,
-            own: Own::Idle,
+            own: OwnLeader::Idle,
             failures: 0,
             held_back: Timestamp::ZERO,
             paused: None,
@@ -105,12 +105,19 @@ impl Candidate {
     ///
     /// `random_unit` is uniform in `[0, 1)`. Events that cannot be (the end of a start that nobody
     /// asked for) change nothing.
-    pub(crate) fn handle(&mut self, event: Event, now: Timestamp, random_unit: f64) -> Next {
+    pub(crate) fn handle(
+        &mut self,
+        event: CandidateEvent,
+        now: Timestamp,
+        random_unit: f64,
+    ) -> CandidateAction {
         match event {
-            Event::LeaderSeen(present) => self.leader_seen(present),
-            Event::StartFinished(outcome) => self.start_finished(outcome, now, random_unit),
-            Event::LeaderEnded => self.leader_ended(now, random_unit),
-            Event::Due => {}
+            CandidateEvent::LeaderSeen(present) => self.leader_seen(present),
+            CandidateEvent::StartFinished(outcome) => {
+                self.start_finished(outcome, now, random_unit)
+            }
+            CandidateEvent::LeaderEnded => self.leader_ended(now, random_unit),
+            CandidateEvent::Due => {}
         }
         self.next(now)
     }
@@ -118,18 +125,18 @@ impl Candidate {
     fn leader_seen(&mut self, present: bool) {
         self.seen = Some(present);
         self.paused = None;
-        if let Own::Starting { absent, .. } = &mut self.own {
+        if let OwnLeader::Starting { absent, .. } = &mut self.own {
             *absent |= !present;
         }
     }
 
     fn start_finished(&mut self, outcome: StartOutcome, now: Timestamp, random_unit: f64) {
-        let Own::Starting { absent, ended } = self.own else {
+        let OwnLeader::Starting { absent, ended } = self.own else {
             return;
         };
-        self.own = Own::Idle;
+        self.own = OwnLeader::Idle;
         match outcome {
-            StartOutcome::Started if !ended => self.own = Own::Leading { since: now },
+            StartOutcome::Started if !ended => self.own = OwnLeader::Leading { since: now },
             StartOutcome::Started | StartOutcome::Failed => self.failed(now, random_unit),
             // Whoever held the name when we were refused may be gone again.
             StartOutcome::Taken if absent => {}
@@ -141,11 +148,11 @@ impl Candidate {
 
     fn leader_ended(&mut self, now: Timestamp, random_unit: f64) {
         match &mut self.own {
-            Own::Idle => {}
-            Own::Starting { ended, .. } => *ended = true,
-            Own::Leading { since } => {
+            OwnLeader::Idle => {}
+            OwnLeader::Starting { ended, .. } => *ended = true,
+            OwnLeader::Leading { since } => {
                 let settled = now.since(*since) >= SETTLED_AFTER;
-                self.own = Own::Idle;
+                self.own = OwnLeader::Idle;
                 if settled {
                     self.failures = 0;
                 } else {
@@ -160,21 +167,21 @@ impl Candidate {
         self.held_back = now + jitter(back_off(self.failures), random_unit);
     }
 
-    fn next(&mut self, now: Timestamp) -> Next {
-        if self.own != Own::Idle || self.seen != Some(false) {
-            return Next::WaitForEvent;
+    fn next(&mut self, now: Timestamp) -> CandidateAction {
+        if self.own != OwnLeader::Idle || self.seen != Some(false) {
+            return CandidateAction::WaitForEvent;
         }
         let at = self
             .paused
             .map_or(self.held_back, |end| end.max(self.held_back));
         if now < at {
-            return Next::WaitUntil(at);
+            return CandidateAction::WaitUntil(at);
         }
-        self.own = Own::Starting {
+        self.own = OwnLeader::Starting {
             absent: false,
             ended: false,
         };
-        Next::Start
+        CandidateAction::Start
     }
 }
 
@@ -195,8 +202,8 @@ fn jitter(duration: Duration, random_unit: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::Event::{Due, LeaderEnded, LeaderSeen, StartFinished};
-    use super::Next::{Start, WaitForEvent};
+    use super::CandidateAction::{Start, WaitForEvent};
+    use super::CandidateEvent::{Due, LeaderEnded, LeaderSeen, StartFinished};
     use super::StartOutcome::{Failed, Started, Taken, Unsettled};
     use super::*;
 
@@ -204,8 +211,8 @@ mod tests {
         Timestamp::from_nanos(millis * 1_000_000)
     }
 
-    fn until(millis: u64) -> Next {
-        Next::WaitUntil(at(millis))
+    fn until(millis: u64) -> CandidateAction {
+        CandidateAction::WaitUntil(at(millis))
     }
 
     /// A candidate that is told things at given milliseconds, without jitter.
@@ -222,7 +229,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn then(mut self, millis: u64, event: Event, next: Next) -> Self {
+        fn then(mut self, millis: u64, event: CandidateEvent, next: CandidateAction) -> Self {
             assert_eq!(self.0.handle(event, at(millis), 1.0), next);
             self
         }
@@ -354,7 +361,7 @@ mod tests {
             let mut candidate = Candidate::new();
             candidate.seen = Some(false);
             candidate.held_back = at(end);
-            candidate.own = Own::Starting {
+            candidate.own = OwnLeader::Starting {
                 absent: false,
                 ended: false,
             };
@@ -426,7 +433,7 @@ mod tests {
             assert_eq!(tell(LeaderSeen(false)), Start);
             assert_eq!(tell(StartFinished(Failed)), Start);
             assert_eq!(tell(StartFinished(Failed)), until(back_off / 2));
-            candidate.own = Own::Leading { since: at(0) };
+            candidate.own = OwnLeader::Leading { since: at(0) };
             assert_eq!(
                 candidate.handle(LeaderEnded, at(0), random_unit),
                 until(back_off)

@@ -4,18 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::candidate::{Candidate, Event, Next, StartOutcome};
+use super::candidate::{Candidate, CandidateAction, CandidateEvent, StartOutcome};
+use super::name::LEADER;
 use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::error::RequestErrorKind;
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::registry::{KeyState, KeyWatch, Kind, keys};
-use crate::server::actors::Running;
+use crate::server::actor::{RunningActor, start};
 use crate::server::life::Life;
-use crate::server::start::start;
 
-/// The name and the type of the leader.
-pub(crate) const LEADER: &str = "leader";
 /// The pause before a watch that failed is opened again: the same each time, as the grid has no
 /// leader for that much longer.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +27,7 @@ pub(crate) async fn lead(life: Arc<Life>) {
     let environment = life.environment().clone();
     let mut watch = KeyWatch::new(life.names().timed_registry(), key, WATCH_BACK_OFF);
     let mut candidate = Candidate::new();
-    let mut own: Option<Arc<Running>> = None;
+    let mut own: Option<Arc<RunningActor>> = None;
     let mut event = seen(watch.next().await);
     loop {
         if life.is_stopping() {
@@ -37,7 +35,7 @@ pub(crate) async fn lead(life: Arc<Life>) {
         }
         let next = candidate.handle(event, environment.now(), environment.random_unit());
         event = match next {
-            Next::Start => {
+            CandidateAction::Start => {
                 let order = ActorStart::new(LEADER, LEADER);
                 let (outcome, running) = match start(&life, order).await {
                     Ok(running) => (StartOutcome::Started, Some(running)),
@@ -47,23 +45,23 @@ pub(crate) async fn lead(life: Arc<Life>) {
                     }
                 };
                 own = running;
-                Event::StartFinished(outcome)
+                CandidateEvent::StartFinished(outcome)
             }
-            Next::WaitUntil(until) => tokio::select! {
-                () = ended(own.as_deref()) => { own = None; Event::LeaderEnded }
+            CandidateAction::WaitUntil(until) => tokio::select! {
+                () = ended(own.as_deref()) => { own = None; CandidateEvent::LeaderEnded }
                 state = watch.next() => seen(state),
-                () = environment.sleep_until(until) => Event::Due,
+                () = environment.sleep_until(until) => CandidateEvent::Due,
             },
-            Next::WaitForEvent => tokio::select! {
-                () = ended(own.as_deref()) => { own = None; Event::LeaderEnded }
+            CandidateAction::WaitForEvent => tokio::select! {
+                () = ended(own.as_deref()) => { own = None; CandidateEvent::LeaderEnded }
                 state = watch.next() => seen(state),
             },
         };
     }
 }
 
-fn seen(state: KeyState) -> Event {
-    Event::LeaderSeen(matches!(state, KeyState::Present(_)))
+fn seen(state: KeyState) -> CandidateEvent {
+    CandidateEvent::LeaderSeen(matches!(state, KeyState::Present(_)))
 }
 
 fn outcome_of(kind: RequestErrorKind) -> StartOutcome {
@@ -75,7 +73,7 @@ fn outcome_of(kind: RequestErrorKind) -> StartOutcome {
 }
 
 /// Ends when our own leader's name is free again.
-async fn ended(own: Option<&Running>) {
+async fn ended(own: Option<&RunningActor>) {
     match own {
         Some(running) => running.freed.cancelled().await,
         None => std::future::pending().await,

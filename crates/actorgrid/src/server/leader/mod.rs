@@ -1,6 +1,8 @@
 //! The actor that each grid has one of.
 
-pub(crate) mod candidate;
+mod candidate;
 mod driver;
+mod name;
 
-pub(crate) use driver::{LEADER, lead};
+pub(super) use driver::lead;
+pub(super) use name::LEADER;

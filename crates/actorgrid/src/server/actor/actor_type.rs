@@ -1,23 +1,20 @@
-use std::any::Any;
+//! How a peer makes actors of one type.
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-use super::ActorContext;
 use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
+use super::context::ActorContext;
+use super::declared_mailbox::DeclaredMailbox;
 use crate::error::BoxError;
-use crate::mailbox::{HeldBy, MailboxOwner, Reservation};
 use crate::message::ActorStart;
-use crate::name::Name;
 use crate::request::MessageSet;
-use crate::token::Token;
 
 type Constructor =
     Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
-type Opener =
-    Arc<dyn Fn(&MailboxOwner, &Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// How a peer makes actors of one type.
 ///
@@ -39,16 +36,9 @@ type Opener =
 #[doc(alias = "MakeActor")]
 #[derive(Clone)]
 pub struct ActorType {
-    pub(super) name: String,
+    pub(in crate::server) name: String,
     constructor: Constructor,
-    pub(super) declared: Option<Declared>,
-}
-
-/// A mailbox that each actor of a type has.
-#[derive(Clone)]
-pub(super) struct Declared {
-    pub(super) capacity: usize,
-    pub(super) open: Opener,
+    pub(in crate::server) declared: Option<DeclaredMailbox>,
 }
 
 impl ActorType {
@@ -92,16 +82,11 @@ impl ActorType {
     /// The actor takes it by [`ActorContext::mailbox`], with the same message set.
     #[must_use]
     pub fn mailbox<S: MessageSet>(mut self, capacity: usize) -> Self {
-        self.declared = Some(Declared {
-            capacity,
-            open: Arc::new(move |owner, reservation, name, token| {
-                Box::new(owner.build::<S>(reservation, name, token, capacity, HeldBy::Actor))
-            }),
-        });
+        self.declared = Some(DeclaredMailbox::new::<S>(capacity));
         self
     }
 
-    pub(super) fn construct(
+    pub(in crate::server) fn construct(
         &self,
         start: ActorStart,
     ) -> BoxFuture<'static, Result<BoxActor, BoxError>> {

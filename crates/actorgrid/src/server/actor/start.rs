@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::ActorContext;
+use super::actor_table::{NotReserved, ReservedActor, RunningActor};
 use super::actor_type::ActorType;
-use super::actors::{Occupied, Running, Slot};
-use super::life::Life;
-use super::run::Registered;
+use super::context::ActorContext;
+use super::run::RegisteredActor;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::mailbox::{MailboxError, MailboxOwner};
+use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::registry::{Kind, RegistryErrorKind, holder, keys};
+use crate::server::life::Life;
 use crate::session::ClaimError;
 use crate::token::Token;
 
 /// Starts an actor, and ends when it acts or when it is certain that it will not.
 ///
 /// Dropped, it leaves no name behind that no actor holds.
-pub(super) async fn start(
+pub(in crate::server) async fn start(
     life: &Arc<Life>,
     start: ActorStart,
-) -> Result<Arc<Running>, RequestError> {
+) -> Result<Arc<RunningActor>, RequestError> {
     let registered = match register(life, start).await {
         Ok(registered) => registered,
         Err(error) => {
@@ -42,72 +42,65 @@ pub(super) async fn start(
     }
 }
 
+/// The names of an actor, reserved at this peer.
+struct ReservedNames {
+    actor: ReservedActor,
+    owner: MailboxOwner,
+    /// That of the declared mailbox.
+    mailbox: Option<Arc<Reservation>>,
+}
+
 /// Registers the actor's name, and that of its declared mailbox.
-async fn register(life: &Arc<Life>, start: ActorStart) -> Result<Registered, RequestError> {
+async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
-    // Whoever waits for the life's actors to end waits for this one from here on.
+    // From here on, the end of the life waits for this actor.
     let tracked = life.track();
-    let reserved = async {
-        let slot = reserve(life, &name).await?;
-        let owner = MailboxOwner {
-            names: life.names().clone(),
-            table: life.table().clone(),
-            stop: slot.running.stop.clone(),
-        };
-        let reservation = match &actor_type.declared {
-            Some(_) => Some(
-                owner
-                    .reserve(&name)
-                    .await
-                    .map_err(|error| declared_taken(life, &error))?,
-            ),
-            None => None,
-        };
-        Ok((slot, owner, reservation))
-    };
-    let (slot, owner, reservation) = tokio::select! {
+    let reserved = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        reserved = reserved => reserved?,
+        reserved = reserve_names(life, &name, &actor_type) => reserved?,
     };
-    let running = slot.running.clone();
+    let running = reserved.actor.running.clone();
     if life.is_stopping() {
         return Err(RequestError::mailbox_closed());
     }
+    let ReservedNames {
+        actor,
+        owner,
+        mailbox,
+    } = reserved;
 
     let mut kinds = vec![(Kind::Actor, &name)];
-    if reservation.is_some() {
+    if mailbox.is_some() {
         kinds.push((Kind::Mailbox, &name));
     }
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        claim = life.names().claim(&kinds, (slot, reservation.clone())) => claim,
+        claim = life.names().claim(&kinds, (actor, mailbox.clone())) => claim,
     };
     let held = claim.map_err(|error| not_won(life, &name, error))?;
     let token = life.names().token_at(held.revision());
-    // Set once: this slot is ours alone.
+    // Set once: the reservation is ours alone.
     let _ = running.token.set(token);
     running.decided.cancel();
 
-    let declared = match (reservation, &actor_type.declared) {
+    let declared = match (mailbox, &actor_type.declared) {
         (Some(reservation), Some(declared)) => {
-            Some((declared.open)(&owner, &reservation, name.clone(), token))
+            Some(declared.open(&owner, &reservation, name.clone(), token))
         }
         _ => None,
     };
-    let environment = life.environment().clone();
-    let client = life.client().clone();
     let ctx = ActorContext::new(
-        environment,
-        name.clone(),
+        life.environment().clone(),
+        name,
         type_name,
         token,
         owner,
-        client,
+        life.client().clone(),
         declared,
     );
-    Ok(Registered {
+    Ok(RegisteredActor {
         life: life.clone(),
         running,
         held,
@@ -115,6 +108,32 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<Registered, Req
         start,
         ctx,
         tracked,
+    })
+}
+
+/// Reserves the names of an actor at this peer.
+async fn reserve_names(
+    life: &Life,
+    name: &Name,
+    actor_type: &ActorType,
+) -> Result<ReservedNames, RequestError> {
+    let actor = reserve(life, name).await?;
+    let owner = MailboxOwner {
+        names: life.names().clone(),
+        table: life.table().clone(),
+        stop: actor.running.stop.clone(),
+    };
+    let mailbox = match &actor_type.declared {
+        Some(_) => {
+            let reserved = owner.reserve(name).await;
+            Some(reserved.map_err(|error| declared_taken(life, &error))?)
+        }
+        None => None,
+    };
+    Ok(ReservedNames {
+        actor,
+        owner,
+        mailbox,
     })
 }
 
@@ -147,12 +166,12 @@ fn shown(text: &str) -> String {
 }
 
 /// Reserves the name at this peer, waiting while another start of it is being decided.
-async fn reserve(life: &Life, name: &Name) -> Result<Slot, RequestError> {
+async fn reserve(life: &Life, name: &Name) -> Result<ReservedActor, RequestError> {
     loop {
         let other = match life.actors().reserve(name) {
-            Ok(slot) => return Ok(slot),
-            Err(Occupied::Taken(other)) => other,
-            Err(Occupied::Full) => {
+            Ok(reserved) => return Ok(reserved),
+            Err(NotReserved::Held(other)) => other,
+            Err(NotReserved::Full) => {
                 let text = "the peer has as many actors as it may have (max_actors)";
                 return Err(RequestError::refused(RequestErrorKind::Busy, text));
             }

@@ -1,3 +1,5 @@
+//! The names of the actors of a peer: which are reserved, and which actors have not ended.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -10,51 +12,54 @@ use crate::token::Token;
 
 /// The actors of a peer, over all its sessions: one that cannot be stopped keeps its name here.
 #[derive(Debug)]
-pub(super) struct Actors {
-    running: Mutex<HashMap<Name, Arc<Running>>>,
+pub(in crate::server) struct ActorTable {
+    running: Mutex<HashMap<Name, Arc<RunningActor>>>,
     most: usize,
 }
 
 /// Why a name cannot be reserved.
 #[derive(Debug)]
-pub(super) enum Occupied {
+pub(in crate::server) enum NotReserved {
     /// It is taken on this peer.
-    Taken(Arc<Running>),
+    Held(Arc<RunningActor>),
     /// The peer has as many actors as it may have.
     Full,
 }
 
 /// An actor, from the reservation of its name until the name is free again.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) name: Name,
-    pub(super) stop: Arc<Stop>,
+pub(in crate::server) struct RunningActor {
+    pub(in crate::server) name: Name,
+    pub(in crate::server) stop: Arc<Stop>,
     /// Set when the name is registered.
-    pub(super) token: OnceLock<Token>,
+    pub(in crate::server) token: OnceLock<Token>,
     /// Cancelled when it is decided whether the name is registered.
-    pub(super) decided: CancellationToken,
+    pub(in crate::server) decided: CancellationToken,
     /// Cancelled when the name is free again.
-    pub(super) freed: CancellationToken,
+    pub(in crate::server) freed: CancellationToken,
 }
 
-impl Actors {
-    pub(super) fn new(most: usize) -> Self {
+impl ActorTable {
+    pub(in crate::server) fn new(most: usize) -> Self {
         Self {
             running: Mutex::default(),
             most,
         }
     }
 
-    /// Reserves a name, or answers who has it.
-    pub(super) fn reserve(self: &Arc<Self>, name: &Name) -> Result<Slot, Occupied> {
+    /// Reserves a name, or returns the actor that has it.
+    pub(in crate::server) fn reserve(
+        self: &Arc<Self>,
+        name: &Name,
+    ) -> Result<ReservedActor, NotReserved> {
         let mut running = self.lock();
         if let Some(other) = running.get(name) {
-            return Err(Occupied::Taken(other.clone()));
+            return Err(NotReserved::Held(other.clone()));
         }
         if running.len() >= self.most {
-            return Err(Occupied::Full);
+            return Err(NotReserved::Full);
         }
-        let ours = Arc::new(Running {
+        let ours = Arc::new(RunningActor {
             name: name.clone(),
             stop: Arc::default(),
             token: OnceLock::new(),
@@ -62,27 +67,27 @@ impl Actors {
             freed: CancellationToken::new(),
         });
         running.insert(name.clone(), ours.clone());
-        Ok(Slot {
+        Ok(ReservedActor {
             actors: self.clone(),
             running: ours,
         })
     }
 
-    pub(super) fn get(&self, name: &Name) -> Option<Arc<Running>> {
+    pub(in crate::server) fn get(&self, name: &Name) -> Option<Arc<RunningActor>> {
         self.lock().get(name).cloned()
     }
 
     /// Asks all of them to stop.
-    pub(super) fn ask(&self, reason: StopReason, until: Timestamp) {
+    pub(in crate::server) fn ask(&self, reason: StopReason, until: Timestamp) {
         for running in self.lock().values() {
             running.stop.ask(reason, until);
         }
     }
 
     /// Those whose code has not ended. A name without code is only on its way in or out.
-    pub(super) fn unended(&self) -> Vec<Name> {
+    pub(in crate::server) fn unended(&self) -> Vec<Name> {
         let running = self.lock();
-        let unended = |running: &&Arc<Running>| {
+        let unended = |running: &&Arc<RunningActor>| {
             running.token.get().is_some() && !running.stop.ended().is_cancelled()
         };
         let unended = running.values().filter(unended);
@@ -91,19 +96,19 @@ impl Actors {
         names
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Running>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<RunningActor>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A reserved name. Dropped, it is free.
 #[derive(Debug)]
-pub(super) struct Slot {
-    actors: Arc<Actors>,
-    pub(super) running: Arc<Running>,
+pub(in crate::server) struct ReservedActor {
+    actors: Arc<ActorTable>,
+    pub(in crate::server) running: Arc<RunningActor>,
 }
 
-impl Drop for Slot {
+impl Drop for ReservedActor {
     fn drop(&mut self) {
         self.actors.lock().remove(&self.running.name);
         self.running.decided.cancel();

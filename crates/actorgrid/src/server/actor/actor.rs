@@ -1,10 +1,12 @@
+//! What an actor is: a computation with a grid-unique name.
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-use super::ActorContext;
+use super::context::ActorContext;
 use crate::error::BoxError;
 use crate::message::ActorStart;
 
@@ -43,7 +45,7 @@ impl fmt::Debug for BoxActor {
 }
 
 impl BoxActor {
-    pub(super) fn run(self, ctx: ActorContext) -> BoxFuture<'static, ActorResult> {
+    pub(in crate::server) fn run(self, ctx: ActorContext) -> BoxFuture<'static, ActorResult> {
         self.0.run(ctx)
     }
 }
@@ -69,9 +71,9 @@ impl<A: Actor> AnyActor for A {
 }
 
 /// An actor that is a function of its start and its context.
-pub(super) struct ActorFn<F> {
-    pub(super) function: Arc<F>,
-    pub(super) start: ActorStart,
+pub(in crate::server) struct ActorFn<F> {
+    pub(in crate::server) function: Arc<F>,
+    pub(in crate::server) start: ActorStart,
 }
 
 impl<F, Fut> Actor for ActorFn<F>

@@ -1,0 +1,20 @@
+//! Actors: how a peer makes them, and the life of one, from its name to its release.
+
+#[allow(clippy::module_inception)]
+mod actor;
+mod actor_table;
+mod actor_type;
+mod context;
+mod declared_mailbox;
+mod fenced;
+mod run;
+mod scope;
+mod start;
+mod user_code;
+
+pub use actor::{Actor, ActorResult, BoxActor};
+pub(super) use actor_table::{ActorTable, RunningActor};
+pub use actor_type::ActorType;
+pub use context::ActorContext;
+pub use fenced::Fenced;
+pub(super) use start::start;

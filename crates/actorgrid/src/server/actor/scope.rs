@@ -1,0 +1,110 @@
+//! What belongs to an actor and must end with it: its tasks, and its declared mailbox.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use crate::environment::Environment;
+use crate::mailbox::{Mailbox, MailboxError};
+use crate::name::Name;
+use crate::request::MessageSet;
+
+/// The tasks and the declared mailbox of one actor.
+pub(super) struct ActorScope {
+    owned: Mutex<Owned>,
+    declares: bool,
+}
+
+struct Owned {
+    /// None once the actor has ended.
+    tasks: Option<JoinSet<()>>,
+    /// The declared mailbox, until it is taken.
+    declared: Option<Box<dyn Any + Send>>,
+}
+
+impl ActorScope {
+    pub(super) fn new(declared: Option<Box<dyn Any + Send>>) -> Self {
+        Self {
+            declares: declared.is_some(),
+            owned: Mutex::new(Owned {
+                tasks: Some(JoinSet::new()),
+                declared,
+            }),
+        }
+    }
+
+    /// Hands over the declared mailbox; `None` if the actor's type declares none.
+    pub(super) fn take_declared<S: MessageSet>(
+        &self,
+        actor: &Name,
+    ) -> Result<Option<Mailbox<S>>, MailboxError> {
+        if !self.declares {
+            return Ok(None);
+        }
+        let mistaken = || MailboxError::declared(actor);
+        let mut owned = self.lock();
+        let declared = owned.declared.take().ok_or_else(mistaken)?;
+        match declared.downcast::<Mailbox<S>>() {
+            Ok(mailbox) => Ok(Some(*mailbox)),
+            Err(other) => {
+                owned.declared = Some(other);
+                Err(mistaken())
+            }
+        }
+    }
+
+    /// Spawns a task, or, after the actor has ended, drops it before its first step.
+    pub(super) fn spawn<F>(&self, actor: &Name, environment: &Environment, task: F) -> AbortHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut owned = self.lock();
+        match &mut owned.tasks {
+            Some(tasks) => {
+                while let Some(ended) = tasks.try_join_next() {
+                    report(actor, ended);
+                }
+                tasks.spawn(task)
+            }
+            // Spawned and aborted, it could run on another worker in between.
+            None => {
+                drop(owned);
+                drop(task);
+                environment.spawn(async {}).abort_handle()
+            }
+        }
+    }
+
+    /// Drops the declared mailbox, and aborts and joins the tasks.
+    pub(super) async fn end(&self, actor: &Name) {
+        let (tasks, declared) = {
+            let mut owned = self.lock();
+            (owned.tasks.take(), owned.declared.take())
+        };
+        // The messages queued in it are user code's: a panic of one must not keep the tasks from
+        // being joined.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(declared))).is_err() {
+            tracing::error!(%actor, "dropping the actor's mailbox panicked");
+        }
+        let Some(mut tasks) = tasks else { return };
+        tasks.abort_all();
+        while let Some(ended) = tasks.join_next().await {
+            report(actor, ended);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn report(actor: &Name, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%actor, %error, "a task of the actor panicked");
+    }
+}

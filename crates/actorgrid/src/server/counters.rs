@@ -1,0 +1,54 @@
+//! What a server counts about its actors and its sessions.
+
+use super::statistics::ServerStatistics;
+use crate::counter::Counter;
+use crate::mailbox::InboxCounters;
+use crate::route::serving::AcceptedCounters;
+
+/// What a server counts about its actors and its sessions.
+#[derive(Debug, Default)]
+pub(super) struct ServerCounters {
+    pub(super) actors_started: Counter,
+    pub(super) actors_ended: Counter,
+    pub(super) starts_refused: Counter,
+    pub(super) starts_failed: Counter,
+    pub(super) actor_panics: Counter,
+    pub(super) sessions: Counter,
+    pub(super) sessions_fenced: Counter,
+}
+
+impl ServerCounters {
+    /// All that was counted, here and elsewhere.
+    pub(super) fn read(
+        &self,
+        inboxes: &InboxCounters,
+        accepted: &AcceptedCounters,
+    ) -> ServerStatistics {
+        // What ends is read before what begins, so that never more have ended.
+        let actors_ended = self.actors_ended.get();
+        let actors_started = self.actors_started.get();
+        let connections_ended = accepted.ended.get();
+        let connections_taken = accepted.taken.get();
+        ServerStatistics {
+            requests_admitted: inboxes.admitted.get(),
+            refused_not_held: inboxes.not_held.get(),
+            refused_busy: inboxes.busy.get(),
+            refused_closed: inboxes.closed.get(),
+            refused_unknown_message: inboxes.unknown_message.get(),
+            refused_invalid: inboxes.invalid.get(),
+            requests_expired: inboxes.expired.get(),
+            requests_failed: inboxes.failed.get(),
+            requests_unanswered: inboxes.unanswered.get(),
+            actors_running: actors_started.saturating_sub(actors_ended),
+            actors_started,
+            actors_ended,
+            starts_refused: self.starts_refused.get(),
+            starts_failed: self.starts_failed.get(),
+            actor_panics: self.actor_panics.get(),
+            sessions: self.sessions.get(),
+            sessions_fenced: self.sessions_fenced.get(),
+            connections_taken,
+            connections_open: connections_taken.saturating_sub(connections_ended),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What can be shared of a server: its identity, state and mailboxes, and its shutdown.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::peer_core::PeerCore;
+use super::shutdown_error::ShutdownError;
+use super::state::ServerState;
+use super::statistics::ServerStatistics;
+use crate::address::Address;
+use crate::client::Client;
+use crate::mailbox::{Mailbox, MailboxError};
+use crate::name::{IntoName, Name, Namespace};
+use crate::request::MessageSet;
+
+/// What of a server can be shared. Cheap to clone; it does not keep the server running.
+#[derive(Clone)]
+pub struct ServerHandle {
+    pub(super) core: Arc<PeerCore>,
+}
+
+impl ServerHandle {
+    /// The peer's name.
+    #[must_use]
+    pub fn peer(&self) -> &Name {
+        self.core.identity.peer()
+    }
+
+    /// The address under which other peers reach this one.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.core.identity.address
+    }
+
+    /// The grid's namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.core.identity.namespace
+    }
+
+    /// The client of the peer: its requests to mailboxes of this peer do not leave the process.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.core.client
+    }
+
+    /// What the server is doing.
+    #[must_use]
+    pub fn state(&self) -> ServerState {
+        *self.core.state.borrow()
+    }
+
+    /// What the server is doing, as it changes.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<ServerState> {
+        self.core.state.subscribe()
+    }
+
+    /// What the server has counted so far, over all its sessions. It takes no lock and costs nothing
+    /// to what is going on. What the peer's own requests met, its [client](Self::client) counts.
+    #[must_use]
+    pub fn statistics(&self) -> ServerStatistics {
+        let core = &self.core;
+        core.counters.read(core.table.counters(), &core.accepted)
+    }
+
+    /// Ends when the server is in this state, or has stopped. Cancel safe.
+    #[doc(alias = "WaitUntilStarted")]
+    pub async fn wait_for(&self, state: ServerState) {
+        let mut states = self.states();
+        // The sender lives as long as this handle.
+        let _ = states
+            .wait_for(|now| *now == state || *now == ServerState::Stopped)
+            .await;
+    }
+
+    pub(super) async fn stopped(&self) {
+        self.wait_for(ServerState::Stopped).await;
+    }
+
+    /// Opens a mailbox that belongs to no actor, for `capacity` requests (1 to
+    /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)). It ends with the session under which
+    /// it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`MailboxError`]; nothing is left behind.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was registered when the future is dropped is released.
+    #[doc(alias = "NewMailbox")]
+    pub async fn mailbox<S: MessageSet>(
+        &self,
+        name: impl IntoName,
+        capacity: usize,
+    ) -> Result<Mailbox<S>, MailboxError> {
+        let name = name
+            .into_name()
+            .map_err(|error| MailboxError::invalid_name(&error))?;
+        let owner = self.core.owner().ok_or_else(MailboxError::stopping)?;
+        owner.open(name, capacity).await
+    }
+
+    /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked
+    /// to stop and aborted after the [shutdown timeout](ServerBuilder::shutdown_timeout); then its
+    /// registrations are deleted, its answers are sent, and its connections are closed. Every
+    /// caller waits for its completion.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError`] says what was not brought to its end. The server has stopped all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// The shutdown goes on when the future is dropped, as long as the server is not dropped too.
+    #[doc(alias = "Stop")]
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.core.shutdown.cancel();
+        self.stopped().await;
+        self.core.result()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("peer", self.peer())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

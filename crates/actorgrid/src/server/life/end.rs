@@ -1,0 +1,132 @@
+//! Ends what runs under a session: after a fence, or in order at a shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::life::Life;
+use crate::mailbox::StopReason;
+use crate::server::peer_core::PeerCore;
+use crate::server::shutdown_error::ShutdownError;
+use crate::server::state::ServerState;
+use crate::session::{Fence, FenceReason, Session};
+
+/// How long an aborted actor has to notice it. An abort works at the next await; code that has
+/// none for this long is stuck.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+/// The time for the registry to confirm, at a shutdown, that the session is gone.
+pub(in crate::server) const REVOKE_BOUND: Duration = Duration::from_secs(2);
+
+/// How the time under a session ended.
+pub(in crate::server) enum LifeEnd {
+    Fenced,
+    Shutdown(Result<(), ShutdownError>),
+}
+
+/// Ends what ran under a fenced session, and clears it from the registry. A shutdown meanwhile
+/// bounds it.
+pub(super) async fn end_fenced(
+    core: &Arc<PeerCore>,
+    life: &Arc<Life>,
+    fence: &Arc<Fence>,
+    session: Session,
+    mut tasks: JoinSet<()>,
+) -> LifeEnd {
+    // The watchdog aborts them at the hard deadline; a lost lease leaves no time.
+    if fence.reason() == Some(FenceReason::LeaseLost) {
+        fence.abort();
+    }
+    let ended = async {
+        tokio::select! {
+            biased;
+            () = life.actors_ended() => return true,
+            () = after_abort(core, fence) => {}
+        }
+        core.report_stuck();
+        false
+    };
+    let clear = async {
+        let clean = ended.await;
+        tasks.shutdown().await;
+        core.set_state(ServerState::Rejoining);
+        if clean {
+            session.revoke().await;
+        } else {
+            // It may still act: its names are not given up before they must be.
+            session.run_out().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = clear => LifeEnd::Fenced,
+        () = shut_down_bound(core) => LifeEnd::Shutdown(Err(ShutdownError {
+            stuck: core.actors.unended(),
+            not_revoked: true,
+        })),
+    }
+}
+
+/// Ends when actors that were aborted have had their time.
+async fn after_abort(core: &PeerCore, fence: &Fence) {
+    fence.aborted().cancelled().await;
+    core.config.environment.sleep(ABORT_GRACE).await;
+}
+
+/// Ends when a shutdown was asked for and its bound has passed.
+async fn shut_down_bound(core: &PeerCore) {
+    core.shutdown.cancelled().await;
+    let bound = core
+        .config
+        .shutdown_timeout
+        .saturating_add(ABORT_GRACE + REVOKE_BOUND);
+    core.config.environment.sleep(bound).await;
+}
+
+/// Ends everything in order: actors, then the session.
+pub(super) async fn drain(
+    core: &Arc<PeerCore>,
+    life: &Arc<Life>,
+    fence: &Arc<Fence>,
+    session: Session,
+    mut tasks: JoinSet<()>,
+) -> LifeEnd {
+    let environment = &core.config.environment;
+    let until = environment.now() + core.config.shutdown_timeout;
+    // The peer's mailboxes first: nothing is started that is not asked to stop.
+    life.stop().ask(StopReason::Shutdown, until);
+    core.actors.ask(StopReason::Shutdown, until);
+    let bound = core.config.shutdown_timeout;
+    if environment
+        .timeout(bound, life.actors_ended())
+        .await
+        .is_none()
+    {
+        tracing::warn!("actors did not end in time and are aborted");
+        fence.abort();
+    }
+    let ended = environment
+        .timeout(ABORT_GRACE, life.actors_ended())
+        .await
+        .is_some();
+    life.stop().end();
+    tasks.shutdown().await;
+    // One that an earlier session could not end holds no name of this one.
+    let stuck = if core.actors.unended().is_empty() {
+        Vec::new()
+    } else {
+        core.report_stuck()
+    };
+    let revoked = ended
+        && environment
+            .timeout(REVOKE_BOUND, session.revoke())
+            .await
+            .is_some();
+    if stuck.is_empty() && revoked {
+        return LifeEnd::Shutdown(Ok(()));
+    }
+    LifeEnd::Shutdown(Err(ShutdownError {
+        stuck,
+        not_revoked: !revoked,
+    }))
+}

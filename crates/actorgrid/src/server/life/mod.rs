@@ -1,0 +1,10 @@
+//! The time of a peer under one session.
+
+mod end;
+#[allow(clippy::module_inception)]
+mod life;
+mod serve;
+
+pub(super) use end::{LifeEnd, REVOKE_BOUND};
+pub(super) use life::Life;
+pub(super) use serve::serve;

@@ -1,0 +1,112 @@
+//! What everything that runs on a peer shares, over all its sessions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::actor::{ActorTable, ActorType};
+use super::counters::ServerCounters;
+use super::leader::LEADER;
+use super::shutdown_error::ShutdownError;
+use super::state::ServerState;
+use crate::client::Client;
+use crate::environment::Environment;
+use crate::mailbox::{MailboxOwner, MailboxTable};
+use crate::name::Name;
+use crate::registry::Registry;
+use crate::route::Admission;
+use crate::route::serving::AcceptedCounters;
+use crate::session::{Fence, Identity};
+
+/// The state of a peer that outlives its sessions.
+pub(super) struct PeerCore {
+    pub(super) config: PeerConfig,
+    pub(super) registry: Registry,
+    pub(super) identity: Identity,
+    pub(super) actor_types: HashMap<Name, ActorType>,
+    pub(super) table: Arc<MailboxTable>,
+    pub(super) actors: Arc<ActorTable>,
+    pub(super) counters: ServerCounters,
+    pub(super) accepted: Arc<AcceptedCounters>,
+    pub(super) client: Client,
+    pub(super) state: watch::Sender<ServerState>,
+    /// The fence of the session under which the peer serves, for those who ask over the wire.
+    pub(super) serving: watch::Sender<Option<Arc<dyn Admission>>>,
+    /// Opens the peer's own mailboxes while it serves.
+    pub(super) owner: Mutex<Option<MailboxOwner>>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) result: Mutex<Option<Result<(), ShutdownError>>>,
+}
+
+/// The settings of a peer that matter while it runs.
+pub(super) struct PeerConfig {
+    pub(super) environment: Environment,
+    pub(super) lease_ttl: Duration,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) leadership: bool,
+    pub(super) abort_process_when_stuck: bool,
+}
+
+impl Admission for Fence {
+    fn admits(&self) -> bool {
+        Self::admits(self)
+    }
+}
+
+impl PeerCore {
+    /// From now on the peer does not serve.
+    pub(super) fn set_state(&self, state: ServerState) {
+        // First: nobody may hear over the wire that the peer serves after having seen the state.
+        self.serving.send_if_modified(|now| now.take().is_some());
+        self.state.send_replace(state);
+    }
+
+    pub(super) fn set_serving(&self, fence: &Arc<Fence>) {
+        self.serving.send_replace(Some(fence.clone()));
+        self.state.send_replace(ServerState::Serving);
+    }
+
+    pub(super) fn set_owner(&self, owner: Option<MailboxOwner>) {
+        *lock(&self.owner) = owner;
+    }
+
+    /// Opens the peer's own mailboxes; `None` while the peer does not serve.
+    pub(super) fn owner(&self) -> Option<MailboxOwner> {
+        lock(&self.owner).clone()
+    }
+
+    /// Whether this peer is a candidate for the leader.
+    pub(super) fn leads(&self) -> bool {
+        self.config.leadership && self.actor_types.contains_key(LEADER)
+    }
+
+    pub(super) fn finish(&self, result: Result<(), ShutdownError>) {
+        *lock(&self.result) = Some(result);
+        self.set_state(ServerState::Stopped);
+    }
+
+    /// The result of the shutdown, once the server has stopped.
+    pub(super) fn result(&self) -> Result<(), ShutdownError> {
+        lock(&self.result).clone().unwrap_or(Ok(()))
+    }
+
+    /// Reports loudly which actors do not end, and ends the process if that was asked for.
+    pub(super) fn report_stuck(&self) -> Vec<Name> {
+        let stuck = self.actors.unended();
+        tracing::error!(
+            ?stuck,
+            "actors do not end though aborted: code that never awaits"
+        );
+        if self.config.abort_process_when_stuck {
+            std::process::abort();
+        }
+        stuck
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

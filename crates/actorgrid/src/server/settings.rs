@@ -1,0 +1,139 @@
+//! The settings of a server: their defaults, their limits, and the check of all of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::actor::ActorType;
+use super::error::ServerError;
+use super::peer_core::PeerConfig;
+use crate::environment::Environment;
+use crate::mailbox::check_capacity;
+use crate::name::{Name, Namespace};
+use crate::registry::Registry;
+use crate::route::DEFAULT_MAX_MESSAGE_BYTES;
+
+/// The time to live of a peer's lease, unless another is asked for.
+pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
+/// The shortest time to live: below it the margins for late renewals and for clocks that differ
+/// would be gone.
+pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
+/// How long actors have to end when they are asked to, unless another time is set.
+pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most actors that run on a peer at once, unless another number is set: some gigabytes.
+pub const DEFAULT_MAX_ACTORS: usize = 1_000_000;
+
+/// The longest time to live: longer ones keep the names of a crashed peer for too long to be
+/// meant.
+const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
+/// The most annotations of a peer, and the most bytes of one: they travel with every listing.
+const MAX_ANNOTATIONS: usize = 64;
+const MAX_ANNOTATION_BYTES: usize = 256;
+
+/// The settings of a server as they were given.
+pub(super) struct ServerSettings {
+    pub(super) namespace: String,
+    pub(super) registry: Registry,
+    pub(super) environment: Environment,
+    pub(super) actor_types: Vec<ActorType>,
+    pub(super) annotations: Vec<String>,
+    pub(super) advertise: Option<String>,
+    pub(super) lease_ttl: Duration,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) max_message_bytes: usize,
+    pub(super) max_actors: usize,
+    pub(super) leadership: bool,
+    pub(super) abort_process_when_stuck: bool,
+}
+
+/// Settings that are valid, one by one.
+pub(super) struct CheckedSettings {
+    pub(super) namespace: Namespace,
+    pub(super) registry: Registry,
+    pub(super) actor_types: HashMap<Name, ActorType>,
+    pub(super) annotations: Arc<[String]>,
+    pub(super) advertise: Option<String>,
+    pub(super) max_message_bytes: usize,
+    pub(super) max_actors: usize,
+    pub(super) config: PeerConfig,
+}
+
+impl ServerSettings {
+    pub(super) fn new(namespace: String, registry: Registry) -> Self {
+        Self {
+            namespace,
+            registry,
+            environment: Environment::real(),
+            actor_types: Vec::new(),
+            annotations: Vec::new(),
+            advertise: None,
+            lease_ttl: DEFAULT_LEASE_TTL,
+            shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
+            max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            max_actors: DEFAULT_MAX_ACTORS,
+            leadership: true,
+            abort_process_when_stuck: false,
+        }
+    }
+
+    /// Checks every setting; the error names the first one that is not valid.
+    pub(super) fn check(self) -> Result<CheckedSettings, ServerError> {
+        let namespace = Namespace::new(&self.namespace)
+            .map_err(|error| ServerError::configuration("namespace", error))?;
+        if !(MIN_LEASE_TTL..=MAX_LEASE_TTL).contains(&self.lease_ttl) {
+            let why = format!("{:?} is not within 5 s and 1 h", self.lease_ttl);
+            return Err(ServerError::configuration("lease_ttl", why));
+        }
+        if !(1..=1 << 30).contains(&self.max_message_bytes) {
+            let why = format!("{} is not within 1 byte and 1 GiB", self.max_message_bytes);
+            return Err(ServerError::configuration("max_message_bytes", why));
+        }
+        Ok(CheckedSettings {
+            namespace,
+            registry: self.registry,
+            actor_types: check_actor_types(self.actor_types)?,
+            annotations: check_annotations(self.annotations)?,
+            advertise: self.advertise,
+            max_message_bytes: self.max_message_bytes,
+            max_actors: self.max_actors,
+            config: PeerConfig {
+                environment: self.environment,
+                lease_ttl: self.lease_ttl,
+                shutdown_timeout: self.shutdown_timeout,
+                leadership: self.leadership,
+                abort_process_when_stuck: self.abort_process_when_stuck,
+            },
+        })
+    }
+}
+
+/// The annotations, sorted.
+fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, ServerError> {
+    let too_long = |text: &String| text.len() > MAX_ANNOTATION_BYTES;
+    if annotations.len() > MAX_ANNOTATIONS || annotations.iter().any(too_long) {
+        let why =
+            format!("at most {MAX_ANNOTATIONS}, of at most {MAX_ANNOTATION_BYTES} bytes each");
+        return Err(ServerError::configuration("annotation", why));
+    }
+    annotations.sort();
+    Ok(annotations.into())
+}
+
+/// The actor types by their names.
+fn check_actor_types(actor_types: Vec<ActorType>) -> Result<HashMap<Name, ActorType>, ServerError> {
+    let mut by_name = HashMap::new();
+    for actor_type in actor_types {
+        let setting = format!("actor type {:?}", actor_type.name);
+        let name = Name::new(&actor_type.name)
+            .map_err(|error| ServerError::configuration(&setting, error))?;
+        if let Some(declared) = &actor_type.declared {
+            check_capacity(declared.capacity)
+                .map_err(|error| ServerError::configuration(&setting, error))?;
+        }
+        if by_name.insert(name, actor_type).is_some() {
+            return Err(ServerError::configuration(&setting, "registered twice"));
+        }
+    }
+    Ok(by_name)
+}
