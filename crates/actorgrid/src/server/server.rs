@@ -3,10 +3,18 @@
 use std::fmt;
 use std::future::Future;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::handle::ServerHandle;
 use super::shutdown_error::ShutdownError;
+use super::state::ServerState;
+use super::statistics::ServerStatistics;
+use crate::address::Address;
+use crate::client::Client;
+use crate::mailbox::{Mailbox, MailboxError};
+use crate::name::{IntoName, Name, Namespace};
+use crate::request::MessageSet;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
@@ -24,7 +32,6 @@ use super::shutdown_error::ShutdownError;
 /// its lease runs out.
 ///
 /// [`ServerBuilder::bind`]: crate::ServerBuilder::bind
-/// [`ServerState::Serving`]: crate::ServerState::Serving
 pub struct Server {
     handle: ServerHandle,
     /// Owned: aborted by a drop, which ends all that runs on the peer.
@@ -48,6 +55,86 @@ impl Server {
         self.handle.clone()
     }
 
+    /// The peer's name.
+    #[must_use]
+    pub fn peer(&self) -> &Name {
+        self.handle.peer()
+    }
+
+    /// The address under which other peers reach this one.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        self.handle.address()
+    }
+
+    /// The grid's namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        self.handle.namespace()
+    }
+
+    /// The client of the peer: its requests to mailboxes of this peer do not leave the process.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.handle.client()
+    }
+
+    /// What the server is doing.
+    #[must_use]
+    pub fn state(&self) -> ServerState {
+        self.handle.state()
+    }
+
+    /// What the server is doing, as it changes.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<ServerState> {
+        self.handle.states()
+    }
+
+    /// The server's counters: see [`ServerHandle::statistics`].
+    #[must_use]
+    pub fn statistics(&self) -> ServerStatistics {
+        self.handle.statistics()
+    }
+
+    /// Waits until the server is in this state, or has stopped. Cancel safe.
+    #[doc(alias = "WaitUntilStarted")]
+    pub async fn wait_for(&self, state: ServerState) {
+        self.handle.wait_for(state).await;
+    }
+
+    /// Opens a mailbox that belongs to no actor: see [`ServerHandle::mailbox`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerHandle::mailbox`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ServerHandle::mailbox`].
+    #[doc(alias = "NewMailbox")]
+    pub async fn mailbox<S: MessageSet>(
+        &self,
+        name: impl IntoName,
+        capacity: usize,
+    ) -> Result<Mailbox<S>, MailboxError> {
+        self.handle.mailbox(name, capacity).await
+    }
+
+    /// Shuts the server down, in order: see [`ServerHandle::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerHandle::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The shutdown goes on when the future is dropped, as long as the server is not dropped too.
+    #[doc(alias = "Stop")]
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.handle.shutdown().await
+    }
+
     /// Serves until `until` ends, or until another caller has shut the server down; then shuts it
     /// down.
     ///
@@ -64,14 +151,6 @@ impl Server {
             () = self.handle.stopped() => {}
         }
         self.handle.shutdown().await
-    }
-}
-
-impl std::ops::Deref for Server {
-    type Target = ServerHandle;
-
-    fn deref(&self) -> &ServerHandle {
-        &self.handle
     }
 }
 

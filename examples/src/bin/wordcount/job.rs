@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actorgrid::{
     Ack, BoxError, Client, Kind, Mailbox, MessageSet, Request, RequestError, RequestErrorKind,
-    ServerHandle,
+    Server,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
@@ -48,7 +48,7 @@ pub(crate) struct Job {
 impl Job {
     /// Opens the job on the peers that are there now.
     pub(crate) async fn open(
-        server: &ServerHandle,
+        server: &Server,
         plan: Plan,
         end_leader_at_percent: Option<u8>,
     ) -> Result<Self, BoxError> {
