@@ -188,7 +188,8 @@
 //! # Where to read on
 //!
 //! - **Serve**: [`ServerBuilder`] has every setting with its default; [`Server`] and
-//!   [`ServerHandle`] run and end it; [`ServerState`] is what it is doing.
+//!   [`ServerHandle`] run and end it; [`ServerState`] is what it is doing, and [`ServerEvents`]
+//!   report each change.
 //! - **Act**: [`Actor`] and [`ActorType`] say when constructors run and how actors end;
 //!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
 //!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
@@ -325,9 +326,10 @@ pub use route::{
     Caller, DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId,
 };
 pub use server::{
-    Actor, ActorContext, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS,
-    DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder, ServerError,
-    ServerErrorKind, ServerHandle, ServerState, ServerStatistics, ShutdownError,
+    Actor, ActorContext, ActorEnd, ActorResult, ActorType, BoxActor, DEFAULT_LEASE_TTL,
+    DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server, ServerBuilder,
+    ServerError, ServerErrorKind, ServerEvent, ServerEvents, ServerHandle, ServerState,
+    ServerStatistics, ShutdownError,
 };
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};

@@ -10,6 +10,7 @@ use actorgrid::{
     ActorStart, ActorType, Health, HealthWatch, MemoryFault, MemoryOperation, RequestErrorKind,
     Server, ServerErrorKind, ServerState,
 };
+use futures_util::FutureExt as _;
 use world::{MemoryWorld, World, echo_type, pass, secs};
 
 world::on_both_registries! {
@@ -177,11 +178,12 @@ async fn a_process_that_goes_on_after_a_pause_says_so_at_its_first_step() {
     // Between two looks of the watchdog.
     pass(Duration::from_millis(1_007)).await;
     world.simulation.jump(&environment, secs(45));
-    let states = server.states();
+    let mut events = server.events();
     assert_eq!(check().await, Health::NotServing);
     let mut watch = client.watch_health(server.peer()).unwrap();
     expect(&mut watch, Health::NotServing).await;
-    assert!(!states.has_changed().unwrap(), "it had noticed by itself");
+    let noticed = events.next().now_or_never();
+    assert_eq!(noticed, None, "it had noticed by itself");
     expect(&mut watch, Health::Serving).await;
 }
 

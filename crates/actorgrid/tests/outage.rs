@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, EchoMsg, Kind, MemoryFault, MemoryOperation, Name, Request,
-    RequestErrorKind, RespondErrorKind, Server, ServerState, StopReason,
+    ActorStart, ActorType, EchoMsg, FenceReason, Kind, MemoryFault, MemoryOperation, Name, Request,
+    RequestErrorKind, RespondErrorKind, Server, ServerEvent, ServerState, StopReason,
 };
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc};
 use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries, pass, secs};
 
@@ -42,7 +43,7 @@ async fn a_short_outage_changes_nothing() {
         .unwrap();
     client.request("a", EchoMsg::new("warm")).await.unwrap();
     eventually("a leader runs", || resource.holders("leader") == 1).await;
-    let states = (one.states(), two.states());
+    let mut events = (one.events(), two.events());
 
     // Away for 4 s at every point of the renewal cycle.
     for offset in 0..6 {
@@ -65,7 +66,9 @@ async fn a_short_outage_changes_nothing() {
         1,
         "the leader was not replaced"
     );
-    assert!(!states.0.has_changed().unwrap() && !states.1.has_changed().unwrap());
+    for events in [&mut events.0, &mut events.1] {
+        assert_eq!(events.next().now_or_never(), None);
+    }
     assert_eq!(
         (one.state(), two.state()),
         (ServerState::Serving, ServerState::Serving)
@@ -312,14 +315,22 @@ async fn fenced_at_once(
     lose: impl FnOnce(&Server),
 ) -> Server {
     let server = serving_with_holder(world, resource).await;
-    let states = server.states();
+    let mut events = server.events();
     lose(&server);
     let begun = world::clock();
     // It may serve again by then.
-    eventually(what, || {
-        states.has_changed().unwrap() && resource.holders("n") == 0
-    })
-    .await;
+    let fenced = events.next().await;
+    assert!(
+        matches!(
+            fenced,
+            Some(ServerEvent::StateChanged {
+                state: ServerState::Fenced,
+                reason: Some(FenceReason::LeaseLost | FenceReason::KeyLost)
+            })
+        ),
+        "{what}: {fenced:?}"
+    );
+    eventually(what, || resource.holders("n") == 0).await;
     assert!(begun.elapsed() <= world.bound(secs(1)), "{what}");
     server
 }

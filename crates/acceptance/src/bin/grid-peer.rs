@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actorgrid::{
     ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondErrorKind,
-    ServerHandle, ServerState,
+    ServerEvent, ServerEvents, ServerHandle,
 };
 use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr};
@@ -66,7 +66,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let states = servers
         .iter()
-        .map(|server| tokio::spawn(tell_states(server.handle())));
+        .map(|server| tokio::spawn(tell_states(server.handle(), server.events())));
     let states: Vec<_> = states.collect();
     stop.await;
     for server in &servers {
@@ -78,13 +78,11 @@ async fn run(options: Options) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn tell_states(server: ServerHandle) {
-    let mut states = server.states();
-    loop {
-        let state = *states.borrow_and_update();
-        line(format_args!("STATE state={state:?}"));
-        if state == ServerState::Stopped || states.changed().await.is_err() {
-            return;
+async fn tell_states(server: ServerHandle, mut events: ServerEvents) {
+    line(format_args!("STATE state={:?}", server.state()));
+    while let Some(event) = events.next().await {
+        if let ServerEvent::StateChanged { state, .. } = event {
+            line(format_args!("STATE state={state:?}"));
         }
     }
 }

@@ -96,6 +96,8 @@ pub(super) async fn serve(
         accepted: process.counters().clone(),
         client,
         state: watch::Sender::new(ServerState::Starting),
+        events: settings.events,
+        fence_reason: Mutex::new(None),
         serving,
         owner: Mutex::new(None),
         shutdown: CancellationToken::new(),

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::actor::{Actor, ActorContext, ActorResult, ActorType};
 use super::bind::serve;
 use super::error::ServerError;
+use super::events::ServerEvents;
 use super::server::Server;
 use super::settings::ServerSettings;
 use crate::environment::{Environment, Listener};
@@ -143,6 +144,30 @@ impl ServerBuilder {
     pub fn abort_process_when_stuck(mut self) -> Self {
         self.settings.abort_process_when_stuck = true;
         self
+    }
+
+    /// The events of the server from before its first state on: see [`ServerHandle::events`]. They
+    /// end when the server does not start.
+    ///
+    /// ```
+    /// use actorgrid::{Registry, Server, ServerEvent, ServerState};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), actorgrid::BoxError> {
+    /// let builder = Server::builder("mygrid", Registry::connect("memory:").await?);
+    /// let mut events = builder.events();
+    /// let server = builder.bind("127.0.0.1:0").await?;
+    /// let serving = ServerEvent::StateChanged { state: ServerState::Serving, reason: None };
+    /// assert_eq!(events.next().await, Some(serving));
+    /// # server.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`ServerHandle::events`]: crate::ServerHandle::events
+    #[must_use]
+    pub fn events(&self) -> ServerEvents {
+        ServerEvents::of(&self.settings.events)
     }
 
     /// Uses another environment than the real one.

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use super::events::ServerEvents;
 use super::peer_core::PeerCore;
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
@@ -14,6 +13,7 @@ use crate::client::Client;
 use crate::mailbox::{Mailbox, MailboxError};
 use crate::name::{IntoName, Name, Namespace};
 use crate::request::MessageSet;
+use crate::session::FenceReason;
 
 /// What of a server can be shared. Cheap to clone; it does not keep the server running.
 #[derive(Clone)]
@@ -52,10 +52,40 @@ impl ServerHandle {
         *self.core.state.borrow()
     }
 
-    /// What the server is doing, as it changes.
+    /// Why the peer was last fenced; `None` as long as it never was. It is kept after the peer has
+    /// joined again: [`state`](Self::state) says whether it is fenced now.
     #[must_use]
-    pub fn states(&self) -> watch::Receiver<ServerState> {
-        self.core.state.subscribe()
+    pub fn fence_reason(&self) -> Option<FenceReason> {
+        self.core.fence_reason()
+    }
+
+    /// The events of the server from now on: its states, its actors, and the leader on this peer.
+    ///
+    /// They cost nothing while nobody listens. Call it before [`state`](Self::state) to miss no
+    /// change between the two; [`ServerBuilder::events`](crate::ServerBuilder::events) gives all of
+    /// them, from before the first state on.
+    ///
+    /// ```
+    /// use actorgrid::{ServerEvent, ServerHandle};
+    ///
+    /// async fn report(server: ServerHandle) {
+    ///     let mut events = server.events();
+    ///     // Ends when the server has stopped.
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             ServerEvent::StateChanged { state, reason: Some(reason) } => {
+    ///                 println!("{state:?}: {reason:?}");
+    ///             }
+    ///             ServerEvent::ActorEnded { name, end, .. } => println!("{name} {end}"),
+    ///             ServerEvent::Missed(count) => println!("{count} events are missing here"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> ServerEvents {
+        ServerEvents::of(&self.core.events)
     }
 
     /// What the server has counted so far, over all its sessions. It takes no lock and costs nothing
@@ -66,10 +96,11 @@ impl ServerHandle {
         core.counters.read(core.table.counters(), &core.accepted)
     }
 
-    /// Ends when the server is in this state, or has stopped. Cancel safe.
+    /// Waits until the server is in this state, or has stopped. Cancel safe. A state that ends
+    /// before this looks is not noticed: [`events`](Self::events) reports every one.
     #[doc(alias = "WaitUntilStarted")]
     pub async fn wait_for(&self, state: ServerState) {
-        let mut states = self.states();
+        let mut states = self.core.state.subscribe();
         // The sender lives as long as this handle.
         let _ = states
             .wait_for(|now| *now == state || *now == ServerState::Stopped)

@@ -5,6 +5,7 @@
 //! - [`supervisor`]: the task that owns all sessions of a peer; [`life`]: what runs under one.
 //! - [`actor`]: from the registration of an actor's name to its release; [`peer_mailbox`] starts
 //!   and stops actors for others.
+//! - [`events`]: reports what happens on a peer.
 //! - [`leader`]: the actor that each grid has one of.
 
 mod actor;
@@ -12,6 +13,7 @@ mod bind;
 mod builder;
 mod counters;
 mod error;
+mod events;
 mod handle;
 mod leader;
 mod life;
@@ -28,6 +30,7 @@ mod supervisor;
 pub use actor::{Actor, ActorContext, ActorResult, ActorType, BoxActor, Fenced};
 pub use builder::ServerBuilder;
 pub use error::{ServerError, ServerErrorKind};
+pub use events::{ActorEnd, ServerEvent, ServerEvents};
 pub use handle::ServerHandle;
 pub use server::Server;
 pub use settings::{

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::{ActorTable, ActorType};
 use super::counters::ServerCounters;
+use super::events::{EventSource, ServerEvent};
 use super::leader::LEADER;
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
@@ -19,7 +20,7 @@ use crate::name::Name;
 use crate::registry::Registry;
 use crate::route::Admission;
 use crate::route::serving::AcceptedCounters;
-use crate::session::{Fence, Identity};
+use crate::session::{Fence, FenceReason, Identity};
 
 /// The state of a peer that outlives its sessions.
 pub(super) struct PeerCore {
@@ -33,6 +34,9 @@ pub(super) struct PeerCore {
     pub(super) accepted: Arc<AcceptedCounters>,
     pub(super) client: Client,
     pub(super) state: watch::Sender<ServerState>,
+    pub(super) events: EventSource,
+    /// Why the peer was last fenced.
+    pub(super) fence_reason: Mutex<Option<FenceReason>>,
     /// The fence of the session under which the peer serves, for those who ask over the wire.
     pub(super) serving: watch::Sender<Option<Arc<dyn Admission>>>,
     /// Opens the peer's own mailboxes while it serves.
@@ -61,12 +65,34 @@ impl PeerCore {
     pub(super) fn set_state(&self, state: ServerState) {
         // First: nobody may hear over the wire that the peer serves after having seen the state.
         self.serving.send_if_modified(|now| now.take().is_some());
-        self.state.send_replace(state);
+        self.change_state(state, None);
     }
 
     pub(super) fn set_serving(&self, fence: &Arc<Fence>) {
         self.serving.send_replace(Some(fence.clone()));
-        self.state.send_replace(ServerState::Serving);
+        self.change_state(ServerState::Serving, None);
+    }
+
+    pub(super) fn set_fenced(&self, reason: FenceReason) {
+        self.set_fence_reason(reason);
+        self.serving.send_if_modified(|now| now.take().is_some());
+        self.change_state(ServerState::Fenced, Some(reason));
+    }
+
+    pub(super) fn set_fence_reason(&self, reason: FenceReason) {
+        *lock(&self.fence_reason) = Some(reason);
+    }
+
+    pub(super) fn fence_reason(&self) -> Option<FenceReason> {
+        *lock(&self.fence_reason)
+    }
+
+    /// Only the supervisor changes the state, so the events are in its order.
+    fn change_state(&self, state: ServerState, reason: Option<FenceReason>) {
+        if self.state.send_replace(state) != state {
+            let events = &self.events;
+            events.publish(|| ServerEvent::StateChanged { state, reason });
+        }
     }
 
     pub(super) fn set_owner(&self, owner: Option<MailboxOwner>) {
@@ -86,6 +112,7 @@ impl PeerCore {
     pub(super) fn finish(&self, result: Result<(), ShutdownError>) {
         *lock(&self.result) = Some(result);
         self.set_state(ServerState::Stopped);
+        self.events.close();
     }
 
     /// The result of the shutdown, once the server has stopped.

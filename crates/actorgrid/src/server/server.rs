@@ -3,9 +3,9 @@
 use std::fmt;
 use std::future::Future;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::events::ServerEvents;
 use super::handle::ServerHandle;
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::mailbox::{Mailbox, MailboxError};
 use crate::name::{IntoName, Name, Namespace};
 use crate::request::MessageSet;
+use crate::session::FenceReason;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
@@ -85,10 +86,16 @@ impl Server {
         self.handle.state()
     }
 
-    /// What the server is doing, as it changes.
+    /// Why the peer was last fenced: see [`ServerHandle::fence_reason`].
     #[must_use]
-    pub fn states(&self) -> watch::Receiver<ServerState> {
-        self.handle.states()
+    pub fn fence_reason(&self) -> Option<FenceReason> {
+        self.handle.fence_reason()
+    }
+
+    /// The events of the server from now on: see [`ServerHandle::events`].
+    #[must_use]
+    pub fn events(&self) -> ServerEvents {
+        self.handle.events()
     }
 
     /// The server's counters: see [`ServerHandle::statistics`].

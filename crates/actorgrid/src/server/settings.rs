@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::actor::ActorType;
 use super::error::ServerError;
+use super::events::EventSource;
 use super::peer_core::PeerConfig;
 use crate::environment::Environment;
 use crate::mailbox::check_capacity;
@@ -45,6 +46,7 @@ pub(super) struct ServerSettings {
     pub(super) max_actors: usize,
     pub(super) leadership: bool,
     pub(super) abort_process_when_stuck: bool,
+    pub(super) events: EventSource,
 }
 
 /// Settings that are valid, one by one.
@@ -57,6 +59,7 @@ pub(super) struct CheckedSettings {
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
     pub(super) config: PeerConfig,
+    pub(super) events: EventSource,
 }
 
 impl ServerSettings {
@@ -74,6 +77,7 @@ impl ServerSettings {
             max_actors: DEFAULT_MAX_ACTORS,
             leadership: true,
             abort_process_when_stuck: false,
+            events: EventSource::new(),
         }
     }
 
@@ -97,6 +101,7 @@ impl ServerSettings {
             advertise: self.advertise,
             max_message_bytes: self.max_message_bytes,
             max_actors: self.max_actors,
+            events: self.events,
             config: PeerConfig {
                 environment: self.environment,
                 lease_ttl: self.lease_ttl,

@@ -8,7 +8,7 @@ use super::peer_core::PeerCore;
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
 use crate::route::serving::ProcessServer;
-use crate::session::Session;
+use crate::session::{FenceReason, Session};
 
 /// The pause after a rejoin that failed for another reason than the registry.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
@@ -22,6 +22,7 @@ struct FinishOnDrop(Arc<PeerCore>);
 impl Drop for FinishOnDrop {
     fn drop(&mut self) {
         if *self.0.state.borrow() != ServerState::Stopped {
+            self.0.set_fence_reason(FenceReason::Dropped);
             self.0.finish(Err(ShutdownError {
                 stuck: Vec::new(),
                 not_revoked: true,

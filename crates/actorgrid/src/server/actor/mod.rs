@@ -7,6 +7,7 @@ mod actor_type;
 mod context;
 mod declared_mailbox;
 mod fenced;
+mod report;
 mod run;
 mod scope;
 mod start;

@@ -8,7 +8,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::actor_table::RunningActor;
 use super::actor_type::ActorType;
 use super::context::ActorContext;
-use super::user_code::{CodeEnd, UserCode};
+use super::report::ActorReport;
+use super::user_code::{CodeFailure, UserCode};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::ActorStart;
 use crate::server::life::Life;
@@ -42,64 +43,46 @@ impl RegisteredActor {
             tracked,
         } = self;
         let fence = life.names().fence().clone();
-        let stop = running.stop.clone();
-        let name = running.name.clone();
         let code = UserCode {
             environment: life.environment(),
-            stop: &stop,
+            stop: &running.stop,
             fence: &fence,
         };
+        let report = ActorReport::new(&life, &ctx, held.revision());
 
-        let counters = life.counters();
-        let mut failed = None;
-        match code.run(|| actor_type.construct(start)).await {
-            CodeEnd::Done(Ok(actor)) => {
-                counters.actors_started.increment();
+        let outcome = match code.run(|| actor_type.construct(start)).await {
+            Ok(actor) => {
+                report.started();
                 let _ = started.send(Ok(()));
-                // Whoever waits for the start may be next on this very worker, where nobody could
+                // The caller of the start may be next on this very worker, where nobody could
                 // take it over from an actor that never awaits.
                 tokio::task::yield_now().await;
                 let acting = ctx.clone();
-                match code.run(|| actor.run(acting)).await {
-                    CodeEnd::Done(Ok(())) => tracing::debug!(actor = %name, "actor ended"),
-                    CodeEnd::Done(Err(error)) => {
-                        tracing::warn!(actor = %name, error, "actor failed")
-                    }
-                    CodeEnd::Panicked(text) => {
-                        counters.actor_panics.increment();
-                        tracing::error!(actor = %name, panic = text, "actor panicked");
-                    }
-                    CodeEnd::NotRun => {
-                        tracing::debug!(actor = %name, "actor was stopped before it began")
-                    }
-                    CodeEnd::Aborted => tracing::warn!(actor = %name, "actor aborted"),
-                }
+                let result = code.run(|| actor.run(acting)).await;
+                report.acted(&result);
+                Ok(result)
             }
-            CodeEnd::Done(Err(error)) => {
-                tracing::warn!(actor = %name, error, "constructor failed");
-                failed = Some((started, error));
+            Err(failure) => {
+                report.not_constructed(&failure);
+                Err((started, failure))
             }
-            CodeEnd::Panicked(text) => {
-                counters.actor_panics.increment();
-                tracing::error!(actor = %name, panic = text, "constructor panicked");
-                failed = Some((started, format!("the constructor panicked: {text}")));
-            }
-            CodeEnd::NotRun | CodeEnd::Aborted => {
-                failed = Some((started, "the peer is stopping".to_owned()));
-            }
-        }
-
-        stop.end();
+        };
+        running.stop.end();
         ctx.end().await;
-        match &failed {
-            Some(_) => counters.starts_failed.increment(),
-            None => counters.actors_ended.increment(),
+        match &outcome {
+            Ok(result) => report.ended(result),
+            Err((_, failure)) => report.start_failed(failure),
         }
         drop(held);
         drop(tracked);
-        if let Some((started, text)) = failed {
-            // The name may still be on its way out of the registry: who starts it again at once
-            // and meets it there is told that it is taken.
+        if let Err((started, failure)) = outcome {
+            let text = match failure {
+                CodeFailure::Failed(text) => text,
+                CodeFailure::Panicked(text) => format!("the constructor panicked: {text}"),
+                CodeFailure::NotRun | CodeFailure::Aborted => "the peer is stopping".to_owned(),
+            };
+            // The name may still be on its way out of the registry: a start that follows at once
+            // and meets it there is refused as taken.
             let error = RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text);
             let _ = started.send(Err(error));
         }

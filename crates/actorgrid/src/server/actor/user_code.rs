@@ -9,15 +9,29 @@ use futures_util::FutureExt as _;
 use crate::environment::Environment;
 use crate::error::BoxError;
 use crate::mailbox::Stop;
+use crate::server::events::ActorEnd;
 use crate::session::Fence;
 
-/// How guarded code ended.
-pub(super) enum CodeEnd<T> {
+/// Why the code of an actor did not return a value.
+pub(super) enum CodeFailure {
     /// It did not begin: the actor was to stop already.
     NotRun,
-    Done(Result<T, String>),
+    /// It returned an error with this text.
+    Failed(String),
     Panicked(String),
     Aborted,
+}
+
+impl CodeFailure {
+    /// As an event reports it.
+    pub(super) fn end(&self) -> ActorEnd {
+        match self {
+            Self::NotRun => ActorEnd::NotRun,
+            Self::Failed(text) => ActorEnd::failed(text),
+            Self::Panicked(text) => ActorEnd::panicked(text),
+            Self::Aborted => ActorEnd::Aborted,
+        }
+    }
 }
 
 /// What bounds the code of one actor.
@@ -32,26 +46,26 @@ impl UserCode<'_> {
     pub(super) async fn run<T>(
         &self,
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
-    ) -> CodeEnd<T> {
+    ) -> Result<T, CodeFailure> {
         if self.stop.is_asked() || !self.fence.admits() {
-            return CodeEnd::NotRun;
+            return Err(CodeFailure::NotRun);
         }
         let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
             Ok(code) => code,
-            Err(panic) => return CodeEnd::Panicked(text_of(&*panic)),
+            Err(panic) => return Err(CodeFailure::Panicked(text_of(&*panic))),
         };
         let outcome = async { (&mut code).await.map_err(|error| error.to_string()) };
         let ended = tokio::select! {
             biased;
-            () = self.aborted() => CodeEnd::Aborted,
+            () = self.aborted() => Err(CodeFailure::Aborted),
             result = AssertUnwindSafe(outcome).catch_unwind() => match result {
-                Ok(result) => CodeEnd::Done(result),
-                Err(panic) => CodeEnd::Panicked(text_of(&*panic)),
+                Ok(result) => result.map_err(CodeFailure::Failed),
+                Err(panic) => Err(CodeFailure::Panicked(text_of(&*panic))),
             },
         };
         match std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))) {
             Ok(()) => ended,
-            Err(panic) => CodeEnd::Panicked(text_of(&*panic)),
+            Err(panic) => Err(CodeFailure::Panicked(text_of(&*panic))),
         }
     }
 
@@ -70,7 +84,8 @@ impl UserCode<'_> {
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+/// The text of a panic.
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

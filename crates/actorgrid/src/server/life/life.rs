@@ -11,6 +11,7 @@ use crate::mailbox::{MailboxOwner, MailboxTable, Stop};
 use crate::name::Name;
 use crate::server::actor::{ActorTable, ActorType};
 use crate::server::counters::ServerCounters;
+use crate::server::events::EventSource;
 use crate::server::peer_core::PeerCore;
 use crate::session::Names;
 
@@ -47,6 +48,10 @@ impl Life {
 
     pub(in crate::server) fn counters(&self) -> &ServerCounters {
         &self.core.counters
+    }
+
+    pub(in crate::server) fn events(&self) -> &EventSource {
+        &self.core.events
     }
 
     pub(in crate::server) fn client(&self) -> &Client {

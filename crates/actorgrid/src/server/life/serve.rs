@@ -51,8 +51,10 @@ pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> 
     core.set_owner(None);
     if fence.fenced().is_cancelled() {
         core.counters.sessions_fenced.increment();
-        core.set_state(ServerState::Fenced);
-        tracing::error!(reason = ?fence.reason(), "fenced: actors are ending");
+        // Set before the fence is tripped for all to see.
+        let reason = fence.reason().unwrap_or(FenceReason::Deadline);
+        core.set_fenced(reason);
+        tracing::error!(?reason, "fenced: actors are ending");
         end_fenced(core, &life, &fence, session, tasks).await
     } else {
         core.set_state(ServerState::Draining);

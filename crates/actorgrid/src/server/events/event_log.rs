@@ -1,0 +1,164 @@
+//! The bounded log that the events of a server pass through.
+//!
+//! One log serves all readers, so that its size does not depend on their number; each reader has a
+//! position in it. The oldest event is dropped when the log is full, however slow a reader is.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::server_event::ServerEvent;
+
+/// The events that the log holds: some seconds of a busy peer. With its texts cut (see
+/// `MAX_EVENT_TEXT`) and two names of at most `MAX_NAME_LEN` bytes, which are shared with the
+/// actor, that is less than 3 MiB.
+pub(super) const MAX_EVENTS: usize = 1024;
+
+/// The writing end of a log. Dropped, it ends the log.
+pub(in crate::server) struct EventSource(Arc<EventLog>);
+
+impl EventSource {
+    pub(in crate::server) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(super) fn log(&self) -> &Arc<EventLog> {
+        &self.0
+    }
+
+    /// Appends the event if anybody listens; otherwise it is not even made.
+    pub(in crate::server) fn publish(&self, event: impl FnOnce() -> ServerEvent) {
+        // Pairs with `subscribe`. A reader that comes meanwhile may miss the event, as if it had
+        // come later.
+        if self.0.readers.load(Ordering::Acquire) > 0 {
+            self.0.append(event());
+        }
+    }
+
+    /// Ends the log: readers get what is left in it.
+    pub(in crate::server) fn close(&self) {
+        let wakers = {
+            let mut state = self.0.lock();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        wake(wakers);
+    }
+}
+
+impl Drop for EventSource {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The log itself.
+#[derive(Default)]
+pub(super) struct EventLog {
+    readers: AtomicUsize,
+    state: Mutex<LogState>,
+}
+
+#[derive(Default)]
+struct LogState {
+    events: VecDeque<ServerEvent>,
+    /// The number of the first event that is left.
+    first: u64,
+    closed: bool,
+    next_reader: u64,
+    /// Readers that wait, by their numbers.
+    waiting: Vec<(u64, Waker)>,
+}
+
+impl LogState {
+    fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+}
+
+/// A reader's place in the log.
+pub(super) struct LogPosition {
+    reader: u64,
+    next: u64,
+}
+
+impl EventLog {
+    /// A new reader, which reads what is appended from now on.
+    pub(super) fn subscribe(&self) -> LogPosition {
+        let mut state = self.lock();
+        self.readers.fetch_add(1, Ordering::Release);
+        state.next_reader += 1;
+        LogPosition {
+            reader: state.next_reader,
+            next: state.end(),
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, position: &LogPosition) {
+        let mut state = self.lock();
+        state.waiting.retain(|(id, _)| *id != position.reader);
+        if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            state.first = state.end();
+            state.events = VecDeque::new();
+        }
+    }
+
+    fn append(&self, event: ServerEvent) {
+        let (wakers, dropped) = {
+            let mut state = self.lock();
+            if state.closed {
+                return;
+            }
+            let mut dropped = None;
+            if state.events.len() == MAX_EVENTS {
+                dropped = state.events.pop_front();
+                state.first += 1;
+            }
+            state.events.push_back(event);
+            (std::mem::take(&mut state.waiting), dropped)
+        };
+        drop(dropped);
+        wake(wakers);
+    }
+
+    /// The next event at `position`; `None` once the log has ended.
+    pub(super) fn poll(
+        &self,
+        position: &mut LogPosition,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<ServerEvent>> {
+        let mut state = self.lock();
+        if let missed @ 1.. = state.first.saturating_sub(position.next) {
+            position.next = state.first;
+            return Poll::Ready(Some(ServerEvent::Missed(missed)));
+        }
+        let index = usize::try_from(position.next - state.first).unwrap_or(usize::MAX);
+        if let Some(event) = state.events.get(index) {
+            position.next += 1;
+            return Poll::Ready(Some(event.clone()));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        let waiting = state.waiting.iter_mut();
+        match waiting
+            .map(|(id, waker)| (*id == position.reader, waker))
+            .find(|(ours, _)| *ours)
+        {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => state.waiting.push((position.reader, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(waiting: Vec<(u64, Waker)>) {
+    for (_, waker) in waiting {
+        waker.wake();
+    }
+}

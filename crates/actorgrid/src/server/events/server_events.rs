@@ -1,0 +1,126 @@
+//! The stream of a server's events.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::event_log::{EventLog, EventSource, LogPosition};
+use super::server_event::ServerEvent;
+
+/// The events of a server, in their order, from the call of
+/// [`ServerHandle::events`](crate::ServerHandle::events) on. It is a [`Stream`] too.
+///
+/// No event is skipped, however short a state was, unless the reader falls behind by more than
+/// 1,024 events: then it gets [`ServerEvent::Missed`] with the number of those that were dropped,
+/// and the rest after it. A slow reader holds nothing up.
+pub struct ServerEvents {
+    log: Arc<EventLog>,
+    position: LogPosition,
+}
+
+impl ServerEvents {
+    pub(in crate::server) fn of(source: &EventSource) -> Self {
+        let log = source.log().clone();
+        Self {
+            position: log.subscribe(),
+            log,
+        }
+    }
+
+    /// Waits for the next event. `None` once the server has stopped and everything was read.
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<ServerEvent> {
+        std::future::poll_fn(|cx| self.log.poll(&mut self.position, cx)).await
+    }
+}
+
+impl Stream for ServerEvents {
+    type Item = ServerEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
+        let Self { log, position } = &mut *self;
+        log.poll(position, cx)
+    }
+}
+
+impl Drop for ServerEvents {
+    fn drop(&mut self) {
+        self.log.unsubscribe(&self.position);
+    }
+}
+
+impl fmt::Debug for ServerEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerEvents").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event_log::MAX_EVENTS;
+    use super::*;
+    use crate::server::state::ServerState;
+    use futures_util::FutureExt as _;
+
+    fn serving() -> ServerEvent {
+        ServerEvent::StateChanged {
+            state: ServerState::Serving,
+            reason: None,
+        }
+    }
+
+    /// The next event, if it is there already.
+    fn now(events: &mut ServerEvents) -> Option<Option<ServerEvent>> {
+        events.next().now_or_never()
+    }
+
+    #[test]
+    fn an_event_is_not_made_while_nobody_listens() {
+        let source = EventSource::new();
+        source.publish(|| panic!("nobody listens"));
+        let mut events = ServerEvents::of(&source);
+        assert_eq!(now(&mut events), None);
+        source.publish(serving);
+        drop(events);
+        source.publish(|| panic!("nobody listens any more"));
+        // What the last reader left is gone.
+        assert_eq!(now(&mut ServerEvents::of(&source)), None);
+    }
+
+    #[test]
+    fn a_reader_that_lags_gets_a_gap_and_then_the_rest() {
+        let source = EventSource::new();
+        let mut slow = ServerEvents::of(&source);
+        let mut quick = ServerEvents::of(&source);
+        for _ in 0..MAX_EVENTS + 3 {
+            source.publish(serving);
+            assert_eq!(now(&mut quick), Some(Some(serving())));
+        }
+        source.close();
+        source.publish(serving);
+        assert_eq!(now(&mut quick), Some(None));
+        assert_eq!(now(&mut slow), Some(Some(ServerEvent::Missed(3))));
+        for _ in 0..MAX_EVENTS {
+            assert_eq!(now(&mut slow), Some(Some(serving())));
+        }
+        assert_eq!(now(&mut slow), Some(None));
+    }
+
+    #[tokio::test]
+    async fn readers_that_wait_are_woken_and_the_end_is_told_to_all() {
+        let source = EventSource::new();
+        let (mut one, mut two) = (ServerEvents::of(&source), ServerEvents::of(&source));
+        let (first, second, ()) = tokio::join!(one.next(), two.next(), async {
+            source.publish(serving);
+        });
+        assert_eq!((first, second), (Some(serving()), Some(serving())));
+        let (first, second, ()) = tokio::join!(one.next(), two.next(), async { drop(source) });
+        assert_eq!((first, second), (None, None));
+    }
+}

@@ -1,0 +1,217 @@
+//! The events of a server: its states, its actors, and the leader.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod world;
+
+use actorgrid::{
+    ActorEnd, ActorStart, ActorType, FenceReason, Name, Server, ServerEvent, ServerEvents,
+    ServerState, Token,
+};
+use futures_util::{FutureExt as _, StreamExt};
+use world::{MemoryWorld, World, echo_type, on_both_registries, pass, secs};
+
+on_both_registries! {
+    every_way_in_which_an_actor_ends_is_reported,
+    the_events_from_the_first_state_to_the_last_are_in_order,
+    a_fence_is_reported_with_its_reason_however_short_it_is,
+}
+
+fn changed(state: ServerState) -> ServerEvent {
+    ServerEvent::StateChanged {
+        state,
+        reason: None,
+    }
+}
+
+async fn next(events: &mut ServerEvents) -> ServerEvent {
+    let event = tokio::time::timeout(secs(60), events.next()).await;
+    event.unwrap().unwrap()
+}
+
+async fn started(events: &mut ServerEvents, actor: &str) -> (Name, Token) {
+    match next(events).await {
+        ServerEvent::ActorStarted {
+            name,
+            actor_type,
+            token,
+        } if name.as_str() == actor => (actor_type, token),
+        other => panic!("not the start of {actor}: {other:?}"),
+    }
+}
+
+async fn ended(events: &mut ServerEvents, actor: &str) -> (Token, ActorEnd) {
+    match next(events).await {
+        ServerEvent::ActorEnded {
+            name, token, end, ..
+        } if name.as_str() == actor => (token, end),
+        other => panic!("not the end of {actor}: {other:?}"),
+    }
+}
+
+/// Ends as the message of its start says.
+fn mortal() -> ActorType {
+    ActorType::from_fn("mortal", async |start, ctx| {
+        match start.name() {
+            "fails" => return Err("of a thousand causes ".repeat(100).into()),
+            "panics" => panic!("of fright"),
+            "deaf" => std::future::pending().await,
+            _ => drop(ctx.stopping().await),
+        }
+        Ok(())
+    })
+}
+
+async fn every_way_in_which_an_actor_ends_is_reported(world: World) {
+    let server = world
+        .server()
+        .shutdown_timeout(secs(1))
+        .actor_type(mortal())
+        .actor("unborn", async |_start| -> Result<actorgrid::BoxActor, _> {
+            Err("not today".into())
+        })
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut events = server.events();
+    let client = world.client();
+    let start = async |name: &str| {
+        let start = ActorStart::new(name, "mortal");
+        client.start(server.peer(), start).await.unwrap();
+    };
+
+    start("returns").await;
+    let (actor_type, token) = started(&mut events, "returns").await;
+    assert_eq!(actor_type.as_str(), "mortal");
+    client.stop("returns").await.unwrap();
+    assert_eq!(
+        ended(&mut events, "returns").await,
+        (token, ActorEnd::Returned)
+    );
+
+    start("fails").await;
+    started(&mut events, "fails").await;
+    let (_, end) = ended(&mut events, "fails").await;
+    let ActorEnd::Failed(text) = &end else {
+        panic!("{end:?}")
+    };
+    assert!(text.starts_with("of a thousand causes") && text.len() <= 512);
+    assert_eq!(end.as_str(), "failed");
+
+    start("panics").await;
+    started(&mut events, "panics").await;
+    let (_, end) = ended(&mut events, "panics").await;
+    assert_eq!(end, ActorEnd::Panicked("of fright".into()));
+
+    start("deaf").await;
+    started(&mut events, "deaf").await;
+    client.stop("deaf").await.unwrap();
+    assert_eq!(ended(&mut events, "deaf").await.1, ActorEnd::Aborted);
+
+    let start = ActorStart::new("u", "unborn");
+    client.start(server.peer(), start).await.unwrap_err();
+    match next(&mut events).await {
+        ServerEvent::StartFailed { name, end, .. } => {
+            assert_eq!(name.as_str(), "u");
+            assert_eq!(end, ActorEnd::Failed("not today".into()));
+        }
+        other => panic!("not a failed start: {other:?}"),
+    }
+    server.shutdown().await.unwrap();
+}
+
+async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) {
+    let builder = world
+        .server()
+        .actor_fn("leader", async |_start, ctx| {
+            ctx.stopping().await;
+            Ok(())
+        })
+        .actor_type(echo_type("echo"));
+    let mut events = builder.events();
+    let server = builder.bind("127.0.0.1:0").await.unwrap();
+    assert_eq!(next(&mut events).await, changed(ServerState::Serving));
+    let (_, token) = started(&mut events, "leader").await;
+    assert_eq!(
+        next(&mut events).await,
+        ServerEvent::LeaderStarted { token }
+    );
+    server.shutdown().await.unwrap();
+    assert_eq!(next(&mut events).await, changed(ServerState::Draining));
+    let end = ended(&mut events, "leader").await;
+    assert_eq!(end, (token, ActorEnd::Returned));
+    assert_eq!(
+        next(&mut events).await,
+        ServerEvent::LeaderStopped { token }
+    );
+    assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
+    assert_eq!(events.next().await, None);
+    // Also as a stream, and after the end.
+    assert_eq!(StreamExt::next(&mut events).await, None);
+    assert_eq!(server.events().next().await, None);
+    assert_eq!(server.fence_reason(), None);
+}
+
+async fn a_fence_is_reported_with_its_reason_however_short_it_is(world: World) {
+    let server = world.server().actor_type(mortal());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    assert_eq!(server.fence_reason(), None);
+    let mut events = server.events();
+    let start = ActorStart::new("a", "mortal");
+    world.client().start(server.peer(), start).await.unwrap();
+    started(&mut events, "a").await;
+    let peer_key = format!("test.peer.{}", server.peer());
+    assert!(world.delete(&peer_key));
+    // Read only when the peer serves again: none of the states between is lost.
+    pass(secs(1)).await;
+    server.wait_for(ServerState::Serving).await;
+    let reason = Some(FenceReason::KeyLost);
+    let fenced = ServerEvent::StateChanged {
+        state: ServerState::Fenced,
+        reason,
+    };
+    assert_eq!(next(&mut events).await, fenced);
+    assert_eq!(ended(&mut events, "a").await.1, ActorEnd::Returned);
+    assert_eq!(next(&mut events).await, changed(ServerState::Rejoining));
+    assert_eq!(next(&mut events).await, changed(ServerState::Serving));
+    assert_eq!(server.fence_reason(), reason);
+    assert_eq!(server.handle().fence_reason(), reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_lags_learns_how_much_it_missed_and_gets_the_rest() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(mortal());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    let client = server.client();
+    for i in 0..600 {
+        let start = ActorStart::new(format!("a-{i}"), "mortal");
+        client.start(server.peer(), start).await.unwrap();
+        client.stop(&format!("a-{i}")).await.unwrap();
+    }
+    assert_eq!(next(&mut events).await, ServerEvent::Missed(2 * 600 - 1024));
+    for i in 600 - 512..600 {
+        started(&mut events, &format!("a-{i}")).await;
+        ended(&mut events, &format!("a-{i}")).await;
+    }
+    assert_eq!(events.next().now_or_never(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_server_ends_its_events_and_one_that_does_not_start_too() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let handle = server.handle();
+    let mut events = handle.events();
+    drop(server);
+    assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
+    assert_eq!(events.next().await, None);
+    assert_eq!(handle.fence_reason(), Some(FenceReason::Dropped));
+
+    let builder = world.server().lease_ttl(secs(1));
+    let mut events = builder.events();
+    let refused: Result<Server, _> = builder.bind("127.0.0.1:0").await;
+    refused.unwrap_err();
+    assert_eq!(events.next().await, None);
+}
