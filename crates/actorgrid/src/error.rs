@@ -77,7 +77,8 @@ kinds! {
     AlreadyRunning = "already-running", retryable false;
     /// The peer registers no actor of this type.
     UnknownActorType = "unknown-actor-type", retryable false;
-    /// The constructor of the actor failed or panicked.
+    /// The constructor of the actor failed or panicked, or the start message gives its declared
+    /// mailbox no valid capacity; then nothing was executed.
     StartFailed = "start-failed", retryable false;
     /// The peer cannot be reached; nothing was sent.
     Unreachable = "unreachable", retryable true;

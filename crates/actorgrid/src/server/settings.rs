@@ -9,7 +9,6 @@ use super::error::ServerError;
 use super::events::EventSource;
 use super::peer_core::PeerConfig;
 use crate::environment::Environment;
-use crate::mailbox::check_capacity;
 use crate::name::{Name, Namespace};
 use crate::registry::Registry;
 use crate::route::DEFAULT_MAX_MESSAGE_BYTES;
@@ -133,7 +132,8 @@ fn check_actor_types(actor_types: Vec<ActorType>) -> Result<HashMap<Name, ActorT
         let name = Name::new(&actor_type.name)
             .map_err(|error| ServerError::configuration(&setting, error))?;
         if let Some(declared) = &actor_type.declared {
-            check_capacity(declared.capacity)
+            declared
+                .check()
                 .map_err(|error| ServerError::configuration(&setting, error))?;
         }
         if by_name.insert(name, actor_type).is_some() {

@@ -44,7 +44,8 @@ pub struct ServerStatistics {
     pub starts_refused: u64,
     /// Constructors that did not succeed: failed, panicked, or were stopped.
     pub starts_failed: u64,
-    /// Panics of constructors and actors. (Those of tasks that an actor has spawned are logged only.)
+    /// Panics of constructors and actors, and of the functions that give mailboxes their
+    /// capacity. (Those of tasks that an actor has spawned are logged only.)
     pub actor_panics: u64,
     /// Sessions: the first one, and one for each time that the peer has joined again.
     pub sessions: u64,

@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 
 use super::actor::{Actor, ActorFn, ActorResult, BoxActor};
 use super::context::ActorContext;
-use super::declared_mailbox::DeclaredMailbox;
+use super::declared_mailbox::{DeclaredCapacity, DeclaredMailbox};
 use crate::error::BoxError;
 use crate::message::ActorStart;
 use crate::request::MessageSet;
@@ -82,6 +82,46 @@ impl ActorType {
     /// The actor takes it by [`ActorContext::mailbox`], with the same message set.
     #[must_use]
     pub fn mailbox<S: MessageSet>(mut self, capacity: usize) -> Self {
+        self.declared = Some(DeclaredMailbox::new::<S>(DeclaredCapacity::Fixed(capacity)));
+        self
+    }
+
+    /// Declares the mailbox of its actors, as [`mailbox`](Self::mailbox) does, with a capacity that
+    /// depends on the start message.
+    ///
+    /// `capacity` is called once per start, before anything is registered. A capacity that no
+    /// mailbox can have (0, or more than [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)), or
+    /// a panic, fails the start with [`StartFailed`](crate::RequestErrorKind::StartFailed); nothing
+    /// was executed then.
+    ///
+    /// ```
+    /// use actorgrid::{ActorType, EchoMsg, Request};
+    ///
+    /// #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
+    /// struct Config {
+    ///     #[prost(uint32, tag = "1")]
+    ///     queue: u32,
+    /// }
+    ///
+    /// let echo = ActorType::from_fn("echo", async |_start, ctx| {
+    ///     // The capacity that was declared holds; the one given here does not.
+    ///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(1).await?;
+    ///     while let Some(request) = mailbox.recv().await {
+    ///         let text = request.message().clone();
+    ///         request.respond(text)?;
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .mailbox_with::<Request<EchoMsg>>(|start| {
+    ///     start.decode::<Config>().map_or(10, |config| config.queue as usize)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn mailbox_with<S: MessageSet>(
+        mut self,
+        capacity: impl Fn(&ActorStart) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        let capacity = DeclaredCapacity::OfStart(Arc::new(capacity));
         self.declared = Some(DeclaredMailbox::new::<S>(capacity));
         self
     }

@@ -1,31 +1,75 @@
 //! A mailbox that each actor of a type has, registered together with the actor.
 
 use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use crate::mailbox::{HeldBy, MailboxOwner, Reservation};
+use super::user_code::panic_text;
+use crate::mailbox::{
+    HeldBy, MAX_MAILBOX_CAPACITY, MailboxError, MailboxOwner, Reservation, check_capacity,
+};
+use crate::message::ActorStart;
 use crate::name::Name;
 use crate::request::MessageSet;
 use crate::token::Token;
 
-type OpenMailbox =
-    Arc<dyn Fn(&MailboxOwner, &Reservation, Name, Token) -> Box<dyn Any + Send> + Send + Sync>;
+type OpenMailbox = Arc<
+    dyn Fn(&MailboxOwner, &Reservation, Name, Token, usize) -> Box<dyn Any + Send> + Send + Sync,
+>;
 
 /// The mailbox that an actor type declares.
 #[derive(Clone)]
 pub(in crate::server) struct DeclaredMailbox {
-    pub(in crate::server) capacity: usize,
+    capacity: DeclaredCapacity,
     open: OpenMailbox,
 }
 
+/// Where the capacity of a declared mailbox comes from.
+#[derive(Clone)]
+pub(super) enum DeclaredCapacity {
+    Fixed(usize),
+    OfStart(Arc<dyn Fn(&ActorStart) -> usize + Send + Sync>),
+}
+
+/// Why a start message gives no capacity.
+pub(super) enum CapacityFailure {
+    /// Not a capacity that a mailbox can have.
+    Invalid(usize),
+    /// The function of the actor type panicked.
+    Panicked(String),
+}
+
 impl DeclaredMailbox {
-    pub(super) fn new<S: MessageSet>(capacity: usize) -> Self {
+    pub(super) fn new<S: MessageSet>(capacity: DeclaredCapacity) -> Self {
         Self {
             capacity,
-            open: Arc::new(move |owner, reservation, name, token| {
+            open: Arc::new(move |owner, reservation, name, token, capacity| {
                 Box::new(owner.build::<S>(reservation, name, token, capacity, HeldBy::Actor))
             }),
         }
+    }
+
+    /// Checks as much as is known without a start message.
+    pub(in crate::server) fn check(&self) -> Result<(), MailboxError> {
+        match self.capacity {
+            DeclaredCapacity::Fixed(capacity) => check_capacity(capacity),
+            DeclaredCapacity::OfStart(_) => Ok(()),
+        }
+    }
+
+    /// The capacity for an actor that is started with this message. Catches the panic of the
+    /// user's function.
+    pub(super) fn capacity(&self, start: &ActorStart) -> Result<usize, CapacityFailure> {
+        let capacity = match &self.capacity {
+            DeclaredCapacity::Fixed(capacity) => *capacity,
+            DeclaredCapacity::OfStart(of_start) => {
+                std::panic::catch_unwind(AssertUnwindSafe(|| of_start(start)))
+                    .map_err(|panic| CapacityFailure::Panicked(panic_text(&*panic)))?
+            }
+        };
+        check_capacity(capacity).map_err(|_| CapacityFailure::Invalid(capacity))?;
+        Ok(capacity)
     }
 
     /// Opens the mailbox of one actor, whose name is registered: a `Mailbox<S>` of the declared
@@ -36,7 +80,25 @@ impl DeclaredMailbox {
         reservation: &Reservation,
         name: Name,
         token: Token,
+        capacity: usize,
     ) -> Box<dyn Any + Send> {
-        (self.open)(owner, reservation, name, token)
+        (self.open)(owner, reservation, name, token, capacity)
+    }
+}
+
+impl fmt::Display for CapacityFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(capacity) => write!(
+                f,
+                "the capacity of its mailbox must be 1 to {MAX_MAILBOX_CAPACITY}, and for this \
+                 start message it is {capacity}: correct the message, or the function given to \
+                 ActorType::mailbox_with"
+            ),
+            Self::Panicked(text) => write!(
+                f,
+                "the function given to ActorType::mailbox_with panicked: {text}"
+            ),
+        }
     }
 }

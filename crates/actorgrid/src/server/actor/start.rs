@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::actor_table::{NotReserved, ReservedActor, RunningActor};
 use super::actor_type::ActorType;
 use super::context::ActorContext;
+use super::declared_mailbox::{CapacityFailure, DeclaredMailbox};
 use super::run::RegisteredActor;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
@@ -53,6 +54,10 @@ struct ReservedNames {
 /// Registers the actor's name, and that of its declared mailbox.
 async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
+    let declared = match &actor_type.declared {
+        Some(declared) => Some((declared, capacity(life, &name, declared, &start)?)),
+        None => None,
+    };
     // From here on, the end of the life waits for this actor.
     let tracked = life.track();
     let reserved = tokio::select! {
@@ -85,12 +90,10 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
     let _ = running.token.set(token);
     running.decided.cancel();
 
-    let declared = match (mailbox, &actor_type.declared) {
-        (Some(reservation), Some(declared)) => {
-            Some(declared.open(&owner, &reservation, name.clone(), token))
-        }
-        _ => None,
-    };
+    let mailbox = mailbox.zip(declared).map(|(reserved, declared)| {
+        let (declared, capacity) = declared;
+        declared.open(&owner, &reserved, name.clone(), token, capacity)
+    });
     let ctx = ActorContext::new(
         life.environment().clone(),
         name,
@@ -98,7 +101,7 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
         token,
         owner,
         life.client().clone(),
-        declared,
+        mailbox,
     );
     Ok(RegisteredActor {
         life: life.clone(),
@@ -108,6 +111,23 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
         start,
         ctx,
         tracked,
+    })
+}
+
+/// The capacity of the declared mailbox, for an actor that is started with this message.
+fn capacity(
+    life: &Life,
+    name: &Name,
+    declared: &DeclaredMailbox,
+    start: &ActorStart,
+) -> Result<usize, RequestError> {
+    declared.capacity(start).map_err(|failure| {
+        if let CapacityFailure::Panicked(panic) = &failure {
+            life.counters().actor_panics.increment();
+            tracing::error!(actor = %name, panic, "the capacity of a mailbox panicked");
+        }
+        let text = format!("the actor {name} is not started: {failure}");
+        RequestError::refused(RequestErrorKind::StartFailed, text)
     })
 }
 

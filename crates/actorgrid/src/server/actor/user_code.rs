@@ -52,7 +52,7 @@ impl UserCode<'_> {
         }
         let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
             Ok(code) => code,
-            Err(panic) => return Err(CodeFailure::Panicked(text_of(&*panic))),
+            Err(panic) => return Err(CodeFailure::Panicked(panic_text(&*panic))),
         };
         let outcome = async { (&mut code).await.map_err(|error| error.to_string()) };
         let ended = tokio::select! {
@@ -60,12 +60,12 @@ impl UserCode<'_> {
             () = self.aborted() => Err(CodeFailure::Aborted),
             result = AssertUnwindSafe(outcome).catch_unwind() => match result {
                 Ok(result) => result.map_err(CodeFailure::Failed),
-                Err(panic) => Err(CodeFailure::Panicked(text_of(&*panic))),
+                Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
             },
         };
         match std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))) {
             Ok(()) => ended,
-            Err(panic) => Err(CodeFailure::Panicked(text_of(&*panic))),
+            Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
         }
     }
 
@@ -85,7 +85,7 @@ impl UserCode<'_> {
 }
 
 /// The text of a panic.
-pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

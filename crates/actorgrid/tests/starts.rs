@@ -1,0 +1,88 @@
+//! How actors and servers start: what a start message decides, and what an abandoned start leaves.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod world;
+
+use actorgrid::{ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, Request, RequestErrorKind};
+use world::{World, on_both_registries, secs};
+
+on_both_registries! {
+    the_start_message_gives_the_declared_mailbox_its_capacity,
+    a_start_without_a_valid_capacity_fails_before_anything_is_registered,
+}
+
+/// Takes its capacity from the message of its start, and nothing from its mailbox.
+fn idle() -> ActorType {
+    ActorType::from_fn("idle", async |_start, ctx| {
+        let _mailbox = ctx.mailbox::<Request<EchoMsg>>(1).await?;
+        ctx.stopping().await;
+        Ok(())
+    })
+    .mailbox_with::<Request<EchoMsg>>(|start| {
+        start.decode::<EchoMsg>().unwrap().msg.parse().unwrap()
+    })
+}
+
+fn start(name: &str, capacity: impl ToString) -> ActorStart {
+    ActorStart::new(name, "idle").message(&EchoMsg::new(capacity.to_string()))
+}
+
+async fn the_start_message_gives_the_declared_mailbox_its_capacity(world: World) {
+    let server = world.server().actor_type(idle());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    for capacity in [1, 3] {
+        let name = format!("i-{capacity}");
+        let start = start(&name, capacity);
+        client.start(server.peer(), start).await.unwrap();
+        let full = server.statistics().requests_admitted + capacity as u64;
+        let call = |deadline| {
+            let request = client.request(name.as_str(), EchoMsg::new("x"));
+            request.deadline(deadline).send()
+        };
+        let queued = futures_util::future::join_all((0..capacity).map(|_| call(secs(5))));
+        let one_more = async {
+            world::eventually("the mailbox is full", || {
+                server.statistics().requests_admitted == full
+            })
+            .await;
+            call(secs(1)).await
+        };
+        let (queued, refused) = tokio::join!(queued, one_more);
+        for reply in queued {
+            assert!(reply.unwrap_err().may_have_executed());
+        }
+        assert!(!refused.unwrap_err().may_have_executed());
+        assert_eq!(server.statistics().requests_admitted, full);
+        client.stop(name.as_str()).await.unwrap();
+    }
+}
+
+async fn a_start_without_a_valid_capacity_fails_before_anything_is_registered(world: World) {
+    let server = world.server().actor_type(idle());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    for client in [&world.client(), server.client()] {
+        for capacity in ["0".to_owned(), (MAX_MAILBOX_CAPACITY + 1).to_string()] {
+            let error = client.start(server.peer(), start("i", &capacity)).await;
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::StartFailed);
+            assert!(!error.may_have_executed(), "{error:?}");
+            for part in [&*capacity, "1 to 1048576", "mailbox_with"] {
+                assert!(error.text().contains(part), "{error}");
+            }
+        }
+        let error = client.start(server.peer(), start("i", "many")).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StartFailed);
+        assert!(error.text().contains("panicked"), "{error}");
+        assert_eq!(world.keys_of("i").await, [""; 0]);
+    }
+    assert_eq!(server.statistics().starts_refused, 6);
+    assert_eq!(server.statistics().actor_panics, 2);
+    let client = world.client();
+    client
+        .start(server.peer(), start("i", MAX_MAILBOX_CAPACITY))
+        .await
+        .unwrap();
+}
