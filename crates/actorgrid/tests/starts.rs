@@ -4,8 +4,13 @@
 
 mod world;
 
-use actorgrid::{ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, Request, RequestErrorKind};
-use world::{World, on_both_registries, secs};
+use std::error::Error as _;
+
+use actorgrid::{
+    ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, NameError, RegistryError, Request,
+    RequestErrorKind, ServerErrorKind,
+};
+use world::{MemoryWorld, World, on_both_registries, secs};
 
 on_both_registries! {
     the_start_message_gives_the_declared_mailbox_its_capacity,
@@ -85,4 +90,27 @@ async fn a_start_without_a_valid_capacity_fails_before_anything_is_registered(wo
         .start(server.peer(), start("i", MAX_MAILBOX_CAPACITY))
         .await
         .unwrap();
+}
+
+const ADDRESS: &str = "127.0.0.1:7000";
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_server_that_does_not_start_keeps_its_cause() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_fn("no/type", async |_, _| Ok(()));
+    let error = server.bind(ADDRESS).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Configuration);
+    assert!(error.source().unwrap().is::<NameError>());
+
+    let holder = world.server().bind(ADDRESS).await.unwrap();
+    let error = world.server().bind(ADDRESS).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Listen);
+    assert!(error.source().unwrap().is::<std::io::Error>());
+    holder.shutdown().await.unwrap();
+
+    world.registry.set_refusing(true);
+    let error = world.server().bind(ADDRESS).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Registry);
+    let cause = error.source().unwrap().downcast_ref::<RegistryError>();
+    assert!(error.to_string().contains(&cause.unwrap().to_string()));
 }

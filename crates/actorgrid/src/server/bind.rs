@@ -30,7 +30,7 @@ pub(super) async fn serve(
 ) -> Result<Server, ServerError> {
     let bound = listener
         .local_addr()
-        .map_err(|error| ServerError::listen("the listener", &error))?;
+        .map_err(|error| ServerError::listen("the listener", error))?;
     let identity = Identity {
         address: advertised(settings.advertise.as_deref(), bound)?,
         namespace: settings.namespace,
@@ -67,7 +67,7 @@ pub(super) async fn serve(
         Err(error) => {
             process.shutdown(ANSWER_BOUND).await;
             return Err(match error {
-                JoinError::Registry(error) => ServerError::registry(&error),
+                JoinError::Registry(error) => ServerError::registry(error),
                 JoinError::AddressInUse { holder } => {
                     let cluster = settings.registry.backend().cluster();
                     let token = Token::new(cluster, holder.created);

@@ -195,7 +195,7 @@ impl ServerBuilder {
         let text = address.as_ref();
         let addresses = resolve(text)
             .await
-            .map_err(|error| ServerError::listen(text, &error))?;
+            .map_err(|error| ServerError::listen(text, error))?;
         let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             match checked.config.environment.listen(address).await {
@@ -203,7 +203,7 @@ impl ServerBuilder {
                 Err(error) => failure = error,
             }
         }
-        Err(ServerError::listen(text, &failure))
+        Err(ServerError::listen(text, failure))
     }
 
     /// [`bind`](Self::bind) with a listener that is bound already.

@@ -1,6 +1,7 @@
 //! Why a server did not start.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::registry::RegistryError;
 use crate::stable_names::stable_names;
@@ -34,37 +35,52 @@ stable_names! {
 pub struct ServerError {
     kind: ServerErrorKind,
     text: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl ServerError {
-    pub(super) fn configuration(setting: &str, why: impl fmt::Display) -> Self {
+    fn new(kind: ServerErrorKind, text: String) -> Self {
         Self {
-            kind: ServerErrorKind::Configuration,
-            text: format!("{setting}: {why}"),
+            kind,
+            text,
+            source: None,
         }
     }
 
-    pub(super) fn listen(address: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self {
-            kind: ServerErrorKind::Listen,
-            text: format!("cannot listen on {address}: {error}"),
-        }
+    fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(cause));
+        self
+    }
+
+    /// A setting that breaks a rule which is not another type's.
+    pub(super) fn setting(setting: &str, why: impl fmt::Display) -> Self {
+        Self::new(ServerErrorKind::Configuration, format!("{setting}: {why}"))
+    }
+
+    pub(super) fn configuration(
+        setting: &str,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::setting(setting, &cause).caused_by(cause)
+    }
+
+    pub(super) fn listen(address: impl fmt::Display, cause: std::io::Error) -> Self {
+        let text = format!("cannot listen on {address}: {cause}");
+        Self::new(ServerErrorKind::Listen, text).caused_by(cause)
     }
 
     pub(super) fn address_in_use(address: impl fmt::Display, key: &str, token: Token) -> Self {
-        Self {
-            kind: ServerErrorKind::AddressInUse,
-            text: format!(
+        Self::new(
+            ServerErrorKind::AddressInUse,
+            format!(
                 "the address {address} is held by another peer (key {key}, token {token}): stop it, or advertise another address"
             ),
-        }
+        )
     }
 
-    pub(super) fn registry(error: &RegistryError) -> Self {
-        Self {
-            kind: ServerErrorKind::Registry,
-            text: format!("the registry: {error}"),
-        }
+    pub(super) fn registry(cause: RegistryError) -> Self {
+        let text = format!("the registry: {cause}");
+        Self::new(ServerErrorKind::Registry, text).caused_by(cause)
     }
 
     /// What kind of failure it is.
@@ -86,4 +102,11 @@ impl fmt::Display for ServerError {
     }
 }
 
-impl std::error::Error for ServerError {}
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}

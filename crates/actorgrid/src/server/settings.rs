@@ -86,11 +86,11 @@ impl ServerSettings {
             .map_err(|error| ServerError::configuration("namespace", error))?;
         if !(MIN_LEASE_TTL..=MAX_LEASE_TTL).contains(&self.lease_ttl) {
             let why = format!("{:?} is not within 5 s and 1 h", self.lease_ttl);
-            return Err(ServerError::configuration("lease_ttl", why));
+            return Err(ServerError::setting("lease_ttl", why));
         }
         if !(1..=1 << 30).contains(&self.max_message_bytes) {
             let why = format!("{} is not within 1 byte and 1 GiB", self.max_message_bytes);
-            return Err(ServerError::configuration("max_message_bytes", why));
+            return Err(ServerError::setting("max_message_bytes", why));
         }
         Ok(CheckedSettings {
             namespace,
@@ -118,7 +118,7 @@ fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, Serv
     if annotations.len() > MAX_ANNOTATIONS || annotations.iter().any(too_long) {
         let why =
             format!("at most {MAX_ANNOTATIONS}, of at most {MAX_ANNOTATION_BYTES} bytes each");
-        return Err(ServerError::configuration("annotation", why));
+        return Err(ServerError::setting("annotation", why));
     }
     annotations.sort();
     Ok(annotations.into())
@@ -137,7 +137,7 @@ fn check_actor_types(actor_types: Vec<ActorType>) -> Result<HashMap<Name, ActorT
                 .map_err(|error| ServerError::configuration(&setting, error))?;
         }
         if by_name.insert(name, actor_type).is_some() {
-            return Err(ServerError::configuration(&setting, "registered twice"));
+            return Err(ServerError::setting(&setting, "registered twice"));
         }
     }
     Ok(by_name)
