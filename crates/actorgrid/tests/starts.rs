@@ -5,12 +5,15 @@
 mod world;
 
 use std::error::Error as _;
+use std::pin::pin;
+use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, NameError, RegistryError, Request,
-    RequestErrorKind, ServerErrorKind,
+    ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, MemoryFault, MemoryOperation, NameError,
+    RegistryError, Request, RequestErrorKind, Server, ServerErrorKind,
 };
-use world::{MemoryWorld, World, on_both_registries, secs};
+use futures_util::FutureExt as _;
+use world::{MemoryWorld, World, on_both_registries, pass, secs};
 
 on_both_registries! {
     the_start_message_gives_the_declared_mailbox_its_capacity,
@@ -93,6 +96,110 @@ async fn a_start_without_a_valid_capacity_fails_before_anything_is_registered(wo
 }
 
 const ADDRESS: &str = "127.0.0.1:7000";
+
+/// Polls a bind so many times, and drops it if it has not ended by then. Between two polls all
+/// other tasks take a step, and the time passes.
+async fn bind_polled(world: &World, polls: usize, pause: Duration) -> Option<Server> {
+    let mut bind = pin!(world.server().lease_ttl(secs(15)).bind(ADDRESS));
+    for _ in 0..polls {
+        if let Some(server) = bind.as_mut().now_or_never() {
+            return Some(server.unwrap());
+        }
+        tokio::task::yield_now().await;
+        if pause > Duration::ZERO {
+            pass(pause).await;
+        }
+    }
+    None
+}
+
+/// Drops a bind at every await: within `bound` no lease is left, and the address can be bound.
+async fn dropped_anywhere(
+    faults: &[(MemoryOperation, MemoryFault)],
+    pause: Duration,
+    bound: Duration,
+) {
+    for polls in 0..1_000 {
+        let world = MemoryWorld::new();
+        for (operation, fault) in faults {
+            world.registry.inject(*operation, *fault);
+        }
+        if let Some(server) = bind_polled(&world, polls, pause).await {
+            assert!(polls > 1, "it was never dropped after it had begun");
+            // A fault that is left may hit the shutdown.
+            let _ = server.shutdown().await;
+            return;
+        }
+        pass(bound).await;
+        assert_eq!(world.leases(), 0, "dropped after {polls} polls");
+        assert_eq!(world.keys(), [""; 0], "dropped after {polls} polls");
+        let again = world.server().bind(ADDRESS);
+        let again = tokio::time::timeout(secs(10), again).await;
+        let _ = again.unwrap().unwrap().shutdown().await;
+    }
+    panic!("the bind does not end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_anywhere_leaves_nothing_behind() {
+    dropped_anywhere(&[], Duration::ZERO, secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_anywhere_leaves_nothing_behind_at_a_slow_registry() {
+    let delay = MemoryFault::Delay(Duration::from_millis(500));
+    let faults = [
+        (MemoryOperation::Grant, delay),
+        (MemoryOperation::Claim, delay),
+        (MemoryOperation::Revoke, delay),
+    ];
+    dropped_anywhere(&faults, Duration::from_millis(100), secs(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_anywhere_leaves_nothing_behind_whatever_reply_is_lost() {
+    for operation in [
+        MemoryOperation::Claim,
+        MemoryOperation::Revoke,
+        // Nobody knows such a lease: it runs out.
+        MemoryOperation::Grant,
+    ] {
+        let faults = [(operation, MemoryFault::LoseReply)];
+        // A time to live, and what one exchange may take.
+        let bound = match operation {
+            MemoryOperation::Grant => secs(15 + 2),
+            _ => secs(2 * 2 + 1),
+        };
+        if operation == MemoryOperation::Grant {
+            // It fails by itself, so it is dropped once, while it waits.
+            let world = MemoryWorld::new();
+            world.registry.inject(operation, MemoryFault::LoseReply);
+            assert!(bind_polled(&world, 3, Duration::ZERO).await.is_none());
+            pass(bound).await;
+            assert_eq!(world.leases(), 0);
+            let server = world.server().bind(ADDRESS).await.unwrap();
+            server.shutdown().await.unwrap();
+        } else {
+            dropped_anywhere(&faults, Duration::from_millis(500), bound).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_while_it_waits_for_the_address_never_takes_it() {
+    let world = MemoryWorld::new();
+    drop(world.server().bind(ADDRESS).await.unwrap());
+    pass(secs(1)).await;
+    assert!(bind_polled(&world, 3, secs(1)).await.is_none());
+    let grants = world.registry.calls(MemoryOperation::Grant);
+    // The lease of the server that was dropped.
+    assert_eq!(world.leases(), 1);
+    pass(secs(20)).await;
+    assert_eq!(world.leases(), 0);
+    assert_eq!(world.registry.calls(MemoryOperation::Grant), grants);
+    let server = world.server().bind(ADDRESS).await.unwrap();
+    server.shutdown().await.unwrap();
+}
 
 #[tokio::test(start_paused = true)]
 async fn the_error_of_a_server_that_does_not_start_keeps_its_cause() {

@@ -1,28 +1,28 @@
-//! Brings a server up on a listener: serves the wire, joins the grid, and starts the supervisor.
+//! Brings a server up on a listener: serves the wire, and starts the supervisor, which joins.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::ActorTable;
 use super::counters::ServerCounters;
 use super::error::ServerError;
 use super::handle::ServerHandle;
-use super::peer_core::{PeerConfig, PeerCore};
+use super::peer_core::PeerCore;
 use super::server::Server;
 use super::settings::CheckedSettings;
 use super::state::ServerState;
-use super::supervisor::{ANSWER_BOUND, supervise};
+use super::supervisor::supervise;
 use crate::address::Address;
 use crate::client::Client;
 use crate::environment::Listener;
 use crate::mailbox::MailboxTable;
 use crate::route::LocalRoute;
 use crate::route::serving::{ProcessServer, ServerConfig};
-use crate::session::{Identity, JoinError, Session};
-use crate::token::Token;
+use crate::session::Identity;
 
 pub(super) async fn serve(
     settings: CheckedSettings,
@@ -36,11 +36,7 @@ pub(super) async fn serve(
         namespace: settings.namespace,
         annotations: settings.annotations,
     };
-    let PeerConfig {
-        environment,
-        lease_ttl,
-        ..
-    } = &settings.config;
+    let environment = settings.config.environment.clone();
     let table: Arc<MailboxTable> = Arc::default();
     let serving = watch::Sender::new(None);
     // Before the peer joins, which can take as long as a lease: health checks get an answer then.
@@ -54,28 +50,6 @@ pub(super) async fn serve(
             max_message_bytes: settings.max_message_bytes,
         },
     );
-    let joined = Session::join(
-        environment,
-        &settings.registry,
-        &identity,
-        *lease_ttl,
-        false,
-    )
-    .await;
-    let session = match joined {
-        Ok(session) => session,
-        Err(error) => {
-            process.shutdown(ANSWER_BOUND).await;
-            return Err(match error {
-                JoinError::Registry(error) => ServerError::registry(error),
-                JoinError::AddressInUse { holder } => {
-                    let cluster = settings.registry.backend().cluster();
-                    let token = Token::new(cluster, holder.created);
-                    ServerError::address_in_use(&identity.address, &holder.key, token)
-                }
-            });
-        }
-    };
     let client = Client::of_server(
         identity.namespace.clone(),
         settings.registry.clone(),
@@ -84,7 +58,6 @@ pub(super) async fn serve(
         identity.peer().clone(),
         LocalRoute::new(table.clone(), settings.max_message_bytes),
     );
-    let environment = environment.clone();
     let core = Arc::new(PeerCore {
         config: settings.config,
         registry: settings.registry,
@@ -103,11 +76,44 @@ pub(super) async fn serve(
         shutdown: CancellationToken::new(),
         result: Mutex::new(None),
     });
-    let supervisor = environment.spawn(supervise(core.clone(), session, process));
-    let handle = ServerHandle { core };
-    let server = Server::new(handle, supervisor);
-    server.wait_for(ServerState::Serving).await;
-    Ok(server)
+    let (joined, outcome) = oneshot::channel();
+    // Owned by the future of `bind`, and then by the server. If the future is dropped it cannot
+    // join the task; it asks it to shut down, which the task bounds by the lease's time to live.
+    let supervisor = environment.spawn(supervise(core.clone(), process, joined));
+    let starting = Starting {
+        parts: Some((ServerHandle { core }, supervisor)),
+    };
+    match outcome.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error),
+        // The runtime is shutting down.
+        Err(_) => return Err(ServerError::aborted()),
+    }
+    starting.serving().await
+}
+
+/// A server that is being started. Dropped, the start is given up.
+struct Starting {
+    parts: Option<(ServerHandle, JoinHandle<()>)>,
+}
+
+impl Starting {
+    /// Waits until the server serves, and hands it over.
+    async fn serving(mut self) -> Result<Server, ServerError> {
+        if let Some((handle, _)) = &self.parts {
+            handle.wait_for(ServerState::Serving).await;
+        }
+        let (handle, supervisor) = self.parts.take().ok_or_else(ServerError::aborted)?;
+        Ok(Server::new(handle, supervisor))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some((handle, _)) = &self.parts {
+            handle.core.shutdown.cancel();
+        }
+    }
 }
 
 /// The address for other peers.

@@ -189,7 +189,30 @@ impl ServerBuilder {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves at most a lease that runs out.
+    /// When the future is dropped, the start is given up: the port is free again at once, and a
+    /// task of the library takes back what was registered by then, as soon as the registry answers.
+    /// If it cannot (the runtime ends, or the registry is away), the lease runs out after its time
+    /// to live at most; the same address can be bound again then.
+    ///
+    /// So a program can wait for a signal while it starts, which takes as long as a lease if the
+    /// last process on the address has crashed:
+    ///
+    /// ```no_run
+    /// use actorgrid::{BoxError, Registry, Server};
+    ///
+    /// # async fn ctrl_c() {}
+    /// async fn serve(registry: Registry) -> Result<(), BoxError> {
+    ///     // From tokio::signal::ctrl_c(), say.
+    ///     let mut interrupted = std::pin::pin!(ctrl_c());
+    ///     let server = tokio::select! {
+    ///         server = Server::builder("mygrid", registry).bind("127.0.0.1:7777") => server?,
+    ///         () = &mut interrupted => return Ok(()),
+    ///     };
+    ///     server.run_until(interrupted).await?;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
     pub async fn bind(self, address: impl AsRef<str>) -> Result<Server, ServerError> {
         let checked = self.settings.check()?;
         let text = address.as_ref();

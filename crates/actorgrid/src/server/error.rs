@@ -19,6 +19,8 @@ pub enum ServerErrorKind {
     AddressInUse,
     /// The registry cannot be reached, or refused.
     Registry,
+    /// The start was aborted, as the runtime is shutting down.
+    Aborted,
 }
 
 stable_names! {
@@ -27,6 +29,7 @@ stable_names! {
         Listen = "listen",
         AddressInUse = "address-in-use",
         Registry = "registry",
+        Aborted = "aborted",
     }
 }
 
@@ -81,6 +84,11 @@ impl ServerError {
     pub(super) fn registry(cause: RegistryError) -> Self {
         let text = format!("the registry: {cause}");
         Self::new(ServerErrorKind::Registry, text).caused_by(cause)
+    }
+
+    pub(super) fn aborted() -> Self {
+        let text = "the start was aborted: the runtime is shutting down";
+        Self::new(ServerErrorKind::Aborted, text.to_owned())
     }
 
     /// What kind of failure it is.

@@ -1,19 +1,25 @@
 //! The task that owns everything that runs on a peer, over all its sessions.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::error::ServerError;
 use super::life::{LifeEnd, REVOKE_BOUND, serve};
-use super::peer_core::PeerCore;
+use super::peer_core::{PeerConfig, PeerCore};
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
 use crate::route::serving::ProcessServer;
-use crate::session::{FenceReason, Session};
+use crate::session::{FenceReason, JoinError, Session};
+use crate::token::Token;
 
 /// The pause after a rejoin that failed for another reason than the registry.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The time for answers to reach their callers, at a shutdown.
-pub(super) const ANSWER_BOUND: Duration = Duration::from_secs(1);
+const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
 /// Says that the server has stopped when the supervisor ends before its time: the server was
 /// dropped.
@@ -23,21 +29,87 @@ impl Drop for FinishOnDrop {
     fn drop(&mut self) {
         if *self.0.state.borrow() != ServerState::Stopped {
             self.0.set_fence_reason(FenceReason::Dropped);
-            self.0.finish(Err(ShutdownError {
-                stuck: Vec::new(),
-                not_revoked: true,
-            }));
+            self.0.finish(Err(not_revoked()));
         }
     }
 }
 
-/// Runs the server from its first session to its shutdown.
-pub(super) async fn supervise(core: Arc<PeerCore>, first: Session, process: ProcessServer) {
+/// Runs the server from its first session to its shutdown. `joined` learns how the first join
+/// ended.
+pub(super) async fn supervise(
+    core: Arc<PeerCore>,
+    process: ProcessServer,
+    joined: oneshot::Sender<Result<(), ServerError>>,
+) {
     let _finish = FinishOnDrop(core.clone());
+    let mut join = pin!(first_join(&core));
+    let first = tokio::select! {
+        biased;
+        () = core.shutdown.cancelled() => {
+            // Nobody waits for the server any more: its port is free at once, and the registry
+            // as soon as it answers.
+            let withdrawn = async {
+                match join.await {
+                    Ok(session) => withdraw(&core, session).await,
+                    Err(_) => Ok(()),
+                }
+            };
+            let (withdrawn, ()) = tokio::join!(withdrawn, process.shutdown(ANSWER_BOUND));
+            return core.finish(withdrawn);
+        }
+        first = &mut join => first,
+    };
+    match first {
+        Ok(session) => {
+            let _ = joined.send(Ok(()));
+            serve_sessions(&core, session, process).await;
+        }
+        Err(error) => {
+            process.shutdown(ANSWER_BOUND).await;
+            core.finish(Ok(()));
+            let _ = joined.send(Err(error));
+        }
+    }
+}
+
+/// Joins for the first time; ends soon after the shutdown was asked for.
+async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
+    let PeerCore {
+        config,
+        registry,
+        identity,
+        shutdown,
+        ..
+    } = core;
+    let (environment, ttl) = (&config.environment, config.lease_ttl);
+    let joined = Session::join(environment, registry, identity, ttl, false, shutdown).await;
+    joined.map_err(|error| match error {
+        JoinError::Registry(error) => ServerError::registry(error),
+        JoinError::AddressInUse { holder } => {
+            let token = Token::new(registry.backend().cluster(), holder.created);
+            ServerError::address_in_use(&identity.address, &holder.key, token)
+        }
+        JoinError::GivenUp => ServerError::aborted(),
+    })
+}
+
+/// Deletes what an unwanted first session has registered. After its time to live it has run out.
+async fn withdraw(core: &PeerCore, session: Session) -> Result<(), ShutdownError> {
+    let PeerConfig {
+        environment,
+        lease_ttl,
+        ..
+    } = &core.config;
+    let revoked = environment.timeout(*lease_ttl, session.revoke()).await;
+    revoked.ok_or_else(not_revoked)
+}
+
+/// Serves under one session after the other, until the shutdown.
+async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessServer) {
     let mut session = Some(first);
     let mut left = Ok(());
     while let Some(current) = session.take() {
-        match serve(&core, current).await {
+        match serve(core, current).await {
             LifeEnd::Shutdown(result) => {
                 process.shutdown(ANSWER_BOUND).await;
                 core.finish(result);
@@ -48,13 +120,13 @@ pub(super) async fn supervise(core: Arc<PeerCore>, first: Session, process: Proc
         if core.shutdown.is_cancelled() {
             break;
         }
-        let join = rejoin(&core);
+        let join = rejoin(core);
         tokio::pin!(join);
         tokio::select! {
             biased;
             () = core.shutdown.cancelled() => {
                 core.set_state(ServerState::Draining);
-                left = withdraw(&core, join).await;
+                left = withdraw_rejoin(core, join).await;
             }
             joined = &mut join => session = Some(joined),
         }
@@ -68,8 +140,11 @@ pub(super) async fn supervise(core: Arc<PeerCore>, first: Session, process: Proc
 async fn rejoin(core: &PeerCore) -> Session {
     let config = &core.config;
     let (environment, ttl) = (&config.environment, config.lease_ttl);
+    // A shutdown ends a rejoin from outside: see `withdraw_rejoin`.
+    let given_up = CancellationToken::new();
+    let (registry, identity) = (&core.registry, &core.identity);
     loop {
-        match Session::join(environment, &core.registry, &core.identity, ttl, true).await {
+        match Session::join(environment, registry, identity, ttl, true, &given_up).await {
             Ok(session) => return session,
             Err(error) => tracing::error!(?error, "rejoining the grid is tried again"),
         }
@@ -78,15 +153,19 @@ async fn rejoin(core: &PeerCore) -> Session {
 }
 
 /// Ends a rejoin that a shutdown came upon: what it has registered by then is deleted.
-async fn withdraw(
+async fn withdraw_rejoin(
     core: &PeerCore,
     join: impl Future<Output = Session>,
 ) -> Result<(), ShutdownError> {
     let withdrawn = async { join.await.revoke().await };
     let environment = &core.config.environment;
     let revoked = environment.timeout(REVOKE_BOUND, withdrawn).await;
-    revoked.ok_or_else(|| ShutdownError {
+    revoked.ok_or_else(not_revoked)
+}
+
+fn not_revoked() -> ShutdownError {
+    ShutdownError {
         stuck: Vec::new(),
         not_revoked: true,
-    })
+    }
 }

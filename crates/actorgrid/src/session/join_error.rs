@@ -10,4 +10,6 @@ pub(crate) enum JoinError {
         holder: Entry,
     },
     Registry(RegistryError),
+    /// The caller has given the join up.
+    GivenUp,
 }

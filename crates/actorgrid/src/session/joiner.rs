@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::join_error::JoinError;
@@ -64,12 +65,18 @@ impl<'a> Joiner<'a> {
     ///
     /// While another holds the address, waits until its lease must have run out; then that is an
     /// error, unless `patient`: then it waits without end, and for the registry as well.
-    pub(super) async fn join(&self, patient: bool) -> Result<Joined, JoinError> {
+    ///
+    /// Once `given_up` is cancelled, only the attempt that is on its way is carried to its end.
+    pub(super) async fn join(
+        &self,
+        patient: bool,
+        given_up: &CancellationToken,
+    ) -> Result<Joined, JoinError> {
         let environment = self.registry.environment();
         let begun = environment.now();
         let mut back_off = BackOff::new(JOIN_BACK_OFF);
         let mut awaited: Option<Revision> = None;
-        loop {
+        while !given_up.is_cancelled() {
             match self.once(patient).await {
                 Ok(JoinAttempt::Joined(joined)) => return Ok(joined),
                 // Request after request was carried out, and no reply came.
@@ -86,7 +93,11 @@ impl<'a> Joiner<'a> {
                         "the address is taken: waiting for its holder"
                     );
                     awaited = Some(holder.created);
-                    self.outwait(&holder).await;
+                    tokio::select! {
+                        biased;
+                        () = given_up.cancelled() => {}
+                        () = self.outwait(&holder) => {}
+                    }
                     continue;
                 }
                 Err(error) if patient || error.kind() == RegistryErrorKind::LeaseNotFound => {
@@ -97,6 +108,7 @@ impl<'a> Joiner<'a> {
             let pause = back_off.next(environment.random_unit());
             environment.sleep(pause).await;
         }
+        Err(JoinError::GivenUp)
     }
 
     async fn once(&self, patient: bool) -> Result<JoinAttempt, RegistryError> {

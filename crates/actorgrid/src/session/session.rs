@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::claim_driver::ClaimDriver;
 use super::epoch::Epoch;
@@ -39,16 +40,18 @@ pub(crate) struct Session {
 impl Session {
     /// Joins the grid; see [`Joiner::join`].
     ///
-    /// Dropped meanwhile, it leaves at most a lease that runs out.
+    /// Dropped meanwhile, it leaves at most a lease that runs out. Once `given_up` is cancelled it
+    /// ends within the attempt that is on its way, and leaves nothing, or has joined.
     pub(crate) async fn join(
         environment: &Environment,
         registry: &Registry,
         identity: &Identity,
         ttl: Duration,
         patient: bool,
+        given_up: &CancellationToken,
     ) -> Result<Self, JoinError> {
         let joiner = Joiner::new(environment, registry, identity, ttl);
-        let joined = joiner.join(patient).await?;
+        let joined = joiner.join(patient, given_up).await?;
         let lease = joined.lease.id;
         match Self::begin(environment, registry, identity, joined) {
             Ok(session) => Ok(session),
