@@ -1,11 +1,11 @@
-//! What a server counts about its actors and its sessions.
+//! Counts the actors and the sessions of a server.
 
 use super::statistics::ServerStatistics;
 use crate::counter::Counter;
 use crate::mailbox::InboxCounters;
 use crate::route::serving::AcceptedCounters;
 
-/// What a server counts about its actors and its sessions.
+/// The counters of a server that are not those of its mailboxes or connections.
 #[derive(Debug, Default)]
 pub(super) struct ServerCounters {
     pub(super) actors_started: Counter,

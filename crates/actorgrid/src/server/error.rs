@@ -7,7 +7,7 @@ use crate::registry::RegistryError;
 use crate::stable_names::stable_names;
 use crate::token::Token;
 
-/// What kind of failure a [`ServerError`] is.
+/// The kind of a [`ServerError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerErrorKind {
@@ -91,7 +91,7 @@ impl ServerError {
         Self::new(ServerErrorKind::Aborted, text.to_owned())
     }
 
-    /// What kind of failure it is.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ServerErrorKind {
         self.kind

@@ -1,4 +1,4 @@
-//! What can be shared of a server: its identity, state and mailboxes, and its shutdown.
+//! The handle of a server that can be shared: its identity, state and mailboxes, and its shutdown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::name::{IntoName, Name, Namespace};
 use crate::request::MessageSet;
 use crate::session::FenceReason;
 
-/// What of a server can be shared. Cheap to clone; it does not keep the server running.
+/// A handle of a server. Cheap to clone; it does not keep the server running.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) core: Arc<PeerCore>,
@@ -46,7 +46,7 @@ impl ServerHandle {
         &self.core.client
     }
 
-    /// What the server is doing.
+    /// The state that the server is in.
     #[must_use]
     pub fn state(&self) -> ServerState {
         *self.core.state.borrow()
@@ -88,8 +88,8 @@ impl ServerHandle {
         ServerEvents::of(&self.core.events)
     }
 
-    /// What the server has counted so far, over all its sessions. It takes no lock and costs nothing
-    /// to what is going on. What the peer's own requests met, its [client](Self::client) counts.
+    /// The server's counters, over all its sessions. Reading them takes no lock and slows nothing
+    /// down. The peer's [client](Self::client) counts the peer's own requests.
     #[must_use]
     pub fn statistics(&self) -> ServerStatistics {
         let core = &self.core;
@@ -121,7 +121,7 @@ impl ServerHandle {
     ///
     /// # Cancel safety
     ///
-    /// What was registered when the future is dropped is released.
+    /// Dropping the future releases what was registered by then.
     #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,

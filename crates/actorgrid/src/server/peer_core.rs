@@ -1,4 +1,4 @@
-//! What everything that runs on a peer shares, over all its sessions.
+//! The state that everything on a peer shares, over all its sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

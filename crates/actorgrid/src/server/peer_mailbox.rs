@@ -15,7 +15,7 @@ use crate::request::Request;
 /// The queue of a peer's mailbox, as the Go library has it.
 const CAPACITY: usize = 100;
 /// Starts and stops under way at once. Each waits for the registry or a constructor; beyond this
-/// many the queue fills, and then callers are told that the peer is busy.
+/// many the queue fills, and then callers get the error that the peer is busy.
 const MAX_UNDER_WAY: usize = 256;
 
 #[derive(MessageSet)]
@@ -106,7 +106,7 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
         None => true,
     };
     let Some(running) = running.filter(|running| held(running)) else {
-        // Not a matter of the peer's own mailbox, so nothing that a repeat could mend.
+        // The peer's own mailbox is there, so repeating the request would not help.
         return Err(RequestError::refused(
             RequestErrorKind::UnknownName,
             format!("no such actor runs on this peer: {}", order.name()),

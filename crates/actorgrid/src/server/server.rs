@@ -80,7 +80,7 @@ impl Server {
         self.handle.client()
     }
 
-    /// What the server is doing.
+    /// The state that the server is in.
     #[must_use]
     pub fn state(&self) -> ServerState {
         self.handle.state()

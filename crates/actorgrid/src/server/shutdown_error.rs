@@ -1,11 +1,10 @@
-//! What a shutdown left undone.
+//! The error of a shutdown that left something undone.
 
 use std::fmt;
 
 use crate::name::Name;
 
-/// What a shutdown could not bring to its end within its bound. The server has stopped all the
-/// same.
+/// A shutdown did not end everything within its bound. The server has stopped all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownError {

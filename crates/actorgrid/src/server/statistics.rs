@@ -1,6 +1,6 @@
 //! The statistics of a server, as users read them.
 
-/// What a [`Server`](crate::Server) has counted since it was bound, over all its sessions: see
+/// The counters of a [`Server`](crate::Server) since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
 ///
 /// All numbers but [`actors_running`](Self::actors_running) and

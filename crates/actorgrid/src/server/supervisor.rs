@@ -21,16 +21,21 @@ const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The time for answers to reach their callers, at a shutdown.
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
-/// Says that the server has stopped when the supervisor ends before its time: the server was
+/// Reports that the server has stopped when the supervisor ends before its time: the server was
 /// dropped.
 struct FinishOnDrop(Arc<PeerCore>);
 
 impl Drop for FinishOnDrop {
     fn drop(&mut self) {
-        if *self.0.state.borrow() != ServerState::Stopped {
-            self.0.set_fence_reason(FenceReason::Dropped);
-            self.0.finish(Err(not_revoked()));
+        let state = *self.0.state.borrow();
+        if state == ServerState::Stopped {
+            return;
         }
+        // In the other states no session is left that the drop could have fenced.
+        if matches!(state, ServerState::Serving | ServerState::Draining) {
+            self.0.set_fence_reason(FenceReason::Dropped);
+        }
+        self.0.finish(Err(not_revoked()));
     }
 }
 

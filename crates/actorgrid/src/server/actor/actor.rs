@@ -1,4 +1,4 @@
-//! What an actor is: a computation with a grid-unique name.
+//! The trait of an actor: a computation with a grid-unique name.
 
 use std::fmt;
 use std::future::Future;

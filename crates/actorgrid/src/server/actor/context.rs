@@ -18,7 +18,7 @@ use crate::request::MessageSet;
 use crate::session::FenceReason;
 use crate::token::Token;
 
-/// What an actor knows and can do. Cheap to clone.
+/// The context of an actor: who it is, and what it can do. Cheap to clone.
 #[derive(Clone)]
 pub struct ActorContext {
     core: Arc<ContextCore>,
@@ -131,7 +131,7 @@ impl ActorContext {
     ///
     /// # Cancel safety
     ///
-    /// What was registered when the future is dropped is released.
+    /// Dropping the future releases what was registered by then.
     #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,

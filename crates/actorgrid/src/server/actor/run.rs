@@ -29,7 +29,7 @@ pub(super) struct RegisteredActor {
 }
 
 impl RegisteredActor {
-    /// Runs the actor to its end. `started` learns whether it came to act.
+    /// Runs the actor to its end. `started` gets the outcome of its start.
     ///
     /// User code may panic here; it ends the actor alone.
     pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {

@@ -1,4 +1,4 @@
-//! What belongs to an actor and must end with it: its tasks, and its declared mailbox.
+//! The tasks and the declared mailbox of an actor, which must end with it.
 
 use std::any::Any;
 use std::future::Future;

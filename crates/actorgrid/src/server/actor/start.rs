@@ -18,7 +18,7 @@ use crate::server::life::Life;
 use crate::session::ClaimError;
 use crate::token::Token;
 
-/// Starts an actor, and ends when it acts or when it is certain that it will not.
+/// Starts an actor, and returns once it acts or it is certain that it will not.
 ///
 /// Dropped, it leaves no name behind that no actor holds.
 pub(in crate::server) async fn start(

@@ -34,7 +34,7 @@ impl CodeFailure {
     }
 }
 
-/// What bounds the code of one actor.
+/// Bounds the code of one actor.
 pub(super) struct UserCode<'a> {
     pub(super) environment: &'a Environment,
     pub(super) stop: &'a Stop,

@@ -16,6 +16,10 @@ use super::server_event::ServerEvent;
 /// No event is skipped, however short a state was, unless the reader falls behind by more than
 /// 1,024 events: then it gets [`ServerEvent::Missed`] with the number of those that were dropped,
 /// and the rest after it. A slow reader holds nothing up.
+///
+/// The last event is the state [`Stopped`](crate::ServerState::Stopped). The ends of actors that
+/// outlive it are not reported: those of a server that is dropped, and those that a shutdown could
+/// not end (see [`ShutdownError::stuck`](crate::ShutdownError::stuck)).
 pub struct ServerEvents {
     log: Arc<EventLog>,
     position: LogPosition,

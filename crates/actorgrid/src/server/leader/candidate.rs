@@ -27,15 +27,15 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(30);
 /// decide. The watch is rarely later than that, and ten tries a second do not hurt a registry.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a candidate is told.
+/// The events that a candidate decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CandidateEvent {
-    /// The watch of the leader's key says whether it is there, whoever holds it.
+    /// The watch of the leader's key says whether it is there, under any holder.
     LeaderSeen(bool),
     /// The start that was asked for has ended.
     StartFinished(StartOutcome),
     /// The leader that this peer started has ended, in whatever way; its name need not be free yet.
-    /// Not told when the peer itself shuts down.
+    /// Not reported when the peer itself shuts down.
     LeaderEnded,
     /// The time that was waited for has come.
     Due,
@@ -54,7 +54,7 @@ pub(crate) enum StartOutcome {
     Unsettled,
 }
 
-/// What to do next.
+/// The next step of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CandidateAction {
     /// Start the leader now, and tell how that ended.
@@ -70,7 +70,7 @@ enum OwnLeader {
     /// Nothing of ours runs.
     Idle,
     /// A start is in flight. `absent`: meanwhile the watch said that the key is not there;
-    /// `ended`: the end of the leader was told before its start.
+    /// `ended`: the end of the leader was reported before its start.
     Starting { absent: bool, ended: bool },
     /// Our leader runs.
     Leading { since: Timestamp },
@@ -79,7 +79,7 @@ enum OwnLeader {
 /// The leader candidate of one session of a peer.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    /// What the watch said last; nothing is started before it has said something.
+    /// The last report of the watch; nothing is started before the first one.
     seen: Option<bool>,
     own: OwnLeader,
     /// Failures of our own leader in a row.
@@ -138,7 +138,7 @@ impl Candidate {
         match outcome {
             StartOutcome::Started if !ended => self.own = OwnLeader::Leading { since: now },
             StartOutcome::Started | StartOutcome::Failed => self.failed(now, random_unit),
-            // Whoever held the name when we were refused may be gone again.
+            // The holder that we were refused for may be gone again.
             StartOutcome::Taken if absent => {}
             StartOutcome::Taken | StartOutcome::Unsettled => {
                 self.paused = Some(now + jitter(PAUSE, random_unit));
@@ -215,7 +215,7 @@ mod tests {
         CandidateAction::WaitUntil(at(millis))
     }
 
-    /// A candidate that is told things at given milliseconds, without jitter.
+    /// A candidate that gets events at given milliseconds, without jitter.
     struct Script(Candidate);
 
     impl Script {
