@@ -84,7 +84,7 @@ bench-compare: etcd ## Compare the requests per second with those of the commit 
 verify: test check ## Run the tests and every check: what CI runs
 
 .PHONY: check
-check: check-format check-lints check-docs check-codegen check-features check-msrv ## Run every check but the tests
+check: check-format check-lints check-docs check-codegen check-features check-structure check-msrv ## Run every check but the tests
 
 .PHONY: check-format
 check-format: ## Fail where `cargo fmt` would change something

@@ -1,3 +1,5 @@
+//! A number that only grows, for the statistics of each role.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows. Nothing is decided by it, so it orders nothing either.

@@ -227,100 +227,104 @@ mod tests {
         }
     }
 
+    use Executed::{Maybe, No};
+
+    /// Codes and texts of Go peers, and what they mean.
+    const OF_GO: &[(i32, &str, Kind, Executed)] = &[
+        (2, "grid: unknown mailbox", Kind::NotHeld, No),
+        (2, "grid: receiver busy", Kind::Busy, No),
+        (2, "grid: receiver busy ", Kind::Application, Maybe),
+        (5, "grid: unknown mailbox", Kind::Application, Maybe),
+        (
+            2,
+            "wrapped: grid: unknown mailbox",
+            Kind::Application,
+            Maybe,
+        ),
+        (2, "grid: context finished", Kind::DeadlineExceeded, Maybe),
+        // A context of the actor's own: the request's deadline ends it here.
+        (4, "context deadline exceeded", Kind::Application, Maybe),
+        (14, "grid: receiver busy", Kind::Application, Maybe),
+        (14, "unknown service grid.wire", Kind::Application, Maybe),
+        (
+            8,
+            "grpc: received message larger than max (4194305 vs. 4194304)",
+            Kind::MessageTooLarge,
+            Maybe,
+        ),
+        (
+            11,
+            "Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes",
+            Kind::MessageTooLarge,
+            Maybe,
+        ),
+        (8, "quota", Kind::Application, Maybe),
+        (
+            2,
+            "codec: unregistered message type",
+            Kind::UnknownMessage,
+            Maybe,
+        ),
+        (2, "grid: no reply", Kind::NoReply, Maybe),
+        (2, "grid: nil actor", Kind::StartFailed, Maybe),
+        (
+            2,
+            "grid: def not registered: type=nosuchdef",
+            Kind::UnknownActorType,
+            Maybe,
+        ),
+        (
+            2,
+            "grid: def not registered (nil def): type=X",
+            Kind::UnknownActorType,
+            Maybe,
+        ),
+        (
+            2,
+            "registering actor \"wire.actor.d1\": registry: already registered",
+            Kind::AlreadyRunning,
+            Maybe,
+        ),
+        (
+            2,
+            "registering actor \"wire.actor.d1\": registry: failed registration",
+            Kind::AlreadyRunning,
+            Maybe,
+        ),
+        (
+            2,
+            "grid: invalid name: namespace=wire name=bad.name",
+            Kind::InvalidName,
+            Maybe,
+        ),
+        (
+            2,
+            "grid: invalid actor type: type=bad.type",
+            Kind::InvalidName,
+            Maybe,
+        ),
+        (
+            2,
+            "proto: cannot parse invalid wire-format data",
+            Kind::InvalidMessage,
+            Maybe,
+        ),
+        (
+            13,
+            "grpc: error unmarshalling request: string field contains invalid UTF-8",
+            Kind::InvalidMessage,
+            Maybe,
+        ),
+        (12, "unknown service grid.wire", Kind::Unreachable, No),
+        (12, "an actor does not do this", Kind::Application, Maybe),
+        (12, "", Kind::Application, Maybe),
+        (2, "anything else", Kind::Application, Maybe),
+        (1, "context canceled", Kind::Application, Maybe),
+    ];
+
     #[test]
     fn a_go_peer_is_understood_by_its_texts() {
-        use Executed::{Maybe, No};
-        for (code, text, kind, executed) in [
-            (2, "grid: unknown mailbox", Kind::NotHeld, No),
-            (2, "grid: receiver busy", Kind::Busy, No),
-            (2, "grid: receiver busy ", Kind::Application, Maybe),
-            (5, "grid: unknown mailbox", Kind::Application, Maybe),
-            (
-                2,
-                "wrapped: grid: unknown mailbox",
-                Kind::Application,
-                Maybe,
-            ),
-            (2, "grid: context finished", Kind::DeadlineExceeded, Maybe),
-            // A context of the actor's own: the request's deadline ends it here.
-            (4, "context deadline exceeded", Kind::Application, Maybe),
-            (14, "grid: receiver busy", Kind::Application, Maybe),
-            (14, "unknown service grid.wire", Kind::Application, Maybe),
-            (
-                8,
-                "grpc: received message larger than max (4194305 vs. 4194304)",
-                Kind::MessageTooLarge,
-                Maybe,
-            ),
-            (
-                11,
-                "Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes",
-                Kind::MessageTooLarge,
-                Maybe,
-            ),
-            (8, "quota", Kind::Application, Maybe),
-            (
-                2,
-                "codec: unregistered message type",
-                Kind::UnknownMessage,
-                Maybe,
-            ),
-            (2, "grid: no reply", Kind::NoReply, Maybe),
-            (2, "grid: nil actor", Kind::StartFailed, Maybe),
-            (
-                2,
-                "grid: def not registered: type=nosuchdef",
-                Kind::UnknownActorType,
-                Maybe,
-            ),
-            (
-                2,
-                "grid: def not registered (nil def): type=X",
-                Kind::UnknownActorType,
-                Maybe,
-            ),
-            (
-                2,
-                "registering actor \"wire.actor.d1\": registry: already registered",
-                Kind::AlreadyRunning,
-                Maybe,
-            ),
-            (
-                2,
-                "registering actor \"wire.actor.d1\": registry: failed registration",
-                Kind::AlreadyRunning,
-                Maybe,
-            ),
-            (
-                2,
-                "grid: invalid name: namespace=wire name=bad.name",
-                Kind::InvalidName,
-                Maybe,
-            ),
-            (
-                2,
-                "grid: invalid actor type: type=bad.type",
-                Kind::InvalidName,
-                Maybe,
-            ),
-            (
-                2,
-                "proto: cannot parse invalid wire-format data",
-                Kind::InvalidMessage,
-                Maybe,
-            ),
-            (
-                13,
-                "grpc: error unmarshalling request: string field contains invalid UTF-8",
-                Kind::InvalidMessage,
-                Maybe,
-            ),
-            (12, "unknown service grid.wire", Kind::Unreachable, No),
-            (12, "an actor does not do this", Kind::Application, Maybe),
-            (12, "", Kind::Application, Maybe),
-            (2, "anything else", Kind::Application, Maybe),
-            (1, "context canceled", Kind::Application, Maybe),
-        ] {
+        for (code, text, kind, executed) in OF_GO.iter().copied() {
             let error = to_error(&through_headers(&Status::new(Code::from(code), text)));
             assert_eq!((error.kind(), error.executed()), (kind, executed), "{text}");
             assert_eq!(error.text(), text);

@@ -1,3 +1,5 @@
+//! Messages in parts, budgets, and bodies that are not one message.
+
 use std::task::Poll;
 
 use super::*;
