@@ -29,10 +29,10 @@ pub const DEFAULT_CONCURRENCY: usize = 1024;
 
 /// A broadcast that is not sent yet: await it.
 ///
-/// Each member of the group is sent the message, once, as a [request](Client::request) of its own
-/// with the same rules; the result has an [`Outcome`] for each. Nothing ends a broadcast early but
-/// its deadline, the [fastest](Self::fastest) reply, or a drop. All requests are driven by the
-/// future itself: there are no tasks.
+/// Each member of the group is sent the message, once, as a [request](crate::Client::request) of
+/// its own with the same rules; the result has an [`Outcome`] for each. Nothing ends a broadcast
+/// early but its deadline, the [fastest](Self::fastest) reply, or a drop. All requests are driven
+/// by the future itself: there are no tasks.
 ///
 /// ```no_run
 /// # async fn run(client: actorgrid::Client) -> Result<(), actorgrid::BoxError> {
