@@ -4,11 +4,14 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use actorgrid::{
     ActorEnd, ActorStart, ActorType, FenceReason, Name, Server, ServerEvent, ServerEvents,
     ServerState, Token,
 };
 use futures_util::{FutureExt as _, StreamExt};
+use tokio::sync::Notify;
 use world::{MemoryWorld, World, echo_type, on_both_registries, pass, secs};
 
 on_both_registries! {
@@ -121,11 +124,17 @@ async fn every_way_in_which_an_actor_ends_is_reported(world: World) {
 }
 
 async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) {
+    let acts = Arc::new(Notify::new());
+    let acting = acts.clone();
     let builder = world
         .server()
-        .actor_fn("leader", async |_start, ctx| {
-            ctx.stopping().await;
-            Ok(())
+        .actor_fn("leader", move |_start, ctx| {
+            let acting = acting.clone();
+            async move {
+                acting.notify_one();
+                ctx.stopping().await;
+                Ok(())
+            }
         })
         .actor_type(echo_type("echo"));
     let mut events = builder.events();
@@ -136,6 +145,7 @@ async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) 
         next(&mut events).await,
         ServerEvent::LeaderStarted { token }
     );
+    acts.notified().await;
     server.shutdown().await.unwrap();
     assert_eq!(next(&mut events).await, changed(ServerState::Draining));
     let end = ended(&mut events, "leader").await;
