@@ -13,7 +13,7 @@ pub struct Fenced {
 
 impl fmt::Display for Fenced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer is fenced ({:?})", self.reason)
+        write!(f, "the peer is fenced ({})", self.reason)
     }
 }
 
