@@ -52,24 +52,32 @@ async fn ended(events: &mut ServerEvents, actor: &str) -> (Token, ActorEnd) {
     }
 }
 
-/// Ends as the message of its start says.
-fn mortal() -> ActorType {
-    ActorType::from_fn("mortal", async |start, ctx| {
-        match start.name() {
-            "fails" => return Err("of a thousand causes ".repeat(100).into()),
-            "panics" => panic!("of fright"),
-            "deaf" => std::future::pending().await,
-            _ => drop(ctx.stopping().await),
+/// Ends as its name says. Those that wait to be stopped notify first.
+fn mortal(waits: &Arc<Notify>) -> ActorType {
+    let waits = waits.clone();
+    ActorType::from_fn("mortal", move |start, ctx| {
+        let waits = waits.clone();
+        async move {
+            match start.name() {
+                "fails" => return Err("of a thousand causes ".repeat(100).into()),
+                "panics" => panic!("of fright"),
+                _ => waits.notify_one(),
+            }
+            match start.name() {
+                "deaf" => std::future::pending().await,
+                _ => drop(ctx.stopping().await),
+            }
+            Ok(())
         }
-        Ok(())
     })
 }
 
 async fn every_way_in_which_an_actor_ends_is_reported(world: World) {
+    let waits: Arc<Notify> = Arc::default();
     let server = world
         .server()
         .shutdown_timeout(secs(1))
-        .actor_type(mortal())
+        .actor_type(mortal(&waits))
         .actor("unborn", async |_start| -> Result<actorgrid::BoxActor, _> {
             Err("not today".into())
         })
@@ -86,6 +94,7 @@ async fn every_way_in_which_an_actor_ends_is_reported(world: World) {
     start("returns").await;
     let (actor_type, token) = started(&mut events, "returns").await;
     assert_eq!(actor_type.as_str(), "mortal");
+    waits.notified().await;
     client.stop("returns").await.unwrap();
     assert_eq!(
         ended(&mut events, "returns").await,
@@ -108,6 +117,7 @@ async fn every_way_in_which_an_actor_ends_is_reported(world: World) {
 
     start("deaf").await;
     started(&mut events, "deaf").await;
+    waits.notified().await;
     client.stop("deaf").await.unwrap();
     assert_eq!(ended(&mut events, "deaf").await.1, ActorEnd::Aborted);
 
@@ -163,13 +173,15 @@ async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) 
 }
 
 async fn a_fence_is_reported_with_its_reason_however_short_it_is(world: World) {
-    let server = world.server().actor_type(mortal());
+    let waits: Arc<Notify> = Arc::default();
+    let server = world.server().actor_type(mortal(&waits));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     assert_eq!(server.fence_reason(), None);
     let mut events = server.events();
     let start = ActorStart::new("a", "mortal");
     world.client().start(server.peer(), start).await.unwrap();
     started(&mut events, "a").await;
+    waits.notified().await;
     let peer_key = format!("test.peer.{}", server.peer());
     assert!(world.delete(&peer_key));
     // Read only when the peer serves again: none of the states between is lost.
@@ -191,7 +203,8 @@ async fn a_fence_is_reported_with_its_reason_however_short_it_is(world: World) {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_lags_learns_how_much_it_missed_and_gets_the_rest() {
     let world = MemoryWorld::new();
-    let server = world.server().actor_type(mortal());
+    let waits: Arc<Notify> = Arc::default();
+    let server = world.server().actor_type(mortal(&waits));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let mut events = server.events();
     let client = server.client();
