@@ -87,12 +87,13 @@ impl PeerCore {
         *lock(&self.fence_reason)
     }
 
-    /// Only the supervisor changes the state, so the events are in its order.
+    /// Only the supervisor changes the state, so the events are in its order. A reader that
+    /// subscribes when it has seen a state does not get the event of it.
     fn change_state(&self, state: ServerState, reason: Option<FenceReason>) {
-        if self.state.send_replace(state) != state {
-            let events = &self.events;
-            events.publish(|| ServerEvent::StateChanged { state, reason });
-        }
+        self.events.publish_change(
+            || self.state.send_replace(state) != state,
+            || ServerEvent::StateChanged { state, reason },
+        );
     }
 
     pub(super) fn set_owner(&self, owner: Option<MailboxOwner>) {

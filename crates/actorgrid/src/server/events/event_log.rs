@@ -32,8 +32,26 @@ impl EventSource {
         // Pairs with `subscribe`. A reader that comes meanwhile may miss the event, as if it had
         // come later.
         if self.0.readers.load(Ordering::Acquire) > 0 {
-            self.0.append(event());
+            let event = event();
+            let wakers = self.0.lock().append(event);
+            wake(wakers);
         }
+    }
+
+    /// Makes a change and appends its event if it was one: for every reader, both lie before its
+    /// subscription or both after it.
+    pub(in crate::server) fn publish_change(
+        &self,
+        change: impl FnOnce() -> bool,
+        event: impl FnOnce() -> ServerEvent,
+    ) {
+        let mut state = self.0.lock();
+        if !change() || self.0.readers.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let wakers = state.append(event());
+        drop(state);
+        wake(wakers);
     }
 
     /// Ends the log: readers get what is left in it.
@@ -75,6 +93,19 @@ impl LogState {
     fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
+
+    /// Appends an event, and returns the readers to wake.
+    fn append(&mut self, event: ServerEvent) -> Vec<(u64, Waker)> {
+        if self.closed {
+            return Vec::new();
+        }
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+            self.first += 1;
+        }
+        self.events.push_back(event);
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 /// A reader's place in the log.
@@ -102,24 +133,6 @@ impl EventLog {
             state.first = state.end();
             state.events = VecDeque::new();
         }
-    }
-
-    fn append(&self, event: ServerEvent) {
-        let (wakers, dropped) = {
-            let mut state = self.lock();
-            if state.closed {
-                return;
-            }
-            let mut dropped = None;
-            if state.events.len() == MAX_EVENTS {
-                dropped = state.events.pop_front();
-                state.first += 1;
-            }
-            state.events.push_back(event);
-            (std::mem::take(&mut state.waiting), dropped)
-        };
-        drop(dropped);
-        wake(wakers);
     }
 
     /// The next event at `position`; `None` once the log has ended.
