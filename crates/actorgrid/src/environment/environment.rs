@@ -19,7 +19,7 @@ use crate::address::Address;
 /// What a server, a client and a registry use to reach the world. Cheap to clone.
 ///
 /// The default is the real one: the system's clock (which counts suspend), the network, and a
-/// thread for the watchdog. A [`Simulation`] makes others.
+/// thread for the watchdog. A [`Simulation`](crate::Simulation) makes others.
 #[derive(Clone)]
 pub struct Environment {
     core: Arc<EnvironmentCore>,

@@ -11,7 +11,7 @@ const VENDOR_PREFIX: &str = "github.com/lytics/lio/vendor/";
 ///
 /// Derive it beside `prost::Message`: the derive takes the wire name from the package and the
 /// type (`my-package/Job`), and `#[grid(name = "...", alias = "...", reply = Done)]` sets others.
-/// Without `reply` the answer is an [`Ack`].
+/// Without `reply` the answer is an [`Ack`](crate::Ack).
 ///
 /// ```
 /// #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
@@ -37,7 +37,7 @@ pub trait Message: Send + Sized + 'static {
     /// What a request with this message is answered with.
     type Reply: Message;
 
-    /// The name under which the message is sent. Empty for [`Payload`] alone, whose values carry
+    /// The name under which the message is sent. Empty for [`Payload`](crate::Payload) alone, whose values carry
     /// their own.
     const WIRE_NAME: &'static str;
 

@@ -28,7 +28,7 @@ mod memory;
 mod raise;
 mod registration;
 #[cfg(feature = "serde")]
-mod registration_form;
+mod registration_serde;
 #[allow(clippy::module_inception)]
 mod registry;
 mod selector;

@@ -93,7 +93,7 @@ impl ServerBuilder {
     }
 
     /// The time to live that is asked of the registry for the peer's lease: how long the names of
-    /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`] by default.
+    /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) by default.
     ///
     /// `ServerCfg.LeaseDuration` in Go, where it is 60 s.
     #[must_use]
@@ -104,7 +104,7 @@ impl ServerBuilder {
     }
 
     /// How long actors have to end when they are asked to, before they are aborted.
-    /// [`DEFAULT_SHUTDOWN_TIMEOUT`] by default. The Go library has no such setting: its `Stop`
+    /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has no such setting: its `Stop`
     /// waits for as long as it takes.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
@@ -120,7 +120,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The most actors that run on the peer at once: [`DEFAULT_MAX_ACTORS`] by default. A start
+    /// The most actors that run on the peer at once: [`DEFAULT_MAX_ACTORS`](crate::DEFAULT_MAX_ACTORS) by default. A start
     /// beyond it is refused as [busy](crate::RequestErrorKind::Busy).
     #[must_use]
     pub fn max_actors(mut self, actors: usize) -> Self {

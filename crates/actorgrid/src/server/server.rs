@@ -19,7 +19,7 @@ use crate::session::FenceReason;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
-/// It serves from [`bind`](ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown). When its
+/// It serves from [`bind`](crate::ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown). When its
 /// session ends before (the registry was away for too long, say), its actors are ended and it
 /// joins again by itself.
 ///

@@ -14,7 +14,7 @@ use super::connection::{Calling, Connection};
 use super::process_route::{ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::route::codec::delivery::frame_message;
+use crate::route::codec::frame::frame_message;
 use crate::route::codec::health::{CHECK_PATH, MAX_HEALTH_BYTES, WATCH_PATH};
 use crate::route::codec::{Outgoing, ReadError, Reader, metadata, status};
 use crate::wire::health::health_check_response::ServingStatus;

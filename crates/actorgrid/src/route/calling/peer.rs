@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::registry::Capabilities;
-use crate::route::codec::delivery::PROCESS_PATH;
+use crate::route::codec::frame::PROCESS_PATH;
 
 /// For a peer that answers at all; less than any deadline that leaves time for another try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

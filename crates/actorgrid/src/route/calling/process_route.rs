@@ -15,7 +15,7 @@ use super::pool_core::PoolCore;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
 use crate::route::call::{Call, Route};
-use crate::route::codec::delivery::{self, MAX_ENVELOPE_BYTES};
+use crate::route::codec::frame::{self, MAX_ENVELOPE_BYTES};
 use crate::route::codec::{Outgoing, ReadError, Reader, metadata, status};
 use crate::wire::grid;
 
@@ -172,8 +172,8 @@ struct CallMessage<'a> {
 }
 
 impl CallMessage<'_> {
-    fn framed(&self) -> delivery::Framed {
-        delivery::frame_delivery(
+    fn framed(&self) -> frame::Framed {
+        frame::frame_delivery(
             self.payload.bytes(),
             self.payload.wire_name(),
             self.receiver,

@@ -3,12 +3,12 @@
 //! Framing is our own, on hyper: a generic gRPC stack copies every message once more, and has texts
 //! of its own where a Go client looks for those of its library.
 
-pub(super) mod delivery;
+pub(super) mod frame;
 pub(super) mod health;
 pub(super) mod metadata;
-mod outgoing;
+mod outgoing_body;
 mod reader;
 pub(super) mod status;
 
-pub(super) use outgoing::Outgoing;
+pub(super) use outgoing_body::Outgoing;
 pub(super) use reader::{ReadError, Reader};

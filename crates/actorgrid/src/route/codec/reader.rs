@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 
-use super::delivery::PREFIX_BYTES;
+use super::frame::PREFIX_BYTES;
 use crate::route::budget::{ByteBudget, ByteShare};
 
 /// The capacity reserved ahead for a message that arrives in parts: its announced length is only

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 
 use crate::error::{RequestError, RequestErrorKind};
-use crate::route::codec::delivery::Framed;
+use crate::route::codec::frame::Framed;
 use crate::route::codec::{Outgoing, ReadError, status};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");

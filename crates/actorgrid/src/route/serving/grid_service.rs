@@ -10,7 +10,7 @@ use super::health::HealthService;
 use super::process::ProcessService;
 use crate::environment::Environment;
 use crate::route::caller::Caller;
-use crate::route::codec::delivery::PROCESS_PATH;
+use crate::route::codec::frame::PROCESS_PATH;
 use crate::route::codec::health::{CHECK_PATH, WATCH_PATH};
 use crate::route::codec::{Outgoing, metadata};
 

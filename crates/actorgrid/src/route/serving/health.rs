@@ -20,7 +20,7 @@ use tonic::Status;
 use super::answers::{UNMARSHALLING, answer, failed, malformed, replied, trailers, unreadable};
 use crate::environment::Environment;
 use crate::route::admission::Serving;
-use crate::route::codec::delivery::{Framed, frame_message};
+use crate::route::codec::frame::{Framed, frame_message};
 use crate::route::codec::health::MAX_HEALTH_BYTES;
 use crate::route::codec::metadata::DEFAULT_DEADLINE;
 use crate::route::codec::{Outgoing, Reader};

@@ -14,7 +14,7 @@ use crate::message::{Body, Payload};
 use crate::registry::Capabilities;
 use crate::route::answer::ReplyTo;
 use crate::route::budget::ByteBudget;
-use crate::route::codec::delivery::{MAX_ENVELOPE_BYTES, frame_delivery};
+use crate::route::codec::frame::{MAX_ENVELOPE_BYTES, frame_delivery};
 use crate::route::codec::{Outgoing, Reader, status};
 use crate::route::directory::{Directory, answered, deliver};
 use crate::route::incoming::Incoming;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 
-use super::codec::delivery::{Framed, PROCESS_PATH, frame_delivery};
+use super::codec::frame::{Framed, PROCESS_PATH, frame_delivery};
 use super::codec::status;
 use crate::address::Address;
 use crate::environment::{Deadline, Environment, Simulation, Socket};

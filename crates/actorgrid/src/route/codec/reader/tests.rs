@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use super::*;
-use crate::route::codec::delivery::{Framed, frame_delivery};
+use crate::route::codec::frame::{Framed, frame_delivery};
 use crate::wire::grid;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http_body::Frame;

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::delivery::Framed;
+use super::frame::Framed;
 
 /// A body of at most one message, and trailers if it answers; or of what a stream gives.
 #[derive(Default)]
