@@ -270,7 +270,6 @@ extern crate self as actorgrid;
 
 mod address;
 // Its users come to it one after the other.
-#[allow(dead_code)]
 mod back_off;
 mod client;
 mod code;

@@ -6,7 +6,6 @@
 
 mod broadcast;
 mod builder;
-#[allow(clippy::module_inception)]
 mod client;
 mod core;
 mod counters;

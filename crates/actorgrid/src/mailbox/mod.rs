@@ -5,7 +5,6 @@ mod error;
 mod gate;
 mod held_name;
 mod inbox;
-#[allow(clippy::module_inception)]
 mod mailbox;
 mod mailbox_table;
 mod owner;

@@ -8,7 +8,6 @@ mod as_generated;
 mod body;
 mod decode_error;
 mod echo_msg;
-#[allow(clippy::module_inception)]
 mod message;
 mod payload;
 #[cfg(test)]

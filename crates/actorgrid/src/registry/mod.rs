@@ -19,7 +19,6 @@ mod error;
 mod error_kind;
 #[cfg(feature = "etcd")]
 mod etcd;
-#[allow(dead_code)]
 mod key_watch;
 pub(crate) mod keys;
 mod kind;
@@ -29,10 +28,8 @@ mod raise;
 mod registration;
 #[cfg(feature = "serde")]
 mod registration_serde;
-#[allow(clippy::module_inception)]
 mod registry;
 mod selector;
-#[allow(dead_code)]
 mod timed;
 
 pub(crate) use backend::{Backend, WatchStream};

@@ -38,10 +38,6 @@ impl TimedRegistry {
         &self.environment
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     /// The time that one exchange may take.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
@@ -106,6 +102,6 @@ mod tests {
         let found = patient.exchange(|backend| backend.get(&keys)).await;
         assert!(found.unwrap()[0].is_some());
         assert_eq!(patient.environment().now(), begin + 3 * LIMIT);
-        assert_eq!(patient.cluster(), timed.registry().backend().cluster());
+        assert_eq!(patient.cluster(), timed.cluster());
     }
 }

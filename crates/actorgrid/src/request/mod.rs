@@ -6,7 +6,6 @@
 
 mod failure;
 mod message_set;
-#[allow(clippy::module_inception)]
 mod request;
 mod respond_error;
 mod responder;

@@ -19,7 +19,6 @@ mod leader;
 mod life;
 mod peer_core;
 mod peer_mailbox;
-#[allow(clippy::module_inception)]
 mod server;
 mod settings;
 mod shutdown_error;

@@ -34,7 +34,6 @@ mod lease_end;
 mod names;
 mod on_free;
 mod own_keys;
-#[allow(clippy::module_inception)]
 mod session;
 
 pub(crate) use claim_error::ClaimError;

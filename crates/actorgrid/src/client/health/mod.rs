@@ -1,7 +1,6 @@
 //! Health: whether a peer serves, now and as it changes.
 
 mod check;
-#[allow(clippy::module_inception)]
 mod health;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,6 @@ mod driver;
 mod event;
 mod pause;
 mod resume;
-#[allow(clippy::module_inception)]
 mod watch;
 
 pub use event::WatchEvent;

@@ -11,7 +11,6 @@ mod auth;
 mod backend;
 mod connection;
 mod endpoints;
-#[allow(clippy::module_inception)]
 mod etcd;
 mod exchange;
 mod kv;

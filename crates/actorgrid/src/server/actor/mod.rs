@@ -1,6 +1,5 @@
 //! Actors: how a peer makes them, and the life of one, from its name to its release.
 
-#[allow(clippy::module_inception)]
 mod actor;
 mod actor_table;
 mod actor_type;

@@ -12,20 +12,28 @@
 
 use std::time::Duration;
 
+use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::environment::Timestamp;
 
 /// A leader that lives so long has not failed at its start: the next one starts without back-off.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
-/// The back-off after the second failure in a row (the first one has none). It doubles with each.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-
-/// The longest back-off: a leader that fails for hours costs two starts a minute and peer.
-const LAST_BACK_OFF: Duration = Duration::from_secs(30);
+/// The back-off after failures in a row, the first one excepted, which has none. At its limit a
+/// leader that fails for hours costs two starts a minute and peer.
+const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
+    Duration::from_millis(100),
+    Duration::from_secs(30),
+    RandomShare::Quarter,
+);
 
 /// The pause after a start that was refused although no key is seen, or that the registry did not
-/// decide. The watch is rarely later than that, and ten tries a second do not hurt a registry.
-const PAUSE: Duration = Duration::from_millis(100);
+/// decide. The watch is rarely later than that, and ten tries a second do not hurt a registry. It
+/// does not grow.
+const PAUSE: BackOffPolicy = BackOffPolicy::new(
+    Duration::from_millis(100),
+    Duration::from_millis(100),
+    RandomShare::Quarter,
+);
 
 /// The events that a candidate decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +149,7 @@ impl Candidate {
             // The holder that we were refused for may be gone again.
             StartOutcome::Taken if absent => {}
             StartOutcome::Taken | StartOutcome::Unsettled => {
-                self.paused = Some(now + jitter(PAUSE, random_unit));
+                self.paused = Some(now + PAUSE.after(1, random_unit));
             }
         }
     }
@@ -164,7 +172,7 @@ impl Candidate {
 
     fn failed(&mut self, now: Timestamp, random_unit: f64) {
         self.failures = self.failures.saturating_add(1);
-        self.held_back = now + jitter(back_off(self.failures), random_unit);
+        self.held_back = now + BACK_OFF.after(self.failures - 1, random_unit);
     }
 
     fn next(&mut self, now: Timestamp) -> CandidateAction {
@@ -183,21 +191,6 @@ impl Candidate {
         };
         CandidateAction::Start
     }
-}
-
-/// The back-off after a number of failures in a row: none after the first.
-fn back_off(failures: u32) -> Duration {
-    let Some(doublings) = failures.checked_sub(2) else {
-        return Duration::ZERO;
-    };
-    1_u32.checked_shl(doublings).map_or(LAST_BACK_OFF, |times| {
-        FIRST_BACK_OFF.saturating_mul(times).min(LAST_BACK_OFF)
-    })
-}
-
-/// Three quarters to all of `duration`, so that peers that failed together do not start together.
-fn jitter(duration: Duration, random_unit: f64) -> Duration {
-    duration.mul_f64(0.75 + 0.25 * random_unit)
 }
 
 #[cfg(test)]
@@ -443,8 +436,14 @@ mod tests {
 
     #[test]
     fn the_back_off_stays_at_its_limit() {
-        for (failures, seconds) in [(0, 0), (1, 0), (33, 30), (34, 30), (u32::MAX, 30)] {
-            assert_eq!(back_off(failures), Duration::from_secs(seconds));
+        for (failures, seconds) in [(33, 30), (34, 30), (u32::MAX, 30)] {
+            let mut candidate = Candidate::new();
+            candidate.failures = failures - 1;
+            candidate.seen = Some(false);
+            candidate.own = OwnLeader::Leading { since: at(0) };
+            let next = candidate.handle(LeaderEnded, at(0), 1.0);
+            assert_eq!(next, until(1000 * seconds));
+            assert_eq!(candidate.failures, failures);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The time of a peer under one session.
 
 mod end;
-#[allow(clippy::module_inception)]
 mod life;
 mod serve;
 
