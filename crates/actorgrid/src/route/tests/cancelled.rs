@@ -18,18 +18,27 @@ use crate::route::Route;
 use crate::route::calling::connection::MAX_CALLS;
 use crate::route::conformance::{House, call, echo, pool, serve};
 
-/// How many answers, of one frame of data each, are whole in these bytes of HTTP/2.
-fn answers(mut bytes: &[u8]) -> usize {
-    let mut answers = 0;
-    while let [a, b, c, kind, rest @ ..] = bytes {
-        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        answers += usize::from(*kind == 0);
-        bytes = rest.get(5 + length..).unwrap_or_default();
+/// Takes the whole frames of HTTP/2 off the bytes that were read, each with its kind.
+fn whole_frames(read: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut end = 0;
+    while let Some([a, b, c, kind, ..]) = read.get(end..) {
+        let length = 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let Some(frame) = read.get(end..end + length) else {
+            break;
+        };
+        frames.push((*kind, frame.to_vec()));
+        end += length;
     }
-    answers
+    read.drain(..end);
+    frames
 }
 
-/// Stands before a peer, and can hold back what it answers.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+
+/// Stands between a client and a peer, and can hold back the answers. Pings pass, so that the
+/// connection is not given up, however long a slow machine takes.
 struct Gate {
     address: Address,
     closed: Arc<AtomicBool>,
@@ -52,22 +61,29 @@ impl Gate {
             let (mut from_server, mut to_server) = tokio::io::split(server);
             let requests = tokio::io::copy(&mut from_client, &mut to_server);
             let answers = async {
-                let mut waiting = Vec::new();
+                let (mut read, mut held) = (Vec::new(), Vec::new());
                 loop {
-                    let read = tokio::time::timeout(
-                        Duration::from_millis(10),
-                        from_server.read_buf(&mut waiting),
-                    );
-                    if matches!(read.await, Ok(Ok(0) | Err(_))) {
+                    let reading = from_server.read_buf(&mut read);
+                    let reading = tokio::time::timeout(Duration::from_millis(10), reading);
+                    if matches!(reading.await, Ok(Ok(0) | Err(_))) {
                         return;
                     }
-                    if is_closed.load(Ordering::SeqCst) {
-                        count.store(answers(&waiting), Ordering::SeqCst);
-                    } else if to_client
-                        .write_all(&std::mem::take(&mut waiting))
-                        .await
-                        .is_err()
-                    {
+                    let closed = is_closed.load(Ordering::SeqCst);
+                    let mut passed = Vec::new();
+                    if !closed {
+                        passed.append(&mut held);
+                    }
+                    for (kind, frame) in whole_frames(&mut read) {
+                        match closed && matches!(kind, DATA | HEADERS) {
+                            true => {
+                                // Each answer has one frame of data.
+                                count.fetch_add(usize::from(kind == DATA), Ordering::SeqCst);
+                                held.extend(frame);
+                            }
+                            false => passed.extend(frame),
+                        }
+                    }
+                    if to_client.write_all(&passed).await.is_err() {
                         return;
                     }
                 }
