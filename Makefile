@@ -107,7 +107,7 @@ check-features: ## Fail where a feature of the README names a test that is not t
 	@tools/check-features.sh
 
 .PHONY: check-structure
-check-structure: ## Fail on import cycles, imports against the layers, type names used twice, long files
+check-structure: ## Fail on import cycles or against the layers, type names used twice, long files, paths in documents that do not exist
 	@$(CARGO) run --locked --quiet --package structure
 
 .PHONY: check-msrv

@@ -1,11 +1,13 @@
 //! Checks the structure of the workspace: no import cycles between files, no imports through the
-//! crate root, the layers of ARCHITECTURE.md, unique type names, and the size and opening of files.
+//! crate root, the layers of ARCHITECTURE.md, unique type names, the size and opening of files, and
+//! the paths in documents.
 //!
-//! `structure [ROOT]` reads the sources below ROOT (the current folder by default), prints one
+//! `structure [ROOT]` reads the sources and documents below ROOT (the current folder by default), prints one
 //! block per violation and a count per rule, and fails if there is any.
 
 mod compiled_in;
 mod cycle;
+mod document_paths;
 mod file_rules;
 mod import_graph;
 mod import_rules;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::document_paths::missing_paths;
 use crate::file_rules::file_shapes;
 use crate::import_rules::{import_cycles, paths_to_nowhere, root_imports};
 use crate::layer_rule::against_layers;
@@ -34,6 +35,7 @@ pub(crate) fn check(sources: &Sources) -> Vec<Violation> {
         }
         violations.extend(file_shapes(sources, &member));
     }
+    violations.extend(missing_paths(sources));
     violations.into_iter().collect()
 }
 

@@ -1,20 +1,26 @@
 //! The text of every file that the check reads, by its path below the workspace root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+
+/// The documents that describe the sources.
+pub(crate) const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
 
 /// The sources of a workspace, all in memory: the rules do no I/O, and their tests need no folders.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     files: BTreeMap<String, String>,
+    /// All files of the workspace, those that are not read too.
+    paths: BTreeSet<String>,
 }
 
 impl Sources {
-    /// Reads `Cargo.toml`, `ARCHITECTURE.md` and the `src` folder of each workspace member.
+    /// Reads `Cargo.toml`, the documents and the `src` folder of each workspace member.
     pub(crate) fn read(root: &Path) -> io::Result<Self> {
         let mut sources = Self::default();
-        for name in ["Cargo.toml", "ARCHITECTURE.md"] {
+        sources.list_folder(root, "")?;
+        for name in ["Cargo.toml"].into_iter().chain(DOCUMENTS) {
             let text = std::fs::read_to_string(root.join(name))?;
             sources.files.insert(name.to_owned(), text);
         }
@@ -33,6 +39,7 @@ impl Sources {
         let owned = |&(path, text): &(&str, &str)| (path.to_owned(), text.to_owned());
         Self {
             files: files.iter().map(owned).collect(),
+            paths: files.iter().map(|(path, _)| (*path).to_owned()).collect(),
         }
     }
 
@@ -51,6 +58,14 @@ impl Sources {
         self.files.get(path).map(String::as_str)
     }
 
+    /// Whether there is such a file, or, with a slash at its end, such a folder with files in it.
+    pub(crate) fn has_path(&self, path: &str) -> bool {
+        match path.ends_with('/') {
+            true => self.paths.iter().any(|file| file.starts_with(path)),
+            false => self.paths.contains(path),
+        }
+    }
+
     /// The Rust files below a folder with their text, without generated ones.
     pub(crate) fn rust_files<'a>(
         &'a self,
@@ -63,6 +78,24 @@ impl Sources {
                 let below = path.strip_prefix(folder).and_then(|p| p.strip_prefix('/'));
                 below.is_some_and(|p| p.ends_with(".rs") && !p.contains("generated/"))
             })
+    }
+
+    /// Lists the files below a folder, without hidden ones and what is built.
+    fn list_folder(&mut self, root: &Path, folder: &str) -> io::Result<()> {
+        for entry in std::fs::read_dir(root.join(folder))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') || name == "target" {
+                continue;
+            }
+            let path = format!("{folder}{name}");
+            if entry.file_type()?.is_dir() {
+                self.list_folder(root, &format!("{path}/"))?;
+            } else {
+                self.paths.insert(path);
+            }
+        }
+        Ok(())
     }
 
     fn read_folder(&mut self, root: &Path, folder: &str) -> io::Result<()> {

@@ -12,10 +12,11 @@ pub(crate) enum Rule {
     TypeName,
     FileLength,
     FileDocs,
+    DocumentPath,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Unreadable,
         Self::ImportCycle,
         Self::RootImport,
@@ -23,6 +24,7 @@ impl Rule {
         Self::TypeName,
         Self::FileLength,
         Self::FileDocs,
+        Self::DocumentPath,
     ];
 }
 
@@ -36,6 +38,7 @@ impl fmt::Display for Rule {
             Self::TypeName => "type names used twice",
             Self::FileLength => "files that are too long",
             Self::FileDocs => "files that do not begin with //!",
+            Self::DocumentPath => "paths in documents that do not exist",
         })
     }
 }

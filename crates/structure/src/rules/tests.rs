@@ -226,6 +226,53 @@ fn a_file_that_does_not_say_what_it_is_for_is_found() {
 }
 
 #[test]
+fn a_document_names_files_and_folders_that_exist() {
+    let document = format!(
+        "{LAYERS}\n\
+         `crates/other/src/`, `crates/actorgrid/src/name.rs`, `name.rs` and `calling/`.\n\n\
+         | `calling/` | `pool.rs`, `codec/frame.rs` |\n\
+         | `crates/other/` | `src/lib.rs` |\n\n\
+         No paths: `/`, `//!`, `/tmp/x.rs`, `src/<name>.rs`, `cargo run a.rs`, name/x.rs.\n"
+    );
+    let files = [
+        ("calling/pool.rs", "//! A pool.\n"),
+        ("calling/codec/frame.rs", "//! A frame.\n"),
+        ("/crates/other/src/lib.rs", "//! Another crate.\n"),
+        ("/ARCHITECTURE.md", &document),
+        ("/CONTRIBUTING.md", "Read `server.rs`.\n"),
+    ];
+    assert_eq!(violations(&files), []);
+}
+
+#[test]
+fn a_path_in_a_document_that_does_not_exist_is_found() {
+    let document = format!(
+        "{LAYERS}`name.rs`, `names.rs`\n\
+         | `calling/` | `pool.rs`, `peer.rs` |\n\
+         | a pool | `pool.rs` |\n"
+    );
+    let files = [
+        ("calling/pool.rs", "//! A pool.\n"),
+        ("/ARCHITECTURE.md", &document),
+        (
+            "/CONTRIBUTING.md",
+            "Read `gone/`,\nand `crates/actorgrid/names.rs`.\n",
+        ),
+    ];
+    assert_eq!(
+        violations(&files),
+        [
+            "ARCHITECTURE.md:6: names.rs does not exist",
+            "ARCHITECTURE.md:7: peer.rs does not exist",
+            "ARCHITECTURE.md:8: pool.rs does not exist",
+            "CONTRIBUTING.md:1: gone/ does not exist",
+            "CONTRIBUTING.md:2: crates/actorgrid/names.rs does not exist",
+        ]
+        .map(|text| (Rule::DocumentPath, text.to_owned()))
+    );
+}
+
+#[test]
 fn a_path_to_nowhere_is_found() {
     only(
         &[("client.rs", "//! A client.\nuse crate::name::Absent;\n")],
