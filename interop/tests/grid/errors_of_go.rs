@@ -69,12 +69,13 @@ async fn refusals(bed: &Bed) {
     let second = slow("0", secs(20));
     let third = async {
         loop {
-            // One that gets in before the others may have been executed.
+            // One that gets in before the others may have been executed, and on a slow machine the
+            // deadline can pass within the last try. Neither lasts as long as the first one.
             let error = slow("0", Duration::from_millis(500)).await;
-            if let Err(error) = error
-                && !error.may_have_executed()
-            {
-                return error;
+            match error {
+                Err(error) if error.kind() == Failure::DeadlineExceeded => {}
+                Err(error) if !error.may_have_executed() => return error,
+                _ => {}
             }
         }
     };
