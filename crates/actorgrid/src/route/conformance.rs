@@ -420,7 +420,14 @@ async fn metadata_arrives(world: World) {
     let mut sent = call("a", EchoMsg::default());
     sent.meta.token = Some("2a:17".parse().unwrap());
     sent.meta.headers.add("traceparent", "00-1").unwrap();
-    sent.meta.headers.add("x-user", "naïve").unwrap();
+    let others = [
+        ("x-user", "naïve"),
+        ("baggage", "user=Jürgen"),
+        ("tracestate", "a\tb"),
+    ];
+    for (name, value) in others {
+        sent.meta.headers.add(name, value).unwrap();
+    }
     let route = world.route.clone();
     let task = world.environment.spawn(async move {
         let answer = route.call(&mut sent).await;
@@ -430,7 +437,8 @@ async fn metadata_arrives(world: World) {
     assert_eq!(request.id(), RequestId(1 << 64 | 2));
     assert_eq!(request.expected_token(), Some("2a:17".parse().unwrap()));
     let headers: Vec<_> = request.headers().collect();
-    assert_eq!(headers, [("traceparent", "00-1"), ("x-user", "naïve")]);
+    assert_eq!(headers[0], ("traceparent", "00-1"));
+    assert_eq!(headers[1..], others);
     let left = request.deadline().remaining();
     assert!(
         left > Duration::from_secs(15) && left < Duration::from_secs(21),

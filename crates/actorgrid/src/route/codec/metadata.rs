@@ -67,12 +67,16 @@ struct PlainHeaders([Option<HeaderValue>; PLAIN.len()]);
 
 impl PlainHeaders {
     /// Takes a header that can travel as plain metadata. False: it travels in the list.
+    ///
+    /// Plain metadata is printable ASCII, in gRPC and in HTTP libraries that read it as text. A
+    /// header value here may hold more bytes, but the receiver would drop it.
     fn take(&mut self, name: &str, value: &str) -> bool {
         let Some(place) = PLAIN.iter().position(|plain| *plain == name) else {
             return false;
         };
         // Spaces around a value are not part of it for every HTTP library.
-        if self.0[place].is_some() || value.trim() != value {
+        let is_plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        if self.0[place].is_some() || !is_plain || value.trim() != value {
             return false;
         }
         self.0[place] = HeaderValue::from_str(value).ok();
@@ -134,8 +138,10 @@ pub(crate) fn read(
     let time = time.unwrap_or(DEFAULT_DEADLINE);
     let mut texts = Headers::default();
     for name in PLAIN {
-        if let Some(value) = headers.get(name).and_then(|v| v.to_str().ok()) {
-            let _ = texts.add(name, value);
+        match headers.get(name).map(HeaderValue::to_str) {
+            Some(Ok(value)) => add_received(&mut texts, name, value),
+            Some(Err(_)) => log_dropped(name),
+            None => {}
         }
     }
     let metadata = MetadataMap::from_headers(headers);
@@ -145,7 +151,7 @@ pub(crate) fn read(
     };
     if let Some(list) = bytes(HEADERS_KEY).and_then(|list| HeaderList::decode(list).ok()) {
         for header in list.headers {
-            let _ = texts.add(&header.name, &header.value);
+            add_received(&mut texts, &header.name, &header.value);
         }
     }
     let id = bytes(REQUEST_ID_KEY)
@@ -162,6 +168,18 @@ pub(crate) fn read(
         headers: texts,
         caller,
     }
+}
+
+/// Adds a header that was received; one that is not valid, or has no room, is left out.
+fn add_received(headers: &mut Headers, name: &str, value: &str) {
+    if headers.add(name, value).is_err() {
+        log_dropped(name);
+    }
+}
+
+/// The name alone: the value may be confidential.
+fn log_dropped(name: &str) {
+    tracing::debug!(name, "dropped a header of a request");
 }
 
 /// What the client that sent these headers can do. Only ours send a request id.
@@ -241,6 +259,44 @@ mod tests {
             .remaining()
             .abs_diff(sent.deadline.remaining());
         assert!(difference < Duration::from_millis(2), "{difference:?}");
+    }
+
+    /// An HTTP header may hold more bytes than the receiver reads as text.
+    #[tokio::test(start_paused = true)]
+    async fn values_that_are_no_plain_text_come_back_whole() {
+        let texts = [
+            ("baggage", "user=Jürgen"),
+            ("tracestate", "a\tb"),
+            ("traceparent", "00-1\u{7f}"),
+        ];
+        let sent = meta(&texts);
+        let headers = write(&sent);
+        for name in PLAIN {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+        let read = read(headers, None, Caller::local(), &Environment::real());
+        assert_eq!(read.headers.iter().collect::<Vec<_>>(), texts);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_over_the_limit_are_dropped_and_the_others_arrive() {
+        let large = "v".repeat(MAX_HEADER_BYTES);
+        let texts = [("a", "first"), ("b", &*large), ("c", "last")];
+        let list = HeaderList {
+            headers: texts
+                .map(|(name, value)| Header {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                })
+                .into(),
+        };
+        let mut metadata = MetadataMap::new();
+        let list = MetadataValue::from_bytes(&list.encode_to_vec());
+        metadata.insert_bin(HEADERS_KEY, list);
+        let headers = metadata.into_headers();
+        let read = read(headers, None, Caller::local(), &Environment::real());
+        let read: Vec<_> = read.headers.iter().collect();
+        assert_eq!(read, [("a", "first"), ("c", "last")]);
     }
 
     #[tokio::test(start_paused = true)]
