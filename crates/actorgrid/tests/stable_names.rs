@@ -77,6 +77,7 @@ pinned! {
         Listen = "listen",
         AddressInUse = "address-in-use",
         Registry = "registry",
+        Aborted = "aborted",
     }
     registry_error_kind: RegistryErrorKind {
         Url = "url",
