@@ -40,7 +40,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     };
     let protobuf = protobuf();
     // Where `prost::Message` is missing, the compiler points at the type, once.
-    let prost = quote_spanned!(message.span()=> <#message as Protobuf<_>>);
+    let prost = quote_spanned!(message.span()=> <#message as __actorgrid_derive::Protobuf<_>>);
     Ok(quote! {
         const _: () = {
             #protobuf
@@ -77,7 +77,19 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 ///
 /// With one implementation alone, the compiler would look through it and report the bound on
 /// `prost::Message`. The second one, for nothing, makes it report this trait.
+///
+/// All is in a module of its own, whose name nobody writes: any other name here would hide the
+/// user's type of that name from the implementation of `Message`.
 fn protobuf() -> TokenStream {
+    let items = protobuf_items();
+    quote! {
+        mod __actorgrid_derive {
+            #items
+        }
+    }
+}
+
+fn protobuf_items() -> TokenStream {
     quote! {
         #[diagnostic::on_unimplemented(
             message = "`{Self}` is an `actorgrid::Message` without `prost::Message`",
@@ -85,7 +97,7 @@ fn protobuf() -> TokenStream {
             note = "write `#[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]`, and \
                     `#[prost(...)]` on each field"
         )]
-        trait Protobuf<By>: ::core::marker::Sized {
+        pub(super) trait Protobuf<By>: ::core::marker::Sized {
             fn encoded_len(&self) -> usize;
             fn encode_raw(&self, buffer: &mut impl ::prost::bytes::BufMut);
             fn decode(
@@ -93,7 +105,7 @@ fn protobuf() -> TokenStream {
             ) -> ::core::result::Result<Self, ::prost::DecodeError>;
         }
 
-        enum Derived {}
+        pub(super) enum Derived {}
 
         impl<T: ::prost::Message + ::core::default::Default> Protobuf<Derived> for T {
             #[inline]
@@ -114,9 +126,9 @@ fn protobuf() -> TokenStream {
             }
         }
 
-        enum Nothing {}
+        pub(super) enum Nothing {}
 
-        trait Never {}
+        pub(super) trait Never {}
 
         impl<T: Never> Protobuf<Nothing> for T {
             fn encoded_len(&self) -> usize {

@@ -21,6 +21,44 @@ struct Done {}
 #[derive(Clone, PartialEq, prost::Message, Message)]
 struct r#Loop(#[prost(bool, tag = "1")] bool);
 
+/// Names that the derive may use in its own code: a user's types of these names come first.
+mod names_of_helpers {
+    use actorgrid::Message;
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = Nothing)]
+    pub(crate) struct Protobuf {}
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = Never)]
+    pub(crate) struct Nothing {
+        #[prost(uint64, tag = "1")]
+        pub(crate) number: u64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = Derived)]
+    pub(crate) struct Never {}
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = Protobuf)]
+    pub(crate) struct Derived {}
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = T)]
+    pub(crate) struct By {}
+
+    #[derive(Clone, PartialEq, prost::Message, Message)]
+    #[grid(reply = By)]
+    pub(crate) struct T {}
+
+    #[derive(actorgrid::MessageSet)]
+    pub(crate) enum Set {
+        Nothing(actorgrid::Request<Nothing>),
+        Protobuf(actorgrid::Request<Protobuf>),
+    }
+}
+
 /// The crate under another name.
 mod renamed {
     mod elsewhere {
@@ -75,6 +113,18 @@ fn a_message_comes_back_from_its_encoding() {
 }
 
 #[test]
+fn a_message_may_have_a_name_that_the_derive_might_use() {
+    let nothing = names_of_helpers::Nothing { number: 300 };
+    assert_eq!(Payload::of(&nothing).bytes(), &b"\x08\xac\x02"[..]);
+    assert_eq!(round_trip(&nothing), nothing);
+    assert_eq!(names_of_helpers::Nothing::WIRE_NAME, "actorgrid/Nothing");
+    assert_eq!(
+        names_of_helpers::Set::WIRE_NAMES,
+        ["actorgrid/Nothing", "actorgrid/Protobuf"]
+    );
+}
+
+#[test]
 fn broken_bytes_are_an_error() {
     let broken = Bytes::from_static(b"\x0a\x05sw");
     assert!(<Job as Message>::decode("shop/Job", broken).is_err());
@@ -104,6 +154,9 @@ fn the_reply_is_the_given_type_or_an_ack() {
     is_answered_with::<Job, Done>();
     is_answered_with::<Done, Ack>();
     is_answered_with::<renamed::Renamed, Ack>();
+    is_answered_with::<names_of_helpers::Protobuf, names_of_helpers::Nothing>();
+    is_answered_with::<names_of_helpers::Derived, names_of_helpers::Protobuf>();
+    is_answered_with::<names_of_helpers::T, names_of_helpers::By>();
 }
 
 #[test]
