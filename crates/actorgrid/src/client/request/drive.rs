@@ -7,6 +7,7 @@ use super::retry::{Decision, FailedTry, HolderFound, after_lookup, decide};
 use super::spec::{Purpose, RequestSpec};
 use crate::client::core::ClientCore;
 use crate::client::locations::Location;
+use crate::code::Code;
 use crate::counter::Counter;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
@@ -82,16 +83,10 @@ impl<'a> Drive<'a> {
     /// Sends the request and waits for its answer.
     pub(in crate::client) async fn answer<R: Message>(&mut self) -> Result<R, RequestError> {
         let answer = self.drive().await;
-        // A Go peer reports a constructor's error by its text alone.
-        let answer = match answer {
-            Err(error)
-                if self.purpose == Purpose::Start
-                    && error.kind() == RequestErrorKind::Application =>
-            {
-                Err(error.of_kind(RequestErrorKind::StartFailed))
-            }
-            answer => answer,
-        };
+        let answer = answer.map_err(|error| match self.purpose {
+            Purpose::Start => start_error(error),
+            Purpose::Message => error,
+        });
         answer?.into_message().map_err(unexpected::<R>)
     }
 
@@ -242,6 +237,20 @@ impl TryOutcome {
     }
 }
 
+/// The error of a start, from the error of the request that asks for it.
+fn start_error(error: RequestError) -> RequestError {
+    if error.kind() != RequestErrorKind::Application {
+        return error;
+    }
+    // A Go peer reports a constructor's error by its text alone. Code 4 says that the time of a
+    // context on that peer ran out: the caller must see that the same start can succeed later.
+    let kind = match error.code() {
+        Some(Code::DeadlineExceeded) => RequestErrorKind::DeadlineExceeded,
+        _ => RequestErrorKind::StartFailed,
+    };
+    error.of_kind(kind)
+}
+
 fn unexpected<R: Message>(error: BodyError) -> RequestError {
     let unexpected =
         |text| RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text);
@@ -253,6 +262,35 @@ fn unexpected<R: Message>(error: BodyError) -> RequestError {
         )),
         BodyError::Bytes(error) => {
             unexpected(format!("the reply cannot be read: {error}")).caused_by(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_our_kinds_is_that_of_a_start() {
+        use RequestErrorKind as Kind;
+        for (kind, code, of_start) in [
+            (Kind::Application, None, Kind::StartFailed),
+            (Kind::Application, Some(Code::NotFound), Kind::StartFailed),
+            (
+                Kind::Application,
+                Some(Code::DeadlineExceeded),
+                Kind::DeadlineExceeded,
+            ),
+            (Kind::AlreadyRunning, None, Kind::AlreadyRunning),
+            (Kind::DeadlineExceeded, None, Kind::DeadlineExceeded),
+        ] {
+            let mut error = RequestError::new(kind, Executed::Maybe, "text");
+            if let Some(code) = code {
+                error = error.with_code(code);
+            }
+            let error = start_error(error);
+            assert_eq!(error.kind(), of_start, "{kind} {code:?}");
+            assert_eq!((error.text(), error.executed()), ("text", Executed::Maybe));
         }
     }
 }
