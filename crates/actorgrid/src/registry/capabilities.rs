@@ -1,6 +1,6 @@
-//! What the program at the other end can do.
+//! The abilities of the program at the other end.
 
-/// What a peer or a client can do, as far as its registration or its requests show it. Peers of the
+/// The abilities of a peer or a client, as far as its registration or its requests show it. Peers of the
 /// Go library can do less than ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capabilities {
@@ -26,6 +26,16 @@ impl Capabilities {
         if ours { Self::ACTORGRID } else { Self::GO }
     }
 
+    /// Whether they are those of a peer or a client of this library: the inverse of
+    /// [`of`](Self::of).
+    ///
+    /// One flag holds them in the serialized form of a registration, as there are two sets. With a
+    /// third one this is no inverse any more: then that form needs a field for it, or the third
+    /// set comes back as one of these two.
+    pub(crate) const fn is_actorgrid(self) -> bool {
+        matches!(self, Self::ACTORGRID)
+    }
+
     /// Whether connections to it may be probed every few seconds, and while no call is under way.
     /// The Go library ends a connection on which it is probed more often than every five minutes.
     pub(crate) const fn bear_frequent_probes(self) -> bool {
@@ -35,5 +45,17 @@ impl Capabilities {
     /// Whether its limits count the message alone. The Go library counts the envelope too.
     pub(crate) const fn count_messages_without_envelope(self) -> bool {
         self.messages_without_envelope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Capabilities;
+
+    #[test]
+    fn one_flag_holds_both_sets() {
+        for set in [Capabilities::ACTORGRID, Capabilities::GO] {
+            assert_eq!(Capabilities::of(set.is_actorgrid()), set);
+        }
     }
 }

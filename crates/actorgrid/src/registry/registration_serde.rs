@@ -34,7 +34,7 @@ impl Serialize for Registration {
             address: self.address.clone(),
             annotations: self.annotations.to_vec(),
             token: self.token,
-            actorgrid: self.capabilities == Capabilities::ACTORGRID,
+            actorgrid: self.capabilities.is_actorgrid(),
         };
         form.serialize(serializer)
     }
