@@ -77,8 +77,9 @@ kinds! {
     AlreadyRunning = "already-running", retryable false;
     /// The peer registers no actor of this type.
     UnknownActorType = "unknown-actor-type", retryable false;
-    /// The constructor of the actor failed or panicked, or the start message gives its declared
-    /// mailbox no valid capacity; then nothing was executed.
+    /// The actor was not started: its constructor failed or panicked, or the capacity that the
+    /// start message gives its declared mailbox is not valid. In the second case nothing was
+    /// executed.
     StartFailed = "start-failed", retryable false;
     /// The peer cannot be reached; nothing was sent.
     Unreachable = "unreachable", retryable true;
@@ -103,7 +104,9 @@ pub(crate) enum Executed {
 /// Why a request has no reply.
 ///
 /// Its [`source`](Error::source) is the error that it comes from, where one of this process does:
-/// of the registry, of a name, of a message that cannot be read, or of a connection.
+/// of the registry, of a name, of a message that cannot be read, or of a connection. The text of
+/// the error contains the text of that source, so print one of them: a report that prints the whole
+/// chain of sources repeats it.
 ///
 /// Match on [`kind`](Self::kind), never on the text; and ask the two questions that decide what a
 /// caller can do: [`is_retryable`](Self::is_retryable) and
