@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, DeriveInput, Error, Fields, Ident, LitStr, Path, Result, Type};
 
-/// What the `#[grid(...)]` attributes of one type say.
+/// The `#[grid(...)]` attributes of one type.
 #[derive(Default)]
 pub(crate) struct Grid {
     pub(crate) name: Option<LitStr>,
@@ -25,7 +25,7 @@ impl Grid {
             let what = if grid.name.as_ref().is_some_and(is_alias) {
                 "is the name of the message"
             } else if grid.aliases[..at].iter().any(is_alias) {
-                "stands here twice"
+                "is written twice"
             } else {
                 continue;
             };
@@ -101,7 +101,7 @@ impl Grid {
 fn once<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     if slot.replace(value).is_some() {
         let key = meta.path.to_token_stream();
-        return Err(meta.error(format_args!("`{key}` stands here twice: keep one")));
+        return Err(meta.error(format_args!("`{key}` is set twice: keep one")));
     }
     Ok(())
 }

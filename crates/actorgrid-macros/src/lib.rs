@@ -14,7 +14,7 @@ use syn::DeriveInput;
 ///   a type that is renamed or moves to another package needs its old name as an alias, and two
 ///   types of one name in one package need a `name` each.
 /// - `alias = "..."`: a further name under which the message is accepted, as often as wanted.
-/// - `reply = Type`: what a request with the message is answered with. Without it, an `Ack`.
+/// - `reply = Type`: the answer to a request with the message. Without it, an `Ack`.
 /// - `crate = path`: where the crate `actorgrid` is, when it is not `::actorgrid`.
 ///
 /// The type is a struct without generic parameters that has `prost::Message` too. Wire names are
@@ -26,8 +26,8 @@ pub fn derive_message(input: proc_macro::TokenStream) -> proc_macro::TokenStream
 
 /// The type is an enum without generic parameters. Each variant holds one field, which is a set
 /// itself: a `Request` of one message, or a further set. Variants are tried in the order in which
-/// they stand, so one that holds a `Request<Payload>` comes last. The wire name of a message may
-/// stand in a set once; a second time is a compile error. (Aliases are not compared: of two
+/// they are declared, so one that holds a `Request<Payload>` comes last. A set has the wire name of
+/// a message once; a second time is a compile error. (Aliases are not compared: of two
 /// variants that accept one alias, the first gets it.)
 ///
 /// The attribute `#[grid(crate = path)]` says where the crate `actorgrid` is, when it is not

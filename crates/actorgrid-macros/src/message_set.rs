@@ -17,7 +17,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let set = &input.ident;
     let actorgrid = grid.crate_path();
     let names: Vec<_> = variants.iter().map(|variant| variant.name).collect();
-    // The trait's functions for each variant; where its field is not a set, the compiler points at it.
+    // The trait's functions for each variant. The compiler points at a field that is not a set.
     let members: Vec<_> = variants
         .iter()
         .map(|variant| {
@@ -25,7 +25,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             quote!(<#inner as #actorgrid::MessageSet>)
         })
         .collect();
-    // When no variant accepts the message, the first tells the requester that it is unknown.
+    // When no variant accepts the message, the first reports it to the requester as unknown.
     let (first, first_name) = (&members[0], names[0]);
     let distinct = distinct(&actorgrid, &names, &members);
     Ok(quote! {
@@ -126,7 +126,7 @@ fn distinct(actorgrid: &TokenStream, names: &[&Ident], members: &[TokenStream]) 
         for (earlier_name, earlier) in names.iter().zip(members).take(at) {
             let text = format!(
                 "`{name}` takes a message that `{earlier_name}` takes too: \
-                 a wire name stands in a set once"
+                 a set has each wire name once"
             );
             // The span makes the compiler point at the variant.
             checks.extend(quote_spanned! {name.span()=>

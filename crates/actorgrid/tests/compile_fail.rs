@@ -1,4 +1,4 @@
-//! What must not compile, and what the compiler says to it.
+//! Misuse that must not compile, and the messages of the compiler.
 
 #[test]
 fn misuse_does_not_compile() {
