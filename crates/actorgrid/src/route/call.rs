@@ -40,6 +40,6 @@ impl Call {
 /// A way to the peer that holds a mailbox.
 pub(crate) trait Route {
     /// Brings the call to its receiver and the answer back. The caller bounds the time; dropping
-    /// the future tells the receiver that nobody waits any more.
+    /// the future signals the receiver that nobody waits any more.
     fn call(&self, call: &mut Call) -> impl Future<Output = Result<Body, RequestError>> + Send;
 }

@@ -10,7 +10,7 @@ pub struct Caller {
     connection: Option<Arc<ConnectionIdentity>>,
 }
 
-/// What is known of the other end of a connection that was accepted. All its requests share it.
+/// The known facts on the other end of a connection that was accepted. All its requests share them.
 #[derive(Debug, PartialEq, Eq)]
 struct ConnectionIdentity {
     address: Option<SocketAddr>,

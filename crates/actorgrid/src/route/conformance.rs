@@ -1,4 +1,4 @@
-//! What every route must do, run over each of them.
+//! The behaviour that every route must have, tested over each of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -255,7 +255,7 @@ over_all_routes! {
     an_application_error_is_an_answer_whatever_it_says
     an_error_brings_its_code_and_its_detail
     a_dropped_request_has_no_reply
-    a_reply_over_the_limit_is_told
+    a_reply_over_the_limit_is_reported
     the_limit_is_exact
     metadata_arrives
     the_receiver_sees_that_the_caller_has_gone
@@ -385,7 +385,7 @@ async fn a_dropped_request_has_no_reply(world: World) {
     world.end().await;
 }
 
-async fn a_reply_over_the_limit_is_told(world: World) {
+async fn a_reply_over_the_limit_is_reported(world: World) {
     world.house.open("large", |incoming| {
         if let Some(request) = Request::<EchoMsg>::receive(incoming) {
             let _ = request.respond(EchoMsg::new("x".repeat(LIMIT)));

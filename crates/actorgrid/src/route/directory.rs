@@ -1,4 +1,4 @@
-//! What a route finds at the other end: the inboxes of a peer, by name.
+//! The far end of a route: the inboxes of a peer, by name.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) trait Directory: Send + Sync + 'static {
     fn failed(&self, _kind: RequestErrorKind) {}
 }
 
-/// What is behind a name.
+/// The result of looking a name up.
 pub(crate) enum Resolved {
     Inbox(Arc<dyn Inbox>),
     /// The name's registration is being decided; resolve it again when this is cancelled.

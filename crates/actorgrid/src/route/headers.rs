@@ -25,7 +25,8 @@ impl Headers {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
         if name.is_empty() || !name.bytes().all(plain) {
             return invalid(format!(
-                "a header's name holds only lower-case ASCII letters, digits, '-', '_' and '.', not {name:?}"
+                "a header's name holds only lower-case ASCII letters, digits, '-', '_' and '.', \
+                 not {name:?}"
             ));
         }
         if self.0.len() >= MAX_HEADERS {

@@ -52,7 +52,7 @@ impl Incoming {
         self.pending.admit(fence);
     }
 
-    /// Reads the message. When it is not an `M`, the requester is told so.
+    /// Reads the message. If it is not an `M`, the requester gets an error that says so.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
         let Self { body, pending } = self;
         match body.into_message::<M>() {

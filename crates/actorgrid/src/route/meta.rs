@@ -1,4 +1,4 @@
-//! What goes with each request beside its message.
+//! The metadata that goes with each request, beside its message.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::headers::Headers;
 use crate::environment::Deadline;
 use crate::token::Token;
 
-/// What goes with each request.
+/// The metadata of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
     /// Unique among the requests of all clients; repeats of one request share it.

@@ -1,4 +1,4 @@
-//! The socket of a connection that was opened: it can be cut off, and shows that the peer speaks.
+//! The socket of a connection that was opened: it can be cut off, and reports that the peer speaks.
 
 use std::future::Future as _;
 use std::io;
@@ -14,8 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::route::transport::Transport;
 
 /// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
-/// ends that task. It shows when the first bytes have
-/// come.
+/// ends that task. It reports when the first bytes have come.
 pub(super) struct CalledSocket {
     socket: Transport,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,

@@ -53,11 +53,11 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// probed more often than every five minutes, or while there is no call.
 const FOREIGN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(330);
 const FOREIGN_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// What stands in for probes there: a call that is given up after this time, in which not one byte
-/// came over its connection, speaks against the connection. The next call opens another.
+/// Replaces the probes on such a connection: it counts as silent when a call is given up after this
+/// time, in which not one byte came over it. The next call opens another.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The response to a request, or what became of it.
+/// The response to a request, or the reason why there is none.
 pub(super) type Sending = Result<Response<HttpBody>, TrySendError<Request<Outgoing>>>;
 
 /// A connection to a peer, shared by concurrent calls. It ends when nobody holds it and its last
@@ -70,7 +70,7 @@ pub(super) struct Connection {
     uses: AtomicUsize,
     /// Those under way, and those that were cancelled.
     calls: AtomicUsize,
-    /// Grows with whatever comes over it.
+    /// Grows with every read that brings bytes.
     heard: Arc<AtomicUsize>,
     silent: AtomicBool,
     environment: Environment,
@@ -125,9 +125,9 @@ impl Connection {
     /// Connects, and waits until the peer has begun to speak. The returned future drives the
     /// connection; it is to be spawned.
     ///
-    /// A peer that shuts down resets what its kernel has accepted and it has not. Nobody could
-    /// tell such a connection from one that broke later, so no request is sent before the peer
-    /// is there.
+    /// A peer that shuts down resets the connections that its kernel has accepted and it has not.
+    /// They would look like connections that broke later, so no request is sent before the peer
+    /// has spoken.
     pub(super) async fn open(
         environment: &Environment,
         tasks: &Tasks,

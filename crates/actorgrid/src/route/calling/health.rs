@@ -21,7 +21,7 @@ use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
 impl ProcessRoute {
-    /// Asks once. [`ServingStatus::ServiceUnknown`] stands for a peer that has no such service.
+    /// Asks once. A peer that has no such service gives [`ServingStatus::ServiceUnknown`].
     ///
     /// The caller bounds the time. A question changes nothing, so it is asked a second time when
     /// the connection breaks: it may have been broken before, and not noticed.
@@ -72,7 +72,7 @@ impl ProcessRoute {
                 Ok(Sent::Never(_)) if tries > 0 => calling.end(),
                 Ok(Sent::Never(error)) | Err(error) => {
                     calling.end();
-                    return Err(self.told(error));
+                    return Err(self.lost_or_closed(error));
                 }
             }
         }
@@ -91,12 +91,12 @@ impl ProcessRoute {
     }
 }
 
-/// What a peer says of its health, until it ends.
+/// The states of health that a peer reports, until it ends the stream.
 pub(crate) struct HealthStream {
     route: ProcessRoute,
     /// None once the stream has ended.
     reader: Option<Reader<HttpBody>>,
-    /// What was read ahead.
+    /// A state, or the end, that was read ahead.
     ahead: Option<Result<Option<ServingStatus>, RequestError>>,
     /// None once the stream has ended.
     calling: Option<Calling<Arc<Connection>>>,
@@ -117,7 +117,7 @@ impl HealthStream {
         };
         if let Some(status) = status::of_headers(&mut parts.headers) {
             stream.ended();
-            stream.ahead = Some(told(&status));
+            stream.ahead = Some(end_of_stream(&status));
             return Ok(stream);
         }
         check_is_grpc(&parts)?;
@@ -160,7 +160,7 @@ impl HealthStream {
             Ok(Some(message)) => {
                 return HealthCheckResponse::decode(message)
                     .map(|response| Some(response.status()))
-                    .map_err(|_| unexpected("the answer does not tell a state of health"));
+                    .map_err(|_| unexpected("the answer does not hold a state of health"));
             }
             Ok(None) => reader.trailers().await,
             Err(error) => Err(error),
@@ -168,17 +168,17 @@ impl HealthStream {
         self.reader = None;
         self.ended();
         let mut trailers: HeaderMap = read
-            .map_err(|error| self.route.told(unreadable(error)))?
+            .map_err(|error| self.route.lost_or_closed(unreadable(error)))?
             .unwrap_or_default();
         match status::of_headers(&mut trailers) {
-            Some(status) => told(&status),
-            None => Err(self.route.told(unreadable(ReadError::Cut))),
+            Some(status) => end_of_stream(&status),
+            None => Err(self.route.lost_or_closed(unreadable(ReadError::Cut))),
         }
     }
 }
 
-/// What a status says at the end: nothing where all is well.
-fn told(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
+/// The end of a stream, from its status. `None`: the peer ended it in order.
+fn end_of_stream(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
     let kind = match status.code() {
         Code::Ok => return Ok(None),
         // There is no health service, or it does not know the peer as a whole.
@@ -204,7 +204,7 @@ fn unreadable(error: ReadError<hyper::Error>) -> RequestError {
             "the answer broke off",
         ),
         ReadError::TooLarge(_) | ReadError::Compressed | ReadError::Trailing => {
-            unexpected("the answer does not tell a state of health")
+            unexpected("the answer does not hold a state of health")
         }
     }
 }

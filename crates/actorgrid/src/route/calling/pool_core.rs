@@ -1,4 +1,4 @@
-//! What the routes of a pool share: its settings, its tasks, and whether it is closed.
+//! The state that the routes of a pool share: settings, tasks, and whether it is closed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::route::tasks::Tasks;
 
-/// What a [`Pool`](super::Pool) needs to know.
+/// The settings of a [`Pool`](super::Pool).
 #[derive(Debug, Clone)]
 pub(crate) struct PoolConfig {
-    /// What the key of every mailbox of the grid begins with.
+    /// The beginning of the key of every mailbox of the grid.
     pub(crate) mailbox_prefix: String,
     /// The largest message that is sent, and the largest reply that is taken, without envelopes.
     pub(crate) max_message_bytes: usize,
@@ -21,7 +21,7 @@ pub(crate) struct PoolConfig {
     pub(crate) connections_per_peer: usize,
 }
 
-/// What became of a pool's connections.
+/// Counts the connections of a pool: opened, failed to open, ended.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionCounters {
     pub(crate) opened: Counter,
@@ -29,7 +29,7 @@ pub(crate) struct ConnectionCounters {
     pub(crate) ended: Counter,
 }
 
-/// What the routes of a pool share.
+/// The state that the routes of a pool share.
 pub(super) struct PoolCore {
     pub(super) environment: Environment,
     pub(super) mailbox_prefix: String,

@@ -1,4 +1,4 @@
-//! One unary gRPC call to a peer: one HTTP/2 stream, and what its answer means.
+//! One unary gRPC call to a peer: one HTTP/2 stream, and the meaning of its answer.
 
 use std::sync::Arc;
 
@@ -25,9 +25,10 @@ pub(crate) struct ProcessRoute {
     pub(super) peer: Arc<Peer>,
 }
 
-/// What was sent, or that nothing was.
+/// The outcome of sending a request: an answer, or proof that the request was never sent.
 pub(super) enum Sent {
     Answered(Response<HttpBody>),
+    /// The request provably did not reach the receiver.
     Never(RequestError),
 }
 
@@ -36,7 +37,7 @@ impl ProcessRoute {
         Self { peer }
     }
 
-    /// Sends over one connection. An error that says so did not reach the receiver.
+    /// Sends over one connection.
     async fn send(
         &self,
         connection: &Connection,
@@ -111,17 +112,19 @@ impl ProcessRoute {
         }
     }
 
-    /// A failure that the close of the client caused is told as that.
-    pub(super) fn told(&self, error: RequestError) -> RequestError {
+    /// Reports a connection that was lost because the client was closed as
+    /// [`ClientClosed`](RequestErrorKind::ClientClosed).
+    pub(super) fn lost_or_closed(&self, error: RequestError) -> RequestError {
         if error.kind() == RequestErrorKind::ConnectionLost && self.peer.shared.is_closed() {
-            let text = PoolCore::closed_error();
-            return RequestError::new(text.kind(), error.executed(), text.text());
+            let closed = PoolCore::closed_error();
+            return RequestError::new(closed.kind(), error.executed(), closed.text());
         }
         error
     }
 }
 
-/// Sends over one connection. An error that says so did not reach the receiver.
+/// Sends over one connection. `Sent::Never` means that the request provably never reached the
+/// receiver; after an error it may have.
 pub(super) async fn send(
     connection: &Connection,
     request: Request<Outgoing>,
@@ -149,7 +152,7 @@ pub(super) async fn send(
     }
 }
 
-/// That the answer is one of a gRPC method that gave no status yet.
+/// Checks that the answer is one of a gRPC method, and has no status yet.
 pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), RequestError> {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let is_grpc =
@@ -224,8 +227,11 @@ impl Route for ProcessRoute {
                     call.executed = Executed::No;
                     continue;
                 }
-                Ok(Sent::Never(error)) | Err(error) => Err(self.told(error)),
-                Ok(Sent::Answered(response)) => self.read(response).await.map_err(|e| self.told(e)),
+                Ok(Sent::Never(error)) | Err(error) => Err(self.lost_or_closed(error)),
+                Ok(Sent::Answered(response)) => self
+                    .read(response)
+                    .await
+                    .map_err(|error| self.lost_or_closed(error)),
             };
             calling.end();
             if let Err(error) = &answer {

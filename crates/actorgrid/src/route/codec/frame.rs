@@ -91,7 +91,7 @@ mod tests {
         framed.copy_to_bytes(framed.remaining()).to_vec()
     }
 
-    /// What a Go peer was seen to send: message, type, receiver, and the bytes of the delivery.
+    /// Recorded from a Go peer: message, type, receiver, and the bytes of the delivery.
     const GOLDEN: [(&str, &str, &str, &str); 2] = [
         (
             "0a046563686f12027731",

@@ -1,4 +1,4 @@
-//! The HTTP headers of a request: what goes with it, as bytes.
+//! The HTTP headers of a request: its metadata as bytes.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl PlainHeaders {
     }
 }
 
-/// What every call says, and the time that it has where that is bounded.
+/// Adds the headers that every call has, and its time if that is bounded.
 pub(crate) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
     if let Some(time) = time {
         headers.insert(TIMEOUT, timeout(time));
@@ -113,7 +113,7 @@ fn timeout(left: Duration) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("1S"))
 }
 
-/// The header that states a request's time is not one.
+/// The header that states a request's time does not hold a time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidTimeout;
 
@@ -127,8 +127,8 @@ pub(crate) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeo
         .ok_or(InvalidTimeout)
 }
 
-/// Reads the HTTP headers of a request that states this [`time`]. What a Go client does not send
-/// is made up, what cannot be read is left out.
+/// Reads the HTTP headers of a request that states this [`time`]. The deadline and the id that a Go
+/// client does not send are made up; a header that cannot be read is left out.
 pub(crate) fn read(
     headers: HeaderMap,
     time: Option<Duration>,
@@ -182,7 +182,7 @@ fn log_dropped(name: &str) {
     tracing::debug!(name, "dropped a header of a request");
 }
 
-/// What the client that sent these headers can do. Only ours send a request id.
+/// The abilities of the client that sent these headers. Only ours send a request id.
 pub(crate) fn capabilities(headers: &HeaderMap) -> Capabilities {
     Capabilities::of(headers.contains_key(REQUEST_ID_KEY))
 }

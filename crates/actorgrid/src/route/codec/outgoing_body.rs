@@ -11,14 +11,14 @@ use http_body::Frame;
 
 use super::frame::Framed;
 
-/// A body of at most one message, and trailers if it answers; or of what a stream gives.
+/// A body of at most one message, and trailers if it answers; or of the frames of a stream.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     message: Option<Framed>,
     then: Remainder,
 }
 
-/// What comes after the one message.
+/// The rest of a body, after its one message.
 #[derive(Default)]
 enum Remainder {
     #[default]

@@ -32,7 +32,7 @@ pub(crate) struct Reader<B> {
     limit: usize,
     /// None where the reader asked for the message itself.
     budget: Option<ByteBudget>,
-    /// What has come and is not read yet.
+    /// The bytes that have come and are not read yet.
     rest: Bytes,
     partial: Option<PartialMessage>,
     trailers: Option<HeaderMap>,
@@ -66,7 +66,7 @@ where
         self
     }
 
-    /// The one message. What comes later stays unread. Cancel safe.
+    /// The one message. Bytes that come later stay unread. Cancel safe.
     pub(crate) async fn message(&mut self) -> Result<Bytes, ReadError<B::Error>> {
         let message = self.next().await?.ok_or(ReadError::Missing)?;
         match self.rest.is_empty() {

@@ -12,20 +12,20 @@ use crate::name::Name;
 use crate::stable_names::StableName as _;
 use crate::wire::detail::{ErrorDetail, error_detail};
 
-/// The trailer by which our peers tell an error exactly; a Go peer ignores it.
+/// The trailer in which our peers report an error exactly; a Go peer ignores it.
 const ERROR_KEY: &str = "grid-error-bin";
 
-/// What a Go client looks for, word for word.
+/// The texts that a Go client looks for, word for word.
 const UNKNOWN_MAILBOX: &str = "grid: unknown mailbox";
 const RECEIVER_BUSY: &str = "grid: receiver busy";
 const NO_REPLY: &str = "grid: no reply";
 const CONTEXT_FINISHED: &str = "grid: context finished";
-/// What a Go server says that has no peer.
+/// The text of a Go server that has no peer.
 const UNKNOWN_SERVICE: &str = "unknown service grid.wire";
 const UNREGISTERED_TYPE: &str = "codec: unregistered message type";
 const INVALID_WIRE_FORMAT: &str = "proto: cannot parse invalid wire-format data";
 
-/// The status that tells this error: to a Go client by code and text, to ours by the trailer. The
+/// The status that reports this error: to a Go client by code and text, to ours by the trailer. The
 /// code of an application's error is that of the status, for both.
 pub(crate) fn of_error(error: &RequestError) -> Status {
     let (code, text) = match error.kind() {
@@ -89,11 +89,11 @@ pub(crate) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
     Status::from_header_map(headers)
 }
 
-/// The error that a peer tells by this status.
+/// The error that a peer reports with this status.
 ///
 /// With our trailer only that decides. Without it (a Go peer) only the two refusals and a missing
-/// service, word for word, count as not executed; what else the peer says, an actor may have said:
-/// it passes on whatever a request of its own failed with.
+/// service, word for word, count as not executed. Any other text may be an actor's own: an actor
+/// passes on the error that a request of its own failed with.
 pub(crate) fn to_error(status: &Status) -> RequestError {
     let trailer = status
         .metadata()
@@ -138,7 +138,7 @@ fn actor_code(kind: Kind, code: Code) -> Option<ActorCode> {
     }
 }
 
-/// The error that a peer without our trailer tells.
+/// The error that a peer reports without our trailer.
 ///
 /// A code alone never makes it one that may be repeated: an actor can give any. The two refusals
 /// have the code of every error without one, so an actor that gives another code is not mistaken
@@ -160,7 +160,7 @@ fn of_text(code: Code, text: &str) -> RequestError {
         (Code::ResourceExhausted | Code::OutOfRange, _) if too_large => {
             (Kind::MessageTooLarge, Executed::Maybe)
         }
-        // Whatever listens there is not a peer of a grid, as good as nothing there.
+        // Some other server listens there, and no peer of a grid: as good as nothing there.
         (Code::Unimplemented, UNKNOWN_SERVICE) => (Kind::Unreachable, Executed::No),
         (Code::Internal | Code::Unknown, _) if unreadable => {
             (Kind::InvalidMessage, Executed::Maybe)
@@ -191,6 +191,8 @@ fn of_text(code: Code, text: &str) -> RequestError {
 mod tests {
     use super::*;
     use crate::error::MAX_ERROR_TEXT;
+    use crate::revision::Revision;
+    use crate::token::{ClusterId, Token};
     use proptest::prelude::*;
 
     fn through_headers(status: &Status) -> Status {
@@ -434,15 +436,21 @@ mod tests {
         #[test]
         fn every_error_of_ours_comes_back_whole(
             kind in proptest::sample::select(Kind::ALL),
-            executed in proptest::sample::select(&[Executed::No, Executed::Maybe, Executed::Yes][..]),
-            text in prop_oneof![".{0,40}", Just(UNKNOWN_MAILBOX.to_owned()), Just("a%41\n".to_owned())],
+            executed in proptest::sample::select(&[No, Maybe, Executed::Yes][..]),
+            text in prop_oneof![
+                ".{0,40}",
+                Just(UNKNOWN_MAILBOX.to_owned()),
+                Just("a%41\n".to_owned()),
+            ],
             holder in proptest::option::of("[a-z0-9-]{1,20}"),
             token in proptest::option::of((any::<u64>(), 0..i64::MAX)),
             detail in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..50)),
             code in proptest::option::of(proptest::sample::select(ActorCode::ALL)),
         ) {
             let mut error = RequestError::new(kind, executed, text);
-            let token = token.map(|(cluster, revision)| crate::Token::new(crate::ClusterId(cluster), crate::revision::Revision::new(revision)));
+            let token = token.map(|(cluster, revision)| {
+                Token::new(ClusterId(cluster), Revision::new(revision))
+            });
             if let Some(holder) = &holder {
                 error = error.held_by(Name::new(holder).unwrap(), token);
             }
@@ -455,7 +463,7 @@ mod tests {
             let back = to_error(&through_headers(&of_error(&error)));
             prop_assert_eq!(back.kind(), error.kind());
             prop_assert_eq!(back.executed(), error.executed());
-            // An empty text cannot be told from none.
+            // An empty text looks like none.
             if !error.text().is_empty() {
                 prop_assert_eq!(back.text(), error.text());
             }

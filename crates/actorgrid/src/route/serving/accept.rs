@@ -21,7 +21,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// How long to wait when the kernel gives no connection: it lacks file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of the connections of a [`ProcessServer`](super::ProcessServer).
+/// Counts the connections of a [`ProcessServer`](super::ProcessServer): taken and ended.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptedCounters {
     pub(crate) taken: Counter,

@@ -19,7 +19,7 @@ const PREFACE_BYTES: usize = 24;
 /// How long the client has to close a connection that we have said the last word on. One round
 /// trip is enough; it is less than what a shutdown waits for answers.
 const LINGER_TIME: Duration = Duration::from_millis(500);
-/// What is read at a time of what nobody looks at.
+/// The bytes that are read at a time, and discarded, while the socket lingers.
 const DISCARD_BYTES: usize = 4096;
 
 /// Whether a connection that was accepted has begun to speak: the preface of HTTP/2 is there.

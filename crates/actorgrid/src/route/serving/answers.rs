@@ -55,7 +55,7 @@ pub(super) fn too_large(length: usize, limit: usize) -> RequestError {
     )
 }
 
-/// What is said of a request that is not one message of at most `limit` bytes.
+/// The status of a request that is not one message of at most `limit` bytes.
 pub(super) fn unreadable(error: &ReadError<hyper::Error>, limit: usize) -> Box<Status> {
     match error {
         ReadError::TooLarge(length) => Box::new(status::of_error(&too_large(*length, limit))),

@@ -25,7 +25,7 @@ const STREAM_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
 /// Several of them at a time. (The HTTP/2 library also allows half as many bytes in overhead of
 /// small frames that are not read yet.)
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
-/// Headers of at most 8 KiB in base64, and what else a request carries.
+/// Headers of at most 8 KiB in base64, and the rest of a request's metadata.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// Resets that may come for streams not yet looked at, and that we may cause: cancelling all
 /// streams of a connection several times over within one turn must not end it.
@@ -34,7 +34,8 @@ const MAX_RESETS: usize = 4 * MAX_STREAMS as usize;
 const GREETING_TIME: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a connection needs while it is served.
+
+/// The context in which a connection is served.
 pub(super) struct OpenConnection {
     pub(super) environment: Environment,
     pub(super) tasks: Tasks,

@@ -35,7 +35,7 @@ pub(super) struct HealthService {
     pub(super) ending: CancellationToken,
 }
 
-/// What a request for health is about.
+/// The subject of a request for health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HealthSubject {
     /// Whether the peer serves: the empty name and `ready`.

@@ -1,5 +1,5 @@
-//! The peer's side of the unary gRPC route: connections that are accepted, the services on them, and
-//! their answers.
+//! The peer's side of the unary gRPC route: connections that are accepted, the services on them,
+//! and their answers.
 
 mod accept;
 mod accepted_socket;

@@ -19,7 +19,7 @@ use crate::route::budget::ByteBudget;
 use crate::route::directory::Directory;
 use crate::route::tasks::Tasks;
 
-/// What a [`ProcessServer`] needs to know.
+/// The settings of a [`ProcessServer`].
 #[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     pub(crate) namespace: Namespace,

@@ -37,7 +37,7 @@ fn whole_frames(read: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 
-/// Stands between a client and a peer, and can hold back the answers. Pings pass, so that the
+/// A proxy between a client and a peer that can hold back the answers. Pings pass, so that the
 /// connection is not given up, however long a slow machine takes.
 struct Gate {
     address: Address,

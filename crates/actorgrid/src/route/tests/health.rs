@@ -264,8 +264,9 @@ async fn health_has_the_edges_of_every_method() {
             ),
         ] {
             let response = send(&sender, request, body).await;
-            let (found, told) = grpc(response.headers());
-            assert!(found == code && told.starts_with(text), "{found} {told}");
+            let (found, message) = grpc(response.headers());
+            let expected = found == code && message.starts_with(text);
+            assert!(expected, "{found} {message}");
         }
     }
     let list = request("/grpc.health.v1.Health/List");
@@ -307,8 +308,8 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     }
     let expect = async |watches: &mut Vec<HealthStream>, status: ServingStatus| {
         for watch in watches {
-            let told = world.environment.timeout(SECOND, watch.next()).await;
-            assert_eq!(told.unwrap().unwrap(), Some(status));
+            let next = world.environment.timeout(SECOND, watch.next()).await;
+            assert_eq!(next.unwrap().unwrap(), Some(status));
         }
     };
     expect(&mut watches, NotServing).await;
@@ -318,7 +319,7 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     watches.truncate(500);
     let mut call = call("a", EchoMsg::new("x"));
     assert_eq!(echo(route.call(&mut call).await.unwrap()).msg, "x");
-    // What was so in between is of no interest.
+    // The states in between are of no interest.
     for serves in [false, true].repeat(10) {
         world.set(serves);
         world.environment.sleep(SECOND / 100).await;
@@ -366,7 +367,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
     assert_eq!(found, Serving);
 }
 
-/// What a peer is made of that answers each request so.
+/// A server that answers each request with this.
 async fn strange(
     environment: &Environment,
     with: impl Fn(&mut h2::server::SendResponse<Bytes>) + Send + 'static,

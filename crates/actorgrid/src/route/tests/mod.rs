@@ -1,4 +1,5 @@
-//! What only the unary route does: HTTP edges, connections that break, servers that restart.
+//! The behaviour of the unary route alone: HTTP edges, connections that break, servers that
+//! restart.
 
 mod cancelled;
 mod health;
@@ -155,10 +156,10 @@ async fn refuses_bad_calls_with_the_codes_and_texts_of_the_go_library() {
     ] {
         let response = send(&sender, request, body).await;
         assert_eq!(response.status(), 200);
-        let (found, told) = grpc(response.headers());
+        let (found, message) = grpc(response.headers());
         assert!(
-            found == code && told.starts_with(text),
-            "{found} {told} for {text}"
+            found == code && message.starts_with(text),
+            "{found} {message} for {text}"
         );
     }
     server.shutdown(Duration::from_secs(1)).await;
@@ -295,7 +296,7 @@ async fn what_a_peer_reset_may_have_been_executed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn something_else_that_answers_is_told_apart() {
+async fn a_server_that_is_no_peer_is_recognized() {
     let environment = Simulation::new(1).environment();
     let (_, error) = answer_with(environment, |respond| {
         let response = Response::builder().status(503).body(()).unwrap();
