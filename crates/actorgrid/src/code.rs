@@ -2,8 +2,8 @@
 
 use crate::stable_names::{StableName as _, stable_names};
 
-/// A code of gRPC that an actor gives an error of its own: see [`Failure::code`](crate::Failure::code)
-/// and [`RequestError::code`](crate::RequestError::code).
+/// A code of gRPC that an actor gives an error of its own: see
+/// [`Failure::code`](crate::Failure::code) and [`RequestError::code`](crate::RequestError::code).
 ///
 /// It says something to the caller alone: whatever its code, an actor's error is an answer, and the
 /// library never repeats the request for it. The numbers are those of gRPC.
@@ -16,8 +16,8 @@ pub enum Code {
     Unknown = 2,
     /// The caller gave an argument that is wrong whatever the state of the system.
     InvalidArgument = 3,
-    /// A deadline passed before the operation was complete: one of the actor, not of the request,
-    /// whose own is [`RequestErrorKind::DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
+    /// A deadline passed before the operation was complete: one of the actor. The request's own is
+    /// [`RequestErrorKind::DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
     DeadlineExceeded = 4,
     /// Something that was asked for does not exist.
     NotFound = 5,
@@ -31,7 +31,7 @@ pub enum Code {
     FailedPrecondition = 9,
     /// The operation was aborted, mostly by another one at the same time.
     Aborted = 10,
-    /// The operation went past the end of what is valid.
+    /// The operation went past the end of the valid range.
     OutOfRange = 11,
     /// The operation is not implemented.
     Unimplemented = 12,

@@ -13,7 +13,7 @@ use crate::token::Token;
 /// Any error of an application: what constructors and actors fail with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The longest text of an error that is sent; what is longer is cut. Go has been seen to send
+/// The longest text of an error that is sent; a longer one is cut. Go has been seen to send
 /// 70 kB; the text travels in a header, percent-encoded up to three times as long.
 pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
 
@@ -85,7 +85,7 @@ kinds! {
     Unreachable = "unreachable", retryable true;
     /// The connection broke before the answer came.
     ConnectionLost = "connection-lost", retryable true;
-    /// The registry did not answer, or not with what is needed.
+    /// The registry did not answer, or its answer cannot be used.
     Registry = "registry", retryable true;
     /// The client is closed.
     ClientClosed = "client-closed", retryable false;
@@ -301,7 +301,7 @@ impl RequestError {
         self.inner.executed
     }
 
-    /// The text; what [`Display`](fmt::Display) shows.
+    /// The text, which [`Display`](fmt::Display) shows too.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.inner.text

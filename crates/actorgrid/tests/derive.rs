@@ -1,4 +1,4 @@
-//! What the derives write, as far as it can be seen without a mailbox.
+//! The code that the derives write, as far as it can be tested without a mailbox.
 
 #![allow(clippy::unwrap_used)] // clippy excepts test functions only, not what they share
 

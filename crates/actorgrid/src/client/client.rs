@@ -46,7 +46,8 @@ impl Client {
         &self.core
     }
 
-    /// A request to the mailbox `to`: await it, after setting what is to differ from the defaults.
+    /// A request to the mailbox `to`: await it, after setting its options if the defaults do not
+    /// fit.
     ///
     /// It is repeated, within its deadline, only while it provably was not executed: the mailbox
     /// was full or closed, its holder had moved, or nothing was sent. Else the error says
@@ -54,20 +55,20 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future tells the receiver that nobody waits; whether it was executed is then
+    /// Dropping the future signals the receiver that nobody waits; whether it was executed is then
     /// unknown.
     #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
         RequestBuilder::new(self.core.clone(), to.into_name(), message)
     }
 
-    /// A request with the same message to each member of a group: await it, after setting what is
-    /// to differ from the defaults. The result has an [`Outcome`](crate::Outcome) for each member;
-    /// see [`BroadcastBuilder`].
+    /// A request with the same message to each member of a group: await it, after setting its
+    /// options if the defaults do not fit. The result has an [`Outcome`](crate::Outcome) for each
+    /// member; see [`BroadcastBuilder`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future tells all receivers that nobody waits; which of them have executed the
+    /// Dropping the future signals all receivers that nobody waits; which of them have executed the
     /// request is then unknown.
     pub fn broadcast<M: Message>(&self, group: &Group, message: M) -> BroadcastBuilder<M::Reply> {
         BroadcastBuilder::new(self.core.clone(), group.clone(), &message)

@@ -40,7 +40,7 @@ pub struct ClientStatistics {
     pub unreachable: u64,
     /// Tries whose connection broke before the answer came; `numErrClientConnectionClosing` in Go.
     pub connections_lost: u64,
-    /// Tries that ended because the registry did not answer, or not with what is needed.
+    /// Tries that ended because the registry did not answer, or its answer cannot be used.
     pub registry_failures: u64,
     /// Requests that ended because their deadline had passed.
     pub deadlines_exceeded: u64,
@@ -49,7 +49,7 @@ pub struct ClientStatistics {
     pub connections_opened: u64,
     /// Connections that could not be opened; `numErrWhileDialing` in Go.
     pub connections_failed: u64,
-    /// Connections that have ended, for whatever reason: broken, closed by either side, or let go
+    /// Connections that have ended, for any reason: broken, closed by either side, or let go
     /// after a time without calls; `numDeleteClientAndConn` in Go. Those that were opened, less
     /// these, are open.
     pub connections_ended: u64,

@@ -2,7 +2,11 @@
 
 /// A message that is written and read as a generated one.
 macro_rules! as_generated {
-    ($message:ty, $wire_name:literal, $reply:ty, |$this:ident| $to:expr, |$read:ident: $generated:ty| $from:expr) => {
+    (
+        $message:ty, $wire_name:literal, $reply:ty,
+        |$this:ident| $to:expr,
+        |$read:ident: $generated:ty| $from:expr
+    ) => {
         impl $crate::message::Message for $message {
             type Reply = $reply;
             const WIRE_NAME: &'static str = $wire_name;

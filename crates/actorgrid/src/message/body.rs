@@ -50,7 +50,8 @@ impl Body {
         }
     }
 
-    /// The message as `M`: moved when it is one, else read from its encoding when `M` accepts its name.
+    /// The message as `M`: moved when it is one, else read from its encoding when `M` accepts its
+    /// name.
     pub(crate) fn into_message<M: Message>(self) -> Result<M, BodyError> {
         match self {
             Self::Value(value) if value.as_any().is::<M>() => {

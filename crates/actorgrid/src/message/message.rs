@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::decode_error::DecodeError;
 
-/// What the Go library puts before a wire name when it is vendored; accepted before every name.
+/// The prefix of a wire name where the Go library is vendored; accepted before every name.
 const VENDOR_PREFIX: &str = "github.com/lytics/lio/vendor/";
 
 /// A protobuf value that travels between actors.
@@ -34,11 +34,11 @@ const VENDOR_PREFIX: &str = "github.com/lytics/lio/vendor/";
     note = "derive both on the type: `#[derive(prost::Message, actorgrid::Message)]`"
 )]
 pub trait Message: Send + Sized + 'static {
-    /// What a request with this message is answered with.
+    /// The answer to a request with this message.
     type Reply: Message;
 
-    /// The name under which the message is sent. Empty for [`Payload`](crate::Payload) alone, whose values carry
-    /// their own.
+    /// The name under which the message is sent. Empty for [`Payload`](crate::Payload) alone, whose
+    /// values carry their own.
     const WIRE_NAME: &'static str;
 
     /// Further names under which the message is accepted.
@@ -62,7 +62,8 @@ pub trait Message: Send + Sized + 'static {
     /// Appends the protobuf encoding.
     fn encode(&self, buffer: &mut BytesMut);
 
-    /// Reads the protobuf encoding. `wire_name` is one that [`accepts`](Self::accepts) has accepted.
+    /// Reads the protobuf encoding. `wire_name` is one that [`accepts`](Self::accepts) has
+    /// accepted.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::route::{Incoming, Pending};
 /// refused before it is queued; so is one whose bytes cannot be read. A set that holds a
 /// [`Payload`] takes what no variant before it takes.
 ///
-/// What is common to all messages of a set needs no match on its variants: the
+/// No match on its variants is needed for the things that all messages of a set have: the
 /// [wire name](Self::wire_name), [failing](Self::fail) the request, and a
 /// [responder](Self::into_responder) that takes any reply.
 ///
@@ -43,7 +43,7 @@ use crate::route::{Incoming, Pending};
             `#[derive(MessageSet)]` whose variants hold a `Request` each"
 )]
 pub trait MessageSet: Send + Sized + 'static {
-    /// The wire names of the messages in the set; empty texts stand for a [`Payload`].
+    /// The wire names of the messages in the set; an empty text is the name of a [`Payload`].
     const WIRE_NAMES: &'static [&'static str];
 
     /// Whether a message of this wire name is in the set.
@@ -57,8 +57,8 @@ pub trait MessageSet: Send + Sized + 'static {
     /// The wire name of the message that was received.
     fn wire_name(&self) -> &str;
 
-    /// The responder of the request, for an answer whose type only the wire name tells. A reply of
-    /// another type than the message declares is
+    /// The responder of the request, for an answer whose type follows from the wire name. A reply
+    /// of another type than the message declares is
     /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) at the requester.
     fn into_responder(self) -> Responder<Payload>;
 

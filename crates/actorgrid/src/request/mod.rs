@@ -1,4 +1,4 @@
-//! Requests as a mailbox hands them out: what is received, and how it is answered.
+//! Requests as a mailbox hands them out: receiving and answering them.
 //!
 //! [`MessageSet`] reads a request for a mailbox; [`Request`] holds its message, and [`Responder`]
 //! the answer that is owed: a reply, or a [`Failure`]. [`RespondError`] says why a requester does

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::stable_names::stable_names;
 
-/// What kind of failure a [`RespondError`] is.
+/// The kind of failure that a [`RespondError`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RespondErrorKind {
@@ -73,7 +73,7 @@ impl<R> RespondError<R> {
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> RespondErrorKind {
         self.unsent.kind

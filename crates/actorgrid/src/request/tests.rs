@@ -273,7 +273,7 @@ async fn an_actor_passes_the_error_of_any_reply_on() {
     let error = act(Request::receive(incoming).unwrap()).unwrap_err();
     let error = error.downcast::<RespondError<NotSync>>().unwrap();
     assert_eq!(error.into_reply().unwrap().0.get(), 2);
-    // What a successful answer returns is as small as it can be.
+    // The result of a successful answer is as small as it can be.
     assert_eq!(
         size_of::<Result<(), RespondError<[u8; 1000]>>>(),
         size_of::<usize>()

@@ -109,9 +109,9 @@ impl<R: Message> BroadcastBuilder<R> {
         self
     }
 
-    /// Ends with the first reply, and gives up the requests that are under way then; those members
-    /// are told that nobody waits. A member that fails does not end it: only when all have failed,
-    /// or at the deadline, there is no reply.
+    /// Ends with the first reply, and gives up the requests that are under way then, which signals
+    /// those members that nobody waits. A member that fails does not end it: only when all have
+    /// failed, or at the deadline, there is no reply.
     pub fn fastest(mut self) -> Self {
         self.fastest = true;
         self
@@ -155,7 +155,7 @@ impl<R: Message> BroadcastBuilder<R> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future tells all receivers that nobody waits; which of them have executed the
+    /// Dropping the future signals all receivers that nobody waits; which of them have executed the
     /// request is then unknown.
     pub async fn send(self) -> BroadcastResult<R> {
         if let Some(error) = self.refused {

@@ -1,4 +1,4 @@
-//! Broadcasts: one message to each member of a group, and what became of it at each.
+//! Broadcasts: one message to each member of a group, and the outcome at each.
 
 mod answers;
 mod builder;

@@ -11,8 +11,8 @@ pub enum Health {
     Serving,
     /// It says that it does not: it starts, is fenced, joins again, or shuts down.
     NotServing,
-    /// Not known. What answers at the peer's address has no health service, or does not say
-    /// there whether it serves; or, in a watch, the registry does not answer and the peer's
+    /// Not known. The server at the peer's address has no health service, or its health service
+    /// does not say whether it serves; or, in a watch, the registry does not answer and the peer's
     /// address is not known yet.
     Unknown,
     /// It is registered and cannot be reached. Only in watches; a check fails instead.

@@ -18,7 +18,7 @@ use crate::name::IntoName;
 
 /// The health of one peer as it changes, for as long as it is kept.
 ///
-/// It gives what is so now, and then each change; never the same twice in a row. It survives
+/// It gives the state now, and then each change; never the same twice in a row. It survives
 /// everything: a peer that is not registered yet, that cannot be reached, that is gone and comes
 /// back under the same name, and a registry that is away. While it cannot watch, it tries again
 /// after 100 ms, doubled up to 5 s, of which a random half is left out; a peer that registers is

@@ -32,7 +32,7 @@ pub(super) struct HealthWatcher {
     reported: Option<Health>,
     /// The stream on which the peer reports its states, and since when.
     watching: Option<(HealthStream, Timestamp)>,
-    /// Where the peer was last: what is tried while the registry is away.
+    /// Where the peer was last: tried while the registry is away.
     found: Option<(Address, Capabilities)>,
     unregistered: bool,
     /// Tries to watch since the last one that lasted.
@@ -71,7 +71,7 @@ impl HealthWatcher {
         }
     }
 
-    /// Waits for whatever happens next, and returns the state after it.
+    /// Waits for the next event, and returns the state after it.
     async fn step(&mut self) -> Health {
         if let Some((stream, since)) = &mut self.watching {
             match stream.next().await {

@@ -70,7 +70,7 @@ impl<R: Message> RequestBuilder<R> {
     /// failure is returned.
     ///
     /// For actors of the Go library that pass on the error of a request of their own. Its text is
-    /// what their peer itself would say (`grid: receiver busy`, `grid: unknown mailbox`), so it
+    /// that of a refusal by their peer (`grid: receiver busy`, `grid: unknown mailbox`), so it
     /// counts as a refusal here, though the actor has executed the request.
     pub fn once(mut self) -> Self {
         self.policy = RepeatPolicy::Never;
@@ -117,7 +117,7 @@ impl<R: Message> RequestBuilder<R> {
         }
     }
 
-    /// Sends the request and waits for its answer; what awaiting the builder does.
+    /// Sends the request and waits for its answer, as awaiting the builder does.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl<R: Message> RequestBuilder<R> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future tells the receiver that nobody waits; whether it was executed is then
+    /// Dropping the future signals the receiver that nobody waits; whether it was executed is then
     /// unknown.
     pub async fn send(self) -> Result<R, RequestError> {
         if let Some(error) = self.refused {

@@ -1,4 +1,4 @@
-//! Requests: what is to be sent, the tries at sending it, and when to repeat them.
+//! Requests: their options, the tries at sending them, and the rules for repeating those.
 
 mod builder;
 mod drive;

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_what_may_have_been_executed_only_if_told_so() {
+    fn repeats_what_may_have_been_executed_only_if_allowed() {
         for kind in Kind::ALL {
             for executed in [Executed::Maybe, Executed::Yes] {
                 for wait_for_name in [false, true] {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_a_name_only_if_told_so_and_while_there_is_time() {
+    fn waits_for_a_name_only_if_requested_and_while_there_is_time() {
         let error = RequestError::unknown_name("worker-7");
         for (wait_for_name, time_left, decision) in [
             (false, SECOND, Decision::GiveUp),

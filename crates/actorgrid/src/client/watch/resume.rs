@@ -115,7 +115,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
     ///
     /// Returns the difference to the view: first the holders that are gone, by key, then the rest
     /// in the order of the listing. Where something may have been skipped, that comes before. A
-    /// listing that nobody asked for changes nothing, it may be older than what is known. One with
+    /// listing that nobody asked for changes nothing: it may be older than the view. One with
     /// a lower revision than before is taken: a registry that was restored from a snapshot goes
     /// back, and the view goes with it.
     pub(super) fn listed(
@@ -355,7 +355,7 @@ mod tests {
             (&[Failed, Failed, Failed], List),
             (&[Ended, Failed, Failed], from(11)),
             (&[Ended, Failed, Failed, Failed], List),
-            // One that stood in between begins the count anew.
+            // A watch that was established in between begins the count anew.
             (&[Failed, Failed, Ended, Failed, Failed], from(11)),
             (&[Failed, Failed, Ended, Failed, Failed, Failed], List),
             (&[NoHistory], List),
@@ -498,18 +498,19 @@ mod tests {
         assert_eq!(watch.listed(vec![], at(i64::MAX)), (vec![], from(i64::MAX)));
     }
 
-    /// What a registry does at one revision: key, and whether it is put or deleted.
+    /// A change of the registry at one revision: its key, and whether it is put or deleted.
     type Step = (u8, bool);
 
-    /// A registry with its history, and a watcher that believes what it is told.
+    /// A registry with its history, and a watcher that believes the events that it gets.
     #[derive(Default)]
     struct WatchedRegistry {
         keys: BTreeMap<String, WatchedEntry<(String, i64)>>,
         history: Vec<WatchedChange<(String, i64)>>,
         /// The history up to here is gone.
         compacted: usize,
-        told: BTreeMap<String, i64>,
-        /// How many events were told but for the loss of history.
+        /// The keys as the watcher sees them.
+        seen: BTreeMap<String, i64>,
+        /// How many events came, but for the loss of history.
         events: usize,
         lost: usize,
     }
@@ -545,7 +546,7 @@ mod tests {
             i64::try_from(self.history.len()).unwrap()
         }
 
-        /// How many events an observer of all would have been told.
+        /// How many events an observer of all changes would have got.
         fn happened(&self) -> usize {
             let mut there = BTreeSet::new();
             let is_one = |change: &&WatchedChange<_>| match change {
@@ -558,7 +559,7 @@ mod tests {
             self.history.iter().filter(is_one).count()
         }
 
-        fn tell(&mut self, events: Vec<ViewEvent<(String, i64)>>) {
+        fn observe(&mut self, events: Vec<ViewEvent<(String, i64)>>) {
             for event in events {
                 self.events += 1;
                 match event {
@@ -566,12 +567,12 @@ mod tests {
                         self.events -= 1;
                         self.lost += 1;
                     }
-                    Appeared((key, value)) => assert_eq!(self.told.insert(key, value), None),
+                    Appeared((key, value)) => assert_eq!(self.seen.insert(key, value), None),
                     Changed((key, value)) => {
-                        let old = self.told.insert(key, value);
+                        let old = self.seen.insert(key, value);
                         assert!(old.is_some_and(|old| old < value));
                     }
-                    Disappeared((key, value)) => assert_eq!(self.told.remove(&key), Some(value)),
+                    Disappeared((key, value)) => assert_eq!(self.seen.remove(&key), Some(value)),
                 }
             }
         }
@@ -584,7 +585,7 @@ mod tests {
                         let listing = self.keys.values().cloned().collect();
                         let (events, command) = watch.listed(listing, at(self.revision()));
                         assert_eq!(command, from(self.revision() + 1));
-                        self.tell(events);
+                        self.observe(events);
                         then = command;
                     }
                     WatchFrom(revision) => {
@@ -595,7 +596,7 @@ mod tests {
                             continue;
                         }
                         let events = watch.changed(self.history[from..].to_vec());
-                        return self.tell(events);
+                        return self.observe(events);
                     }
                 }
             }
@@ -604,7 +605,7 @@ mod tests {
 
     proptest! {
         /// Changes come late, twice and in pieces; watches break, and histories are compacted; the
-        /// view is the list at last, and no change is missed unless it is said.
+        /// view equals the list at last, and no change is missed unless that is reported.
         #[test]
         fn the_view_equals_the_list_once_things_are_quiet(
             rounds in prop::collection::vec(
@@ -642,13 +643,13 @@ mod tests {
                     None => {
                         let from = usize::saturating_sub(delivered, again);
                         let events = watch.changed(watched.history[from..].to_vec());
-                        watched.tell(events);
+                        watched.observe(events);
                     }
                 }
                 delivered = watched.history.len();
                 let view: BTreeMap<_, _> =
                     watched.keys.values().map(|held| held.value.clone()).collect();
-                prop_assert_eq!(&watched.told, &view);
+                prop_assert_eq!(&watched.seen, &view);
                 prop_assert!(watched.lost > 0 || watched.events == watched.happened());
             }
         }
