@@ -32,6 +32,7 @@ impl Capabilities {
     /// One flag holds them in the serialized form of a registration, as there are two sets. With a
     /// third one this is no inverse any more: then that form needs a field for it, or the third
     /// set comes back as one of these two.
+    #[cfg(feature = "serde")]
     pub(crate) const fn is_actorgrid(self) -> bool {
         matches!(self, Self::ACTORGRID)
     }
