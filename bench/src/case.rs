@@ -1,4 +1,4 @@
-//! What is measured: the route, the size of the messages, and how many requests are in flight.
+//! One case to measure: the route, the size of the messages, and how many requests are in flight.
 
 use std::fmt;
 

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::case::LoadCase;
 
-/// What one run of a case measured.
+/// The figures of one run of a case.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Measurement {
-    /// What was run.
+    /// The case that was run.
     #[serde(flatten)]
     pub case: LoadCase,
     /// How long was measured, in seconds.

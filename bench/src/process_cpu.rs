@@ -9,7 +9,7 @@ pub struct ProcessCpu {
 }
 
 impl ProcessCpu {
-    /// What Linux counts for programs, whatever its own rate is.
+    /// The clock ticks per second that Linux reports to programs, whatever its own rate is.
     pub const TICKS_PER_SECOND: u64 = 100;
 
     /// Reads what a process has used so far.
@@ -22,20 +22,20 @@ impl ProcessCpu {
         Self::parse(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// What a test makes up.
+    /// A time that a test makes up.
     #[cfg(test)]
     pub(crate) fn from_ticks(ticks: u64) -> Self {
         Self { ticks }
     }
 
-    /// What two processes used together.
+    /// The time that two processes used together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let ticks = self.ticks + other.ticks;
         Self { ticks }
     }
 
-    /// What was used since `earlier`.
+    /// The time used since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         let ticks = self.ticks.saturating_sub(earlier.ticks);

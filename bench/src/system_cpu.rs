@@ -4,7 +4,7 @@ use std::io;
 
 use crate::process_cpu::ProcessCpu;
 
-/// What all CPUs have done so far, in the kernel's ticks.
+/// The time of all CPUs so far, in the kernel's ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SystemCpu {
     /// User and system time of all processes. Interrupts do not count: those of the loopback are

@@ -6,7 +6,7 @@ use actorgrid::{BoxError, Client, EchoMsg};
 
 use crate::latency_histogram::LatencyHistogram;
 
-/// What was answered between the end of the warm-up and the end of the measurement.
+/// The requests that were answered between the end of the warm-up and the end of the measurement.
 #[derive(Debug)]
 pub struct Traffic {
     latencies: LatencyHistogram,

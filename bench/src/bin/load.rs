@@ -152,7 +152,7 @@ async fn measure(
     })
 }
 
-/// What the processes of a run and the whole machine have used by one point in time.
+/// The CPU time that the processes of a run and the whole machine have used by one point in time.
 struct CpuReading {
     caller: ProcessCpu,
     serving: ProcessCpu,

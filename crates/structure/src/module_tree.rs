@@ -28,7 +28,7 @@ pub(crate) struct Module {
     pub(crate) parent: Option<ModuleId>,
     pub(crate) file: String,
     pub(crate) names: BTreeMap<String, Vec<Definition>>,
-    /// What macros in this module may define, by their tokens.
+    /// Names that macros in this module may define, by their tokens.
     pub(crate) macro_names: BTreeSet<String>,
     /// The paths whose names are imported by `*`.
     pub(crate) globs: Vec<Vec<String>>,
@@ -37,7 +37,7 @@ pub(crate) struct Module {
     pub(crate) opaque: bool,
 }
 
-/// What a name in a module is.
+/// The meaning of a name in a module.
 #[derive(Debug, Clone)]
 pub(crate) enum Definition {
     Module(ModuleId),

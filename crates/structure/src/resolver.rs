@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::module_tree::{Definition, ModuleId, ModuleTree, ROOT};
 
-/// What a path names.
+/// The item that a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     /// A module itself.
@@ -25,7 +25,7 @@ impl Target {
     }
 }
 
-/// What a path names, and the modules that the path itself goes through.
+/// The item that a path names, and the modules that the path itself goes through.
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
     /// Several where names of different kinds coincide (a trait and its derive), none if the path
@@ -51,7 +51,7 @@ impl<'a> Resolver<'a> {
         self.resolve_guarded(module, path, &mut Visited::new())
     }
 
-    /// What a single name means in a module that only imports it by `*`.
+    /// The meaning of a single name in a module that only imports it by `*`.
     pub(crate) fn through_globs(&self, module: ModuleId, name: &str) -> BTreeSet<Target> {
         self.look_in_globs(module, name, &mut Visited::new())
     }

@@ -6,7 +6,7 @@ use crate::etcd_member::EtcdMember;
 
 /// A port that was free may be taken by the time etcd binds it; so many times in a row it is not.
 const ATTEMPTS: u32 = 5;
-/// What etcd logs then.
+/// The text that etcd logs then.
 const TAKEN: &str = "address already in use";
 
 impl Etcd {
