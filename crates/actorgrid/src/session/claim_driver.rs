@@ -129,3 +129,6 @@ impl ClaimDriver {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

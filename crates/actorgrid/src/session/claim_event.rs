@@ -12,11 +12,13 @@ use crate::registry::{ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError}
 /// No two orders that are not settled name the same key: the reservations see to that.
 #[derive(Debug)]
 pub(super) struct ClaimOrder<W, R> {
-    /// Every value that is put carries it: so a read tells our registration from others.
+    /// Every value that is put carries it, so that a read can tell our registration from others.
     pub(super) nonce: u64,
     pub(super) puts: Vec<(String, Bytes)>,
-    pub(super) waiter: W,
+    // Fields are dropped in their order, and an order may be dropped without an answer: when the
+    // waiter learns of that, the names must be free at this peer already.
     pub(super) reservation: R,
+    pub(super) waiter: W,
 }
 
 impl<W, R> ClaimOrder<W, R> {
