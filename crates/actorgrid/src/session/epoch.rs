@@ -18,6 +18,8 @@ pub(super) struct Epoch {
 
 impl Epoch {
     /// Carries out an exchange under this epoch; its result is an event of the claim scheduler.
+    ///
+    /// Panics if a claim or a raise is under another lease: this epoch guards nothing there.
     pub(super) async fn carry_out<W, R>(
         &self,
         exchange: ClaimExchange,
@@ -30,6 +32,7 @@ impl Epoch {
                 guard,
                 claims,
             } => {
+                self.assert_guards(lease);
                 let guard = Some(Guard {
                     epoch: self.key.clone(),
                     modified: guard,
@@ -43,6 +46,7 @@ impl Epoch {
                 ClaimEvent::Claimed { id, result }
             }
             ClaimExchange::Raise { lease } => {
+                self.assert_guards(lease);
                 let value = self.value.clone();
                 let raise = registry
                     .exchange(|backend| backend.raise(&self.key, self.created, lease, value));
@@ -62,5 +66,12 @@ impl Epoch {
                 ClaimEvent::Released { id, result }
             }
         }
+    }
+
+    fn assert_guards(&self, lease: LeaseId) {
+        assert_eq!(
+            lease, self.lease,
+            "a session claims under the lease of the epoch that guards the claim"
+        );
     }
 }
