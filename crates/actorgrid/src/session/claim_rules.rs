@@ -12,22 +12,34 @@ pub(crate) enum ClaimVerdict {
     Taken(Entry),
     /// Our own raise refused it: claim again, under the epoch's modification revision given here.
     Repeat(Revision),
-    /// The epoch is not ours any more: the session is over.
+    /// The epoch is not ours any more, or an earlier one: the session is over.
     Fenced,
 }
 
-/// Judges the answer to a claim. `epoch` is the create revision of our epoch key.
-pub(crate) fn judge(outcome: ClaimOutcome, epoch_created: Revision, nonce: u64) -> ClaimVerdict {
+/// Judges the answer to a claim that was sent under `guard`. `epoch_created` is the create revision
+/// of our epoch key.
+///
+/// The registry reported `guard` before the claim was sent, and the modification revision of a key
+/// only grows. An earlier one means that the registry was restored from a snapshot: no claim under
+/// `guard` can ever commit there, and names of ours may be missing.
+pub(crate) fn judge(
+    outcome: ClaimOutcome,
+    epoch_created: Revision,
+    guard: Revision,
+    nonce: u64,
+) -> ClaimVerdict {
     let (found, epoch) = match outcome {
         ClaimOutcome::Won { revision } => return ClaimVerdict::Won(revision),
         ClaimOutcome::Refused { found, epoch } => (found, epoch),
     };
     match epoch {
-        Some(epoch) if epoch.created == epoch_created => match settle(found, nonce) {
-            SettledClaim::Won(revision) => ClaimVerdict::Won(revision),
-            SettledClaim::Taken(holder) => ClaimVerdict::Taken(holder),
-            SettledClaim::Free => ClaimVerdict::Repeat(epoch.modified),
-        },
+        Some(epoch) if epoch.created == epoch_created && epoch.modified >= guard => {
+            match settle(found, nonce) {
+                SettledClaim::Won(revision) => ClaimVerdict::Won(revision),
+                SettledClaim::Taken(holder) => ClaimVerdict::Taken(holder),
+                SettledClaim::Free => ClaimVerdict::Repeat(epoch.modified),
+            }
+        }
         _ => ClaimVerdict::Fenced,
     }
 }
@@ -152,7 +164,19 @@ mod tests {
                 ClaimVerdict::Repeat(at(105)),
             ),
         ] {
-            assert_eq!(judge(outcome.clone(), at(5), NONCE), verdict, "{outcome:?}");
+            let judged = judge(outcome.clone(), at(5), at(104), NONCE);
+            assert_eq!(judged, verdict, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_from_before_the_guard_ends_the_session() {
+        let ours = Some(entry(5, 0));
+        for found in [None, Some(entry(9, 8)), Some(entry(11, NONCE))] {
+            let outcome = refused(&[found], ours.clone());
+            let judged = |guard| judge(outcome.clone(), at(5), at(guard), NONCE);
+            assert_ne!(judged(105), ClaimVerdict::Fenced, "{outcome:?}");
+            assert_eq!(judged(106), ClaimVerdict::Fenced, "{outcome:?}");
         }
     }
 

@@ -5,7 +5,8 @@
 //! are under way at once. Every claim is guarded by the modification revision of its lease's epoch
 //! key. A claim without an answer is in doubt: it may have committed, or may still commit. The
 //! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
-//! an earlier revision can commit, so a read of its keys settles the doubt for good.
+//! an earlier revision can commit, so a read of its keys settles the doubt for good. A registry that
+//! reports an earlier epoch than before was restored from a snapshot, and the session is over.
 //!
 //! Invariants:
 //!
@@ -128,7 +129,7 @@ impl<W, R> ClaimScheduler<W, R> {
                     .split_off(outcomes.len().min(batch.orders.len()));
                 let answered = std::mem::replace(&mut batch.orders, unanswered);
                 for (order, outcome) in answered.into_iter().zip(outcomes) {
-                    let verdict = judge(outcome, batch.epoch_created, order.nonce);
+                    let verdict = judge(outcome, batch.epoch_created, batch.guard, order.nonce);
                     self.judged(batch.lease, order, verdict);
                 }
                 if !batch.orders.is_empty() {
@@ -176,10 +177,14 @@ impl<W, R> ClaimScheduler<W, R> {
                     lease.epoch_reported(revision);
                     lease.raise_ends();
                 });
-                let settled = self.in_doubt.extract_if(.., |batch| {
-                    batch.lease == lease && settles(revision, batch.guard)
-                });
-                for batch in settled.collect::<Vec<_>>() {
+                let in_doubt = self.in_doubt.extract_if(.., |batch| batch.lease == lease);
+                for batch in in_doubt.collect::<Vec<_>>() {
+                    // Nothing is sent beside a raise, so the registry reported the guard before.
+                    if !settles(revision, batch.guard) {
+                        self.waiting.extend(batch.orders);
+                        self.lose(FenceReason::KeyLost);
+                        continue;
+                    }
                     let id = self.next_exchange();
                     self.send_read(id, batch, Duration::ZERO);
                 }

@@ -10,7 +10,8 @@ pub enum FenceReason {
     Deadline,
     /// The registry says that a lease of the session is gone.
     LeaseLost,
-    /// A key of the session was deleted, or is held by another session.
+    /// A key of the session was deleted or is held by another session, or the registry was restored
+    /// to a state from before.
     KeyLost,
     /// The server was dropped.
     Dropped,

@@ -26,6 +26,8 @@ struct ModelRegistry {
     committed: BTreeMap<u64, Revision>,
     /// The nonces of our orders, by the values that carry them.
     nonces: BTreeMap<Bytes, u64>,
+    /// Whether it went back: then a claim that it has forgotten may commit again.
+    restored: bool,
 }
 
 impl ModelRegistry {
@@ -37,6 +39,7 @@ impl ModelRegistry {
             leases: BTreeSet::new(),
             committed: BTreeMap::new(),
             nonces: BTreeMap::new(),
+            restored: false,
         };
         let at = registry.advance();
         for (lease, _) in LEASES {
@@ -114,7 +117,8 @@ impl ModelRegistry {
                 self.keys.insert(key.clone(), put);
             }
             let nonce = self.nonces[&claim.puts[0].1];
-            assert_eq!(self.committed.insert(nonce, revision), None, "put twice");
+            let before = self.committed.insert(nonce, revision);
+            assert!(before.is_none() || self.restored, "put twice");
             outcomes.push(ClaimOutcome::Won { revision });
         }
         Ok(outcomes)
@@ -183,6 +187,8 @@ enum ModelStep {
     Rival(u8),
     LoseLease(bool),
     LoseEpoch(bool),
+    /// The registry goes back to the state that it had after an earlier step.
+    Restore(prop::sample::Index),
     End,
 }
 
@@ -190,6 +196,8 @@ enum ModelStep {
 struct ModelSession {
     scheduler: ClaimScheduler<u64, u64>,
     registry: ModelRegistry,
+    /// The states of the registry: at first, and after each step.
+    snapshots: Vec<ModelRegistry>,
     under_way: Vec<ClaimExchange>,
     late: Vec<ClaimExchange>,
     orders: u64,
@@ -198,7 +206,7 @@ struct ModelSession {
     /// The names that are reserved at this peer, and by which order.
     reserved: BTreeMap<String, u64>,
     held: Vec<ClaimedNames<u64>>,
-    /// Whether a lease or an epoch was lost, or the session was ended.
+    /// Whether a lease or an epoch was lost, the registry went back, or the session was ended.
     over: bool,
     fenced: bool,
 }
@@ -212,6 +220,7 @@ impl ModelSession {
         });
         Self {
             scheduler: ClaimScheduler::new(leases),
+            snapshots: vec![registry.clone()],
             registry,
             under_way: Vec::new(),
             late: Vec::new(),
@@ -256,6 +265,13 @@ impl ModelSession {
                 self.over = true;
                 self.registry.epochs.remove(&LEASES[usize::from(first)].0);
             }
+            ModelStep::Restore(index) => {
+                self.over = true;
+                let nonces = std::mem::take(&mut self.registry.nonces);
+                self.registry = index.get(&self.snapshots).clone();
+                self.registry.nonces = nonces;
+                self.registry.restored = true;
+            }
             ModelStep::End => {
                 self.over = true;
                 self.fenced = true;
@@ -263,6 +279,7 @@ impl ModelSession {
             }
         }
         self.check();
+        self.snapshots.push(self.registry.clone());
     }
 
     fn order(&mut self, orders: Vec<Vec<u8>>) {
@@ -411,6 +428,10 @@ impl ModelSession {
         if self.fenced {
             assert!(self.open.is_empty(), "all are answered at the end");
         }
+        if self.registry.restored {
+            // Names that were released may be there again.
+            return;
+        }
         for (lease, capacity) in LEASES {
             let carried = |entry: &&Entry| entry.lease == Some(lease);
             let carried = self.registry.keys.values().filter(carried).count();
@@ -457,6 +478,7 @@ fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
         20 => (0..6_u8).prop_map(ModelStep::Rival),
         ends => any::<bool>().prop_map(ModelStep::LoseLease),
         ends => any::<bool>().prop_map(ModelStep::LoseEpoch),
+        2 * ends => index().prop_map(ModelStep::Restore),
         ends => Just(ModelStep::End),
     ];
     prop::collection::vec(step, 1..80)

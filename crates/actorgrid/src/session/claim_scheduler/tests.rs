@@ -377,15 +377,30 @@ fn one_raise_settles_all_that_is_in_doubt() {
 }
 
 #[test]
-fn a_raise_to_an_earlier_revision_settles_nothing() {
+fn a_registry_that_went_back_ends_the_session() {
+    let key_lost = || ClaimCommand::Fence(FenceReason::KeyLost);
+    let fenced = |number| refuse(number, ClaimError::Fenced);
+
+    // A raise makes a new revision.
+    for revision in [CREATED - 1, CREATED] {
+        let mut scheduler = in_doubt([1, 2]);
+        assert_eq!(
+            scheduler.handle(raised(A, revision)),
+            [key_lost(), fenced(1), fenced(2)]
+        );
+        assert_eq!(scheduler.handle(ordered([3])), [fenced(3)]);
+    }
+
+    // The epoch was raised to 12 before.
     let mut scheduler = in_doubt([1]);
+    scheduler.handle(raised(A, 12));
+    scheduler.handle(has_read(2, &[Some(entry("k1.0", 1, 9))]));
+    assert_eq!(scheduler.handle(ordered([2, 3])), [claim(3, 12, [2, 3])]);
+    let holder = entry("k2.0", 99, 4);
+    let outcomes = [refused(&[Some(holder)], 11), refused(&[None], 11)];
     assert_eq!(
-        scheduler.handle(raised(A, CREATED)),
-        [raise(A, Duration::ZERO)]
-    );
-    assert_eq!(
-        scheduler.handle(raised(A, CREATED + 1)),
-        [read(2, keys(1, 1), Duration::ZERO)]
+        scheduler.handle(claimed(3, outcomes)),
+        [key_lost(), fenced(2), fenced(3)]
     );
 }
 
