@@ -6,8 +6,11 @@ use super::claim_exchange::ExchangeId;
 use super::claimed_names::ClaimedNames;
 use crate::registry::{ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
 
-/// Names to claim together. `W` waits for the answer; `R` reserves the names at this peer until
-/// they are known to be free.
+/// The most names of one claim: an actor and its mailbox.
+pub(super) const MAX_NAMES: usize = 2;
+
+/// Names to claim together, at most [`MAX_NAMES`]. `W` waits for the answer; `R` reserves the names
+/// at this peer until they are known to be free.
 ///
 /// No two orders that are not settled name the same key: the reservations see to that.
 #[derive(Debug)]

@@ -35,6 +35,11 @@ impl ClaimLease {
         self.id
     }
 
+    /// The most names that it may carry.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(super) fn epoch_created(&self) -> Revision {
         self.epoch_created
     }
@@ -90,7 +95,7 @@ mod tests {
     #[test]
     fn carries_so_many_names() {
         let mut lease = lease(4);
-        assert_eq!(lease.id(), LeaseId(3));
+        assert_eq!((lease.id(), lease.capacity()), (LeaseId(3), 4));
         assert!(lease.admits(4) && !lease.admits(5));
         lease.carry(1);
         lease.carry(2);

@@ -5,22 +5,23 @@
 //! are under way at once. Every claim is guarded by the modification revision of its lease's epoch
 //! key. A claim without an answer is in doubt: it may have committed, or may still commit. The
 //! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
-//! an earlier revision can commit, so a read of its keys settles the doubt for good. A registry that
-//! reports an earlier epoch than before was restored from a snapshot, and the session is over.
+//! an earlier revision can commit, so a read of its keys settles the doubt for good. A registry
+//! that reports an earlier epoch than before was restored from a snapshot: the session is over.
 //!
 //! Invariants:
 //!
 //! - Every order is answered once: won if it has committed, refused if it has not and cannot.
 //! - The reservation of names is given back once, and not before they are free in the registry
 //!   (or the session is over, and its leases are what frees them).
-//! - The scheduler is never idle while an order or a release is open: an exchange is under way.
+//! - While an order or a release is open, an exchange is under way, or the order waits for room:
+//!   until names that are held are given up. Some lease has room for any order once it is empty.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::claim_command::ClaimCommand;
 use super::claim_error::ClaimError;
-use super::claim_event::{ClaimEvent, ClaimOrder};
+use super::claim_event::{ClaimEvent, ClaimOrder, MAX_NAMES};
 use super::claim_exchange::{ClaimExchange, ExchangeId};
 use super::claim_lease::ClaimLease;
 use super::claim_rules::{ClaimVerdict, ExchangeFate, SettledClaim, fate, judge, settle, settles};
@@ -75,10 +76,18 @@ pub(super) struct ClaimScheduler<W, R> {
 
 impl<W, R> ClaimScheduler<W, R> {
     /// The scheduler of a session with these leases. A claim goes under the first of them that
-    /// has room for all its names; one that fits nowhere waits until names are released.
+    /// has room for all its names; one that finds none waits until names are released.
+    ///
+    /// Panics if no lease has room for the names of one claim even while it is empty: such a claim
+    /// would wait without end, and all claims behind it.
     pub(super) fn new(leases: impl IntoIterator<Item = ClaimLease>) -> Self {
+        let leases: Vec<_> = leases.into_iter().collect();
+        assert!(
+            leases.iter().any(|lease| lease.capacity() >= MAX_NAMES),
+            "a lease has room for the names of any one claim"
+        );
         Self {
-            leases: leases.into_iter().collect(),
+            leases,
             waiting: VecDeque::new(),
             given_up: VecDeque::new(),
             batches: BTreeMap::new(),
@@ -100,7 +109,10 @@ impl<W, R> ClaimScheduler<W, R> {
     /// under way are ignored.
     pub(super) fn handle(&mut self, event: ClaimEvent<W, R>) -> Vec<ClaimCommand<W, R>> {
         match event {
-            ClaimEvent::Ordered(orders) => self.waiting.extend(orders),
+            ClaimEvent::Ordered(orders) => {
+                debug_assert!(orders.iter().all(|order| order.names() <= MAX_NAMES));
+                self.waiting.extend(orders);
+            }
             ClaimEvent::GivenUp(names) => self.given_up.push_back(names),
             ClaimEvent::Claimed { id, result } => self.claimed(id, result),
             ClaimEvent::Raised { lease, result } => self.raised(lease, result),

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::claim_driver::ClaimWaiter;
 use super::claim_error::ClaimError;
-use super::claim_event::ClaimOrder;
+use super::claim_event::{ClaimOrder, MAX_NAMES};
 use super::fence::Fence;
 use super::held_claim::HeldClaim;
 use super::identity::Identity;
@@ -69,12 +69,18 @@ impl Names {
     /// Claims names together: all of them or none. `reservation` keeps them from being claimed
     /// again at this peer: it is dropped when they are free again, or were not won.
     ///
+    /// Panics if there are more than [`MAX_NAMES`]: a lease may never have room for them.
+    ///
     /// Cancel safe: the names of a claim that nobody waits for any more are released.
     pub(crate) async fn claim(
         &self,
         names: &[(Kind, &Name)],
         reservation: impl Send + Sync + 'static,
     ) -> Result<HeldClaim, ClaimError> {
+        assert!(
+            names.len() <= MAX_NAMES,
+            "claims of at most {MAX_NAMES} names"
+        );
         let nonce = self.registry.environment().random_u64();
         let puts = names
             .iter()

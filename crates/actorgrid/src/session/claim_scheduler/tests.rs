@@ -544,9 +544,10 @@ fn a_claim_without_room_waits_and_is_not_overtaken() {
 
 #[test]
 fn a_claim_that_is_not_won_makes_room() {
+    // Room for one of two claims of two names.
     let start = || {
-        let mut scheduler = with_room([1]);
-        scheduler.handle(ordered([1, 2]));
+        let mut scheduler = with_room([2]);
+        scheduler.handle(ClaimEvent::Ordered(vec![order_of(1, 2), order_of(2, 2)]));
         scheduler
     };
     let doubt = || {
@@ -554,38 +555,54 @@ fn a_claim_that_is_not_won_makes_room() {
         scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
         assert_eq!(
             scheduler.handle(raised(A, 11)),
-            [read(2, keys(1, 1), Duration::ZERO)]
+            [read(2, keys(1, 2), Duration::ZERO)]
         );
         scheduler
     };
+    let second = |id, guard| claim_of(id, A, guard, &[order_of(2, 2)]);
     let holder = entry("k1.0", 77, 2);
-    let taken = refuse(1, ClaimError::Taken(holder.clone()));
+    let found = [Some(holder.clone()), None];
+    let taken = || refuse(1, ClaimError::Taken(holder.clone()));
     assert_eq!(
-        start().handle(claimed(1, [refused(&[Some(holder.clone())], CREATED)])),
-        [taken, claim(2, CREATED, [2])]
+        start().handle(claimed(1, [refused(&found, CREATED)])),
+        [taken(), second(2, CREATED)]
     );
     let rejected = ClaimError::Registry(error(RegistryErrorKind::Unavailable));
     assert_eq!(
         start().handle(claim_failed(1, RegistryErrorKind::Unavailable)),
-        [refuse(1, rejected), claim(2, CREATED, [2])]
+        [refuse(1, rejected), second(2, CREATED)]
     );
-    let taken = refuse(1, ClaimError::Taken(holder.clone()));
     assert_eq!(
-        doubt().handle(has_read(2, &[Some(holder)])),
-        [taken, claim(3, 11, [2])]
+        doubt().handle(has_read(2, &found)),
+        [taken(), second(3, 11)]
     );
     // One that waits again makes room too, and waits its turn.
     assert_eq!(
-        start().handle(claimed(1, [refused(&[None], 12)])),
-        [claim(2, 12, [2])]
+        start().handle(claimed(1, [refused(&[None, None], 12)])),
+        [second(2, 12)]
     );
-    assert_eq!(doubt().handle(has_read(2, &[None])), [claim(3, 11, [2])]);
+    assert_eq!(doubt().handle(has_read(2, &[None, None])), [second(3, 11)]);
     // One that is won does not.
-    let mut won = doubt();
+    let ours = [Some(entry("k1.0", 1, 9)), Some(entry("k1.1", 1, 9))];
+    let granted = ClaimCommand::Grant {
+        waiter: 1,
+        names: names_of(A, 1, 2, 9),
+    };
+    assert_eq!(doubt().handle(has_read(2, &ours)), [granted]);
+}
+
+#[test]
+fn an_empty_lease_has_room_for_the_names_of_any_one_claim() {
+    let mut scheduler = with_room([1, MAX_NAMES]);
+    let order = || order_of(1, MAX_NAMES as u64);
     assert_eq!(
-        won.handle(has_read(2, &[Some(entry("k1.0", 1, 9))])),
-        [grant(1, 9)]
+        scheduler.handle(ClaimEvent::Ordered(vec![order()])),
+        [claim_of(1, B, CREATED, &[order()])]
     );
+    for rooms in [[0, 1], [1, 1]] {
+        let refused = std::panic::catch_unwind(|| with_room(rooms));
+        assert!(refused.is_err(), "{rooms:?}");
+    }
 }
 
 #[test]
