@@ -2,7 +2,8 @@
 
 use crate::registry::{Entry, RegistryError};
 
-/// Why a session did not begin. Nothing is left behind.
+/// Why a session did not begin. No key is left behind; a lease whose grant was not answered runs
+/// out without one.
 #[derive(Debug, Clone)]
 pub(crate) enum JoinError {
     /// Another peer holds the address, or the peer's name.

@@ -67,6 +67,9 @@ impl<'a> Joiner<'a> {
     /// error, unless `patient`: then it waits without end, and for the registry as well.
     ///
     /// Once `given_up` is cancelled, only the attempt that is on its way is carried to its end.
+    /// Unless `patient`, that takes a little more than one time to live at the most: one exchange
+    /// each for the lease and for the keys, and then the lease is revoked for one time to live. A
+    /// patient join has no such bound: it revokes until the registry confirms it.
     pub(super) async fn join(
         &self,
         patient: bool,
@@ -106,7 +109,11 @@ impl<'a> Joiner<'a> {
                 Err(error) => return Err(JoinError::Registry(error)),
             }
             let pause = back_off.next(environment.random_unit());
-            environment.sleep(pause).await;
+            tokio::select! {
+                biased;
+                () = given_up.cancelled() => {}
+                () = environment.sleep(pause) => {}
+            }
         }
         Err(JoinError::GivenUp)
     }
@@ -218,3 +225,6 @@ enum JoinAttempt {
     /// Nothing is put; begin again.
     Settled,
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,8 @@ impl Session {
     /// Joins the grid; see [`Joiner::join`].
     ///
     /// Dropped meanwhile, it leaves at most a lease that runs out. Once `given_up` is cancelled it
-    /// ends within the attempt that is on its way, and leaves nothing, or has joined.
+    /// ends with the attempt that is on its way: it has joined, or fails and leaves no key. Unless
+    /// `patient`, that takes a little more than one time to live at the most.
     pub(crate) async fn join(
         environment: &Environment,
         registry: &Registry,
