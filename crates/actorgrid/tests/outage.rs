@@ -1,6 +1,6 @@
 //! The registry away: short, long, and what a process sees that was stopped.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // the helpers of the tests, too
 
 mod world;
 
@@ -126,18 +126,18 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
     assert_eq!(world.registry.leases(), 1);
 }
 
-/// An actor that keeps one request, and answers it when told to.
+/// An actor that keeps one request, and answers it when it is released.
 fn keeper(
-    told: &Arc<Notify>,
+    released: &Arc<Notify>,
     results: mpsc::UnboundedSender<(RespondErrorKind, bool, Option<EchoMsg>)>,
 ) -> ActorType {
-    let told = told.clone();
+    let released = released.clone();
     ActorType::from_fn("keeper", move |_start, ctx| {
-        let (told, results) = (told.clone(), results.clone());
+        let (released, results) = (released.clone(), results.clone());
         async move {
             let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
             let request = mailbox.recv().await.ok_or("no request")?;
-            told.notified().await;
+            released.notified().await;
             assert!(ctx.token().is_err(), "a token after the pause");
             assert!(mailbox.recv().await.is_none(), "a request after the pause");
             let error = request.respond(EchoMsg::new("late")).unwrap_err();
@@ -153,11 +153,11 @@ fn keeper(
 async fn after_a_pause_longer_than_the_lease_nothing_counts() {
     let world = MemoryWorld::new();
     let environment = world.simulation.environment();
-    let told = Arc::new(Notify::new());
+    let released = Arc::new(Notify::new());
     let (results, mut answers) = mpsc::unbounded_channel();
     let server = world
         .server_in(environment.clone())
-        .actor_type(keeper(&told, results));
+        .actor_type(keeper(&released, results));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     client
@@ -172,7 +172,7 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
             // Between two looks of the watchdog: the first step after the pause is the actor's.
             pass(Duration::from_millis(1_007)).await;
             world.simulation.jump(&environment, secs(45));
-            told.notify_one();
+            released.notify_one();
             let answer = tokio::time::timeout(secs(60), answers.recv()).await;
             let late = Some(EchoMsg::new("late"));
             let fenced = (RespondErrorKind::Fenced, true, late);
@@ -196,7 +196,7 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
 #[tokio::test(start_paused = true)]
 async fn an_actor_learns_why_it_is_to_stop() {
     let world = MemoryWorld::new();
-    let (reasons, mut told) = mpsc::unbounded_channel();
+    let (reasons, mut learned) = mpsc::unbounded_channel();
     let teller = ActorType::from_fn("teller", move |_start, ctx| {
         let reasons = reasons.clone();
         async move {
@@ -221,11 +221,11 @@ async fn an_actor_learns_why_it_is_to_stop() {
 
     start("a").await;
     client.stop("a").await.unwrap();
-    assert_eq!(told.recv().await.unwrap(), (StopReason::Asked, secs(10)));
+    assert_eq!(learned.recv().await.unwrap(), (StopReason::Asked, secs(10)));
 
     start("b").await;
     world.registry.set_away(true);
-    let (reason, left) = told.recv().await.unwrap();
+    let (reason, left) = learned.recv().await.unwrap();
     assert_eq!(reason, StopReason::Fenced);
     // From the soft deadline to the hard one, less the time to notice.
     assert!(
@@ -237,7 +237,10 @@ async fn an_actor_learns_why_it_is_to_stop() {
 
     start("c").await;
     server.shutdown().await.unwrap();
-    assert_eq!(told.recv().await.unwrap(), (StopReason::Shutdown, secs(10)));
+    assert_eq!(
+        learned.recv().await.unwrap(),
+        (StopReason::Shutdown, secs(10))
+    );
 }
 
 async fn serving_with_holder(world: &World, resource: &Resource) -> Server {
@@ -284,7 +287,7 @@ async fn a_lock_that_is_taken_over_fences_at_once_and_is_waited_for(world: World
     let resource = Resource::default();
     let lose = |server: &Server| world.overwrite(&lock(server), "");
     let server = fenced_at_once("taken over", &world, &resource, lose).await;
-    // It stands under no lease: an operator has to take it away.
+    // It has no lease and does not run out: an operator has to delete it.
     world.idle(secs(60)).await;
     assert_eq!(server.state(), ServerState::Rejoining);
     assert!(world.delete(&lock(&server)));
@@ -353,7 +356,7 @@ async fn rejoins(what: &str, world: &World, resource: &Resource, server: &Server
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_watch_of_the_own_keys_is_mended() {
+async fn a_broken_watch_of_the_own_keys_is_resumed() {
     let world = MemoryWorld::new();
     let resource = Resource::default();
     let server = serving_with_holder(&world, &resource).await;
@@ -362,6 +365,17 @@ async fn a_broken_watch_of_the_own_keys_is_mended() {
     pass(secs(30)).await;
     assert_eq!(server.state(), ServerState::Serving);
     assert_eq!(resource.holders("n"), 1);
+
+    let mut events = server.events();
+    assert!(world.delete(&lock(&server)));
+    let fenced = tokio::time::timeout(secs(1), events.next()).await;
+    assert_eq!(
+        fenced.expect("the resumed watch is silent"),
+        Some(ServerEvent::StateChanged {
+            state: ServerState::Fenced,
+            reason: Some(FenceReason::KeyLost)
+        })
+    );
 }
 
 async fn a_peer_waits_for_the_address_of_its_last_life(world: World) {
