@@ -23,8 +23,8 @@ use crate::token::ClusterId;
 ///
 /// Implemented by the registries of this crate only. Every method is one exchange with the
 /// service. None of them limits its own time: the caller does, and dropping a future means that
-/// its outcome is unknown. An error of [`Unknown`](RegistryErrorKind::Unknown) means the same; after every
-/// other error nothing was changed.
+/// its outcome is unknown. An error of [`Unknown`](RegistryErrorKind::Unknown) means the same;
+/// after every other error nothing was changed.
 pub(crate) trait Backend: Send + Sync + 'static {
     /// The cluster; the same for the life of the handle.
     fn cluster(&self) -> ClusterId;
@@ -83,9 +83,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// The changes of the selected keys from a revision on (inclusive).
     ///
     /// The stream gives whole revisions in their order. It ends after an error, and
-    /// [`Compacted`](RegistryErrorKind::Compacted) means that the history from that revision is not there: then
-    /// list again. The same error means that the registry has not reached the revision before: it
-    /// was restored from a snapshot, or the member that was asked lags.
+    /// [`Compacted`](RegistryErrorKind::Compacted) means that the history from that revision is
+    /// not there: then list again. The same error means that the registry has not reached the
+    /// revision before: it was restored from a snapshot, or the member that was asked lags.
     ///
     /// Nothing is read before it is polled for, except one message and what the connection holds.
     fn watch<'a>(

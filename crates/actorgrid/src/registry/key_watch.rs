@@ -68,7 +68,8 @@ impl KeyWatch {
     }
 
     /// Follows `key` from behind a revision at which the caller knows its state, and begins with
-    /// the first state after that.
+    /// the first state after that. If the watch cannot be opened there (the registry is away, or
+    /// its history is compacted), begins with the present state, which may be the known one.
     pub(crate) fn after(
         registry: TimedRegistry,
         key: String,

@@ -29,7 +29,7 @@ pub struct Registration {
     pub annotations: Arc<[String]>,
     /// The token of this holder.
     pub token: Token,
-    /// What the peer that wrote it can do. Only ours write a nonce.
+    /// The capabilities of the peer that wrote it. Only ours write a nonce.
     pub(crate) capabilities: Capabilities,
 }
 

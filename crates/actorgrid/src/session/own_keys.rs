@@ -12,8 +12,8 @@ use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::registry::{Entry, KeyState, KeyWatch, LeaseId, TimedRegistry};
 use crate::revision::Revision;
 
-/// The pause before a watch that broke, or a read of the lease that failed, is tried again: the
-/// same each time, as a lost key is noticed that much later.
+/// The pause before a watch that broke (less a random quarter at the most), or a read of the lease
+/// that failed, is tried again. It does not grow: a lost key is noticed that much later.
 const PAUSE: Duration = Duration::from_millis(250);
 const WATCH_BACK_OFF: BackOffPolicy = BackOffPolicy::new(PAUSE, PAUSE, RandomShare::Quarter);
 

@@ -63,7 +63,7 @@ async fn raise(fixture: &impl Fixture, lease: LeaseId, created: Revision) -> Rev
     }
 }
 
-pub(crate) async fn a_claim_is_won_while_the_epoch_stands(fixture: &impl Fixture) {
+pub(crate) async fn a_claim_is_won_while_the_epoch_is_unchanged(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     let created = put(fixture, lease, &["epoch"]).await;
     let mut modified = created;
@@ -113,7 +113,7 @@ pub(crate) async fn a_claim_is_refused_when_the_epoch_is_of_another_session(
     refused_for(fixture, lease, created, Some(epoch)).await;
 }
 
-pub(crate) async fn claims_of_a_batch_stand_for_themselves(fixture: &impl Fixture) {
+pub(crate) async fn claims_of_a_batch_are_decided_apart(fixture: &impl Fixture) {
     let (holder, lease) = (grant(fixture).await, grant(fixture).await);
     let taken = put(fixture, holder, &["taken"]).await;
     let created = put(fixture, lease, &["epoch"]).await;

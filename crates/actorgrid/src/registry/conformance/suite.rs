@@ -11,11 +11,11 @@ macro_rules! conformance_suite {
             nothing_is_put_under_a_lease_that_is_gone
             a_claim_puts_its_keys_together
             a_refused_claim_puts_nothing_and_tells_what_is_there
-            a_claim_is_won_while_the_epoch_stands
+            a_claim_is_won_while_the_epoch_is_unchanged
             a_claim_is_refused_when_the_epoch_was_raised
             a_claim_is_refused_when_the_epoch_is_gone
             a_claim_is_refused_when_the_epoch_is_of_another_session
-            claims_of_a_batch_stand_for_themselves
+            claims_of_a_batch_are_decided_apart
             a_batch_with_a_key_twice_puts_nothing
             tokens_grow_from_holder_to_holder
             a_raise_moves_the_modification_and_not_the_creation

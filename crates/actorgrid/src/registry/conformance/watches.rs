@@ -114,7 +114,7 @@ pub(crate) async fn a_watch_from_a_revision_that_has_not_come_says_so(fixture: &
     let last = put(fixture, lease, &["a"]).await;
     // The next one has not come either, but must.
     let mut stream = watch(fixture, &all(fixture), last.next()).await;
-    // What knows of later ones has them from another registry, or of a later time.
+    // A caller that knows later ones has them from another registry, or from before a restore.
     for from in [last.get() + 2, last.get() + 1000, i64::MAX] {
         let refused = backend(fixture)
             .watch(&all(fixture), Revision::new(from))

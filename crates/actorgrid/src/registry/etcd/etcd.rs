@@ -21,6 +21,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for the other endpoints after the first one reports its cluster id. One that
 /// is later is asked when it is first used.
 const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
+
 /// A handle on an etcd cluster.
 ///
 /// It spawns nothing but what drives its connections, which ends with it and its watches.

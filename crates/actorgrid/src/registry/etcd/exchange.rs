@@ -191,7 +191,7 @@ impl Cluster {
         self.endpoints.suspect(index);
     }
 
-    /// Whatever became of the authentication, the request itself was not sent.
+    /// The authentication failed, or may have been carried out: the request itself was not sent.
     fn unauthenticated(
         &self,
         index: usize,
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_that_fail_alike_are_told_as_one() {
+    fn endpoints_that_fail_alike_are_reported_as_one() {
         let of = |kinds: &[RegistryErrorKind]| {
             let failures = kinds.iter().map(|kind| unreachable(*kind, "x")).collect();
             sum_up(failures, Repetition::Never).error

@@ -118,8 +118,8 @@ impl Etcd {
     }
 }
 
-/// The time that is left of a lease. One that is late to be revoked has no time left, but still its keys:
-/// only one that was never granted, as far as etcd knows, is gone.
+/// The time that is left of a lease. One that is late to be revoked has no time left, but still its
+/// keys: only one that was never granted, as far as etcd knows, is gone.
 fn left(reply: &LeaseTimeToLiveResponse) -> Option<Duration> {
     let gone = reply.ttl < 0 && reply.granted_ttl == 0;
     (!gone).then(|| seconds_of(reply.ttl))

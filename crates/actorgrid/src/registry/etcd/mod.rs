@@ -3,7 +3,7 @@
 //! - [`etcd`] is the handle, and [`url`] reads where its cluster is.
 //! - [`connection`] speaks to one endpoint, over what [`security`] and `tls` secure and
 //!   [`witness`] watches; [`endpoints`] picks an endpoint.
-//! - [`exchange`] sends a request, with the token of [`auth`] and what [`status`] knows of failures.
+//! - [`exchange`] sends a request, with the token of [`auth`]; [`status`] knows its failures.
 //! - [`kv`], [`lease`] and [`watch`] are the calls, [`txn`] builds and reads transactions, and
 //!   [`backend`] puts them together.
 

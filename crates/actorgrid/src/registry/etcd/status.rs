@@ -178,7 +178,7 @@ mod tests {
             "etcdserver: duplicate key given in txn request",
             Refused(RegistryErrorKind::Unavailable),
         ),
-        // What may have reached the log already, what a proxy says, and what is not known.
+        // Reached the log, perhaps; reported by a proxy; or not known.
         (
             Code::Unavailable,
             "etcdserver: request timed out",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_is_told_as_one() {
+    fn a_doubt_is_reported_as_one() {
         for (meaning, doubt) in [
             (Meaning::NotSent, false),
             (Meaning::Broken, true),

@@ -201,7 +201,7 @@ pub(super) fn outcomes(
         let keys: Vec<_> = found.by_ref().take(claim.puts.len()).collect();
         refused.push(keys);
     }
-    // What is left is the epoch.
+    // The epoch comes last.
     let epoch = found.next().ok_or_else(|| malformed("every key"))?;
     let refused = refused.into_iter().map(|found| ClaimOutcome::Refused {
         found,
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_compares_all_its_keys_and_the_guard_stands_over_all() {
+    fn a_claim_compares_all_its_keys_and_the_guard_holds_for_all() {
         let batch = [claim(&["a", "b"]), claim(&["c"])];
         let txn = claims(LEASE, Some(&guard()), &batch);
         assert_eq!(txn.compare, [unmoved(&guard())]);
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_keys_that_stand_twice() {
+    fn finds_keys_that_occur_twice() {
         let batch = |claims: &[Claim]| ClaimBatch {
             lease: LEASE,
             guard: None,

@@ -158,8 +158,8 @@ struct EtcdWatch {
     at: At,
     responses: Streaming<WatchResponse>,
     _close: DropGuard,
-    /// The changes so far of a revision that is not complete. One message at a time goes through here, so
-    /// this is one revision at the most.
+    /// The changes so far of a revision that is not complete. One message at a time goes through
+    /// here, so this is one revision at the most.
     changes: Vec<Change>,
     /// No change before this revision is passed on.
     next: Revision,

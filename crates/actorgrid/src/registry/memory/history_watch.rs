@@ -48,7 +48,7 @@ impl HistoryWatch {
             let moved = core.moved.notified();
             match core.with(|state, _| self.look(state)) {
                 ControlFlow::Break(found) => return found,
-                // What is due happens when someone looks: here the watch itself.
+                // Due changes happen when someone looks: here the watch itself.
                 ControlFlow::Continue(Some(due)) => tokio::select! {
                     biased;
                     () = moved => {}

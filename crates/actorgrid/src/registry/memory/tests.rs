@@ -426,7 +426,7 @@ async fn a_watch_that_is_too_slow_is_compacted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opening_a_watch_fails_as_told() {
+async fn opening_a_watch_fails_as_injected() {
     let memory = start();
     let all = Selector::Prefix(String::new());
     for fault in [

@@ -292,7 +292,7 @@ mod tests {
             .then(1, LeaderSeen(false), WaitForEvent)
             .then(2, LeaderSeen(false), WaitForEvent)
             .then(3, StartFinished(Taken), Start)
-            // What was said during the first start does not speed up the third.
+            // A report from during the first start does not speed up the third.
             .then(4, StartFinished(Taken), until(104));
         Script::starting()
             .then(1, LeaderSeen(false), WaitForEvent)
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_told_before_its_start_is_not_lost() {
+    fn an_end_reported_before_its_start_is_not_lost() {
         Script::starting()
             .then(1, LeaderEnded, WaitForEvent)
             .then(2, StartFinished(Started), Start)

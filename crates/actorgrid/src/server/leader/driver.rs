@@ -14,8 +14,8 @@ use crate::registry::{KeyState, KeyWatch, Kind, keys};
 use crate::server::actor::{RunningActor, start};
 use crate::server::life::Life;
 
-/// The pause before a watch that failed is opened again: the same each time, as the grid has no
-/// leader for that much longer.
+/// The pause before a watch that failed is opened again, less a random quarter at the most. It does
+/// not grow: the grid has no leader for that much longer.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
 const WATCH_BACK_OFF: BackOffPolicy =
     BackOffPolicy::new(WATCH_PAUSE, WATCH_PAUSE, RandomShare::Quarter);

@@ -130,8 +130,8 @@ async fn one_of_three_endpoints_is_not_missed() {
             servers[number].kill();
         }
         let lost = environment.now();
-        // What is on its way when the endpoint is lost may fail; within 3 s all is well, and an
-        // election is over too.
+        // Exchanges on their way when the endpoint is lost may fail; within 3 s all is well, and
+        // an election is over too.
         let mut in_a_row = 0;
         while in_a_row < 20 {
             let renewal = environment.timeout(LIMIT, etcd.renew(lease)).await;
@@ -172,7 +172,7 @@ async fn endpoints_of_two_clusters_are_refused() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_missing_or_hangs_is_told_in_time() {
+async fn an_endpoint_that_is_missing_or_hangs_is_reported_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = listener.local_addr().unwrap();
     let [refusing, _] = free_ports();
@@ -197,7 +197,7 @@ async fn an_endpoint_that_is_missing_or_hangs_is_told_in_time() {
 }
 
 #[tokio::test]
-async fn full_storage_is_told_and_leaves_no_doubt() {
+async fn full_storage_is_reported_and_leaves_no_doubt() {
     let server = EtcdServer::start_with(&["--quota-backend-bytes=1000000"]);
     let etcd = server.connect().await;
     let lease = etcd.grant(TTL).await.unwrap().id;

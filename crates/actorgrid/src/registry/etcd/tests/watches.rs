@@ -122,7 +122,7 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     let client = Client::new("test", Registry::of(etcd.clone()));
     let (now, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
     assert_eq!(now.len(), 1);
-    let told = async |changes: &mut crate::Watch| {
+    let next_event = async |changes: &mut crate::Watch| {
         let environment = Environment::real();
         let next = environment.timeout(Duration::from_secs(30), changes.next());
         match next.await.expect("the watch is silent") {
@@ -134,7 +134,7 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     };
     for name in ["b", "c"] {
         register(name).await;
-        assert_eq!(told(&mut changes).await, format!("+{name}"));
+        assert_eq!(next_event(&mut changes).await, format!("+{name}"));
     }
     let known = etcd.list("").await.unwrap().revision;
     server.kill();
@@ -150,12 +150,12 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
         .unwrap_err();
     assert_eq!(ahead.kind(), COMPACTED);
     for event in ["lost", "-b", "-c"] {
-        assert_eq!(told(&mut changes).await, event);
+        assert_eq!(next_event(&mut changes).await, event);
     }
     // At a revision that was there before.
     register("d").await;
     assert!(etcd.list("").await.unwrap().revision <= known);
-    assert_eq!(told(&mut changes).await, "+d");
+    assert_eq!(next_event(&mut changes).await, "+d");
 }
 
 /// An etcd of the tests' own, and its answers to those who open a watch.
@@ -297,7 +297,7 @@ const UNAVAILABLE: RegistryErrorKind = RegistryErrorKind::Unavailable;
 const COMPACTED: RegistryErrorKind = RegistryErrorKind::Compacted;
 
 #[tokio::test]
-async fn history_that_is_gone_is_told_at_once_or_on_the_stream() {
+async fn history_that_is_gone_is_reported_at_once_or_on_the_stream() {
     let at_once = WatchResponse {
         created: true,
         ..cancelled(50)
@@ -335,7 +335,7 @@ async fn a_watch_gives_whole_revisions_once_each() {
         // Progress says where etcd is, not what was given.
         (vec![progress(), deletions(&[11], false)], vec![vec![11]]),
         (vec![progress()], vec![]),
-        // What is complete is given though more is to come.
+        // Complete revisions are given though more is to come.
         (
             vec![
                 deletions(&[11, 12], true),
@@ -350,7 +350,7 @@ async fn a_watch_gives_whole_revisions_once_each() {
             vec![vec![11]],
         ),
         (vec![deletions(&[11, 11], true)], vec![]),
-        // What was not asked for, and what was given.
+        // Revisions that were not asked for, or were given before.
         (
             vec![deletions(&[9, 10, 11], false), deletions(&[11, 12], false)],
             vec![vec![11], vec![12]],
