@@ -1,6 +1,6 @@
 //! Servers that start, stop, and get stuck.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // also in the helpers of the tests
 
 mod world;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use actorgrid::{
     ActorStart, ActorType, Client, EchoMsg, Incoming, Kind, Mailbox, MailboxErrorKind, MessageSet,
-    Payload, Registry, RegistryErrorKind, Request, RequestError, RequestErrorKind, Responder,
+    Name, Payload, Registry, RegistryErrorKind, Request, RequestError, RequestErrorKind, Responder,
     Server, ServerErrorKind, ServerState,
 };
 
@@ -22,7 +22,7 @@ use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registr
 on_both_registries! {
     a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it,
     an_actor_that_ignores_its_stop_is_aborted_within_the_bound,
-    a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it,
+    a_dropped_server_aborts_its_actors_and_ends_all_waits,
     a_request_to_a_peer_that_is_gone_never_runs_and_says_so,
     mistakes_in_the_configuration_are_named,
     a_request_carries_headers_and_what_is_left_of_its_time,
@@ -80,7 +80,7 @@ mod real_etcd {
 
 async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for_it(world: World) {
     let (ended, mut order) = mpsc::unbounded_channel();
-    let tell = ended.clone();
+    let report = ended.clone();
     let server = world.server().actor_fn("worker", move |_start, ctx| {
         let ended = ended.clone();
         async move {
@@ -109,7 +109,7 @@ async fn a_shutdown_lets_actors_finish_what_is_queued_and_every_caller_waits_for
     let shutdown = async |name| {
         pass(Duration::from_millis(500)).await;
         let result = server.handle().shutdown().await;
-        let _ = tell.send(name);
+        let _ = report.send(name);
         result
     };
     let late = async {
@@ -209,7 +209,7 @@ async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_give
     release.store(true, Ordering::SeqCst);
 }
 
-async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it(world: World) {
+async fn a_dropped_server_aborts_its_actors_and_ends_all_waits(world: World) {
     let resource = Resource::default();
     let server = world.server().lease_ttl(secs(5));
     let server = server.actor_type(resource.holder_type("holder"));
@@ -232,6 +232,79 @@ async fn a_dropped_server_aborts_its_actors_and_whoever_waits_learns_of_it(world
     .await;
     assert!(!error.may_have_executed(), "{error:?}");
     eventually("the lease has run out", || world.keys().is_empty()).await;
+}
+
+/// User code that never awaits, until this is dropped.
+#[derive(Clone, Default)]
+struct Blocked {
+    entered: Arc<AtomicBool>,
+    released: Arc<AtomicBool>,
+}
+
+impl Blocked {
+    /// A leader whose mailbox gets its capacity from a function that blocks its thread.
+    fn leader(&self) -> ActorType {
+        let (entered, released) = (self.entered.clone(), self.released.clone());
+        echo_type("leader").mailbox_with::<Request<EchoMsg>>(move |_start| {
+            entered.store(true, Ordering::SeqCst);
+            while !released.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            1
+        })
+    }
+
+    async fn entered(&self) {
+        eventually("the function is called", || {
+            self.entered.load(Ordering::SeqCst)
+        })
+        .await;
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_capacity_function_that_blocks_does_not_hold_up_a_shutdown() {
+    let world = World::on_real_memory();
+    let blocked = Blocked::default();
+    let server = world.server().actor_type(blocked.leader());
+    let server = server.shutdown_timeout(Duration::from_millis(50));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    blocked.entered().await;
+    let ended = tokio::time::timeout(secs(10), server.shutdown()).await;
+    let error = ended
+        .expect("the shutdown waits for user code")
+        .unwrap_err();
+    assert_eq!(error.stuck, [Name::new("leader").unwrap()]);
+    assert!(error.not_revoked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_capacity_function_that_blocks_does_not_hold_up_the_end_of_a_fenced_session() {
+    let world = World::on_real_memory();
+    let blocked = Blocked::default();
+    let server = world.server().actor_type(blocked.leader());
+    let server = server.lease_ttl(secs(5)).shutdown_timeout(secs(1));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    blocked.entered().await;
+    world.expire_leases();
+    eventually("the session is fenced", || server.fence_reason().is_some()).await;
+    let served = tokio::time::timeout(secs(20), server.wait_for(ServerState::Serving)).await;
+    served.expect("the end of the session waits for user code");
+    // The name is free as soon as the function has returned, and not before.
+    let sessions = server.statistics().sessions;
+    assert_eq!((sessions, server.statistics().actors_started), (2, 0));
+    blocked.released.store(true, Ordering::SeqCst);
+    eventually("the leader runs", || {
+        server.statistics().actors_started == 1
+    })
+    .await;
+    server.shutdown().await.unwrap();
 }
 
 /// How a request fails once the connection has broken: over sockets one may be on its way while it
@@ -541,9 +614,9 @@ async fn a_request_read_while_its_mailbox_closes_is_answered_at_once() {
 
 /// Real workers: one of them might take the task over before it is cancelled.
 async fn a_task_of_an_actor_that_has_ended_takes_no_step(world: World) {
-    let (tell, mut contexts) = mpsc::unbounded_channel();
+    let (sender, mut contexts) = mpsc::unbounded_channel();
     let server = world.server().actor_fn("short", move |_start, ctx| {
-        let _ = tell.send(ctx);
+        let _ = sender.send(ctx);
         async { Ok(()) }
     });
     let server = server.bind("127.0.0.1:0").await.unwrap();

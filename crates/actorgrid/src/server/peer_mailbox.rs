@@ -40,7 +40,8 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
 
 /// Serves the mailbox until the life stops; then what is under way is carried to its end.
 pub(super) async fn serve(life: Arc<Life>, mut mailbox: Mailbox<PeerMessage>) {
-    // Joined below; user code runs in tasks of its own, so a panic here is a defect of ours.
+    // Joined below. User code (constructors, actors, functions that give a capacity) runs in tasks
+    // that `start` spawns, so a panic here is a defect of ours.
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {

@@ -9,7 +9,9 @@ use crate::name::Name;
 #[non_exhaustive]
 pub struct ShutdownError {
     /// Actors that did not end, though aborted: code that never awaits. Their names stay
-    /// registered until the lease runs out.
+    /// registered until the lease runs out. Among them are actors that have not started, as the
+    /// function given to [`ActorType::mailbox_with`](crate::ActorType::mailbox_with) does not
+    /// return.
     pub stuck: Vec<Name>,
     /// Whether the registry did not confirm that the session's keys are deleted: they run out with
     /// their lease.

@@ -1,6 +1,7 @@
 //! The names of the actors of a peer: which are reserved, and which actors have not ended.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ pub(in crate::server) enum NotReserved {
 pub(in crate::server) struct RunningActor {
     pub(in crate::server) name: Name,
     pub(in crate::server) stop: Arc<Stop>,
+    /// Set while user code runs for the start, before the name is registered.
+    pub(in crate::server) preparing: AtomicBool,
     /// Set when the name is registered.
     pub(in crate::server) token: OnceLock<Token>,
     /// Cancelled when it is decided whether the name is registered.
@@ -62,6 +65,7 @@ impl ActorTable {
         let ours = Arc::new(RunningActor {
             name: name.clone(),
             stop: Arc::default(),
+            preparing: AtomicBool::new(false),
             token: OnceLock::new(),
             decided: CancellationToken::new(),
             freed: CancellationToken::new(),
@@ -88,7 +92,9 @@ impl ActorTable {
     pub(in crate::server) fn unended(&self) -> Vec<Name> {
         let running = self.lock();
         let unended = |running: &&Arc<RunningActor>| {
-            running.token.get().is_some() && !running.stop.ended().is_cancelled()
+            let registered = running.token.get().is_some();
+            let acts = registered && !running.stop.ended().is_cancelled();
+            acts || running.preparing.load(Ordering::Acquire)
         };
         let unended = running.values().filter(unended);
         let mut names: Vec<Name> = unended.map(|running| running.name.clone()).collect();

@@ -89,10 +89,14 @@ impl ActorType {
     /// Declares the mailbox of its actors, as [`mailbox`](Self::mailbox) does, with a capacity that
     /// depends on the start message.
     ///
-    /// `capacity` is called once per start, before anything is registered. A capacity that no
-    /// mailbox can have (0, or more than [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)), or
-    /// a panic, fails the start with [`StartFailed`](crate::RequestErrorKind::StartFailed); nothing
-    /// was executed then.
+    /// `capacity` is called once per start, before anything is registered, and not for a name that
+    /// an actor of the peer has. A capacity that no mailbox can have (0, or more than
+    /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)), or a panic, fails the start with
+    /// [`StartFailed`](crate::RequestErrorKind::StartFailed); nothing was executed then.
+    ///
+    /// It should return at once: it cannot be aborted. While it runs, no actor starts under the
+    /// name on the peer, and a shutdown reports the name as
+    /// [stuck](crate::ShutdownError::stuck).
     ///
     /// ```
     /// use actorgrid::{ActorType, EchoMsg, Request};

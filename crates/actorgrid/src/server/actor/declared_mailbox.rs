@@ -58,8 +58,13 @@ impl DeclaredMailbox {
         }
     }
 
+    /// Whether user code gives the capacity.
+    pub(super) fn calls_user_code(&self) -> bool {
+        matches!(self.capacity, DeclaredCapacity::OfStart(_))
+    }
+
     /// The capacity for an actor that is started with this message. Catches the panic of the
-    /// user's function.
+    /// user's function, which may block.
     pub(super) fn capacity(&self, start: &ActorStart) -> Result<usize, CapacityFailure> {
         let capacity = match &self.capacity {
             DeclaredCapacity::Fixed(capacity) => *capacity,

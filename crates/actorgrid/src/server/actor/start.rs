@@ -1,8 +1,10 @@
 //! Starting an actor: its name first, then its constructor.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::actor_table::{NotReserved, ReservedActor, RunningActor};
 use super::actor_type::ActorType;
@@ -43,27 +45,23 @@ pub(in crate::server) async fn start(
     }
 }
 
-/// The names of an actor, reserved at this peer.
+/// The names of an actor, reserved at this peer, and what is needed to register them.
 struct ReservedNames {
     actor: ReservedActor,
     owner: MailboxOwner,
-    /// That of the declared mailbox.
-    mailbox: Option<Arc<Reservation>>,
+    /// The name of the declared mailbox, and its capacity.
+    mailbox: Option<(Arc<Reservation>, usize)>,
+    /// The end of the life waits for the actor as long as this exists.
+    tracked: TaskTrackerToken,
 }
 
 /// Registers the actor's name, and that of its declared mailbox.
 async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
-    let declared = match &actor_type.declared {
-        Some(declared) => Some((declared, capacity(life, &name, declared, &start)?)),
-        None => None,
-    };
-    // From here on, the end of the life waits for this actor.
-    let tracked = life.track();
     let reserved = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        reserved = reserve_names(life, &name, &actor_type) => reserved?,
+        reserved = reserve_names(life, &name, &actor_type, &start) => reserved?,
     };
     let running = reserved.actor.running.clone();
     if life.is_stopping() {
@@ -73,7 +71,9 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
         actor,
         owner,
         mailbox,
+        tracked,
     } = reserved;
+    let (mailbox, capacity) = mailbox.unzip();
 
     let mut kinds = vec![(Kind::Actor, &name)];
     if mailbox.is_some() {
@@ -90,8 +90,8 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
     let _ = running.token.set(token);
     running.decided.cancel();
 
-    let mailbox = mailbox.zip(declared).map(|(reserved, declared)| {
-        let (declared, capacity) = declared;
+    let mailbox = mailbox.zip(actor_type.declared.as_ref().zip(capacity));
+    let mailbox = mailbox.map(|(reserved, (declared, capacity))| {
         declared.open(&owner, &reserved, name.clone(), token, capacity)
     });
     let ctx = ActorContext::new(
@@ -114,6 +114,38 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
     })
 }
 
+/// Calls the user's function that gives the declared mailbox its capacity.
+///
+/// It may block, so it runs in a task of its own. The task owns the name and holds up the end of
+/// the life, as the task of an actor does, while everybody else can stop waiting for it.
+async fn call_for_capacity(
+    life: &Arc<Life>,
+    actor: ReservedActor,
+    tracked: TaskTrackerToken,
+    declared: &DeclaredMailbox,
+    start: &ActorStart,
+) -> Result<(ReservedActor, TaskTrackerToken, usize), RequestError> {
+    let (answer, called) = oneshot::channel();
+    let (life_of_task, declared, start) = (life.clone(), declared.clone(), start.clone());
+    let call = async move {
+        if life_of_task.is_stopping() {
+            return;
+        }
+        let preparing = &actor.running.preparing;
+        preparing.store(true, Ordering::Release);
+        let capacity = capacity(&life_of_task, &actor.running.name, &declared, &start);
+        preparing.store(false, Ordering::Release);
+        // Without a receiver the start is given up, and the name is free again.
+        let _ = answer.send(capacity.map(|capacity| (actor, tracked, capacity)));
+    };
+    // Owned by the life, which waits for it; it catches the panics of user code.
+    life.environment().spawn(call);
+    // Without an answer it was not called.
+    called
+        .await
+        .unwrap_or_else(|_| Err(RequestError::mailbox_closed()))
+}
+
 /// The capacity of the declared mailbox, for an actor that is started with this message.
 fn capacity(
     life: &Life,
@@ -133,20 +165,34 @@ fn capacity(
 
 /// Reserves the names of an actor at this peer.
 async fn reserve_names(
-    life: &Life,
+    life: &Arc<Life>,
     name: &Name,
     actor_type: &ActorType,
+    start: &ActorStart,
 ) -> Result<ReservedNames, RequestError> {
-    let actor = reserve(life, name).await?;
+    // From here on, the end of the life waits for this actor.
+    let mut tracked = life.track();
+    let mut actor = reserve(life, name).await?;
+    let capacity = match &actor_type.declared {
+        Some(declared) if declared.calls_user_code() => {
+            let called = call_for_capacity(life, actor, tracked, declared, start);
+            let capacity;
+            (actor, tracked, capacity) = called.await?;
+            Some(capacity)
+        }
+        Some(declared) => Some(capacity(life, name, declared, start)?),
+        None => None,
+    };
     let owner = MailboxOwner {
         names: life.names().clone(),
         table: life.table().clone(),
         stop: actor.running.stop.clone(),
     };
-    let mailbox = match &actor_type.declared {
-        Some(_) => {
+    let mailbox = match capacity {
+        Some(capacity) => {
             let reserved = owner.reserve(name).await;
-            Some(reserved.map_err(|error| declared_taken(life, &error))?)
+            let reserved = reserved.map_err(|error| declared_taken(life, &error))?;
+            Some((reserved, capacity))
         }
         None => None,
     };
@@ -154,6 +200,7 @@ async fn reserve_names(
         actor,
         owner,
         mailbox,
+        tracked,
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn end_fenced(
     life: &Arc<Life>,
     fence: &Arc<Fence>,
     session: Session,
-    mut tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 ) -> LifeEnd {
     // The watchdog aborts them at the hard deadline; a lost lease leaves no time.
     if fence.reason() == Some(FenceReason::LeaseLost) {
@@ -47,8 +47,7 @@ pub(super) async fn end_fenced(
         false
     };
     let clear = async {
-        let clean = ended.await;
-        tasks.shutdown().await;
+        let clean = ended.await & end_tasks(core, tasks).await;
         core.set_state(ServerState::Rejoining);
         if clean {
             session.revoke().await;
@@ -65,6 +64,21 @@ pub(super) async fn end_fenced(
             not_revoked: true,
         })),
     }
+}
+
+/// Aborts and joins the life's own tasks, and returns whether they have ended. They run no user
+/// code, so one that goes on is a defect of ours; it must not hold up the end of the life for ever.
+async fn end_tasks(core: &PeerCore, mut tasks: JoinSet<()>) -> bool {
+    let environment = &core.config.environment;
+    let ended = environment.timeout(ABORT_GRACE, tasks.shutdown()).await;
+    if ended.is_none() {
+        let left = tasks.len();
+        tracing::error!(
+            left,
+            "tasks of the peer's mailbox or its leader do not end though aborted"
+        );
+    }
+    ended.is_some()
 }
 
 /// Ends when actors that were aborted have had their time.
@@ -89,7 +103,7 @@ pub(super) async fn drain(
     life: &Arc<Life>,
     fence: &Arc<Fence>,
     session: Session,
-    mut tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 ) -> LifeEnd {
     let environment = &core.config.environment;
     let until = environment.now() + core.config.shutdown_timeout;
@@ -110,7 +124,7 @@ pub(super) async fn drain(
         .await
         .is_some();
     life.stop().end();
-    tasks.shutdown().await;
+    let ended = ended & end_tasks(core, tasks).await;
     // One that an earlier session could not end holds no name of this one.
     let stuck = if core.actors.unended().is_empty() {
         Vec::new()
