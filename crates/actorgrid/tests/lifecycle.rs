@@ -234,6 +234,20 @@ async fn a_dropped_server_aborts_its_actors_and_ends_all_waits(world: World) {
     eventually("the lease has run out", || world.keys().is_empty()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dropped_server_opens_no_mailbox_whatever_its_name() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let handle = server.handle();
+    let _kept: Mailbox<Request<EchoMsg>> = server.mailbox("kept", 1).await.unwrap();
+    drop(server);
+    handle.wait_for(ServerState::Stopped).await;
+    for name in ["kept", "new"] {
+        let error = handle.mailbox::<Request<EchoMsg>>(name, 1).await;
+        assert_eq!(error.unwrap_err().kind(), MailboxErrorKind::Stopping);
+    }
+}
+
 /// User code that never awaits, until this is dropped.
 #[derive(Clone, Default)]
 struct Blocked {

@@ -112,6 +112,8 @@ impl PeerCore {
 
     pub(super) fn finish(&self, result: Result<(), ShutdownError>) {
         *lock(&self.result) = Some(result);
+        // A drop leaves the owner of its session behind.
+        self.set_owner(None);
         self.set_state(ServerState::Stopped);
         self.events.close();
     }
