@@ -1,14 +1,15 @@
 //! The events of a server: its states, its actors, and the leader.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // also in the helpers of the tests
 
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actorgrid::{
-    ActorEnd, ActorStart, ActorType, FenceReason, Name, Server, ServerEvent, ServerEvents,
-    ServerState, Token,
+    ActorEnd, ActorStart, ActorType, FenceReason, MemoryFault, MemoryOperation, Name, Server,
+    ServerEvent, ServerEvents, ServerState, Token,
 };
 use futures_util::{FutureExt as _, StreamExt};
 use tokio::sync::Notify;
@@ -237,4 +238,119 @@ async fn a_dropped_server_ends_its_events_and_one_that_does_not_start_too() {
     let refused: Result<Server, _> = builder.bind("127.0.0.1:0").await;
     refused.unwrap_err();
     assert_eq!(events.next().await, None);
+}
+
+fn fenced(reason: FenceReason) -> ServerEvent {
+    ServerEvent::StateChanged {
+        state: ServerState::Fenced,
+        reason: Some(reason),
+    }
+}
+
+/// On several workers the supervisor and the actors notice a fence at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_fence_is_reported_before_the_ends_that_it_causes() {
+    const ACTORS: usize = 20;
+    for _ in 0..30 {
+        let world = World::on_real_memory();
+        let waits: Arc<Notify> = Arc::default();
+        let builder = world.server().actor_type(mortal(&waits));
+        let mut events = builder.events();
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(next(&mut events).await, changed(ServerState::Serving));
+        for i in 0..ACTORS {
+            let name = format!("a-{i}");
+            let start = ActorStart::new(&name, "mortal");
+            server.client().start(server.peer(), start).await.unwrap();
+            started(&mut events, &name).await;
+            waits.notified().await;
+        }
+        assert!(world.delete(&format!("test.peer.{}", server.peer())));
+        assert_eq!(next(&mut events).await, fenced(FenceReason::KeyLost));
+        for _ in 0..ACTORS {
+            let event = next(&mut events).await;
+            assert!(matches!(event, ServerEvent::ActorEnded { .. }), "{event:?}");
+        }
+        assert_eq!(next(&mut events).await, changed(ServerState::Rejoining));
+    }
+}
+
+/// An actor that reads the clock notices the end of the session before the keeper and the watchdog.
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_an_actor_notices_first_is_reported_before_the_end_of_the_actor() {
+    let world = MemoryWorld::new();
+    let environment = world.environment();
+    let (acts, go): (Arc<Notify>, Arc<Notify>) = Default::default();
+    let (acting, gone) = (acts.clone(), go.clone());
+    let server = world
+        .server_in(environment.clone())
+        .actor_fn("reader", move |_start, ctx| {
+            let (acting, gone) = (acting.clone(), gone.clone());
+            async move {
+                acting.notify_one();
+                gone.notified().await;
+                ctx.token()?;
+                Ok(())
+            }
+        });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    let start = ActorStart::new("r", "reader");
+    server.client().start(server.peer(), start).await.unwrap();
+    started(&mut events, "r").await;
+    acts.notified().await;
+    world.simulation.jump(&environment, secs(60));
+    go.notify_one();
+    assert_eq!(next(&mut events).await, fenced(FenceReason::Deadline));
+    let (_, end) = ended(&mut events, "r").await;
+    assert_eq!(end.as_str(), "failed");
+    assert_eq!(server.statistics().sessions_fenced, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_during_a_shutdown_is_reported_with_its_reason() {
+    let world = MemoryWorld::new();
+    let waits: Arc<Notify> = Arc::default();
+    let server = world.server().actor_type(mortal(&waits));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    let start = ActorStart::new("deaf", "mortal");
+    server.client().start(server.peer(), start).await.unwrap();
+    started(&mut events, "deaf").await;
+    waits.notified().await;
+    let checks = async {
+        assert_eq!(next(&mut events).await, changed(ServerState::Draining));
+        assert!(world.delete(&format!("test.peer.{}", server.peer())));
+        assert_eq!(next(&mut events).await, fenced(FenceReason::KeyLost));
+        assert_eq!(ended(&mut events, "deaf").await.1, ActorEnd::Aborted);
+        assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
+    };
+    let (result, ()) = tokio::join!(server.shutdown(), checks);
+    result.unwrap();
+    assert_eq!(server.fence_reason(), Some(FenceReason::KeyLost));
+    assert_eq!(server.statistics().sessions_fenced, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let handle = server.handle();
+    let mut events = handle.events();
+    // The peer joins again for that long, without a session.
+    let delay = MemoryFault::Delay(secs(1));
+    world.registry.inject(MemoryOperation::Grant, delay);
+    assert!(world.delete(&format!("test.peer.{}", server.peer())));
+    assert_eq!(next(&mut events).await, fenced(FenceReason::KeyLost));
+    assert_eq!(next(&mut events).await, changed(ServerState::Rejoining));
+    pass(Duration::from_millis(100)).await;
+    let shutdown = handle.shutdown();
+    let dropped = async {
+        assert_eq!(next(&mut events).await, changed(ServerState::Draining));
+        drop(server);
+        assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
+    };
+    let (result, ()) = tokio::join!(shutdown, dropped);
+    assert!(result.unwrap_err().not_revoked);
+    assert_eq!(handle.fence_reason(), Some(FenceReason::KeyLost));
 }

@@ -87,8 +87,9 @@ impl PeerCore {
         *lock(&self.fence_reason)
     }
 
-    /// Only the supervisor changes the state, so the events are in its order. A reader that
-    /// subscribes when it has seen a state does not get the event of it.
+    /// Only the supervisor changes the state, and the first one to notice that a session is fenced:
+    /// see `Life::report_fence`. A reader that subscribes when it has seen a state does not get the
+    /// event of it.
     fn change_state(&self, state: ServerState, reason: Option<FenceReason>) {
         self.events.publish_change(
             || self.state.send_replace(state) != state,

@@ -13,7 +13,7 @@ use super::peer_core::{PeerConfig, PeerCore};
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
 use crate::route::serving::ProcessServer;
-use crate::session::{FenceReason, JoinError, Session};
+use crate::session::{JoinError, Session};
 use crate::token::Token;
 
 /// The pause after a rejoin that failed for another reason than the registry.
@@ -27,15 +27,10 @@ struct FinishOnDrop(Arc<PeerCore>);
 
 impl Drop for FinishOnDrop {
     fn drop(&mut self) {
-        let state = *self.0.state.borrow();
-        if state == ServerState::Stopped {
-            return;
+        // A session that was live is fenced by now, and its reason is set.
+        if *self.0.state.borrow() != ServerState::Stopped {
+            self.0.finish(Err(not_revoked()));
         }
-        // In the other states no session is left that the drop could have fenced.
-        if matches!(state, ServerState::Serving | ServerState::Draining) {
-            self.0.set_fence_reason(FenceReason::Dropped);
-        }
-        self.0.finish(Err(not_revoked()));
     }
 }
 

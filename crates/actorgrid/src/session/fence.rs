@@ -59,8 +59,9 @@ impl Fence {
 
     /// Fences the session. The first reason stays.
     pub(crate) fn trip(&self, reason: FenceReason) {
-        self.soft.store(0, Ordering::Release);
+        // The reason first: it is there for everybody who is not admitted.
         let _ = self.reason.set(reason);
+        self.soft.store(0, Ordering::Release);
         self.fenced.cancel();
     }
 

@@ -61,6 +61,7 @@ impl<'a> ActorReport<'a> {
 
     /// The actor, which had started, has ended with all that belongs to it.
     pub(super) fn ended(&self, result: &Result<(), CodeFailure>) {
+        self.life.report_fence();
         self.life.counters().actors_ended.increment();
         self.life.events().publish(|| ServerEvent::ActorEnded {
             name: self.name.clone(),
@@ -92,6 +93,7 @@ impl<'a> ActorReport<'a> {
 
     /// The actor, whose constructor has not succeeded, has ended with all that belongs to it.
     pub(super) fn start_failed(&self, failure: &CodeFailure) {
+        self.life.report_fence();
         self.life.counters().starts_failed.increment();
         self.life.events().publish(|| ServerEvent::StartFailed {
             name: self.name.clone(),

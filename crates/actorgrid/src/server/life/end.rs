@@ -1,5 +1,6 @@
 //! Ends what runs under a session: after a fence, or in order at a shutdown.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,19 +111,7 @@ pub(super) async fn drain(
     // The peer's mailboxes first: nothing is started that is not asked to stop.
     life.stop().ask(StopReason::Shutdown, until);
     core.actors.ask(StopReason::Shutdown, until);
-    let bound = core.config.shutdown_timeout;
-    if environment
-        .timeout(bound, life.actors_ended())
-        .await
-        .is_none()
-    {
-        tracing::warn!("actors did not end in time and are aborted");
-        fence.abort();
-    }
-    let ended = environment
-        .timeout(ABORT_GRACE, life.actors_ended())
-        .await
-        .is_some();
+    let ended = reporting_a_fence(life, fence, end_actors(core, life, fence)).await;
     life.stop().end();
     let ended = ended & end_tasks(core, tasks).await;
     // One that an earlier session could not end holds no name of this one.
@@ -143,4 +132,31 @@ pub(super) async fn drain(
         stuck,
         not_revoked: !revoked,
     }))
+}
+
+/// Waits for the actors, which are asked to stop, and aborts them at the end of their time. Returns
+/// whether all of them have ended.
+async fn end_actors(core: &PeerCore, life: &Life, fence: &Fence) -> bool {
+    let environment = &core.config.environment;
+    let bound = core.config.shutdown_timeout;
+    let ended = environment.timeout(bound, life.actors_ended()).await;
+    if ended.is_none() {
+        tracing::warn!("actors did not end in time and are aborted");
+        fence.abort();
+    }
+    let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
+    ended.is_some()
+}
+
+/// Carries out `work`, and reports it if the session is fenced meanwhile.
+async fn reporting_a_fence<T>(life: &Life, fence: &Fence, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        () = fence.fenced().cancelled() => {
+            life.report_fence();
+            work.await
+        }
+        done = &mut work => done,
+    }
 }

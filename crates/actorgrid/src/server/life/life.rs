@@ -1,6 +1,6 @@
 //! Everything that runs on a peer under one session, and how to wait for its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -13,7 +13,7 @@ use crate::server::actor::{ActorTable, ActorType};
 use crate::server::counters::ServerCounters;
 use crate::server::events::EventSource;
 use crate::server::peer_core::PeerCore;
-use crate::session::Names;
+use crate::session::{FenceReason, Names};
 
 /// One session of a peer, as the actors and tasks under it see it.
 pub(in crate::server) struct Life {
@@ -22,6 +22,8 @@ pub(in crate::server) struct Life {
     tracker: TaskTracker,
     /// Of the peer's own mailboxes.
     stop: Arc<Stop>,
+    /// Done when a fence of the session is reported, or can no longer come.
+    fence_reported: Once,
 }
 
 impl Life {
@@ -31,6 +33,7 @@ impl Life {
             names,
             tracker: TaskTracker::new(),
             stop: Arc::default(),
+            fence_reported: Once::new(),
         }
     }
 
@@ -83,6 +86,42 @@ impl Life {
     /// Ends when nothing may be started any more.
     pub(in crate::server) async fn stopping(&self) {
         self.stop.stopping(self.names.fence()).await;
+    }
+
+    /// Reports the fence if the session is fenced: once, and before this returns. To be called
+    /// before anything is reported that may follow from the fence, as the supervisor and the actors
+    /// notice it at the same time.
+    pub(in crate::server) fn report_fence(&self) {
+        let fence = self.names.fence();
+        if fence.admits() {
+            return;
+        }
+        // An actor may read the clock before the keeper and the watchdog do.
+        fence.trip(FenceReason::Deadline);
+        self.fence_reported.call_once_force(|_| {
+            let reason = fence.reason().unwrap_or(FenceReason::Deadline);
+            self.core.counters.sessions_fenced.increment();
+            self.core.set_fenced(reason);
+            tracing::error!(?reason, "fenced: actors are ending");
+        });
+    }
+
+    /// The session has ended in order: no fence is reported any more.
+    pub(super) fn ended(&self) {
+        self.fence_reported.call_once_force(|_| {});
+    }
+
+    /// Fences and aborts what runs under the session when its supervisor is dropped. That is no
+    /// change of the server's state: it stops next.
+    pub(super) fn abandon(&self) {
+        let fence = self.names.fence();
+        self.fence_reported.call_once_force(|_| {
+            fence.trip(FenceReason::Dropped);
+            let reason = fence.reason().unwrap_or(FenceReason::Dropped);
+            self.core.set_fence_reason(reason);
+        });
+        fence.trip(FenceReason::Dropped);
+        fence.abort();
     }
 
     /// Holds up the end of the life until it is dropped.

@@ -10,23 +10,23 @@ use crate::server::leader::lead;
 use crate::server::peer_core::PeerCore;
 use crate::server::peer_mailbox;
 use crate::server::state::ServerState;
-use crate::session::{Fence, FenceReason, Session};
+use crate::session::Session;
 
-/// Fences and aborts what runs under a session when the supervisor itself is dropped.
-struct AbortOnDrop(Arc<Fence>);
+/// Fences and aborts what is left under a session when serving under it ends in whatever way. That
+/// is the end of the session too when the supervisor itself is dropped.
+struct AbandonOnDrop(Arc<Life>);
 
-impl Drop for AbortOnDrop {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
-        self.0.trip(FenceReason::Dropped);
-        self.0.abort();
+        self.0.abandon();
     }
 }
 
 /// Serves under one session, to its end.
 pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> LifeEnd {
-    let _abort = AbortOnDrop(session.fence().clone());
     let fence = session.fence().clone();
     let life = Arc::new(Life::new(core.clone(), session.names().clone()));
+    let _abandon = AbandonOnDrop(life.clone());
 
     // Joined at the end of this function. They run no user code.
     let mut tasks = JoinSet::new();
@@ -49,15 +49,13 @@ pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> 
         () = core.shutdown.cancelled() => {}
     }
     core.set_owner(None);
-    if fence.fenced().is_cancelled() {
-        core.counters.sessions_fenced.increment();
-        // Set before the fence is tripped for all to see.
-        let reason = fence.reason().unwrap_or(FenceReason::Deadline);
-        core.set_fenced(reason);
-        tracing::error!(?reason, "fenced: actors are ending");
+    let end = if fence.fenced().is_cancelled() {
+        life.report_fence();
         end_fenced(core, &life, &fence, session, tasks).await
     } else {
         core.set_state(ServerState::Draining);
         drain(core, &life, &fence, session, tasks).await
-    }
+    };
+    life.ended();
+    end
 }
