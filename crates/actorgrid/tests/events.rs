@@ -354,3 +354,17 @@ async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
     assert!(result.unwrap_err().not_revoked);
     assert_eq!(handle.fence_reason(), Some(FenceReason::KeyLost));
 }
+
+/// On several workers a leader could start before the peer says that it serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_reported_before_the_peer_serves() {
+    for _ in 0..50 {
+        let builder = World::on_real_memory().server();
+        let builder = builder.actor_fn("leader", async |_start, _ctx| Ok(()));
+        let mut events = builder.events();
+        let server = builder.bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(next(&mut events).await, changed(ServerState::Serving));
+        started(&mut events, "leader").await;
+        drop(server);
+    }
+}

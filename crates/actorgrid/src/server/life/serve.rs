@@ -28,20 +28,24 @@ pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> 
     let life = Arc::new(Life::new(core.clone(), session.names().clone()));
     let _abandon = AbandonOnDrop(life.clone());
 
-    // Joined at the end of this function. They run no user code.
+    // Opened before the peer serves, so that a request that follows at once is queued.
+    let mailbox = peer_mailbox::open(&life).await;
+    core.set_owner(Some(life.owner()));
+    core.counters.sessions.increment();
+    tracing::info!(peer = %core.identity.peer(), token = %session.names().token(), "serving");
+    core.set_serving(&fence);
+
+    // Spawned when the peer serves, so that no actor is reported before. Joined at the end of the
+    // life. They run no user code: a start has tasks of its own for that.
     let mut tasks = JoinSet::new();
-    match peer_mailbox::open(&life).await {
+    match mailbox {
         Ok(mailbox) => drop(tasks.spawn(peer_mailbox::serve(life.clone(), mailbox))),
-        // Only a mailbox that user code has opened under the peer's own name stands in the way.
+        // The cause is a mailbox that user code has opened under the peer's own name.
         Err(error) => tracing::error!(%error, "the peer's mailbox cannot be opened"),
     }
     if core.leads() {
         tasks.spawn(lead(life.clone()));
     }
-    core.set_owner(Some(life.owner()));
-    core.counters.sessions.increment();
-    tracing::info!(peer = %core.identity.peer(), token = %session.names().token(), "serving");
-    core.set_serving(&fence);
 
     tokio::select! {
         biased;
