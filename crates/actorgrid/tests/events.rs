@@ -240,6 +240,21 @@ async fn a_dropped_server_ends_its_events_and_one_that_does_not_start_too() {
     assert_eq!(events.next().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_actor_of_another_type_under_the_leaders_name_is_no_leader() {
+    let world = MemoryWorld::new();
+    let waits: Arc<Notify> = Arc::default();
+    let server = world.server().actor_type(mortal(&waits));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    let start = ActorStart::new("leader", "mortal");
+    server.client().start(server.peer(), start).await.unwrap();
+    started(&mut events, "leader").await;
+    server.client().stop("leader").await.unwrap();
+    ended(&mut events, "leader").await;
+    assert_eq!(events.next().now_or_never(), None);
+}
+
 fn fenced(reason: FenceReason) -> ServerEvent {
     ServerEvent::StateChanged {
         state: ServerState::Fenced,

@@ -104,6 +104,6 @@ impl<'a> ActorReport<'a> {
     }
 
     fn is_leader(&self) -> bool {
-        self.name.as_str() == LEADER
+        self.name.as_str() == LEADER && self.actor_type.as_str() == LEADER
     }
 }
