@@ -85,7 +85,8 @@ struct LogState {
     first: u64,
     closed: bool,
     next_reader: u64,
-    /// Readers that wait, by their numbers.
+    /// Readers that wait, by their numbers. Their wakers are foreign code, which may use this very
+    /// log: they are cloned, woken and dropped while the lock is not held.
     waiting: Vec<(u64, Waker)>,
 }
 
@@ -105,6 +106,31 @@ impl LogState {
         }
         self.events.push_back(event);
         std::mem::take(&mut self.waiting)
+    }
+}
+
+impl LogState {
+    /// The next event at `position`; `None` once the log has ended.
+    fn read(&self, position: &mut LogPosition) -> Poll<Option<ServerEvent>> {
+        if let missed @ 1.. = self.first.saturating_sub(position.next) {
+            position.next = self.first;
+            return Poll::Ready(Some(ServerEvent::Missed(missed)));
+        }
+        let index = usize::try_from(position.next - self.first).unwrap_or(usize::MAX);
+        if let Some(event) = self.events.get(index) {
+            position.next += 1;
+            return Poll::Ready(Some(event.clone()));
+        }
+        match self.closed {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Takes a reader off those that wait, and returns its waker.
+    fn forget(&mut self, reader: u64) -> Option<Waker> {
+        let index = self.waiting.iter().position(|(id, _)| *id == reader)?;
+        Some(self.waiting.swap_remove(index).1)
     }
 }
 
@@ -128,11 +154,13 @@ impl EventLog {
 
     pub(super) fn unsubscribe(&self, position: &LogPosition) {
         let mut state = self.lock();
-        state.waiting.retain(|(id, _)| *id != position.reader);
+        let forgotten = state.forget(position.reader);
         if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
             state.first = state.end();
             state.events = VecDeque::new();
         }
+        drop(state);
+        drop(forgotten);
     }
 
     /// The next event at `position`; `None` once the log has ended.
@@ -141,28 +169,21 @@ impl EventLog {
         position: &mut LogPosition,
         cx: &mut Context<'_>,
     ) -> Poll<Option<ServerEvent>> {
+        let read = self.lock().read(position);
+        if read.is_ready() {
+            return read;
+        }
+        let waker = cx.waker().clone();
         let mut state = self.lock();
-        if let missed @ 1.. = state.first.saturating_sub(position.next) {
-            position.next = state.first;
-            return Poll::Ready(Some(ServerEvent::Missed(missed)));
+        // An event may have come meanwhile.
+        let read = state.read(position);
+        let forgotten = state.forget(position.reader);
+        if read.is_pending() {
+            state.waiting.push((position.reader, waker));
         }
-        let index = usize::try_from(position.next - state.first).unwrap_or(usize::MAX);
-        if let Some(event) = state.events.get(index) {
-            position.next += 1;
-            return Poll::Ready(Some(event.clone()));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        let waiting = state.waiting.iter_mut();
-        match waiting
-            .map(|(id, waker)| (*id == position.reader, waker))
-            .find(|(ours, _)| *ours)
-        {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => state.waiting.push((position.reader, cx.waker().clone())),
-        }
-        Poll::Pending
+        drop(state);
+        drop(forgotten);
+        read
     }
 
     fn lock(&self) -> MutexGuard<'_, LogState> {

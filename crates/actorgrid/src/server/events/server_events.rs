@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::server::state::ServerState;
     use futures_util::FutureExt as _;
+    use std::task::{Wake, Waker};
 
     fn serving() -> ServerEvent {
         ServerEvent::StateChanged {
@@ -93,7 +94,7 @@ mod tests {
         source.publish(serving);
         drop(events);
         source.publish(|| panic!("nobody listens any more"));
-        // What the last reader left is gone.
+        // The events that the last reader left are gone.
         assert_eq!(now(&mut ServerEvents::of(&source)), None);
     }
 
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readers_that_wait_are_woken_and_the_end_is_told_to_all() {
+    async fn readers_that_wait_are_woken_and_all_of_them_reach_the_end() {
         let source = EventSource::new();
         let (mut one, mut two) = (ServerEvents::of(&source), ServerEvents::of(&source));
         let (first, second, ()) = tokio::join!(one.next(), two.next(), async {
@@ -126,5 +127,31 @@ mod tests {
         assert_eq!((first, second), (Some(serving()), Some(serving())));
         let (first, second, ()) = tokio::join!(one.next(), two.next(), async { drop(source) });
         assert_eq!((first, second), (None, None));
+    }
+
+    /// A waker that uses the log when it is dropped.
+    struct Meddler(Arc<EventSource>);
+
+    impl Wake for Meddler {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Meddler {
+        fn drop(&mut self) {
+            drop(ServerEvents::of(&self.0));
+        }
+    }
+
+    #[test]
+    fn a_waker_may_use_the_log_when_it_is_dropped() {
+        let source = Arc::new(EventSource::new());
+        let mut events = ServerEvents::of(&source);
+        // The second waker replaces the first one, and is dropped with the reader.
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Meddler(source.clone())));
+            let polled = Pin::new(&mut events).poll_next(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+        drop(events);
     }
 }
