@@ -11,6 +11,9 @@ use crate::token::Token;
 #[non_exhaustive]
 pub enum ServerEvent {
     /// The server is in another state. After [`Stopped`](ServerState::Stopped) nothing follows.
+    ///
+    /// [`Fenced`](ServerState::Fenced) comes before the ends of the actors that follow from it. It
+    /// comes after [`Draining`](ServerState::Draining) if the session ends during a shutdown.
     StateChanged {
         /// The new state.
         state: ServerState,
@@ -59,6 +62,7 @@ pub enum ServerEvent {
         /// The token of its registration.
         token: Token,
     },
-    /// This many events were dropped here, as they were not read in time.
+    /// This many events were dropped here, as they were not read in time. Changes of the state can
+    /// be among them.
     Missed(u64),
 }

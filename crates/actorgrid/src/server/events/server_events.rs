@@ -15,7 +15,9 @@ use super::server_event::ServerEvent;
 ///
 /// No event is skipped, however short a state was, unless the reader falls behind by more than
 /// 1,024 events: then it gets [`ServerEvent::Missed`] with the number of those that were dropped,
-/// and the rest after it. A slow reader holds nothing up.
+/// and the rest after it. A slow reader holds nothing up. Changes of the state can be among those
+/// that were dropped: after `Missed`, read [`state`](crate::ServerHandle::state) and
+/// [`fence_reason`](crate::ServerHandle::fence_reason).
 ///
 /// The last event is the state [`Stopped`](crate::ServerState::Stopped). The ends of actors that
 /// outlive it are not reported: those of a server that is dropped, and those that a shutdown could
