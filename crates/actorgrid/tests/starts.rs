@@ -1,6 +1,6 @@
 //! How actors and servers start: what a start message decides, and what an abandoned start leaves.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // also in the helpers of the tests
 
 mod world;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actorgrid::{
     ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, MemoryFault, MemoryOperation, NameError,
-    RegistryError, Request, RequestErrorKind, Server, ServerErrorKind,
+    RegistryError, Request, RequestErrorKind, Server, ServerErrorKind, ServerEvent, ServerState,
 };
 use futures_util::FutureExt as _;
 use world::{MemoryWorld, World, on_both_registries, pass, secs};
@@ -197,6 +197,50 @@ async fn a_bind_dropped_while_it_waits_for_the_address_never_takes_it() {
     pass(secs(20)).await;
     assert_eq!(world.leases(), 0);
     assert_eq!(world.registry.calls(MemoryOperation::Grant), grants);
+    let server = world.server().bind(ADDRESS).await.unwrap();
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_while_it_joins_frees_its_port_at_once() {
+    let world = MemoryWorld::new();
+    world.registry.set_away(true);
+    let environment = world.environment();
+    let builder = world.server_in(environment.clone());
+    let mut bind = Box::pin(builder.bind(ADDRESS));
+    let port_is_taken = async || {
+        let again = world.server_in(environment.clone()).bind(ADDRESS);
+        let again = tokio::time::timeout(Duration::from_millis(1), again).await;
+        // Otherwise it listens, and waits for the registry.
+        again.is_ok_and(|failed| failed.unwrap_err().kind() == ServerErrorKind::Listen)
+    };
+    assert!(bind.as_mut().now_or_never().is_none());
+    assert!(port_is_taken().await);
+    drop(bind);
+    pass(Duration::from_millis(1)).await;
+    assert!(!port_is_taken().await);
+}
+
+/// A start goes on though nobody polls it, so the server may serve when its bind is dropped.
+#[tokio::test(start_paused = true)]
+async fn a_bind_dropped_once_the_server_serves_shuts_it_down() {
+    let world = MemoryWorld::new();
+    let builder = world.server();
+    let mut events = builder.events();
+    let mut bind = Box::pin(builder.bind(ADDRESS));
+    assert!(bind.as_mut().now_or_never().is_none());
+    let changed = |state| ServerEvent::StateChanged {
+        state,
+        reason: None,
+    };
+    assert_eq!(events.next().await, Some(changed(ServerState::Serving)));
+    drop(bind);
+    for state in [ServerState::Draining, ServerState::Stopped] {
+        assert_eq!(events.next().await, Some(changed(state)));
+    }
+    assert_eq!(events.next().await, None);
+    assert_eq!(world.keys(), [""; 0]);
+    assert_eq!(world.leases(), 0);
     let server = world.server().bind(ADDRESS).await.unwrap();
     server.shutdown().await.unwrap();
 }

@@ -77,8 +77,10 @@ pub(super) async fn serve(
         result: Mutex::new(None),
     });
     let (joined, outcome) = oneshot::channel();
-    // Owned by the future of `bind`, and then by the server. If the future is dropped it cannot
-    // join the task; it asks it to shut down, which the task bounds by the lease's time to live.
+    // Owned by the future of `bind`, and then by the server. The task goes on while the future is
+    // not polled. A drop of the future cannot join the task; it asks it to shut down. While it
+    // joins, the task frees the port at once and bounds the rest by a little more than the lease's
+    // time to live; once it serves, it shuts down as for `ServerHandle::shutdown`.
     let supervisor = environment.spawn(supervise(core.clone(), process, joined));
     let starting = Starting {
         parts: Some((ServerHandle { core }, supervisor)),
@@ -86,7 +88,7 @@ pub(super) async fn serve(
     match outcome.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error),
-        // The runtime is shutting down.
+        // The task is gone: the runtime shuts down, or it panicked.
         Err(_) => return Err(ServerError::aborted()),
     }
     starting.serving().await

@@ -19,7 +19,7 @@ pub enum ServerErrorKind {
     AddressInUse,
     /// The registry cannot be reached, or refused.
     Registry,
-    /// The start was aborted, as the runtime is shutting down.
+    /// The start was aborted: the runtime is shutting down, or the task of the server panicked.
     Aborted,
 }
 
@@ -76,7 +76,8 @@ impl ServerError {
         Self::new(
             ServerErrorKind::AddressInUse,
             format!(
-                "the address {address} is held by another peer (key {key}, token {token}): stop it, or advertise another address"
+                "the address {address} is held by another peer (key {key}, token {token}): \
+                 stop it, or advertise another address"
             ),
         )
     }
@@ -87,7 +88,7 @@ impl ServerError {
     }
 
     pub(super) fn aborted() -> Self {
-        let text = "the start was aborted: the runtime is shutting down";
+        let text = "the start was aborted: the runtime shuts down, or the server's task panicked";
         Self::new(ServerErrorKind::Aborted, text.to_owned())
     }
 
