@@ -10,7 +10,7 @@ use crate::registry::RegistryError;
 use crate::stable_names::stable_names;
 use crate::token::Token;
 
-/// What kind of failure a [`MailboxError`] is.
+/// The kind of a [`MailboxError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MailboxErrorKind {
@@ -104,7 +104,8 @@ impl MailboxError {
         Self::new(
             MailboxErrorKind::Declared,
             format!(
-                "the mailbox {name} is declared by its actor's type: take it once, with the declared message set"
+                "the mailbox {name} is declared by its actor's type: take it once, with the \
+                 declared message set"
             ),
         )
     }
@@ -113,7 +114,7 @@ impl MailboxError {
         Self::new(MailboxErrorKind::Registry, error.to_string()).because(error)
     }
 
-    /// What kind of failure it is.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> MailboxErrorKind {
         self.kind

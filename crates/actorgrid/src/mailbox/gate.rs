@@ -1,4 +1,4 @@
-//! What decides whether a mailbox admits requests.
+//! The gate of a mailbox: it decides whether the mailbox admits requests.
 
 use std::sync::Arc;
 

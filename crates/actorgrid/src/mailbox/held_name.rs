@@ -9,7 +9,7 @@ use crate::name::Name;
 use crate::session::HeldClaim;
 use crate::token::Token;
 
-/// What holds the name of a mailbox.
+/// The holder of a mailbox's name.
 pub(crate) enum HeldBy {
     /// The mailbox: it is released with it.
     Mailbox(HeldClaim),
@@ -19,7 +19,7 @@ pub(crate) enum HeldBy {
     Session(#[allow(dead_code)] Arc<Reservation>),
 }
 
-/// The name of a mailbox, while it is held: its place in the table, and what holds it.
+/// The name of a mailbox, while it is held: its place in the table, and its holder.
 pub(super) struct HeldName {
     table: Arc<MailboxTable>,
     name: Name,

@@ -114,7 +114,7 @@ impl<S: MessageSet> Mailbox<S> {
         let freed = self.name.freed();
         drop(self);
         if let Some(freed) = freed {
-            // An error means freed, too: the one who would have told is gone with the session.
+            // An error means freed, too: the sender is gone with the session.
             let _ = freed.await;
         }
     }

@@ -11,8 +11,8 @@ use crate::name::Name;
 use crate::route::{Directory, Inbox, Resolved};
 use crate::token::Token;
 
-/// The mailboxes of a peer, by name: what routes look requests up in, and what reserves a name
-/// before the registry is asked for it.
+/// The mailboxes of a peer, by name. Routes look up the receivers of requests in it, and a name is
+/// reserved in it before the registry is asked for it.
 #[derive(Default)]
 pub(crate) struct MailboxTable {
     entries: HashMap<Name, TableEntry>,

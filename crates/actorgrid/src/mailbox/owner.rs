@@ -1,4 +1,4 @@
-//! Opening mailboxes: what a server and its actors do it with.
+//! Opens the mailboxes of a server and its actors.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::route::Inbox;
 use crate::session::{ClaimError, Names};
 use crate::token::Token;
 
-/// Who opens mailboxes: a server, or one of its actors.
+/// An owner of mailboxes: a server, or one of its actors.
 #[derive(Clone)]
 pub(crate) struct MailboxOwner {
     pub(crate) names: Names,
@@ -50,7 +50,7 @@ impl MailboxOwner {
         Ok(self.build(&reservation, name, token, capacity, HeldBy::Mailbox(held)))
     }
 
-    /// Reserves a name in the table, waiting while somebody else's reservation is being decided.
+    /// Reserves a name in the table, waiting while another reservation is being decided.
     pub(crate) async fn reserve(&self, name: &Name) -> Result<Arc<Reservation>, MailboxError> {
         loop {
             match self.table.reserve(name) {

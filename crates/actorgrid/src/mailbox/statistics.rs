@@ -1,9 +1,9 @@
-//! What the inboxes of a peer count.
+//! Counts the requests that reach the inboxes of a peer.
 
 use crate::counter::Counter;
 use crate::error::RequestErrorKind;
 
-/// What happens in the inboxes of a peer, and to the requests that they admit.
+/// The counters of all inboxes of a peer, and of the requests that they admit.
 #[derive(Debug, Default)]
 pub(crate) struct InboxCounters {
     /// Queued.

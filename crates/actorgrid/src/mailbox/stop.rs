@@ -29,7 +29,7 @@ stable_names! {
     }
 }
 
-/// What an actor learns when it is to stop.
+/// The reason for which an actor is to stop, and the time that it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopping {

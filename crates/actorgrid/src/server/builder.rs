@@ -93,7 +93,8 @@ impl ServerBuilder {
     }
 
     /// The time to live that is asked of the registry for the peer's lease: how long the names of
-    /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) by default.
+    /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) by
+    /// default.
     ///
     /// `ServerCfg.LeaseDuration` in Go, where it is 60 s.
     #[must_use]
@@ -104,8 +105,8 @@ impl ServerBuilder {
     }
 
     /// How long actors have to end when they are asked to, before they are aborted.
-    /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has no such setting: its `Stop`
-    /// waits for as long as it takes.
+    /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has
+    /// no such setting: its `Stop` waits for as long as it takes.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.settings.shutdown_timeout = timeout;
@@ -120,8 +121,9 @@ impl ServerBuilder {
         self
     }
 
-    /// The most actors that run on the peer at once: [`DEFAULT_MAX_ACTORS`](crate::DEFAULT_MAX_ACTORS) by default. A start
-    /// beyond it is refused as [busy](crate::RequestErrorKind::Busy).
+    /// The most actors that run on the peer at once:
+    /// [`DEFAULT_MAX_ACTORS`](crate::DEFAULT_MAX_ACTORS) by default. A start beyond it is refused
+    /// as [busy](crate::RequestErrorKind::Busy).
     #[must_use]
     pub fn max_actors(mut self, actors: usize) -> Self {
         self.settings.max_actors = actors;
@@ -189,10 +191,15 @@ impl ServerBuilder {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the start is given up: the port is free again at once, and a
-    /// task of the library takes back what was registered by then, as soon as the registry answers.
-    /// If it cannot (the runtime ends, or the registry is away), the lease runs out after its time
-    /// to live at most; the same address can be bound again then.
+    /// A task of the library carries out the start, and goes on while the future is not polled.
+    /// When the future is dropped, the task gives up the start:
+    ///
+    /// - While it joins, the port is free again at once. The registrations made by then are deleted
+    ///   as soon as the registry answers, within a little more than the lease's time to live. If
+    ///   that fails (the runtime ends, or the registry is away), the lease expires; the same
+    ///   address can be bound again then.
+    /// - Once the server serves (the future was not polled since), it is shut down as by
+    ///   [`shutdown`](crate::ServerHandle::shutdown); the port is free at the end of that.
     ///
     /// So a program can wait for a signal while it starts, which takes as long as a lease if the
     /// last process on the address has crashed:

@@ -24,7 +24,7 @@ impl ServerCounters {
         inboxes: &InboxCounters,
         accepted: &AcceptedCounters,
     ) -> ServerStatistics {
-        // What ends is read before what begins, so that never more have ended.
+        // Ends are read before beginnings, so that there are never more ends.
         let actors_ended = self.actors_ended.get();
         let actors_started = self.actors_started.get();
         let connections_ended = accepted.ended.get();

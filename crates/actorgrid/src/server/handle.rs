@@ -136,9 +136,10 @@ impl ServerHandle {
     }
 
     /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked
-    /// to stop and aborted after the [shutdown timeout](crate::ServerBuilder::shutdown_timeout); then its
-    /// registrations are deleted, its answers are sent, and its connections are closed. Every
-    /// caller waits for its completion.
+    /// to stop and aborted after the
+    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout); then its registrations are
+    /// deleted, its answers are sent, and its connections are closed. Every caller waits for its
+    /// completion.
     ///
     /// # Errors
     ///

@@ -19,20 +19,22 @@ use crate::session::FenceReason;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
-/// It serves from [`bind`](crate::ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown). When its
-/// session ends before (the registry was away for too long, say), its actors are ended and it
-/// joins again by itself.
+/// It serves from [`bind`](crate::ServerBuilder::bind) until
+/// [`shutdown`](ServerHandle::shutdown). When its session ends before (the registry was away for
+/// too long, say), its actors are ended and it joins again by itself.
 ///
 /// On the port of its mailboxes it offers the standard gRPC health service (`grpc.health.v1.Health`
-/// with `Check` and `Watch`, for the service `""` alone), so that probes of orchestrators and
-/// clients of the Go library can ask it: it answers `SERVING` in the state
-/// [`Serving`](ServerState::Serving), unless the session's time has run out and nobody has noticed
-/// it yet, and `NOT_SERVING` in every other one. [`Client::check_health`] asks it too.
+/// with `Check` and `Watch`) to probes of orchestrators and to clients of the Go library. It knows
+/// these services:
+///
+/// - `""` and `ready`: `SERVING` in the state [`Serving`](ServerState::Serving), unless the
+///   session's time has run out and nothing has noticed it yet, and `NOT_SERVING` in every other
+///   state. [`Client::check_health`] asks for `""`.
+/// - `live`: `SERVING` while the process works, also while the peer starts, is fenced or joins
+///   again. It never asks the registry, so that an outage of the registry restarts no process.
 ///
 /// Dropped without a shutdown, it aborts its actors and leaves; its names stay registered until
 /// its lease runs out.
-///
-/// [`ServerBuilder::bind`]: crate::ServerBuilder::bind
 pub struct Server {
     handle: ServerHandle,
     /// Owned: aborted by a drop, which ends all that runs on the peer.

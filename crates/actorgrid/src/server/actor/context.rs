@@ -97,8 +97,8 @@ impl ActorContext {
         self.core.owner.names.identity().peer()
     }
 
-    /// The fencing token of the actor's registration: what a resource outside of the grid is given
-    /// with each change, so that it can refuse a holder that is too late.
+    /// The fencing token of the actor's registration. Pass it to a resource outside of the grid
+    /// with each change, so that the resource can refuse a holder that is too late.
     ///
     /// # Errors
     ///
@@ -123,7 +123,8 @@ impl ActorContext {
 
     /// The mailbox named after the actor, for `capacity` requests (1 to
     /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)). If the actor's type
-    /// [declares](crate::ActorType::mailbox) it, it is handed over, and the declared capacity holds.
+    /// [declares](crate::ActorType::mailbox) it, it is handed over, and the declared capacity
+    /// holds.
     ///
     /// # Errors
     ///

@@ -65,7 +65,7 @@ pub(crate) enum StartOutcome {
 /// The next step of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CandidateAction {
-    /// Start the leader now, and tell how that ended.
+    /// Start the leader now, and report how that ended.
     Start,
     /// Nothing before this time, unless there is another event.
     WaitUntil(Timestamp),
@@ -292,7 +292,7 @@ mod tests {
             .then(1, LeaderSeen(false), WaitForEvent)
             .then(2, LeaderSeen(false), WaitForEvent)
             .then(3, StartFinished(Taken), Start)
-            // A report from during the first start does not speed up the third.
+            // A report of the watch during the first start does not speed up the third.
             .then(4, StartFinished(Taken), until(104));
         Script::starting()
             .then(1, LeaderSeen(false), WaitForEvent)
@@ -420,12 +420,12 @@ mod tests {
     fn a_quarter_of_every_wait_is_random() {
         for (random_unit, pause, back_off) in [(0.0, 75, 150), (0.4, 85, 170), (1.0, 100, 200)] {
             let mut candidate = Candidate::new();
-            let mut tell = |event| candidate.handle(event, at(0), random_unit);
-            assert_eq!(tell(LeaderSeen(false)), Start);
-            assert_eq!(tell(StartFinished(Taken)), until(pause));
-            assert_eq!(tell(LeaderSeen(false)), Start);
-            assert_eq!(tell(StartFinished(Failed)), Start);
-            assert_eq!(tell(StartFinished(Failed)), until(back_off / 2));
+            let mut handle = |event| candidate.handle(event, at(0), random_unit);
+            assert_eq!(handle(LeaderSeen(false)), Start);
+            assert_eq!(handle(StartFinished(Taken)), until(pause));
+            assert_eq!(handle(LeaderSeen(false)), Start);
+            assert_eq!(handle(StartFinished(Failed)), Start);
+            assert_eq!(handle(StartFinished(Failed)), until(back_off / 2));
             candidate.own = OwnLeader::Leading { since: at(0) };
             assert_eq!(
                 candidate.handle(LeaderEnded, at(0), random_unit),
