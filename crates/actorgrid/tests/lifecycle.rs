@@ -257,6 +257,7 @@ struct Blocked {
 
 impl Blocked {
     /// A leader whose mailbox gets its capacity from a function that blocks its thread.
+    #[allow(clippy::disallowed_methods)] // that is the point
     fn leader(&self) -> ActorType {
         let (entered, released) = (self.entered.clone(), self.released.clone());
         echo_type("leader").mailbox_with::<Request<EchoMsg>>(move |_start| {
