@@ -215,6 +215,9 @@ async fn a_bind_dropped_while_it_joins_frees_its_port_at_once() {
         again.is_ok_and(|failed| failed.unwrap_err().kind() == ServerErrorKind::Listen)
     };
     assert!(bind.as_mut().now_or_never().is_none());
+    // The start gets as far as the registry.
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(world.registry.calls(MemoryOperation::Grant), 1);
     assert!(port_is_taken().await);
     drop(bind);
     pass(Duration::from_millis(1)).await;
