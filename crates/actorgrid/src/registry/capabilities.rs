@@ -1,7 +1,7 @@
 //! The abilities of the program at the other end.
 
-/// The abilities of a peer or a client, as far as its registration or its requests show it. Peers of the
-/// Go library can do less than ours.
+/// The abilities of a peer or a client, as far as its registration or its requests show them. Peers
+/// of the Go library can do less than ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     frequent_probes: bool,
