@@ -69,7 +69,7 @@ impl Epoch {
     }
 
     fn assert_guards(&self, lease: LeaseId) {
-        assert_eq!(
+        debug_assert_eq!(
             lease, self.lease,
             "a session claims under the lease of the epoch that guards the claim"
         );

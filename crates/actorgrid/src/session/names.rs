@@ -69,7 +69,7 @@ impl Names {
     /// Claims names together: all of them or none. `reservation` keeps them from being claimed
     /// again at this peer: it is dropped when they are free again, or were not won.
     ///
-    /// Panics if there are more than [`MAX_NAMES`]: a lease may never have room for them.
+    /// At most [`MAX_NAMES`] of them: no lease might ever have room for more.
     ///
     /// Cancel safe: the names of a claim that nobody waits for any more are released.
     pub(crate) async fn claim(
@@ -77,7 +77,7 @@ impl Names {
         names: &[(Kind, &Name)],
         reservation: impl Send + Sync + 'static,
     ) -> Result<HeldClaim, ClaimError> {
-        assert!(
+        debug_assert!(
             names.len() <= MAX_NAMES,
             "claims of at most {MAX_NAMES} names"
         );

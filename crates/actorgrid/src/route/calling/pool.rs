@@ -82,7 +82,7 @@ impl Pool {
     }
 
     /// Ends all connections, and waits until their tasks have ended. Calls that are under way
-    /// fail, and so do later ones: [`RequestErrorKind::ClientClosed`]. Cancel safe: a second call
+    /// fail, and so do later ones: `ClientClosed`. Cancel safe: a second call
     /// waits as well.
     pub(crate) async fn close(&self) {
         self.shared.close();
