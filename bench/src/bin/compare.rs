@@ -30,12 +30,28 @@ struct Options {
     /// Only the cases of this route.
     #[arg(long, value_enum)]
     route: Option<LoadRoute>,
+    /// Only the cases with this many requests in flight.
+    #[arg(long)]
+    in_flight: Option<usize>,
+    /// Only the cases with messages of this many bytes.
+    #[arg(long)]
+    bytes: Option<usize>,
+}
+
+impl Options {
+    fn chooses(&self, case: &LoadCase) -> bool {
+        self.route.is_none_or(|route| route == case.route)
+            && self
+                .in_flight
+                .is_none_or(|in_flight| in_flight == case.in_flight)
+            && self.bytes.is_none_or(|bytes| bytes == case.bytes)
+    }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let cases = LoadCase::all().into_iter();
-    let chosen = cases.filter(|case| options.route.is_none_or(|route| route == case.route));
+    let chosen = cases.filter(|case| options.chooses(case));
     let mut complete = true;
     for case in chosen {
         match compare(&options, case) {
