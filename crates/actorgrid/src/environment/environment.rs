@@ -16,7 +16,7 @@ use super::socket::Socket;
 use super::watchdog::{Watchdog, WatchdogExecutor, WatchdogTarget};
 use crate::address::Address;
 
-/// What a server, a client and a registry use to reach the world. Cheap to clone.
+/// The world as a server, a client and a registry reach it. Cheap to clone.
 ///
 /// The default is the real one: the system's clock (which counts suspend), the network, and a
 /// thread for the watchdog. A [`Simulation`](crate::Simulation) makes others.
