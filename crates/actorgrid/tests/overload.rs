@@ -9,13 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actorgrid::{ActorStart, ActorType, Client, EchoMsg, Request, RequestErrorKind};
+use actorgrid::{
+    Ack, ActorStart, ActorType, Client, DecodeError, EchoMsg, Message, Payload, Request,
+    RequestErrorKind,
+};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use world::{MemoryWorld, World, eventually, on_both_registries, secs};
 
 on_both_registries! {
     ten_thousand_requests_at_once_to_a_mailbox_of_ten,
     a_request_whose_caller_has_gone_is_skipped,
+    a_queued_request_that_is_abandoned_leaves_its_place_at_once,
+    a_message_that_cannot_be_read_is_answered_when_its_turn_comes,
     a_mailbox_that_closes_answers_what_is_queued,
     a_peer_takes_so_many_actors_and_no_more,
 }
@@ -161,6 +167,147 @@ async fn a_request_whose_caller_has_gone_is_skipped(world: World) {
             ["first"],
             "remote: {remote}"
         );
+    }
+}
+
+async fn a_queued_request_that_is_abandoned_leaves_its_place_at_once(world: World) {
+    for (remote, world) in [(false, world.another().await), (true, world)] {
+        let server = world.server().bind("127.0.0.1:0").await.unwrap();
+        let client = if remote {
+            world.client()
+        } else {
+            server.client().clone()
+        };
+        // Nobody receives from it until the third request is there.
+        let mut mailbox = server.mailbox::<Request<EchoMsg>>("m", 2).await.unwrap();
+        let ask = |text: &str| client.request("m", EchoMsg::new(text));
+        {
+            let callers = join_all([ask("first").send(), ask("second").send()]);
+            tokio::pin!(callers);
+            tokio::select! {
+                biased;
+                _ = &mut callers => panic!("nobody answers"),
+                () = eventually("both are queued", || mailbox.len() == 2) => {}
+            }
+        }
+        eventually("their places are free", || mailbox.is_empty()).await;
+        let third = ask("third").send();
+        let (third, ()) = tokio::join!(third, async {
+            let request = mailbox.recv().await.unwrap();
+            assert_eq!(request.message().msg, "third");
+            request.respond(EchoMsg::new("yes")).unwrap();
+        });
+        assert_eq!(third.unwrap().msg, "yes");
+
+        // One whose deadline passes leaves, too.
+        let late = ask("late").deadline(Duration::from_millis(100));
+        let error = late.await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+        eventually("its place is free", || mailbox.is_empty()).await;
+        let counted = server.statistics();
+        assert_eq!((counted.requests_admitted, counted.refused_busy), (4, 0));
+        let (gone, late) = (counted.requests_abandoned, counted.requests_expired);
+        // A remote caller may take its request back just before the peer sees the deadline pass.
+        assert!(gone >= 2 && gone + late == 3, "{counted:?}");
+        assert!(remote || late == 1, "{counted:?}");
+    }
+}
+
+/// A message that shows whether it is still there, and whose bytes and end can be nasty.
+#[derive(Debug)]
+struct Observed {
+    #[allow(dead_code)]
+    witness: Arc<()>,
+    panics: bool,
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.panics) {
+            panic!("on purpose");
+        }
+    }
+}
+
+impl Message for Observed {
+    type Reply = Ack;
+    const WIRE_NAME: &'static str = "test/Observed";
+
+    fn encoded_len(&self) -> usize {
+        0
+    }
+
+    fn encode(&self, _buffer: &mut BytesMut) {}
+
+    fn decode(_wire_name: &str, bytes: Bytes) -> Result<Self, DecodeError> {
+        match &bytes[..] {
+            b"" => Ok(Self {
+                witness: Arc::default(),
+                panics: false,
+            }),
+            b"panic" => panic!("on purpose"),
+            _ => Err(DecodeError::new("not empty")),
+        }
+    }
+}
+
+/// Within a process, where the message itself is queued.
+#[tokio::test(start_paused = true)]
+async fn the_message_of_an_abandoned_request_is_dropped_at_once() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mailbox = server.mailbox::<Request<Observed>>("m", 2).await.unwrap();
+    for panics in [false, true] {
+        let witness = Arc::new(());
+        let observed = |witness: &Arc<()>| Observed {
+            witness: witness.clone(),
+            panics,
+        };
+        let ask = server.client().request("m", observed(&witness));
+        let error = ask.deadline(secs(1)).await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+        assert_eq!((Arc::strong_count(&witness), mailbox.len()), (1, 0));
+
+        let ask = server.client().request("m", observed(&witness)).send();
+        assert!(tokio::time::timeout(secs(1), ask).await.is_err());
+        assert_eq!((Arc::strong_count(&witness), mailbox.len()), (1, 0));
+    }
+    let counted = server.statistics();
+    assert_eq!(counted.requests_admitted, 4);
+    assert_eq!(
+        (counted.requests_expired, counted.requests_abandoned),
+        (2, 2)
+    );
+}
+
+async fn a_message_that_cannot_be_read_is_answered_when_its_turn_comes(world: World) {
+    for (remote, world) in [(false, world.another().await), (true, world)] {
+        let server = world.server().bind("127.0.0.1:0").await.unwrap();
+        let client = if remote {
+            world.client()
+        } else {
+            server.client().clone()
+        };
+        let mut mailbox = server.mailbox::<Request<Observed>>("m", 3).await.unwrap();
+        let ask = |bytes: &'static [u8]| {
+            let message = Payload::new(Observed::WIRE_NAME, bytes);
+            client.request("m", message).deadline(secs(10)).send()
+        };
+        let (broken, panicking, good, ()) =
+            tokio::join!(ask(b"broken"), ask(b"panic"), ask(b""), async {
+                eventually("all are queued", || mailbox.len() == 3).await;
+                // The two that cannot be read are skipped.
+                let request = mailbox.recv().await.unwrap();
+                request.respond(Ack {}).unwrap();
+                assert!(tokio::time::timeout(secs(1), mailbox.recv()).await.is_err());
+            });
+        for error in [broken.unwrap_err(), panicking.unwrap_err()] {
+            assert_eq!(error.kind(), RequestErrorKind::InvalidMessage, "{error:?}");
+            assert!(!error.may_have_executed());
+        }
+        assert_eq!(good.unwrap().wire_name(), Ack::WIRE_NAME);
+        let counted = server.statistics();
+        assert_eq!((counted.requests_admitted, counted.refused_invalid), (3, 2));
     }
 }
 

@@ -172,6 +172,11 @@ async fn refusals_by_their_cause() {
         let grown = |number: fn(&ServerStatistics) -> u64| number(&after) - number(&before);
         assert_eq!(grown(|counted| counted.refused_unknown_message), 1);
         assert_eq!(grown(|counted| counted.requests_admitted), 3);
+        let in_vain = |counted: &ServerStatistics| {
+            // A remote caller may take it back just before the peer sees its deadline pass.
+            counted.requests_expired + counted.requests_abandoned
+        };
+        assert_eq!(in_vain(&after) - in_vain(&before), 1);
         assert_eq!(grown(|counted| counted.requests_failed), 1);
         assert_eq!(grown(|counted| counted.requests_unanswered), 1);
         let met = client.statistics();

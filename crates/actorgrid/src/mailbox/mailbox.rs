@@ -1,24 +1,27 @@
 //! The receiving end of a mailbox, as its owner holds it.
 
 use std::fmt;
-
-use tokio::sync::mpsc;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::gate::Gate;
 use super::held_name::HeldName;
+use super::inbox::{MailboxInbox, discard};
+use super::queue::Popped;
 use crate::name::Name;
 use crate::request::MessageSet;
+use crate::route::Incoming;
 use crate::token::Token;
 
 /// The receiving end of a grid-unique name.
 ///
-/// It holds up to its capacity of requests; one more is refused as busy. Dropped, it closes: what
-/// is queued is answered ([`MailboxClosed`](crate::RequestErrorKind::MailboxClosed)) and its name
-/// is released.
+/// It holds up to its capacity of requests; one more is refused as busy. A request that nobody
+/// waits for any more (its requester has gone, or its deadline has passed) leaves its place at
+/// once. Messages are read when they are handed out. Dropped, the mailbox closes: what is queued is
+/// answered ([`MailboxClosed`](crate::RequestErrorKind::MailboxClosed)) and its name is released.
 pub struct Mailbox<S: MessageSet> {
-    // The queue first: it is closed before the name is given up.
-    pub(super) queue: mpsc::Receiver<S>,
-    pub(super) gate: Gate,
+    pub(super) inbox: Arc<MailboxInbox<S>>,
     pub(super) name: HeldName,
 }
 
@@ -27,57 +30,86 @@ impl<S: MessageSet> Mailbox<S> {
     ///
     /// `None` when no more will come. Once the owner is asked to stop, nothing is admitted any
     /// more and what is queued is handed out first; once the peer is fenced, what is queued is
-    /// answered and not handed out. Requests whose requester has gone are skipped.
+    /// answered and not handed out. Requests that nobody waits for any more are skipped; so are
+    /// those whose messages cannot be read, or panic when they are, after they were answered with
+    /// [`InvalidMessage`](crate::RequestErrorKind::InvalidMessage).
     ///
     /// # Cancel safety
     ///
     /// No request is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<S> {
-        // A queue that is never empty must not keep the thread from others.
-        tokio::task::consume_budget().await;
         loop {
-            if self.gate.is_closed() {
+            // A queue that is never empty must not keep the thread from others.
+            tokio::task::consume_budget().await;
+            let incoming = match self.inbox.queue.pop() {
+                Popped::Next(incoming) => incoming,
+                Popped::Empty => self.wait().await?,
+                Popped::Ended => return None,
+            };
+            // The clock decides: the process may have been stopped, here or while it waited.
+            if self.inbox.gate.is_closed() {
+                discard(|| drop(incoming));
                 self.reject();
                 return None;
             }
-            let mut set = match self.queue.try_recv() {
-                Ok(set) => set,
-                Err(mpsc::error::TryRecvError::Disconnected) => return None,
-                Err(mpsc::error::TryRecvError::Empty) => self.wait().await?,
-            };
-            // The clock again: the process may have been stopped while it waited.
-            if self.gate.is_closed() {
-                drop(set);
-                continue;
-            }
-            let pending = set.pending();
-            if !pending.is_abandoned() {
-                pending.hand_out();
+            if incoming.is_abandoned() {
+                self.skip(incoming);
+            } else if let Some(set) = self.read(incoming) {
                 return Some(set);
             }
         }
     }
 
     /// Waits for the next request or for what ends the mailbox.
-    async fn wait(&mut self) -> Option<S> {
-        let Gate { fence, stop, .. } = &self.gate;
-        loop {
+    async fn wait(&mut self) -> Option<Incoming> {
+        let MailboxInbox { gate, queue, .. } = &*self.inbox;
+        let Gate { fence, stop, .. } = gate;
+        let mut stopping = false;
+        while !gate.is_closed() {
             tokio::select! {
                 biased;
                 () = fence.fenced().cancelled() => break,
                 () = stop.ended().cancelled() => break,
-                () = stop.asked().cancelled(), if !self.queue.is_closed() => self.queue.close(),
-                set = self.queue.recv() => return set,
+                () = stop.asked().cancelled(), if !stopping => {
+                    stopping = true;
+                    queue.close();
+                }
+                incoming = poll_fn(|cx| queue.poll_pop(cx)) => return incoming,
             }
         }
         self.reject();
         None
     }
 
+    /// Reads a request whose turn has come.
+    fn read(&self, mut incoming: Incoming) -> Option<S> {
+        incoming.begin_reading(self.inbox.gate.fence.clone());
+        // Reading is code of the message. If it panics, the request has been answered.
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let mut set = S::receive(incoming)?;
+            set.pending().hand_out();
+            Some(set)
+        }));
+        read.unwrap_or_else(|_| {
+            tracing::error!(mailbox = %self.name(), "reading a message panicked");
+            None
+        })
+    }
+
+    /// Drops a request that nobody waits for any more. (Usually it has left the queue before.)
+    fn skip(&self, incoming: Incoming) {
+        if incoming.requester_has_gone() {
+            self.inbox.counters.abandoned.increment();
+        }
+        discard(|| drop(incoming));
+    }
+
     /// Answers what is queued, and takes no more.
-    fn reject(&mut self) {
-        self.queue.close();
-        while self.queue.try_recv().is_ok() {}
+    fn reject(&self) {
+        self.inbox.queue.close();
+        while let Popped::Next(incoming) = self.inbox.queue.pop() {
+            discard(|| drop(incoming));
+        }
     }
 
     /// The name.
@@ -89,19 +121,19 @@ impl<S: MessageSet> Mailbox<S> {
     /// The token of its registration.
     #[must_use]
     pub fn token(&self) -> Token {
-        self.gate.token
+        self.inbox.gate.token
     }
 
     /// Requests that are queued.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.inbox.queue.len()
     }
 
     /// Whether no request is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
     /// Closes the mailbox and waits until its name is free. An actor's declared mailbox is free
@@ -117,6 +149,13 @@ impl<S: MessageSet> Mailbox<S> {
             // An error means freed, too: the sender is gone with the session.
             let _ = freed.await;
         }
+    }
+}
+
+impl<S: MessageSet> Drop for Mailbox<S> {
+    fn drop(&mut self) {
+        // Before the name is given up.
+        self.reject();
     }
 }
 

@@ -8,6 +8,8 @@ mod inbox;
 mod mailbox;
 mod mailbox_table;
 mod owner;
+mod places;
+mod queue;
 mod statistics;
 mod stop;
 

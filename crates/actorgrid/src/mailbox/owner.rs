@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::capacity::MAX_MAILBOX_CAPACITY;
 use super::error::MailboxError;
 use super::gate::Gate;
@@ -15,7 +13,6 @@ use super::stop::Stop;
 use crate::name::Name;
 use crate::registry::{Kind, holder};
 use crate::request::MessageSet;
-use crate::route::Inbox;
 use crate::session::{ClaimError, Names};
 use crate::token::Token;
 
@@ -73,21 +70,16 @@ impl MailboxOwner {
         capacity: usize,
         held_by: HeldBy,
     ) -> Mailbox<S> {
-        let (sender, queue) = mpsc::channel(capacity);
         let gate = Gate {
             fence: self.names.fence().clone(),
             stop: self.stop.clone(),
             token,
         };
-        let inbox: Arc<dyn Inbox> = Arc::new(MailboxInbox {
-            gate: gate.clone(),
-            queue: sender,
-            counters: self.table.counters().clone(),
-        });
-        reservation.open(inbox, token);
+        let counters = self.table.counters().clone();
+        let inbox = Arc::new(MailboxInbox::new(gate, capacity, counters));
+        reservation.open(inbox.clone(), token);
         Mailbox {
-            queue,
-            gate,
+            inbox,
             name: HeldName::new(self.table.clone(), name, token, held_by),
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct InboxCounters {
     pub(crate) invalid: Counter,
     /// Its deadline passed while it was queued.
     pub(crate) expired: Counter,
+    /// Its requester stopped waiting while it was queued.
+    pub(crate) abandoned: Counter,
     /// Dropped without an answer after it was handed out.
     pub(crate) unanswered: Counter,
     /// Answered with an error.

@@ -10,8 +10,9 @@ use crate::route::{Incoming, Pending};
 ///
 /// [`Request<M>`](crate::Request) is the set of one message; `#[derive(MessageSet)]` makes a set of
 /// several from an enum whose variants hold one set each. A message that is not in the set is
-/// refused before it is queued; so is one whose bytes cannot be read. A set that holds a
-/// [`Payload`] takes what no variant before it takes.
+/// refused before it is queued. One whose bytes cannot be read is answered with
+/// [`InvalidMessage`](crate::RequestErrorKind::InvalidMessage) when its turn comes, and is not
+/// handed out. A set that holds a [`Payload`] takes what no variant before it takes.
 ///
 /// No match on its variants is needed for the things that all messages of a set have: the
 /// [wire name](Self::wire_name), [failing](Self::fail) the request, and a
@@ -50,8 +51,9 @@ pub trait MessageSet: Send + Sized + 'static {
     #[must_use]
     fn accepts(wire_name: &str) -> bool;
 
-    /// Reads a request whose wire name is accepted. `None`: it could not be read, and the requester
-    /// has got the error.
+    /// Reads a request whose wire name is accepted, in the task that calls
+    /// [`Mailbox::recv`](crate::Mailbox::recv). `None`: it could not be read, and the requester has
+    /// got the error.
     fn receive(incoming: Incoming) -> Option<Self>;
 
     /// The wire name of the message that was received.

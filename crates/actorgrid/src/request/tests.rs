@@ -167,7 +167,7 @@ async fn a_reply_of_a_fenced_peer_comes_back() {
         let until = environment.now() + Duration::from_secs(9);
         let fence = Arc::new(Fence::new(environment.clone(), until, until));
         let (mut incoming, answer) = incoming(EchoMsg::new(""));
-        incoming.admit(fence.clone());
+        incoming.begin_reading(fence.clone());
         let mut request = Request::<EchoMsg>::receive(incoming).unwrap();
         request.pending().hand_out();
         fence.trip(FenceReason::LeaseLost);

@@ -11,7 +11,7 @@ use super::admission::Serving;
 use super::call::{Call, Route};
 use super::caller::Caller;
 use super::calling::{Pool, PoolConfig, ProcessRoute};
-use super::directory::{Directory, Inbox, Resolved};
+use super::directory::{Directory, Inbox, QueuePlace, Resolved};
 use super::headers::Headers;
 use super::incoming::{Incoming, Refused};
 use super::local::LocalRoute;
@@ -36,8 +36,18 @@ type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 struct Handled(Handler);
 
 impl Inbox for Handled {
-    fn deliver(&self, incoming: Incoming) -> Result<(), Refused> {
-        (self.0)(incoming)
+    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused> {
+        let place = QueuePlace {
+            index: 0,
+            generation: 0,
+        };
+        (self.0)(incoming).map(|()| place)
+    }
+
+    fn withdraw(&self, _place: QueuePlace) {}
+
+    fn is_full(&self) -> bool {
+        false
     }
 }
 

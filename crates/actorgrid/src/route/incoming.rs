@@ -47,14 +47,31 @@ impl Incoming {
         }
     }
 
-    /// From now on the answer depends on this fence.
-    pub(crate) fn admit(&mut self, fence: Arc<Fence>) {
-        self.pending.admit(fence);
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.pending.is_abandoned()
+    }
+
+    /// Whether its requester has gone: an answer would reach nobody.
+    pub(crate) fn requester_has_gone(&self) -> bool {
+        self.pending.requester_has_gone()
+    }
+
+    /// Drops it without an answer.
+    pub(crate) fn forget(mut self) {
+        self.pending.forget();
+    }
+
+    /// Its turn has come: a message set reads it next. From now on the answer depends on this
+    /// fence.
+    pub(crate) fn begin_reading(&mut self, fence: Arc<Fence>) {
+        self.pending.begin_reading(fence);
     }
 
     /// Reads the message. If it is not an `M`, the requester gets an error that says so.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
-        let Self { body, pending } = self;
+        // Other fields are dropped here, once the message is read.
+        let Self { body, pending, .. } = self;
         match body.into_message::<M>() {
             Ok(message) => Some((message, pending)),
             Err(BodyError::Type(body)) => {

@@ -48,9 +48,9 @@ impl Route for LocalRoute {
         let meta = call.meta.clone();
         let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
-            Ok(()) => {
+            Ok(queued) => {
                 call.executed = Executed::Maybe;
-                let answer = answered(&*self.directory, answer).await;
+                let answer = answered(&*self.directory, queued, answer).await;
                 if let Err(error) = &answer {
                     call.executed = error.executed();
                 }

@@ -33,7 +33,7 @@ pub(crate) use answer::ReplyTo;
 pub use call::DEFAULT_MAX_MESSAGE_BYTES;
 pub(crate) use call::{Call, Route};
 pub use caller::Caller;
-pub(crate) use directory::{Directory, Inbox, Resolved};
+pub(crate) use directory::{Directory, Inbox, QueuePlace, Resolved};
 pub(crate) use headers::Headers;
 pub use headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 pub use incoming::Incoming;

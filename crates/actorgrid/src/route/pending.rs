@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::answer::{Answer, ReplyTo};
 use super::meta::Meta;
 use crate::error::{Executed, RequestError};
+use crate::message::DecodeError;
 use crate::session::Fence;
 
 /// An answer that is owed. Dropped without one, it says that there is none.
@@ -13,8 +14,19 @@ pub struct Pending {
     reply_to: Option<ReplyTo>,
     meta: Meta,
     fence: Option<Arc<Fence>>,
-    handed_out: bool,
+    stage: RequestStage,
     max_reply_bytes: usize,
+}
+
+/// How far a request has come: it says what was done if it is dropped.
+#[derive(Debug)]
+enum RequestStage {
+    /// On its way, or in a queue.
+    Queued,
+    /// With a message set that reads its message.
+    Reading,
+    /// With the receiver: what follows may count as executed.
+    HandedOut,
 }
 
 impl Pending {
@@ -23,14 +35,15 @@ impl Pending {
             reply_to: Some(reply_to),
             meta,
             fence: None,
-            handed_out: false,
+            stage: RequestStage::Queued,
             max_reply_bytes,
         }
     }
 
-    /// From now on the answer depends on this fence.
-    pub(super) fn admit(&mut self, fence: Arc<Fence>) {
+    /// Its turn has come. From now on the answer depends on this fence.
+    pub(super) fn begin_reading(&mut self, fence: Arc<Fence>) {
         self.fence = Some(fence);
+        self.stage = RequestStage::Reading;
     }
 
     /// Nothing is answered.
@@ -44,8 +57,11 @@ impl Pending {
 
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
+        self.requester_has_gone() || self.meta.deadline.remaining().is_zero()
+    }
+
+    pub(super) fn requester_has_gone(&self) -> bool {
         self.reply_to.as_ref().is_none_or(ReplyTo::is_closed)
-            || self.meta.deadline.remaining().is_zero()
     }
 
     /// Ends when nobody waits for the answer any more.
@@ -60,7 +76,7 @@ impl Pending {
 
     /// The receiver has the request now: what follows may count as executed.
     pub(crate) fn hand_out(&mut self) {
-        self.handed_out = true;
+        self.stage = RequestStage::HandedOut;
     }
 
     pub(crate) fn is_fenced(&self) -> bool {
@@ -83,13 +99,19 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(reply_to) = self.reply_to.take() {
-            let error = if self.handed_out {
-                RequestError::no_reply("the receiver dropped the request without an answer")
-            } else if self.meta.deadline.remaining().is_zero() {
+            let error = match self.stage {
                 // A mailbox skips it then; the requester's own timer may come a moment later.
-                RequestError::deadline(Executed::No)
-            } else {
-                RequestError::mailbox_closed()
+                RequestStage::Queued if self.meta.deadline.remaining().is_zero() => {
+                    RequestError::deadline(Executed::No)
+                }
+                RequestStage::Queued => RequestError::mailbox_closed(),
+                // It would fare no better a second time: reading it panicked, or its set gave up.
+                RequestStage::Reading => RequestError::invalid_message(&DecodeError::new(
+                    "it was dropped while it was read",
+                )),
+                RequestStage::HandedOut => {
+                    RequestError::no_reply("the receiver dropped the request without an answer")
+                }
             };
             // Nobody waits: nothing is lost.
             let _ = reply_to.send(Err(error));
@@ -100,11 +122,25 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Deadline;
+    use crate::environment::{Deadline, Simulation};
     use crate::error::RequestErrorKind as Kind;
     use crate::message::{Body, EchoMsg};
     use crate::route::{Caller, Headers, Incoming, RequestId};
     use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    fn incoming(time: Duration) -> (Incoming, oneshot::Receiver<Answer>) {
+        let meta = Meta {
+            id: RequestId(1),
+            deadline: Deadline::after(time),
+            token: None,
+            headers: Headers::default(),
+            caller: Caller::local(),
+        };
+        let (reply_to, answer) = ReplyTo::channel();
+        let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);
+        (incoming, answer)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_skipped_after_its_deadline_does_not_blame_the_mailbox() {
@@ -112,18 +148,29 @@ mod tests {
             (Duration::ZERO, Kind::DeadlineExceeded),
             (Duration::from_secs(1), Kind::MailboxClosed),
         ] {
-            let meta = Meta {
-                id: RequestId(1),
-                deadline: Deadline::after(time),
-                token: None,
-                headers: Headers::default(),
-                caller: Caller::local(),
-            };
-            let (reply_to, answer) = ReplyTo::channel();
-            let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);
+            let (incoming, answer) = incoming(time);
             drop(incoming);
             let error = answer.await.unwrap().err().unwrap();
             assert_eq!((error.kind(), error.executed()), (kind, Executed::No));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_dropped_while_it_is_read_is_not_sent_again() {
+        let environment = Simulation::new(1).environment();
+        let until = environment.now() + Duration::from_secs(9);
+        let (mut incoming, answer) = incoming(Duration::from_secs(1));
+        incoming.begin_reading(Arc::new(Fence::new(environment, until, until)));
+        drop(incoming);
+        let error = answer.await.unwrap().err().unwrap();
+        let outcome = (error.kind(), error.executed(), error.is_retryable());
+        assert_eq!(outcome, (Kind::InvalidMessage, Executed::No, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_forgotten_is_not_answered() {
+        let (incoming, answer) = incoming(Duration::from_secs(1));
+        incoming.forget();
+        assert!(answer.await.is_err());
     }
 }

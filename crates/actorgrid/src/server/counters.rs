@@ -37,6 +37,7 @@ impl ServerCounters {
             refused_unknown_message: inboxes.unknown_message.get(),
             refused_invalid: inboxes.invalid.get(),
             requests_expired: inboxes.expired.get(),
+            requests_abandoned: inboxes.abandoned.get(),
             requests_failed: inboxes.failed.get(),
             requests_unanswered: inboxes.unanswered.get(),
             actors_running: actors_started.saturating_sub(actors_ended),

@@ -24,10 +24,13 @@ pub struct ServerStatistics {
     pub refused_closed: u64,
     /// Requests that were refused because the mailbox does not take messages of their type.
     pub refused_unknown_message: u64,
-    /// Requests that were refused because they could not be read, or were too large.
+    /// Requests that were answered with an error because they could not be read, or were too large.
     pub refused_invalid: u64,
     /// Requests whose deadline passed while they were queued, so that they were not handed out.
     pub requests_expired: u64,
+    /// Requests whose requesters stopped waiting while they were queued, so that they were not
+    /// handed out.
+    pub requests_abandoned: u64,
     /// Requests that were answered with an error, by an actor or by the peer itself (a start that
     /// failed, say).
     pub requests_failed: u64,

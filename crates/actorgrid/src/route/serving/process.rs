@@ -91,10 +91,12 @@ impl ProcessService {
         let body = Body::Encoded(Payload::new(delivery.type_name, delivery.data));
         let (reply_to, answer) = ReplyTo::channel();
         let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
-        deliver(&*self.directory, name, incoming)
+        let queued = deliver(&*self.directory, name, incoming)
             .await
             .map_err(|refused| failed(refused.error))?;
         *executed = Executed::Maybe;
-        answered(&*self.directory, answer).await.map_err(failed)
+        answered(&*self.directory, queued, answer)
+            .await
+            .map_err(failed)
     }
 }

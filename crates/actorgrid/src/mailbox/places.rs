@@ -1,0 +1,245 @@
+//! The places of a queue: first in, first out, and each can be left from the middle.
+
+use crate::route::QueuePlace;
+
+/// Places in one allocation. Small, so that a mailbox that is seldom used costs little; a queue
+/// that grows does so without moving what is queued.
+const CHUNK: usize = 16;
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// What is queued, in its order. It grows on demand and gives memory back when it is empty.
+pub(super) struct Places<T> {
+    chunks: Vec<Chunk<T>>,
+    first: u32,
+    last: u32,
+    /// The first place that nobody has; the others follow as its successors.
+    free: u32,
+    taken: usize,
+    next_generation: u64,
+}
+
+pub(super) type Chunk<T> = Box<[Place<T>]>;
+
+/// One place. Linked with its neighbours in the queue, or with the next one that is free.
+pub(super) struct Place<T> {
+    value: Option<T>,
+    /// Never used twice, so that whoever was here before cannot remove a successor.
+    generation: u64,
+    before: u32,
+    after: u32,
+}
+
+impl<T> Places<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            first: NONE,
+            last: NONE,
+            free: NONE,
+            taken: 0,
+            next_generation: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.taken
+    }
+
+    /// Appends a value.
+    ///
+    /// The caller bounds the number of values, far below that of the indexes.
+    pub(super) fn push(&mut self, value: T) -> QueuePlace {
+        if self.free == NONE {
+            self.grow();
+        }
+        let index = self.free;
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let last = self.last;
+        let place = self.at(index);
+        let free = std::mem::replace(&mut place.after, NONE);
+        place.before = last;
+        place.generation = generation;
+        place.value = Some(value);
+        self.free = free;
+        self.last = index;
+        match last {
+            NONE => self.first = index,
+            last => self.at(last).after = index,
+        }
+        self.taken += 1;
+        QueuePlace { index, generation }
+    }
+
+    /// Takes the first value.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        match self.first {
+            NONE => None,
+            first => self.take(first),
+        }
+    }
+
+    /// Takes the value from a place, if it is still there.
+    pub(super) fn remove(&mut self, place: QueuePlace) -> Option<T> {
+        let index = place.index as usize;
+        let there = self.chunks.get(index / CHUNK)?.get(index % CHUNK)?;
+        if there.generation != place.generation {
+            return None;
+        }
+        self.take(place.index)
+    }
+
+    /// When it is empty: all chunks but so many, for the caller to free.
+    pub(super) fn take_spare(&mut self, kept: usize) -> Vec<Chunk<T>> {
+        if self.taken > 0 || self.chunks.len() <= kept {
+            return Vec::new();
+        }
+        let mut spare = std::mem::take(&mut self.chunks);
+        self.free = NONE;
+        for chunk in spare.split_off(spare.len() - kept) {
+            self.add(chunk);
+        }
+        spare
+    }
+
+    fn take(&mut self, index: u32) -> Option<T> {
+        let free = self.free;
+        let place = self.at(index);
+        let value = place.value.take()?;
+        let before = std::mem::replace(&mut place.before, NONE);
+        let after = std::mem::replace(&mut place.after, free);
+        self.free = index;
+        match before {
+            NONE => self.first = after,
+            before => self.at(before).after = after,
+        }
+        match after {
+            NONE => self.last = before,
+            after => self.at(after).before = before,
+        }
+        self.taken -= 1;
+        Some(value)
+    }
+
+    fn grow(&mut self) {
+        let empty = |_| Place {
+            value: None,
+            generation: 0,
+            before: NONE,
+            after: NONE,
+        };
+        self.add((0..CHUNK).map(empty).collect());
+    }
+
+    /// Adds a chunk of free places.
+    fn add(&mut self, mut chunk: Chunk<T>) {
+        let start = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE);
+        for (index, place) in (start..NONE).zip(chunk.iter_mut()) {
+            place.after = self.free;
+            self.free = index;
+        }
+        self.chunks.push(chunk);
+    }
+
+    fn at(&mut self, index: u32) -> &mut Place<T> {
+        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push,
+        Pop,
+        /// Leaves a place that was given before: this far back, taken or not.
+        Remove(usize),
+        FreeSpare(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            5 => Just(Step::Push),
+            3 => Just(Step::Pop),
+            3 => (0..60_usize).prop_map(Step::Remove),
+            1 => (0..3_usize).prop_map(Step::FreeSpare),
+        ];
+        prop::collection::vec(step, 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn hold_values_in_their_order_and_give_each_once(steps in steps()) {
+            let mut places = Places::new();
+            let mut model = VecDeque::new();
+            let mut given: Vec<(QueuePlace, usize)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Push => {
+                        let value = given.len();
+                        let place = places.push(value);
+                        prop_assert!(given.iter().all(|(other, _)| *other != place));
+                        given.push((place, value));
+                        model.push_back(value);
+                    }
+                    Step::Pop => prop_assert_eq!(places.pop(), model.pop_front()),
+                    Step::Remove(back) => {
+                        let Some((place, value)) = given.iter().rev().nth(back) else {
+                            continue;
+                        };
+                        let at = model.iter().position(|queued| queued == value);
+                        let expected = at.and_then(|at| model.remove(at));
+                        prop_assert_eq!(places.remove(*place), expected);
+                    }
+                    Step::FreeSpare(kept) => {
+                        let before = places.chunks.len();
+                        let freed = places.take_spare(kept).len();
+                        let least = if model.is_empty() { kept.min(before) } else { before };
+                        prop_assert_eq!(places.chunks.len(), least);
+                        prop_assert_eq!(freed, before - least);
+                    }
+                }
+                prop_assert_eq!(places.len(), model.len());
+            }
+            prop_assert_eq!(std::iter::from_fn(|| places.pop()).collect::<VecDeque<_>>(), model);
+        }
+    }
+
+    #[test]
+    fn a_place_that_was_left_does_not_remove_its_successor() {
+        let mut places = Places::new();
+        let stale = places.push("first");
+        assert_eq!(places.pop(), Some("first"));
+        let place = places.push("second");
+        assert_eq!(place.index, stale.index);
+        assert_eq!(places.remove(stale), None);
+        assert_eq!(places.remove(place), Some("second"));
+        assert_eq!(places.remove(place), None);
+        // Its memory is gone, too.
+        places.take_spare(0);
+        assert_eq!(places.remove(place), None);
+    }
+
+    #[test]
+    fn take_memory_as_needed_and_use_it_again() {
+        let mut places = Places::new();
+        assert!(places.chunks.is_empty());
+        for round in 0..3 {
+            let given: Vec<_> = (0..100).map(|value| places.push(value)).collect();
+            assert_eq!(places.chunks.len(), 100_usize.div_ceil(CHUNK), "{round}");
+            for place in given.into_iter().rev() {
+                assert!(places.remove(place).is_some());
+            }
+        }
+        assert_eq!(places.take_spare(1).len(), 100_usize.div_ceil(CHUNK) - 1);
+        assert_eq!(places.chunks.len(), 1);
+        assert!(places.take_spare(1).is_empty());
+    }
+}

@@ -1,0 +1,262 @@
+//! The queue of a mailbox: bounded, with one receiver, and with places that can be left.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::places::Places;
+use crate::route::QueuePlace;
+
+/// The queue of a mailbox, first in, first out.
+///
+/// No value is dropped and no task is woken under its lock: both may run other code, which may come
+/// back here.
+pub(super) struct Queue<T> {
+    capacity: usize,
+    state: Mutex<QueueState<T>>,
+}
+
+struct QueueState<T> {
+    places: Places<T>,
+    closed: bool,
+    /// The receiver, while it waits.
+    receiver: Option<Waker>,
+}
+
+/// A value that was not queued, and why.
+pub(super) enum NotQueued<T> {
+    Full(T),
+    Closed(T),
+}
+
+/// What there is to take.
+pub(super) enum Popped<T> {
+    Next(T),
+    /// Nothing at this moment.
+    Empty,
+    /// Nothing any more: it is closed.
+    Ended,
+}
+
+impl<T> Queue<T> {
+    /// A queue for this many values. They take memory only once they are there.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            state: Mutex::new(QueueState {
+                places: Places::new(),
+                closed: false,
+                receiver: None,
+            }),
+        }
+    }
+
+    /// Appends a value.
+    pub(super) fn push(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(NotQueued::Closed(value));
+        }
+        if state.places.len() >= self.capacity {
+            return Err(NotQueued::Full(value));
+        }
+        let place = state.places.push(value);
+        let receiver = state.receiver.take();
+        drop(state);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        Ok(place)
+    }
+
+    /// Takes the first value.
+    pub(super) fn pop(&self) -> Popped<T> {
+        let mut state = self.lock();
+        match state.places.pop() {
+            Some(value) => {
+                self.unlock(state);
+                Popped::Next(value)
+            }
+            None if state.closed => Popped::Ended,
+            None => Popped::Empty,
+        }
+    }
+
+    /// Takes the first value, or waits for one; `None` once it is closed and empty.
+    pub(super) fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = self.lock();
+        if let Some(value) = state.places.pop() {
+            self.unlock(state);
+            return Poll::Ready(Some(value));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        let waits = |receiver: &Waker| receiver.will_wake(cx.waker());
+        if !state.receiver.as_ref().is_some_and(waits) {
+            let replaced = state.receiver.replace(cx.waker().clone());
+            drop(state);
+            drop(replaced);
+        }
+        Poll::Pending
+    }
+
+    /// Takes the value from its place, if it is still there.
+    pub(super) fn remove(&self, place: QueuePlace) -> Option<T> {
+        let mut state = self.lock();
+        let value = state.places.remove(place);
+        self.unlock(state);
+        value
+    }
+
+    /// Takes no more values. Those that are queued can still be taken.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        // Only the receiver closes it, so it does not wait. Its task must not be kept.
+        let receiver = state.receiver.take();
+        self.unlock(state);
+        drop(receiver);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().places.len()
+    }
+
+    /// Whether a value would not be queued at this moment, for lack of room.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.capacity
+    }
+
+    /// Unlocks it, and frees the memory that is not needed any more.
+    fn unlock(&self, mut state: MutexGuard<'_, QueueState<T>>) {
+        let kept = usize::from(!state.closed);
+        let spare = state.places.take_spare(kept);
+        drop(state);
+        drop(spare);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Looks into its queue when it is dropped, as the code of a user might.
+    struct Curious {
+        queue: Arc<Queue<Curious>>,
+        seen: Arc<AtomicUsize>,
+    }
+
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            self.seen.fetch_add(1 + self.queue.len(), Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_receiver_waits_until_there_is_one_or_it_is_closed() {
+        let queue = Queue::new(2);
+        let pop = || poll_fn(|cx| queue.poll_pop(cx));
+        let pushes = async {
+            tokio::task::yield_now().await;
+            let first = queue.push("left").unwrap_or_else(|_| panic!("full"));
+            assert_eq!(queue.remove(first), Some("left"));
+            // It was woken in vain, and waits on.
+            tokio::task::yield_now().await;
+            assert!(queue.push("taken").is_ok());
+        };
+        let (taken, ()) = tokio::join!(pop(), pushes);
+        assert_eq!(taken, Some("taken"));
+
+        assert!(queue.push("last").is_ok());
+        queue.close();
+        assert!(matches!(queue.push("late"), Err(NotQueued::Closed("late"))));
+        assert_eq!(pop().await, Some("last"));
+        assert_eq!(pop().await, None);
+        assert!(matches!(queue.pop(), Popped::Ended));
+    }
+
+    #[test]
+    fn it_is_full_at_its_capacity_and_a_place_that_is_left_is_free() {
+        let queue = Queue::new(2);
+        let place = queue.push(1).unwrap_or_else(|_| panic!("full"));
+        assert!(!queue.is_full());
+        assert!(queue.push(2).is_ok());
+        assert!(queue.is_full());
+        assert!(matches!(queue.push(3), Err(NotQueued::Full(3))));
+        assert_eq!(queue.remove(place), Some(1));
+        assert!(queue.push(4).is_ok());
+        assert!(matches!(queue.pop(), Popped::Next(2)));
+        assert!(matches!(queue.pop(), Popped::Next(4)));
+        assert!(matches!(queue.pop(), Popped::Empty));
+    }
+
+    #[test]
+    fn values_are_dropped_without_its_lock() {
+        let queue = Arc::new(Queue::new(3));
+        let seen = Arc::new(AtomicUsize::new(0));
+        let push = || {
+            let (queue, seen) = (queue.clone(), seen.clone());
+            queue.clone().push(Curious { queue, seen })
+        };
+        let place = push().ok();
+        assert!(push().is_ok() && push().is_ok());
+        assert!(push().is_err());
+        drop(place.map(|place| queue.remove(place)));
+        drop(queue.pop());
+        queue.close();
+        assert!(push().is_err());
+        drop(queue.pop());
+        assert_eq!(seen.load(Ordering::SeqCst), 5 + 3 + 2 + 1 + 1);
+    }
+
+    /// Several threads deliver, and take half of it back, while the receiver takes the rest.
+    #[test]
+    fn each_value_is_taken_or_withdrawn_once() {
+        const EACH: usize = 20_000;
+        let queue = Queue::new(40);
+        let (mut taken, withdrawn) = (Vec::new(), Mutex::new(Vec::new()));
+        let deliver = |start: usize| {
+            for value in start..start + EACH {
+                let place = loop {
+                    match queue.push(value) {
+                        Ok(place) => break place,
+                        Err(_) => std::thread::yield_now(),
+                    }
+                };
+                if value % 2 == 0
+                    && let Some(value) = queue.remove(place)
+                {
+                    withdrawn.lock().unwrap().push(value);
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            let deliver = &deliver;
+            let deliveries = [0, EACH].map(|start| threads.spawn(move || deliver(start)));
+            loop {
+                let over = deliveries.iter().all(|delivery| delivery.is_finished());
+                match queue.pop() {
+                    Popped::Next(value) => taken.push(value),
+                    _ if over => break,
+                    _ => std::thread::yield_now(),
+                }
+            }
+        });
+        // What one thread delivers keeps its order.
+        for start in [0, EACH] {
+            let own = |value: &&usize| (start..start + EACH).contains(*value);
+            assert!(taken.iter().filter(own).is_sorted());
+        }
+        taken.append(&mut withdrawn.lock().unwrap());
+        taken.sort_unstable();
+        assert_eq!(taken, (0..2 * EACH).collect::<Vec<_>>());
+    }
+}
