@@ -159,6 +159,35 @@ async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
     }
 }
 
+/// On the memory registry alone: minutes of waits, which are what is tested.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_constructor_hangs_is_restarted_with_the_same_back_off() {
+    let world = MemoryWorld::new();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let noted = starts.clone();
+    let leader = ActorType::new("leader", move |_start| {
+        noted.lock().unwrap().push(world::clock());
+        std::future::pending::<Result<FailsAtOnce, actorgrid::BoxError>>()
+    });
+    let server = world
+        .server()
+        .constructor_timeout(secs(1))
+        .actor_type(leader);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    pass(secs(60)).await;
+    let starts = starts.lock().unwrap();
+    let step = |n: u32| Duration::from_millis(100) * 2_u32.pow(n);
+    let steps = std::iter::once(Duration::ZERO).chain((0..).map(step));
+    for (pair, step) in starts.windows(2).zip(steps) {
+        let gap = pair[1] - pair[0];
+        let least = secs(1) + step.mul_f64(0.75);
+        let most = secs(1) + step + Duration::from_millis(5);
+        assert!((least..=most).contains(&gap), "{gap:?} is not {step:?}");
+    }
+    assert!((9..=11).contains(&starts.len()), "{} starts", starts.len());
+    assert!(server.statistics().constructors_timed_out >= 9);
+}
+
 /// On the memory registry alone: half a minute of waits, which are what is tested.
 #[tokio::test(start_paused = true)]
 async fn the_back_off_begins_anew_after_ten_seconds_of_life() {

@@ -366,6 +366,14 @@ async fn mistakes_in_the_configuration_are_named(world: World) {
             "lease_ttl",
         ),
         (server("g").lease_ttl(Duration::ZERO), "lease_ttl"),
+        (
+            server("g").constructor_timeout(Duration::ZERO),
+            "constructor_timeout",
+        ),
+        (
+            server("g").constructor_timeout(secs(3_601)),
+            "constructor_timeout",
+        ),
         (server("g").max_message_bytes(0), "max_message_bytes"),
         (server("g").actor_type(echo_type("a.b")), "actor type"),
         (

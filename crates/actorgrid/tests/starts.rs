@@ -6,18 +6,23 @@ mod world;
 
 use std::error::Error as _;
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, EchoMsg, MAX_MAILBOX_CAPACITY, MemoryFault, MemoryOperation, NameError,
-    RegistryError, Request, RequestErrorKind, Server, ServerErrorKind, ServerEvent, ServerState,
+    ActorEnd, ActorStart, ActorType, BoxActor, BoxError, EchoMsg, MAX_MAILBOX_CAPACITY,
+    MemoryFault, MemoryOperation, NameError, RegistryError, Request, RequestErrorKind, Server,
+    ServerErrorKind, ServerEvent, ServerState,
 };
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use world::{MemoryWorld, World, on_both_registries, pass, secs};
 
 on_both_registries! {
     the_start_message_gives_the_declared_mailbox_its_capacity,
     a_start_without_a_valid_capacity_fails_before_anything_is_registered,
+    starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_busy,
+    a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_it,
 }
 
 /// Takes its capacity from the message of its start, and nothing from its mailbox.
@@ -93,6 +98,197 @@ async fn a_start_without_a_valid_capacity_fails_before_anything_is_registered(wo
         .start(server.peer(), start("i", MAX_MAILBOX_CAPACITY))
         .await
         .unwrap();
+}
+
+/// An actor type whose constructors never end.
+fn hanging(name: &str) -> ActorType {
+    ActorType::new(name, async |_start| -> Result<BoxActor, BoxError> {
+        std::future::pending().await
+    })
+}
+
+/// As many starts as a peer has under way at once.
+const MOST_STARTS: usize = 256;
+
+async fn starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_busy(world: World) {
+    let server = world
+        .server()
+        .constructor_timeout(secs(5))
+        .actor_type(hanging("hanging"))
+        .actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = |name: &str, kind: &str| client.start(server.peer(), ActorStart::new(name, kind));
+    start("a", "echo").await.unwrap();
+    let attack = join_all((0..300).map(|i| {
+        let start = start(&format!("h-{i}"), "hanging");
+        start.deadline(secs(60)).send()
+    }));
+    let honest = async {
+        world::eventually("as many hang as may", || {
+            server.statistics().starts_under_way == MOST_STARTS as u64
+        })
+        .await;
+        let begun = world::clock();
+        let error = start("b", "echo").once().await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::Busy);
+        assert!(!error.may_have_executed());
+        client.stop("a").await.unwrap();
+        assert!(begun.elapsed() < world.bound(Duration::from_millis(100)));
+        // It is served when some of the others have had their time.
+        start("b", "echo").deadline(secs(30)).await.unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(attack, honest);
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StartFailed);
+        assert!(error.text().contains("constructor_timeout"), "{error}");
+    }
+    let counted = server.statistics();
+    assert_eq!(counted.starts_under_way, 0);
+    assert_eq!(
+        (counted.constructors_timed_out, counted.starts_failed),
+        (300, 300)
+    );
+    assert!(counted.starts_busy > 0 && counted.starts_busy == counted.starts_refused);
+    // The names are free again.
+    start("h-0", "echo").await.unwrap();
+}
+
+async fn a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_it(world: World) {
+    let server = world
+        .server()
+        .constructor_timeout(secs(5))
+        .actor_type(hanging("hanging"))
+        .actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = |name: &str, kind: &str| client.start(server.peer(), ActorStart::new(name, kind));
+    let attack = (0..MOST_STARTS).map(|i| {
+        let start = start(&format!("h-{i}"), "hanging");
+        start.deadline(secs(2)).send()
+    });
+    for outcome in join_all(attack).await {
+        assert_eq!(
+            outcome.unwrap_err().kind(),
+            RequestErrorKind::DeadlineExceeded
+        );
+    }
+    let error = start("a", "echo").once().await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::Busy);
+    world::eventually("they have had their time", || {
+        server.statistics().starts_under_way == 0
+    })
+    .await;
+    start("a", "echo").once().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_constructor_that_timed_out_is_dropped_and_reported() {
+    let world = MemoryWorld::new();
+    let running = Arc::new(());
+    let held = running.clone();
+    let slow = ActorType::new("slow", move |start: ActorStart| {
+        let held = held.clone();
+        async move {
+            let _held = held;
+            let time = start.decode::<EchoMsg>()?.msg.parse()?;
+            tokio::time::sleep(Duration::from_millis(time)).await;
+            Err::<BoxActor, BoxError>("at its end".into())
+        }
+    });
+    let server = world
+        .server()
+        .constructor_timeout(secs(1))
+        .actor_type(slow)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = server.client();
+    for (time, end) in [
+        ("990", ActorEnd::Failed("at its end".into())),
+        ("1010", ActorEnd::TimedOut),
+    ] {
+        let mut events = server.events();
+        let begun = world::clock();
+        let start = ActorStart::new("s", "slow").message(&EchoMsg::new(time));
+        let error = client.start(server.peer(), start).await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StartFailed);
+        assert!(begun.elapsed() < Duration::from_millis(1_005));
+        assert_eq!(Arc::strong_count(&running), 2, "only the type holds it");
+        let Some(ServerEvent::StartFailed { end: reported, .. }) = events.next().await else {
+            panic!("no start has failed");
+        };
+        assert_eq!(reported, end);
+    }
+    assert_eq!(ActorEnd::TimedOut.to_string(), "timed-out");
+    assert_eq!(world.keys_of("s").await, [""; 0]);
+}
+
+/// Real workers: user code blocks one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_that_blocks_counts_as_a_start_until_it_returns() {
+    let world = World::on_real_memory();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let block = move || {
+        let _ = released.lock().unwrap().recv();
+    };
+    let blocking = block.clone();
+    let constructs = ActorType::new("constructs", move |_start| {
+        let block = blocking.clone();
+        async move {
+            block();
+            Err::<BoxActor, BoxError>("released".into())
+        }
+    });
+    let counts = ActorType::from_fn("counts", async |_start, _ctx| Ok(()));
+    let counts = counts.mailbox_with::<Request<EchoMsg>>(move |_start| {
+        block();
+        1
+    });
+    let server = world
+        .server()
+        .constructor_timeout(Duration::from_millis(1))
+        .actor_type(constructs)
+        .actor_type(counts);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    for kind in ["constructs", "counts"] {
+        let client = server.client();
+        let start = client.start(server.peer(), ActorStart::new("s", kind));
+        let start = tokio::time::timeout(Duration::from_millis(100), start.send());
+        assert!(start.await.is_err());
+        assert_eq!(server.statistics().starts_under_way, 1, "{kind}");
+        release.send(()).unwrap();
+        world::eventually("it has returned", || {
+            server.statistics().starts_under_way == 0
+        })
+        .await;
+        world.until_free("s").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stops_beyond_those_under_way_are_tried_again() {
+    let world = MemoryWorld::new();
+    let server = world
+        .server()
+        .shutdown_timeout(secs(2))
+        .actor_fn("deaf", async |_start, _ctx| std::future::pending().await);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    for client in [server.client(), &world.client()] {
+        let start = ActorStart::new("d", "deaf");
+        client.start(server.peer(), start).await.unwrap();
+        let busy = server.statistics().refused_busy;
+        let stops = join_all((0..1_100).map(|_| client.stop("d"))).await;
+        let stopped = stops.iter().filter(|stopped| stopped.is_ok()).count();
+        assert_eq!(stopped, 1_024);
+        for error in stops.into_iter().filter_map(Result::err) {
+            // The actor has ended meanwhile.
+            assert_eq!(error.kind(), RequestErrorKind::UnknownName);
+        }
+        assert!(server.statistics().refused_busy >= busy + 76);
+    }
 }
 
 const ADDRESS: &str = "127.0.0.1:7000";

@@ -109,7 +109,8 @@ impl Client {
         let stop = ActorStop::new(name.clone())
             .map_err(|error| RequestError::invalid_name(&error))?
             .token(token);
-        let request = self.request(peer, stop).deadline(deadline.remaining());
+        let request = self.request(peer, stop).purpose(Purpose::Stop);
+        let request = request.deadline(deadline.remaining());
         match request.await {
             Ok(Ack {}) => Ok(()),
             // The actor ended meanwhile, or its peer did: the name of neither mailbox is at fault.

@@ -65,6 +65,7 @@ pub(super) async fn serve(
         actor_types: settings.actor_types,
         table,
         actors: Arc::new(ActorTable::new(settings.max_actors)),
+        starts: Arc::default(),
         counters: ServerCounters::default(),
         accepted: process.counters().clone(),
         client,

@@ -113,6 +113,22 @@ impl ServerBuilder {
         self
     }
 
+    /// How long the constructor of an actor may take, from 1 ms to 1 h.
+    /// [`DEFAULT_CONSTRUCTOR_TIMEOUT`](crate::DEFAULT_CONSTRUCTOR_TIMEOUT) by default. It applies to
+    /// every start, that of the leader included. A constructor that has not ended by then is dropped
+    /// at its next await: its name is released, and the start fails with
+    /// [`StartFailed`](crate::RequestErrorKind::StartFailed).
+    ///
+    /// A peer has at most 256 starts under way, and refuses more as
+    /// [busy](crate::RequestErrorKind::Busy). A start counts until its constructor has ended, also
+    /// when its caller has stopped waiting, so this bounds how long constructors that hang can keep
+    /// others out.
+    #[must_use]
+    pub fn constructor_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.constructor_timeout = timeout;
+        self
+    }
+
     /// The largest message that is taken and sent, in bytes; 4 MiB by default, as in the Go
     /// library. At most 1 GiB.
     #[must_use]

@@ -12,6 +12,8 @@ pub(super) struct ServerCounters {
     pub(super) actors_ended: Counter,
     pub(super) starts_refused: Counter,
     pub(super) starts_failed: Counter,
+    pub(super) starts_busy: Counter,
+    pub(super) constructors_timed_out: Counter,
     pub(super) actor_panics: Counter,
     pub(super) sessions: Counter,
     pub(super) sessions_fenced: Counter,
@@ -23,6 +25,7 @@ impl ServerCounters {
         &self,
         inboxes: &InboxCounters,
         accepted: &AcceptedCounters,
+        starts_under_way: usize,
     ) -> ServerStatistics {
         // Ends are read before beginnings, so that there are never more ends.
         let actors_ended = self.actors_ended.get();
@@ -45,6 +48,9 @@ impl ServerCounters {
             actors_ended,
             starts_refused: self.starts_refused.get(),
             starts_failed: self.starts_failed.get(),
+            starts_busy: self.starts_busy.get(),
+            constructors_timed_out: self.constructors_timed_out.get(),
+            starts_under_way: starts_under_way as u64,
             actor_panics: self.actor_panics.get(),
             sessions: self.sessions.get(),
             sessions_fenced: self.sessions_fenced.get(),

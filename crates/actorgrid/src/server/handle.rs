@@ -93,7 +93,9 @@ impl ServerHandle {
     #[must_use]
     pub fn statistics(&self) -> ServerStatistics {
         let core = &self.core;
-        core.counters.read(core.table.counters(), &core.accepted)
+        let under_way = core.starts.under_way();
+        core.counters
+            .read(core.table.counters(), &core.accepted, under_way)
     }
 
     /// Waits until the server is in this state, or has stopped. Cancel safe. A state that ends

@@ -33,7 +33,8 @@ pub use events::{ActorEnd, ServerEvent, ServerEvents};
 pub use handle::ServerHandle;
 pub use server::Server;
 pub use settings::{
-    DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, MIN_LEASE_TTL,
+    DEFAULT_CONSTRUCTOR_TIMEOUT, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT,
+    MIN_LEASE_TTL,
 };
 pub use shutdown_error::ShutdownError;
 pub use state::ServerState;

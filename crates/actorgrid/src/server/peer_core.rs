@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::actor::{ActorTable, ActorType};
+use super::actor::{ActorTable, ActorType, StartBudget};
 use super::counters::ServerCounters;
 use super::events::{EventSource, ServerEvent};
 use super::leader::LEADER;
@@ -30,6 +30,7 @@ pub(super) struct PeerCore {
     pub(super) actor_types: HashMap<Name, ActorType>,
     pub(super) table: Arc<MailboxTable>,
     pub(super) actors: Arc<ActorTable>,
+    pub(super) starts: Arc<StartBudget>,
     pub(super) counters: ServerCounters,
     pub(super) accepted: Arc<AcceptedCounters>,
     pub(super) client: Client,
@@ -50,6 +51,7 @@ pub(super) struct PeerConfig {
     pub(super) environment: Environment,
     pub(super) lease_ttl: Duration,
     pub(super) shutdown_timeout: Duration,
+    pub(super) constructor_timeout: Duration,
     pub(super) leadership: bool,
     pub(super) abort_process_when_stuck: bool,
 }

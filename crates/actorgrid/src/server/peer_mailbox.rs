@@ -5,18 +5,19 @@ use std::sync::Arc;
 use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
 
-use super::actor::{RunningActor, start};
+use super::actor::{RunningActor, StartPermit, start};
 use super::life::Life;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
 
-/// The queue of a peer's mailbox, as the Go library has it.
+/// The queue of a peer's mailbox, as the Go library has it. It is always read promptly: what is
+/// more than the peer carries out at once is answered as busy.
 const CAPACITY: usize = 100;
-/// Starts and stops under way at once. Each waits for the registry or a constructor; beyond this
-/// many the queue fills, and then callers get the error that the peer is busy.
-const MAX_UNDER_WAY: usize = 256;
+/// Stops under way at once. Each is a task that waits for its actor, for no longer than its caller;
+/// stops never wait for starts, nor count with them.
+const MAX_STOPS: usize = 1_024;
 
 #[derive(MessageSet)]
 pub(super) enum PeerMessage {
@@ -41,21 +42,42 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
 /// Serves the mailbox until the life stops; then what is under way is carried to its end.
 pub(super) async fn serve(life: Arc<Life>, mut mailbox: Mailbox<PeerMessage>) {
     // Joined below. User code (constructors, actors, functions that give a capacity) runs in tasks
-    // that `start` spawns, so a panic here is a defect of ours.
-    let mut under_way = JoinSet::new();
+    // that `start` spawns, so a panic here is a defect of ours. Each start has a permit.
+    let (mut starts, mut stops) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
             biased;
-            Some(ended) = under_way.join_next() => report(ended),
-            message = mailbox.recv(), if under_way.len() < MAX_UNDER_WAY => match message {
-                Some(message) => drop(under_way.spawn(handle(life.clone(), message))),
+            Some(ended) = starts.join_next() => report(ended),
+            Some(ended) = stops.join_next() => report(ended),
+            message = mailbox.recv() => match message {
+                Some(PeerMessage::Start(request)) => match life.starts().take() {
+                    Some(permit) => {
+                        starts.spawn(handle_start(life.clone(), request, permit));
+                    }
+                    None => {
+                        life.counters().starts_refused.increment();
+                        life.counters().starts_busy.increment();
+                        answer(request, Err(busy("starts")));
+                    }
+                },
+                Some(PeerMessage::Stop(request)) if stops.len() < MAX_STOPS => {
+                    stops.spawn(handle_stop(life.clone(), request));
+                }
+                Some(PeerMessage::Stop(request)) => answer(request, Err(busy("stops"))),
                 None => break,
             },
         }
     }
-    while let Some(ended) = under_way.join_next().await {
-        report(ended);
+    for mut under_way in [starts, stops] {
+        while let Some(ended) = under_way.join_next().await {
+            report(ended);
+        }
     }
+}
+
+fn busy(of_what: &str) -> RequestError {
+    let text = format!("the peer has as many {of_what} under way as it may have");
+    RequestError::refused(RequestErrorKind::Busy, text)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -64,26 +86,26 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn handle(life: Arc<Life>, message: PeerMessage) {
-    match message {
-        PeerMessage::Start(mut request) => {
-            let order = request.message().clone();
-            // A start that nobody waits for any more is given up; its name is released.
-            let started = tokio::select! {
-                started = start(&life, order) => started,
-                () = request.abandoned() => return,
-            };
-            answer(request, started.map(|_| ()));
-        }
-        PeerMessage::Stop(mut request) => {
-            let order = request.message().clone();
-            let stopped = tokio::select! {
-                stopped = stop(&life, &order) => stopped,
-                () = request.abandoned() => return,
-            };
-            answer(request, stopped);
-        }
-    }
+async fn handle_start(life: Arc<Life>, mut request: Request<ActorStart>, permit: StartPermit) {
+    let order = request.message().clone();
+    // A start that nobody waits for any more is given up; its name is released. Once its
+    // constructor runs, it goes on.
+    let started = tokio::select! {
+        biased;
+        started = start(&life, order, permit) => started,
+        () = request.abandoned() => return,
+    };
+    answer(request, started.map(|_| ()));
+}
+
+async fn handle_stop(life: Arc<Life>, mut request: Request<ActorStop>) {
+    let order = request.message().clone();
+    let stopped = tokio::select! {
+        biased;
+        stopped = stop(&life, &order) => stopped,
+        () = request.abandoned() => return,
+    };
+    answer(request, stopped);
 }
 
 fn answer<M: crate::message::Message<Reply = Ack>>(

@@ -1,6 +1,7 @@
 //! The settings of a server: their defaults, their limits, and the check of all of them.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::actor::ActorType;
 use super::error::ServerError;
 use super::events::EventSource;
 use super::peer_core::PeerConfig;
-use crate::environment::Environment;
+use crate::environment::{Environment, MAX_DEADLINE};
 use crate::name::{Name, Namespace};
 use crate::registry::Registry;
 use crate::route::DEFAULT_MAX_MESSAGE_BYTES;
@@ -21,9 +22,16 @@ pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
 /// How long actors have to end when they are asked to, unless another time is set.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a constructor may take, unless another time is set: enough to load what an actor keeps
+/// in memory, and less than a caller is likely to wait.
+pub const DEFAULT_CONSTRUCTOR_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The most actors that run on a peer at once, unless another number is set: some gigabytes.
 pub const DEFAULT_MAX_ACTORS: usize = 1_000_000;
 
+/// No constructor that awaits anything ends sooner, and nobody waits for a start for longer than
+/// the longest deadline.
+const CONSTRUCTOR_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_DEADLINE;
 /// The longest time to live: longer ones keep the names of a crashed peer for too long to be
 /// meant.
 const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
@@ -41,6 +49,7 @@ pub(super) struct ServerSettings {
     pub(super) advertise: Option<String>,
     pub(super) lease_ttl: Duration,
     pub(super) shutdown_timeout: Duration,
+    pub(super) constructor_timeout: Duration,
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
     pub(super) leadership: bool,
@@ -72,6 +81,7 @@ impl ServerSettings {
             advertise: None,
             lease_ttl: DEFAULT_LEASE_TTL,
             shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
+            constructor_timeout: DEFAULT_CONSTRUCTOR_TIMEOUT,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             max_actors: DEFAULT_MAX_ACTORS,
             leadership: true,
@@ -87,6 +97,10 @@ impl ServerSettings {
         if !(MIN_LEASE_TTL..=MAX_LEASE_TTL).contains(&self.lease_ttl) {
             let why = format!("{:?} is not within 5 s and 1 h", self.lease_ttl);
             return Err(ServerError::setting("lease_ttl", why));
+        }
+        if !CONSTRUCTOR_TIMEOUTS.contains(&self.constructor_timeout) {
+            let why = format!("{:?} is not within 1 ms and 1 h", self.constructor_timeout);
+            return Err(ServerError::setting("constructor_timeout", why));
         }
         if !(1..=1 << 30).contains(&self.max_message_bytes) {
             let why = format!("{} is not within 1 byte and 1 GiB", self.max_message_bytes);
@@ -105,6 +119,7 @@ impl ServerSettings {
                 environment: self.environment,
                 lease_ttl: self.lease_ttl,
                 shutdown_timeout: self.shutdown_timeout,
+                constructor_timeout: self.constructor_timeout,
                 leadership: self.leadership,
                 abort_process_when_stuck: self.abort_process_when_stuck,
             },

@@ -3,8 +3,9 @@
 /// The counters of a [`Server`](crate::Server) since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
 ///
-/// All numbers but [`actors_running`](Self::actors_running) and
-/// [`connections_open`](Self::connections_open) only grow. They are read one after the other, so
+/// All numbers but [`actors_running`](Self::actors_running),
+/// [`starts_under_way`](Self::starts_under_way) and [`connections_open`](Self::connections_open)
+/// only grow. They are read one after the other, so
 /// what is going on can show in one of them and not yet in another. Requests are those to the
 /// mailboxes of the peer, its own included, from its own process and from others; a repeat counts
 /// as one more.
@@ -45,8 +46,17 @@ pub struct ServerStatistics {
     /// Starts that were refused, or failed, before the actor's constructor ran: the name was
     /// taken, say.
     pub starts_refused: u64,
-    /// Constructors that did not succeed: failed, panicked, or were stopped.
+    /// Constructors that did not succeed: failed, panicked, timed out, or were stopped.
     pub starts_failed: u64,
+    /// Starts that were refused because too many were under way. They are among
+    /// [`starts_refused`](Self::starts_refused).
+    pub starts_busy: u64,
+    /// Constructors that did not end in their time and were dropped. They are among
+    /// [`starts_failed`](Self::starts_failed).
+    pub constructors_timed_out: u64,
+    /// Starts that are under way now, until their constructors have ended: also those that nobody
+    /// waits for any more.
+    pub starts_under_way: u64,
     /// Panics of constructors and actors, and of the functions that give mailboxes their
     /// capacity. (Those of tasks that an actor has spawned are logged only.)
     pub actor_panics: u64,

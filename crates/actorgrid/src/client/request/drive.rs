@@ -55,7 +55,7 @@ impl<'a> Drive<'a> {
     pub(in crate::client) fn new(core: &'a Arc<ClientCore>, spec: RequestSpec) -> Self {
         // An encoded message costs nothing to keep.
         let keep = spec.policy == RepeatPolicy::Always
-            || spec.purpose == Purpose::Start
+            || spec.purpose != Purpose::Message
             || matches!(spec.body, Body::Encoded(_));
         Self {
             core,
@@ -85,7 +85,7 @@ impl<'a> Drive<'a> {
         let answer = self.drive().await;
         let answer = answer.map_err(|error| match self.purpose {
             Purpose::Start => start_error(error),
-            Purpose::Message => error,
+            Purpose::Message | Purpose::Stop => error,
         });
         answer?.into_message().map_err(unexpected::<R>)
     }
@@ -225,7 +225,9 @@ impl<'a> Drive<'a> {
     /// The error of a request to a name that nobody holds.
     fn absent(&self) -> RequestError {
         match self.purpose {
-            Purpose::Message => RequestError::unknown_name(self.call.receiver.as_str()),
+            Purpose::Message | Purpose::Stop => {
+                RequestError::unknown_name(self.call.receiver.as_str())
+            }
             Purpose::Start => RequestError::unknown_peer(&self.call.receiver),
         }
     }

@@ -25,4 +25,6 @@ pub(in crate::client) enum Purpose {
     /// It asks a peer to start an actor. Its message is kept when it is handed over by value, so
     /// that the start can be repeated when the peer reports that it did nothing.
     Start,
+    /// It asks a peer to stop an actor. Its message is kept as that of a start.
+    Stop,
 }

@@ -43,7 +43,8 @@ pub struct ActorType {
 
 impl ActorType {
     /// A type whose actors are made by an async constructor. It runs after the actor's name is
-    /// registered, and may fail.
+    /// registered, and may fail. It is dropped, and the start fails, if it does not end within the
+    /// peer's [constructor timeout](crate::ServerBuilder::constructor_timeout).
     pub fn new<A, F, Fut>(name: impl Into<String>, constructor: F) -> Self
     where
         A: Actor,

@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod scope;
 mod start;
+mod start_budget;
 mod user_code;
 
 pub use actor::{Actor, ActorResult, BoxActor};
@@ -18,3 +19,4 @@ pub use actor_type::ActorType;
 pub use context::ActorContext;
 pub use fenced::Fenced;
 pub(super) use start::start;
+pub(super) use start_budget::{StartBudget, StartPermit};

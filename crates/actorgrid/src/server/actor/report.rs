@@ -55,7 +55,10 @@ impl<'a> ActorReport<'a> {
             Err(CodeFailure::NotRun) => {
                 tracing::debug!(%actor, "actor was stopped before it began");
             }
-            Err(CodeFailure::Aborted) => tracing::warn!(%actor, "actor aborted"),
+            // Only a constructor has a limit.
+            Err(CodeFailure::Aborted | CodeFailure::TimedOut(_)) => {
+                tracing::warn!(%actor, "actor aborted");
+            }
         }
     }
 
@@ -86,6 +89,10 @@ impl<'a> ActorReport<'a> {
             CodeFailure::Panicked(panic) => {
                 self.life.counters().actor_panics.increment();
                 tracing::error!(%actor, panic, "constructor panicked");
+            }
+            CodeFailure::TimedOut(limit) => {
+                self.life.counters().constructors_timed_out.increment();
+                tracing::warn!(%actor, ?limit, "constructor timed out");
             }
             CodeFailure::NotRun | CodeFailure::Aborted => {}
         }

@@ -9,6 +9,7 @@ use super::actor_table::RunningActor;
 use super::actor_type::ActorType;
 use super::context::ActorContext;
 use super::report::ActorReport;
+use super::start_budget::StartPermit;
 use super::user_code::{CodeFailure, UserCode};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::ActorStart;
@@ -26,6 +27,8 @@ pub(super) struct RegisteredActor {
     pub(super) ctx: ActorContext,
     /// The life waits for the actor as long as it is there.
     pub(super) tracked: TaskTrackerToken,
+    /// The start counts until the constructor has ended.
+    pub(super) permit: StartPermit,
 }
 
 impl RegisteredActor {
@@ -41,6 +44,7 @@ impl RegisteredActor {
             start,
             ctx,
             tracked,
+            permit,
         } = self;
         let fence = life.names().fence().clone();
         let code = UserCode {
@@ -50,7 +54,10 @@ impl RegisteredActor {
         };
         let report = ActorReport::new(&life, &ctx, held.revision());
 
-        let outcome = match code.run(|| actor_type.construct(start)).await {
+        let limit = Some(life.constructor_timeout());
+        let constructed = code.run(limit, || actor_type.construct(start)).await;
+        drop(permit);
+        let outcome = match constructed {
             Ok(actor) => {
                 report.started();
                 let _ = started.send(Ok(()));
@@ -58,7 +65,7 @@ impl RegisteredActor {
                 // take it over from an actor that never awaits.
                 tokio::task::yield_now().await;
                 let acting = ctx.clone();
-                let result = code.run(|| actor.run(acting)).await;
+                let result = code.run(None, || actor.run(acting)).await;
                 report.acted(&result);
                 Ok(result)
             }
@@ -79,6 +86,9 @@ impl RegisteredActor {
             let text = match failure {
                 CodeFailure::Failed(text) => text,
                 CodeFailure::Panicked(text) => format!("the constructor panicked: {text}"),
+                CodeFailure::TimedOut(limit) => format!(
+                    "the constructor did not end within {limit:?} (constructor_timeout of the peer)"
+                ),
                 CodeFailure::NotRun | CodeFailure::Aborted => "the peer is stopping".to_owned(),
             };
             // The name may still be on its way out of the registry: a start that follows at once

@@ -11,6 +11,7 @@ use super::actor_type::ActorType;
 use super::context::ActorContext;
 use super::declared_mailbox::{CapacityFailure, DeclaredMailbox};
 use super::run::RegisteredActor;
+use super::start_budget::StartPermit;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
 use crate::message::ActorStart;
@@ -22,12 +23,14 @@ use crate::token::Token;
 
 /// Starts an actor, and returns once it acts or it is certain that it will not.
 ///
-/// Dropped, it leaves no name behind that no actor holds.
+/// The permit is held until the constructor has ended. Dropped, the start leaves no name behind
+/// that no actor holds; a constructor that runs by then goes on.
 pub(in crate::server) async fn start(
     life: &Arc<Life>,
     start: ActorStart,
+    permit: StartPermit,
 ) -> Result<Arc<RunningActor>, RequestError> {
-    let registered = match register(life, start).await {
+    let registered = match register(life, start, permit).await {
         Ok(registered) => registered,
         Err(error) => {
             life.counters().starts_refused.increment();
@@ -45,34 +48,48 @@ pub(in crate::server) async fn start(
     }
 }
 
-/// The names of an actor, reserved at this peer, and what is needed to register them.
-struct ReservedNames {
+/// What a start owns once the actor's name is reserved at this peer.
+struct BegunStart {
     actor: ReservedActor,
-    owner: MailboxOwner,
-    /// The name of the declared mailbox, and its capacity.
-    mailbox: Option<(Arc<Reservation>, usize)>,
+    permit: StartPermit,
     /// The end of the life waits for the actor as long as this exists.
     tracked: TaskTrackerToken,
 }
 
+/// The names of an actor, reserved at this peer, and what is needed to register them.
+struct ReservedNames {
+    begun: BegunStart,
+    owner: MailboxOwner,
+    /// The name of the declared mailbox, and its capacity.
+    mailbox: Option<(Arc<Reservation>, usize)>,
+}
+
 /// Registers the actor's name, and that of its declared mailbox.
-async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor, RequestError> {
+async fn register(
+    life: &Arc<Life>,
+    start: ActorStart,
+    permit: StartPermit,
+) -> Result<RegisteredActor, RequestError> {
     let (name, type_name, actor_type) = check(life, &start)?;
     let reserved = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        reserved = reserve_names(life, &name, &actor_type, &start) => reserved?,
+        reserved = reserve_names(life, &name, &actor_type, &start, permit) => reserved?,
     };
-    let running = reserved.actor.running.clone();
     if life.is_stopping() {
         return Err(RequestError::mailbox_closed());
     }
     let ReservedNames {
-        actor,
+        begun,
         owner,
         mailbox,
-        tracked,
     } = reserved;
+    let BegunStart {
+        actor,
+        permit,
+        tracked,
+    } = begun;
+    let running = actor.running.clone();
     let (mailbox, capacity) = mailbox.unzip();
 
     let mut kinds = vec![(Kind::Actor, &name)];
@@ -111,32 +128,33 @@ async fn register(life: &Arc<Life>, start: ActorStart) -> Result<RegisteredActor
         start,
         ctx,
         tracked,
+        permit,
     })
 }
 
 /// Calls the user's function that gives the declared mailbox its capacity.
 ///
-/// It may block, so it runs in a task of its own. The task owns the name and holds up the end of
-/// the life, as the task of an actor does, while everybody else can stop waiting for it.
+/// It may block, so it runs in a task of its own. The task owns the name, counts as a start, and
+/// holds up the end of the life, as the task of an actor does, while everybody else can stop
+/// waiting for it.
 async fn call_for_capacity(
     life: &Arc<Life>,
-    actor: ReservedActor,
-    tracked: TaskTrackerToken,
+    begun: BegunStart,
     declared: &DeclaredMailbox,
     start: &ActorStart,
-) -> Result<(ReservedActor, TaskTrackerToken, usize), RequestError> {
+) -> Result<(BegunStart, usize), RequestError> {
     let (answer, called) = oneshot::channel();
     let (life_of_task, declared, start) = (life.clone(), declared.clone(), start.clone());
     let call = async move {
         if life_of_task.is_stopping() {
             return;
         }
-        let preparing = &actor.running.preparing;
-        preparing.store(true, Ordering::Release);
-        let capacity = capacity(&life_of_task, &actor.running.name, &declared, &start);
-        preparing.store(false, Ordering::Release);
+        let running = &begun.actor.running;
+        running.preparing.store(true, Ordering::Release);
+        let capacity = capacity(&life_of_task, &running.name, &declared, &start);
+        running.preparing.store(false, Ordering::Release);
         // Without a receiver the start is given up, and the name is free again.
-        let _ = answer.send(capacity.map(|capacity| (actor, tracked, capacity)));
+        let _ = answer.send(capacity.map(|capacity| (begun, capacity)));
     };
     // Owned by the life, which waits for it; it catches the panics of user code.
     life.environment().spawn(call);
@@ -169,15 +187,19 @@ async fn reserve_names(
     name: &Name,
     actor_type: &ActorType,
     start: &ActorStart,
+    permit: StartPermit,
 ) -> Result<ReservedNames, RequestError> {
     // From here on, the end of the life waits for this actor.
-    let mut tracked = life.track();
-    let mut actor = reserve(life, name).await?;
+    let tracked = life.track();
+    let mut begun = BegunStart {
+        actor: reserve(life, name).await?,
+        permit,
+        tracked,
+    };
     let capacity = match &actor_type.declared {
         Some(declared) if declared.calls_user_code() => {
-            let called = call_for_capacity(life, actor, tracked, declared, start);
             let capacity;
-            (actor, tracked, capacity) = called.await?;
+            (begun, capacity) = call_for_capacity(life, begun, declared, start).await?;
             Some(capacity)
         }
         Some(declared) => Some(capacity(life, name, declared, start)?),
@@ -186,7 +208,7 @@ async fn reserve_names(
     let owner = MailboxOwner {
         names: life.names().clone(),
         table: life.table().clone(),
-        stop: actor.running.stop.clone(),
+        stop: begun.actor.running.stop.clone(),
     };
     let mailbox = match capacity {
         Some(capacity) => {
@@ -197,10 +219,9 @@ async fn reserve_names(
         None => None,
     };
     Ok(ReservedNames {
-        actor,
+        begun,
         owner,
         mailbox,
-        tracked,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
@@ -20,6 +21,8 @@ pub(super) enum CodeFailure {
     Failed(String),
     Panicked(String),
     Aborted,
+    /// It did not end within this time, and was dropped.
+    TimedOut(Duration),
 }
 
 impl CodeFailure {
@@ -30,6 +33,7 @@ impl CodeFailure {
             Self::Failed(text) => ActorEnd::failed(text),
             Self::Panicked(text) => ActorEnd::panicked(text),
             Self::Aborted => ActorEnd::Aborted,
+            Self::TimedOut(_) => ActorEnd::TimedOut,
         }
     }
 }
@@ -43,8 +47,10 @@ pub(super) struct UserCode<'a> {
 
 impl UserCode<'_> {
     /// Runs user code, unless the actor is to stop already. Panics are caught, those of drops too.
+    /// With a limit, the code is dropped at the first await after that time.
     pub(super) async fn run<T>(
         &self,
+        limit: Option<Duration>,
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
     ) -> Result<T, CodeFailure> {
         if self.stop.is_asked() || !self.fence.admits() {
@@ -62,10 +68,22 @@ impl UserCode<'_> {
                 Ok(result) => result.map_err(CodeFailure::Failed),
                 Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
             },
+            limit = self.timed_out(limit) => Err(CodeFailure::TimedOut(limit)),
         };
         match std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))) {
             Ok(()) => ended,
             Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
+        }
+    }
+
+    /// Ends when the time of the code has passed, if it is limited.
+    async fn timed_out(&self, limit: Option<Duration>) -> Duration {
+        match limit {
+            Some(limit) => {
+                self.environment.sleep(limit).await;
+                limit
+            }
+            None => std::future::pending().await,
         }
     }
 

@@ -22,6 +22,9 @@ pub enum ActorEnd {
     Aborted,
     /// It was asked to stop, or its peer was fenced, before it began.
     NotRun,
+    /// Its constructor did not end within the
+    /// [constructor timeout](crate::ServerBuilder::constructor_timeout), and was dropped.
+    TimedOut,
 }
 
 impl ActorEnd {
@@ -42,6 +45,7 @@ impl ActorEnd {
             Self::Panicked(_) => "panicked",
             Self::Aborted => "aborted",
             Self::NotRun => "not-run",
+            Self::TimedOut => "timed-out",
         }
     }
 
@@ -50,7 +54,7 @@ impl ActorEnd {
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Failed(text) | Self::Panicked(text) => Some(text),
-            Self::Returned | Self::Aborted | Self::NotRun => None,
+            Self::Returned | Self::Aborted | Self::NotRun | Self::TimedOut => None,
         }
     }
 }

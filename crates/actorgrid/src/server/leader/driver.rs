@@ -37,7 +37,8 @@ pub(crate) async fn lead(life: Arc<Life>) {
         event = match next {
             CandidateAction::Start => {
                 let order = ActorStart::new(LEADER, LEADER);
-                let (outcome, running) = match start(&life, order).await {
+                let permit = life.starts().take_for_leader();
+                let (outcome, running) = match start(&life, order, permit).await {
                     Ok(running) => (StartOutcome::Started, Some(running)),
                     Err(error) => {
                         tracing::debug!(%error, "the leader was not started here");

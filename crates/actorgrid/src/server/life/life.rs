@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::environment::Environment;
 use crate::mailbox::{MailboxOwner, MailboxTable, Stop};
 use crate::name::Name;
-use crate::server::actor::{ActorTable, ActorType};
+use crate::server::actor::{ActorTable, ActorType, StartBudget};
 use crate::server::counters::ServerCounters;
 use crate::server::events::EventSource;
 use crate::server::peer_core::PeerCore;
@@ -49,6 +49,10 @@ impl Life {
         &self.core.actors
     }
 
+    pub(in crate::server) fn starts(&self) -> &Arc<StartBudget> {
+        &self.core.starts
+    }
+
     pub(in crate::server) fn counters(&self) -> &ServerCounters {
         &self.core.counters
     }
@@ -67,6 +71,11 @@ impl Life {
 
     pub(in crate::server) fn actor_type(&self, name: &Name) -> Option<ActorType> {
         self.core.actor_types.get(name).cloned()
+    }
+
+    /// How long a constructor may take.
+    pub(in crate::server) fn constructor_timeout(&self) -> std::time::Duration {
+        self.core.config.constructor_timeout
     }
 
     /// How long an actor has to end when it is asked to.
