@@ -173,13 +173,15 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World
 /// A real runtime with two workers, of which one is blocked in code that never awaits.
 async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up(world: World) {
     let release = Arc::new(AtomicBool::new(false));
-    let stuck = release.clone();
+    let begun = Arc::new(AtomicBool::new(false));
+    let (stuck, acts) = (release.clone(), begun.clone());
     let server = world
         .server()
         .shutdown_timeout(Duration::from_millis(50))
         .actor_fn("stuck", move |_start, _ctx| {
-            let stuck = stuck.clone();
+            let (stuck, acts) = (stuck.clone(), acts.clone());
             async move {
+                acts.store(true, Ordering::SeqCst);
                 while !stuck.load(Ordering::SeqCst) {
                     std::hint::spin_loop();
                 }
@@ -194,6 +196,8 @@ async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_give
         .start(server.peer(), ActorStart::new("s", "stuck"))
         .await
         .unwrap();
+    // One that is asked to stop before it acts does not act.
+    eventually("it acts", || begun.load(Ordering::SeqCst)).await;
     let error = server.shutdown().await.unwrap_err();
     assert_eq!(
         error
