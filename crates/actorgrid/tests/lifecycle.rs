@@ -378,6 +378,11 @@ async fn mistakes_in_the_configuration_are_named(world: World) {
             server("g").constructor_timeout(secs(3_601)),
             "constructor_timeout",
         ),
+        (
+            server("g").max_stall(Duration::from_millis(999)),
+            "max_stall",
+        ),
+        (server("g").max_stall(secs(3_601)), "max_stall"),
         (server("g").max_message_bytes(0), "max_message_bytes"),
         (server("g").actor_type(echo_type("a.b")), "actor type"),
         (

@@ -194,6 +194,83 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_stuck_for_less_than_max_stall_loses_nothing() {
+    let world = MemoryWorld::new();
+    let environment = world.simulation.environment();
+    let resource = Resource::default();
+    let server = world
+        .server_in(environment.clone())
+        .lease_ttl(secs(15))
+        .max_stall(secs(30))
+        .actor_type(resource.holder_type("leader"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let mut events = server.events();
+    // Beyond the lease, again and again.
+    for _ in 0..3 {
+        world.simulation.stall(&environment, secs(29));
+        pass(secs(30)).await;
+    }
+    assert_eq!(events.next().now_or_never(), None);
+    assert_eq!(resource.holders("leader"), 1);
+    assert_eq!(server.statistics().sessions, 1);
+    let longest = server.statistics().longest_runtime_stall;
+    assert!(longest >= secs(29) && longest < secs(30), "{longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_stuck_for_max_stall_is_fenced_and_the_peer_rejoins() {
+    let world = MemoryWorld::new();
+    let environment = world.simulation.environment();
+    let resource = Resource::default();
+    // As long as the lease by default.
+    let server = world
+        .server_in(environment.clone())
+        .lease_ttl(secs(10))
+        .actor_type(resource.holder_type("leader"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    assert_eq!(server.statistics().longest_runtime_stall, Duration::ZERO);
+    let mut events = server.events();
+    let begun = world::clock();
+    world.simulation.stall(&environment, secs(11));
+    let fenced = ServerEvent::StateChanged {
+        state: ServerState::Fenced,
+        reason: Some(FenceReason::RuntimeStalled),
+    };
+    assert_eq!(events.next().await, Some(fenced));
+    let took = begun.elapsed();
+    assert!(took > secs(9) && took <= secs(10), "{took:?}");
+    server.wait_for(ServerState::Serving).await;
+    eventually("a leader runs again", || resource.holders("leader") == 1).await;
+    assert_eq!(resource.most(), 1);
+    pass(secs(60)).await;
+    assert_eq!(server.statistics().sessions, 2);
+    assert_eq!(world.registry.leases(), 1);
+    let longest = server.statistics().longest_runtime_stall;
+    assert!(longest >= took - secs(1), "{longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_stopped_is_not_taken_for_a_stuck_runtime() {
+    let world = MemoryWorld::new();
+    let environment = world.simulation.environment();
+    let server = world
+        .server_in(environment.clone())
+        .lease_ttl(secs(15))
+        .max_stall(secs(1));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    // Each time the keeper may be the first to run, or the heartbeat.
+    for offset in 0..20 {
+        pass(Duration::from_millis(3_007 + 10 * offset)).await;
+        world.simulation.jump(&environment, secs(5));
+    }
+    pass(secs(5)).await;
+    assert_eq!(server.statistics().sessions, 1);
+    assert_eq!(server.statistics().longest_runtime_stall, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_actor_learns_why_it_is_to_stop() {
     let world = MemoryWorld::new();
     let (reasons, mut learned) = mpsc::unbounded_channel();

@@ -125,6 +125,8 @@ pinned! {
         Deadline = "deadline",
         LeaseLost = "lease-lost",
         KeyLost = "key-lost",
+        RuntimeStalled = "runtime-stalled",
+        TaskDied = "task-died",
         Dropped = "dropped",
     }
     stop_reason: StopReason {

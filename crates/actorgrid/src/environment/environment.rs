@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,16 +11,16 @@ use fastrand::Rng;
 use tokio::task::JoinHandle;
 
 use super::clock::{Clock, Timestamp};
+use super::dedicated_runtime::{DedicatedExecutor, DedicatedRuntime};
 use super::listener::Listener;
 use super::network::Network;
 use super::socket::Socket;
-use super::watchdog::{Watchdog, WatchdogExecutor, WatchdogTarget};
 use crate::address::Address;
 
 /// The world as a server, a client and a registry reach it. Cheap to clone.
 ///
 /// The default is the real one: the system's clock (which counts suspend), the network, and a
-/// thread for the watchdog. A [`Simulation`](crate::Simulation) makes others.
+/// thread for the keeper of each session. A [`Simulation`](crate::Simulation) makes others.
 #[derive(Clone)]
 pub struct Environment {
     core: Arc<EnvironmentCore>,
@@ -29,7 +30,9 @@ struct EnvironmentCore {
     clock: Clock,
     random: Mutex<Rng>,
     network: Network,
-    watchdog: WatchdogExecutor,
+    dedicated: DedicatedExecutor,
+    /// Until when a simulation lets the runtime seem stuck, in nanoseconds of the clock.
+    stuck_until: AtomicU64,
 }
 
 impl Environment {
@@ -40,7 +43,7 @@ impl Environment {
             Clock::real(),
             seed(),
             Network::Tcp,
-            WatchdogExecutor::Thread,
+            DedicatedExecutor::Thread,
         )
     }
 
@@ -48,14 +51,15 @@ impl Environment {
         clock: Clock,
         seed: u64,
         network: Network,
-        watchdog: WatchdogExecutor,
+        dedicated: DedicatedExecutor,
     ) -> Self {
         Self {
             core: Arc::new(EnvironmentCore {
                 clock,
                 random: Mutex::new(Rng::with_seed(seed)),
                 network,
-                watchdog,
+                dedicated,
+                stuck_until: AtomicU64::new(0),
             }),
         }
     }
@@ -63,6 +67,12 @@ impl Environment {
     /// The clock, for a simulation that lets it jump.
     pub(super) fn clock(&self) -> &Clock {
         &self.core.clock
+    }
+
+    /// Lets the runtime seem stuck until then, for a simulation.
+    pub(super) fn seem_stuck_until(&self, until: Timestamp) {
+        let until = until.as_nanos();
+        self.core.stuck_until.fetch_max(until, Ordering::AcqRel);
     }
 
     /// The time since some fixed point, suspend included.
@@ -123,9 +133,30 @@ impl Environment {
         self.core.network.listen(address).await
     }
 
-    /// Runs a watchdog until the returned guard is dropped.
-    pub(crate) fn watch_over(&self, target: Arc<dyn WatchdogTarget>) -> std::io::Result<Watchdog> {
-        Watchdog::start(self.core.watchdog, target)
+    /// Waits while a simulation lets the runtime seem stuck; returns at once otherwise. Time that
+    /// is real needs nothing here: a runtime that is stuck does not poll its tasks.
+    pub(crate) async fn runtime_runs(&self) {
+        loop {
+            let stuck_until = self.core.stuck_until.load(Ordering::Acquire);
+            let stuck_until = Timestamp::from_nanos(stuck_until);
+            if self.now() >= stuck_until {
+                return;
+            }
+            self.sleep_until(stuck_until).await;
+        }
+    }
+
+    /// Runs `future` on a thread and a runtime of its own, so that nothing else can starve it; in a
+    /// simulation, as a task. Fails if the system has no thread or no descriptors for it.
+    pub(crate) async fn run_apart<F>(
+        &self,
+        name: &str,
+        future: F,
+    ) -> std::io::Result<DedicatedRuntime>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        DedicatedRuntime::start(self.core.dedicated, name, future).await
     }
 }
 

@@ -1,23 +1,23 @@
 //! The environment: all that touches the world outside of the process.
 //!
-//! Clock and timers, randomness, connector and listener, and the executor of the watchdog. It is
+//! Clock and timers, randomness, connector and listener, and where a session's keeper runs. It is
 //! passed at construction and nothing in the library goes around it, so that a simulation runs
 //! whole grids in one process with the same code.
 
 mod clock;
 mod deadline;
+mod dedicated_runtime;
 mod environment;
 mod listener;
 mod memory_network;
 mod network;
 mod simulation;
 mod socket;
-mod watchdog;
 
 pub(crate) use clock::Timestamp;
 pub use deadline::{Deadline, MAX_DEADLINE};
+pub(crate) use dedicated_runtime::DedicatedRuntime;
 pub use environment::Environment;
 pub(crate) use listener::Listener;
 pub use simulation::Simulation;
 pub(crate) use socket::Socket;
-pub(crate) use watchdog::{Watchdog, WatchdogTarget};

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::dedicated_runtime::DedicatedExecutor;
 use super::environment::Environment;
 use super::memory_network::MemoryNetwork;
 use super::network::Network;
-use super::watchdog::WatchdogExecutor;
 
 /// A world inside of the process, for tests: a network without sockets, time that is the
 /// runtime's (pause it, and hours pass in milliseconds), and randomness from a seed.
@@ -53,6 +53,16 @@ impl Simulation {
 
     /// The environment of one more machine.
     pub fn environment(&self) -> Environment {
+        self.environment_with(DedicatedExecutor::Task)
+    }
+
+    /// The environment of a machine that has no thread left.
+    #[cfg(test)]
+    pub(crate) fn exhausted_environment(&self) -> Environment {
+        self.environment_with(DedicatedExecutor::Exhausted)
+    }
+
+    fn environment_with(&self, dedicated: DedicatedExecutor) -> Environment {
         let seed = self
             .seeds
             .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
@@ -60,12 +70,8 @@ impl Simulation {
             start: self.start,
             ahead_nanos: Arc::default(),
         };
-        Environment::of(
-            clock,
-            seed,
-            Network::Memory(self.network.clone()),
-            WatchdogExecutor::Task,
-        )
+        let network = Network::Memory(self.network.clone());
+        Environment::of(clock, seed, network, dedicated)
     }
 
     /// Lets the clock of one machine jump ahead while its timers do not: what a process sees that
@@ -80,6 +86,20 @@ impl Simulation {
         };
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         ahead_nanos.fetch_add(nanos, Ordering::AcqRel);
+    }
+
+    /// Lets the runtime of one machine seem stuck for so long, as if its actors blocked all threads:
+    /// what [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) limits. The machine's
+    /// tasks go on all the same, as a simulation has one thread for everything.
+    ///
+    /// # Panics
+    ///
+    /// If the environment is not a simulated one.
+    pub fn stall(&self, environment: &Environment, time: Duration) {
+        let Clock::Runtime { .. } = environment.clock() else {
+            panic!("only the runtime of a simulated environment can seem stuck");
+        };
+        environment.seem_stuck_until(environment.now() + time);
     }
 }
 

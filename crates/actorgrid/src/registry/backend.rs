@@ -1,6 +1,7 @@
 //! The interface between the library and a coordination service.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,11 @@ use crate::token::ClusterId;
 pub(crate) trait Backend: Send + Sync + 'static {
     /// The cluster; the same for the life of the handle.
     fn cluster(&self) -> ClusterId;
+
+    /// The same service over connections of its own, which are opened when they are first used, by
+    /// tasks of the runtime that uses them. They end when the returned handle and its watches are
+    /// dropped.
+    fn apart(&self) -> Arc<dyn Backend>;
 
     /// A new lease. The service may grant another time to live than was asked for.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>>;

@@ -17,6 +17,12 @@ impl Registry {
         Self { backend }
     }
 
+    /// Another handle on the same service, which shares no connection with this one: see
+    /// [`Backend::apart`].
+    pub(crate) fn apart(&self) -> Self {
+        Self::of(self.backend.apart())
+    }
+
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }

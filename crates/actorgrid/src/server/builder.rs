@@ -104,6 +104,25 @@ impl ServerBuilder {
         self
     }
 
+    /// How long the runtime that the server is bound on may be stuck, as code in its tasks blocks
+    /// all threads, before the peer gives its names up. 1 s to 1 h; the
+    /// [`lease_ttl`](Self::lease_ttl) by default.
+    ///
+    /// The peer's lease is renewed by a thread of its own, which user code cannot starve. So a stall
+    /// that is shorter than this costs nothing but time. One that is longer fences the peer
+    /// ([`FenceReason::RuntimeStalled`](crate::FenceReason::RuntimeStalled)): nothing is renewed any
+    /// more, and the names are free to others when the lease has run out, one `lease_ttl` later at
+    /// the most. When the runtime goes on, the actors end, and the peer joins again.
+    ///
+    /// Time in which the whole process was stopped or the machine suspended does not count: that is
+    /// what `lease_ttl` limits. Stalls of a second and more are logged, and the longest is in the
+    /// [statistics](crate::ServerStatistics::longest_runtime_stall).
+    #[must_use]
+    pub fn max_stall(mut self, time: Duration) -> Self {
+        self.settings.max_stall = Some(time);
+        self
+    }
+
     /// How long actors have to end when they are asked to, before they are aborted.
     /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has
     /// no such setting: its `Stop` waits for as long as it takes.

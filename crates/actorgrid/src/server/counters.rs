@@ -1,9 +1,12 @@
 //! Counts the actors and the sessions of a server.
 
+use std::sync::Arc;
+
 use super::statistics::ServerStatistics;
 use crate::counter::Counter;
 use crate::mailbox::InboxCounters;
 use crate::route::serving::AcceptedCounters;
+use crate::session::LongestStall;
 
 /// The counters of a server that are not those of its mailboxes or connections.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct ServerCounters {
     pub(super) actor_panics: Counter,
     pub(super) sessions: Counter,
     pub(super) sessions_fenced: Counter,
+    /// Recorded by the keepers of the sessions.
+    pub(super) longest_stall: Arc<LongestStall>,
 }
 
 impl ServerCounters {
@@ -54,6 +59,7 @@ impl ServerCounters {
             actor_panics: self.actor_panics.get(),
             sessions: self.sessions.get(),
             sessions_fenced: self.sessions_fenced.get(),
+            longest_runtime_stall: self.longest_stall.get(),
             connections_taken,
             connections_open: connections_taken.saturating_sub(connections_ended),
         }

@@ -20,7 +20,7 @@ use crate::name::Name;
 use crate::registry::Registry;
 use crate::route::Admission;
 use crate::route::serving::AcceptedCounters;
-use crate::session::{Fence, FenceReason, Identity};
+use crate::session::{Fence, FenceReason, Identity, SessionTerms};
 
 /// The state of a peer that outlives its sessions.
 pub(super) struct PeerCore {
@@ -50,6 +50,7 @@ pub(super) struct PeerCore {
 pub(super) struct PeerConfig {
     pub(super) environment: Environment,
     pub(super) lease_ttl: Duration,
+    pub(super) max_stall: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) constructor_timeout: Duration,
     pub(super) leadership: bool,
@@ -63,6 +64,15 @@ impl Admission for Fence {
 }
 
 impl PeerCore {
+    /// What each session keeps to.
+    pub(super) fn terms(&self) -> SessionTerms {
+        SessionTerms {
+            ttl: self.config.lease_ttl,
+            max_stall: self.config.max_stall,
+            longest_stall: self.counters.longest_stall.clone(),
+        }
+    }
+
     /// From now on the peer does not serve.
     pub(super) fn set_state(&self, state: ServerState) {
         // First: nobody may hear over the wire that the peer serves after having seen the state.

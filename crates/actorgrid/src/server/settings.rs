@@ -19,6 +19,10 @@ pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
 /// The shortest time to live: below it the margins for late renewals and for clocks that differ
 /// would be gone.
 pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
+/// The shortest and the longest time that the runtime may be stuck. Shorter ones would fence peers
+/// for what a busy machine does to every process; longer ones keep the names of a stuck peer for
+/// too long to be meant.
+const STALL_LIMITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// How long actors have to end when they are asked to, unless another time is set.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -48,6 +52,7 @@ pub(super) struct ServerSettings {
     pub(super) annotations: Vec<String>,
     pub(super) advertise: Option<String>,
     pub(super) lease_ttl: Duration,
+    pub(super) max_stall: Option<Duration>,
     pub(super) shutdown_timeout: Duration,
     pub(super) constructor_timeout: Duration,
     pub(super) max_message_bytes: usize,
@@ -80,6 +85,7 @@ impl ServerSettings {
             annotations: Vec::new(),
             advertise: None,
             lease_ttl: DEFAULT_LEASE_TTL,
+            max_stall: None,
             shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
             constructor_timeout: DEFAULT_CONSTRUCTOR_TIMEOUT,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
@@ -102,6 +108,11 @@ impl ServerSettings {
             let why = format!("{:?} is not within 1 ms and 1 h", self.constructor_timeout);
             return Err(ServerError::setting("constructor_timeout", why));
         }
+        let max_stall = self.max_stall.unwrap_or(self.lease_ttl);
+        if !STALL_LIMITS.contains(&max_stall) {
+            let why = format!("{max_stall:?} is not within 1 s and 1 h");
+            return Err(ServerError::setting("max_stall", why));
+        }
         if !(1..=1 << 30).contains(&self.max_message_bytes) {
             let why = format!("{} is not within 1 byte and 1 GiB", self.max_message_bytes);
             return Err(ServerError::setting("max_message_bytes", why));
@@ -118,6 +129,7 @@ impl ServerSettings {
             config: PeerConfig {
                 environment: self.environment,
                 lease_ttl: self.lease_ttl,
+                max_stall,
                 shutdown_timeout: self.shutdown_timeout,
                 constructor_timeout: self.constructor_timeout,
                 leadership: self.leadership,

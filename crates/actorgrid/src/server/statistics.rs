@@ -1,5 +1,7 @@
 //! The statistics of a server, as users read them.
 
+use std::time::Duration;
+
 /// The counters of a [`Server`](crate::Server) since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
 ///
@@ -64,6 +66,11 @@ pub struct ServerStatistics {
     pub sessions: u64,
     /// Sessions that ended fenced.
     pub sessions_fenced: u64,
+    /// The longest time for which the runtime that the server was bound on ran none of its tasks,
+    /// as code in tasks blocked its threads. Only stalls of a second and more count; each is logged
+    /// as well. One that goes on is in here from its first second, and with its length at its end.
+    /// [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) is the limit on it.
+    pub longest_runtime_stall: Duration,
     /// Connections that were taken from other processes.
     pub connections_taken: u64,
     /// Connections from other processes that are open now.

@@ -81,8 +81,8 @@ async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
         shutdown,
         ..
     } = core;
-    let (environment, ttl) = (&config.environment, config.lease_ttl);
-    let joined = Session::join(environment, registry, identity, ttl, false, shutdown).await;
+    let (environment, terms) = (&config.environment, core.terms());
+    let joined = Session::join(environment, registry, identity, &terms, false, shutdown).await;
     joined.map_err(|error| match error {
         JoinError::Registry(error) => ServerError::registry(error),
         JoinError::AddressInUse { holder } => {
@@ -138,13 +138,12 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
 
 /// Joins again, however long it takes.
 async fn rejoin(core: &PeerCore) -> Session {
-    let config = &core.config;
-    let (environment, ttl) = (&config.environment, config.lease_ttl);
+    let (environment, terms) = (&core.config.environment, core.terms());
     // A shutdown ends a rejoin from outside: see `withdraw_rejoin`.
     let given_up = CancellationToken::new();
     let (registry, identity) = (&core.registry, &core.identity);
     loop {
-        match Session::join(environment, registry, identity, ttl, true, &given_up).await {
+        match Session::join(environment, registry, identity, &terms, true, &given_up).await {
             Ok(session) => return session,
             Err(error) => tracing::error!(?error, "rejoining the grid is tried again"),
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::fence_reason::FenceReason;
-use crate::environment::{Environment, Timestamp, WatchdogTarget};
+use crate::environment::{Environment, Timestamp};
 
 /// The line that a session must not act beyond: read on every admission and answer, moved only by
 /// its keeper, and crossed once.
@@ -88,10 +88,10 @@ impl Fence {
     pub(crate) fn hard(&self) -> Timestamp {
         Timestamp::from_nanos(self.hard.load(Ordering::Acquire))
     }
-}
 
-impl WatchdogTarget for Fence {
-    fn look(&self) -> bool {
+    /// Compares the clock with the deadlines, and does what is due. Returns false once everything
+    /// is to be aborted: then nothing is left to look for.
+    pub(super) fn look(&self) -> bool {
         let now = self.environment.now();
         if !self.admits() && !self.fenced.is_cancelled() {
             self.trip(FenceReason::Deadline);

@@ -13,6 +13,12 @@ pub enum FenceReason {
     /// A key of the session was deleted or is held by another session, or the registry was restored
     /// to a state from before.
     KeyLost,
+    /// The runtime that the server was bound on ran none of its tasks for as long as
+    /// [`max_stall`](crate::ServerBuilder::max_stall): code in tasks blocks its threads.
+    RuntimeStalled,
+    /// A task of the library that the session needs has panicked. That is a defect of the library;
+    /// the log says which task it was.
+    TaskDied,
     /// The server was dropped.
     Dropped,
 }
@@ -22,6 +28,8 @@ stable_names! {
         Deadline = "deadline",
         LeaseLost = "lease-lost",
         KeyLost = "key-lost",
+        RuntimeStalled = "runtime-stalled",
+        TaskDied = "task-died",
         Dropped = "dropped",
     }
 }

@@ -1,5 +1,5 @@
-//! When to renew the leases of a session, and when it is over. Pure: times and replies in,
-//! commands out.
+//! When to renew the leases of a session, and when it is over. Pure: times, signs of life and
+//! replies in, commands out.
 
 use std::time::Duration;
 
@@ -18,6 +18,14 @@ const RETRIES_PER_TTL: u32 = 60;
 /// The least time between the hard deadline and the end of the lease, for clocks that differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
 
+/// A heartbeat that is later than this is a stall, which is reported.
+const REPORTED_STALL: Duration = Duration::from_secs(1);
+/// The most that one look adds to a stall. The keeper looks every 50 ms; when it comes much later
+/// than that, the process was stopped, or the machine suspended: the runtime had no more chance to
+/// run than the keeper had, and gets it now. Not zero, so that a stall counts on a machine that is
+/// always late.
+const COUNTED_PER_LOOK: Duration = Duration::from_millis(250);
+
 /// A command of the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeeperCommand {
@@ -33,6 +41,15 @@ pub(crate) enum KeeperCommand {
     Fence(FenceReason),
 }
 
+/// A report of the keeper about the runtime that the session's other tasks run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StallReport {
+    /// It has not run the heartbeat for this long so far.
+    Began { silence: Duration },
+    /// It runs again, after this time.
+    Ended { lasted: Duration },
+}
+
 /// The longest that one exchange with the registry may take under a lease of this time to live.
 pub(crate) fn try_limit(ttl: Duration) -> Duration {
     ttl * TRY_FIFTEENTHS / 15
@@ -44,10 +61,18 @@ pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp
     (sent + ttl * 2 / 3, sent + ttl.saturating_sub(margin))
 }
 
-/// The leases of one session.
+/// The leases of one session, and the signs of life of the runtime that they are kept for.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     leases: Vec<KeptLease>,
+    max_stall: Duration,
+    /// The last heartbeat that was seen.
+    beat: Timestamp,
+    /// When the heartbeat was last looked at.
+    looked: Option<Timestamp>,
+    /// How long the heartbeat was missing while this keeper ran.
+    silence: Duration,
+    stall_reported: bool,
     over: bool,
 }
 
@@ -63,8 +88,12 @@ struct KeptLease {
 }
 
 impl Keeper {
-    /// A session whose leases were granted by requests sent at these times.
-    pub(crate) fn new(granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>) -> Self {
+    /// A session whose leases were granted by requests sent at these times. It is over when the
+    /// heartbeat has been missing for `max_stall`.
+    pub(crate) fn new(
+        granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>,
+        max_stall: Duration,
+    ) -> Self {
         let leases = granted
             .into_iter()
             .map(|(id, ttl, sent)| KeptLease {
@@ -77,6 +106,11 @@ impl Keeper {
             .collect();
         Self {
             leases,
+            max_stall,
+            beat: Timestamp::ZERO,
+            looked: None,
+            silence: Duration::ZERO,
+            stall_reported: false,
             over: false,
         }
     }
@@ -90,7 +124,7 @@ impl Keeper {
             .unwrap_or((Timestamp::ZERO, Timestamp::ZERO))
     }
 
-    /// When [`tick`](Self::tick) has something to do, replies aside.
+    /// When [`tick`](Self::tick) has something to do, replies and stalls aside.
     pub(crate) fn wakes_at(&self) -> Timestamp {
         let (soft, _) = self.deadlines();
         self.leases
@@ -100,6 +134,44 @@ impl Keeper {
             .fold(soft, Timestamp::min)
     }
 
+    /// The last heartbeat was at `beat`. What follows for the session, [`tick`](Self::tick)
+    /// decides; a session that is over still reports how long a stall was.
+    pub(crate) fn look(&mut self, now: Timestamp, beat: Timestamp) -> Option<StallReport> {
+        let ran = now.since(self.looked.unwrap_or(now)).min(COUNTED_PER_LOOK);
+        self.looked = Some(now);
+        if beat == self.beat {
+            self.silence += ran;
+            if self.stall_reported || self.silence < REPORTED_STALL {
+                return None;
+            }
+            self.stall_reported = true;
+            let silence = self.silence;
+            return Some(StallReport::Began { silence });
+        }
+        self.beat = beat;
+        let silence = now.since(beat).min(ran);
+        let lasted = self.silence + (ran - silence);
+        self.silence = silence;
+        let ended = std::mem::take(&mut self.stall_reported);
+        ended.then_some(StallReport::Ended { lasted })
+    }
+
+    /// The session has ended, which happens on the runtime: so it runs again.
+    pub(crate) fn end(&mut self) -> Option<StallReport> {
+        let ended = std::mem::take(&mut self.stall_reported);
+        ended.then_some(StallReport::Ended {
+            lasted: self.silence,
+        })
+    }
+
+    /// A task that the session needs has died.
+    pub(crate) fn task_died(&mut self) -> Vec<KeeperCommand> {
+        if self.over {
+            return Vec::new();
+        }
+        self.fence(FenceReason::TaskDied)
+    }
+
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<KeeperCommand> {
         if self.over {
@@ -107,6 +179,9 @@ impl Keeper {
         }
         if now >= self.deadlines().0 {
             return self.fence(FenceReason::Deadline);
+        }
+        if self.silence >= self.max_stall {
+            return self.fence(FenceReason::RuntimeStalled);
         }
         self.leases
             .iter_mut()
@@ -190,8 +265,10 @@ mod tests {
         Timestamp::ZERO + Duration::from_millis(millis)
     }
 
+    const MAX_STALL: Duration = Duration::from_secs(4);
+
     fn one() -> Keeper {
-        Keeper::new([(A, TTL, at(0))])
+        Keeper::new([(A, TTL, at(0))], MAX_STALL)
     }
 
     fn renew(lease: LeaseId, millis: u64) -> KeeperCommand {
@@ -308,7 +385,7 @@ mod tests {
             |keeper: &mut Keeper| keeper.gone(A, at(3_000)),
             |keeper: &mut Keeper| keeper.renewed(A, at(3_000), Duration::ZERO, at(3_100)),
         ] {
-            let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))]);
+            let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))], MAX_STALL);
             keeper.tick(at(3_000));
             assert_eq!(
                 gone(&mut keeper),
@@ -332,7 +409,7 @@ mod tests {
 
     #[test]
     fn several_leases_have_the_deadlines_of_the_oldest() {
-        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(1_000))]);
+        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(1_000))], MAX_STALL);
         assert_eq!(keeper.deadlines(), (at(10_000), at(13_500)));
         assert_eq!(keeper.tick(at(3_500)), [renew(A, 3_500)]);
         assert_eq!(keeper.wakes_at(), at(4_000));
@@ -345,5 +422,144 @@ mod tests {
             keeper.renewed(B, at(4_000), TTL, at(4_001)),
             [extend(13_500, 17_000)]
         );
+    }
+
+    /// Looks every 50 ms, from one time to another, at a heartbeat that was last at `beat`.
+    fn look(keeper: &mut Keeper, from: u64, to: u64, beat: u64) -> Vec<StallReport> {
+        (from..=to)
+            .step_by(50)
+            .filter_map(|millis| keeper.look(at(millis), at(beat)))
+            .collect()
+    }
+
+    fn began(millis: u64) -> StallReport {
+        StallReport::Began {
+            silence: Duration::from_millis(millis),
+        }
+    }
+
+    fn ended(millis: u64) -> StallReport {
+        StallReport::Ended {
+            lasted: Duration::from_millis(millis),
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_is_stuck_for_max_stall_is_fenced() {
+        let mut keeper = one();
+        assert_eq!(look(&mut keeper, 10, 960, 10), []);
+        assert_eq!(look(&mut keeper, 1_010, 1_010, 10), [began(1_000)]);
+        assert_eq!(look(&mut keeper, 1_060, 3_960, 10), [], "reported once");
+        // Stuck, but not for too long: it is renewed.
+        assert_eq!(keeper.tick(at(3_960)), [renew(A, 3_960)]);
+        assert_eq!(
+            keeper.renewed(A, at(3_960), TTL, at(3_970)),
+            [extend(13_960, 17_460)]
+        );
+        assert_eq!(keeper.tick(at(4_009)), []);
+        assert_eq!(look(&mut keeper, 4_010, 4_010, 10), []);
+        assert_eq!(
+            keeper.tick(at(4_010)),
+            [KeeperCommand::Fence(FenceReason::RuntimeStalled)]
+        );
+        assert_eq!(keeper.tick(at(7_000)), []);
+        // The length is reported when it goes on, however late.
+        assert_eq!(look(&mut keeper, 4_060, 20_010, 10), []);
+        assert_eq!(look(&mut keeper, 20_060, 20_060, 20_040), [ended(20_030)]);
+    }
+
+    #[test]
+    fn a_stall_that_ends_with_the_session_is_reported_too() {
+        let mut keeper = one();
+        assert_eq!(look(&mut keeper, 0, 5_000, 0), [began(1_000)]);
+        assert_eq!(keeper.end(), Some(ended(5_000)));
+        assert_eq!(keeper.end(), None);
+        let mut keeper = one();
+        assert_eq!(look(&mut keeper, 0, 900, 0), []);
+        assert_eq!(keeper.end(), None);
+    }
+
+    #[test]
+    fn a_runtime_that_goes_on_in_time_loses_nothing() {
+        let mut keeper = one();
+        assert_eq!(look(&mut keeper, 0, 3_950, 0), [began(1_000)]);
+        assert_eq!(look(&mut keeper, 4_000, 4_000, 3_980), [ended(3_980)]);
+        // The next stall is counted from its own last heartbeat, and reported again.
+        assert_eq!(look(&mut keeper, 4_050, 4_950, 3_980), []);
+        assert_eq!(look(&mut keeper, 5_000, 5_000, 3_980), [began(1_020)]);
+        assert_eq!(keeper.tick(at(5_000)), [renew(A, 5_000)]);
+        assert_eq!(look(&mut keeper, 5_050, 7_950, 3_980), []);
+        assert_eq!(keeper.tick(at(7_950)), []);
+        look(&mut keeper, 8_000, 8_000, 3_980);
+        assert_eq!(
+            keeper.tick(at(8_000)),
+            [KeeperCommand::Fence(FenceReason::RuntimeStalled)]
+        );
+    }
+
+    #[test]
+    fn a_heartbeat_that_is_not_late_is_no_stall() {
+        let mut keeper = one();
+        for beat in (0..9_000).step_by(900) {
+            assert_eq!(look(&mut keeper, beat, beat + 850, beat), []);
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_is_not_taken_for_a_stuck_runtime() {
+        let mut keeper = one();
+        look(&mut keeper, 0, 900, 0);
+        look(&mut keeper, 950, 1_000, 950);
+        // Stopped for 8 s: the keeper runs first, and the heartbeat has not run since.
+        assert_eq!(look(&mut keeper, 9_000, 9_000, 950), []);
+        assert_eq!(keeper.tick(at(9_000)), [renew(A, 9_000)]);
+        // One look counts as 250 ms at the most, so the stall begins now.
+        assert_eq!(look(&mut keeper, 9_050, 9_650, 950), []);
+        assert_eq!(look(&mut keeper, 9_700, 9_700, 950), [began(1_000)]);
+        // Stopped once more, for longer than the lease lives: that is another matter.
+        look(&mut keeper, 99_000, 99_000, 950);
+        assert_eq!(
+            keeper.tick(at(99_000)),
+            [KeeperCommand::Fence(FenceReason::Deadline)]
+        );
+    }
+
+    #[test]
+    fn a_heartbeat_from_before_a_stop_counts_no_more_than_the_keeper_ran() {
+        let mut keeper = one();
+        look(&mut keeper, 0, 900, 0);
+        look(&mut keeper, 950, 1_000, 950);
+        // It beat once more before the stop of 5 s, which was not seen then.
+        assert_eq!(look(&mut keeper, 6_000, 6_000, 1_040), []);
+        assert_eq!(look(&mut keeper, 6_050, 6_700, 1_040), []);
+        assert_eq!(look(&mut keeper, 6_750, 6_750, 1_040), [began(1_000)]);
+    }
+
+    #[test]
+    fn a_stall_counts_on_a_machine_that_is_always_late() {
+        let mut keeper = one();
+        let late = (0..=14).filter_map(|look| keeper.look(at(600 * look), at(0)));
+        assert_eq!(late.collect::<Vec<_>>(), [began(1_000)]);
+        assert_eq!(keeper.tick(at(8_400)), [renew(A, 8_400)]);
+        keeper.look(at(9_000), at(0));
+        keeper.look(at(9_600), at(0));
+        assert_eq!(
+            keeper.tick(at(9_600)),
+            [KeeperCommand::Fence(FenceReason::RuntimeStalled)]
+        );
+    }
+
+    #[test]
+    fn a_task_that_died_ends_it_once() {
+        let mut keeper = one();
+        assert_eq!(
+            keeper.task_died(),
+            [KeeperCommand::Fence(FenceReason::TaskDied)]
+        );
+        assert_eq!(keeper.task_died(), []);
+        assert_eq!(keeper.tick(at(3_000)), []);
+        let mut keeper = one();
+        keeper.tick(at(10_000));
+        assert_eq!(keeper.task_died(), []);
     }
 }

@@ -1,47 +1,122 @@
-//! The task that carries out what the keeper decides.
+//! The loop that carries out what the keeper decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::fence::Fence;
-use super::keeper::{Keeper, KeeperCommand};
+use super::keeper::{Keeper, KeeperCommand, StallReport};
+use super::longest_stall::LongestStall;
+use super::pulse::Pulse;
 use crate::registry::{RegistryErrorKind, TimedRegistry};
 
-/// Renews the leases until the session is fenced or ended.
-pub(super) async fn keep(registry: TimedRegistry, fence: Arc<Fence>, mut keeper: Keeper) {
-    let environment = registry.environment();
-    let mut renewals = FuturesUnordered::new();
-    let mut commands = Vec::new();
-    loop {
-        commands.extend(keeper.tick(environment.now()));
-        for command in commands.drain(..) {
-            match command {
-                KeeperCommand::Renew { lease, sent, limit } => {
-                    let registry = registry.with_limit(limit);
-                    renewals.push(async move {
-                        let renewed = registry.exchange(|backend| backend.renew(lease)).await;
-                        (lease, sent, renewed)
-                    });
+/// The time between two looks at the heartbeat: half of its own.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Renews the leases of a session.
+pub(super) struct KeeperDriver {
+    /// With connections of its own.
+    pub(super) registry: TimedRegistry,
+    pub(super) fence: Arc<Fence>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) keeper: Keeper,
+    pub(super) longest_stall: Arc<LongestStall>,
+}
+
+impl KeeperDriver {
+    /// Renews the leases until the session is fenced; then only looks whether the runtime goes on,
+    /// until it is dropped.
+    pub(super) async fn run(mut self) {
+        self.keep().await;
+        loop {
+            self.look();
+            self.registry.environment().sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn keep(&mut self) {
+        let registry = self.registry.clone();
+        let environment = registry.environment();
+        let (fence, pulse) = (self.fence.clone(), self.pulse.clone());
+        let mut task_died = false;
+        let mut renewals = FuturesUnordered::new();
+        let mut commands = Vec::new();
+        loop {
+            self.look();
+            let now = environment.now();
+            commands.extend(self.keeper.tick(now));
+            for command in commands.drain(..) {
+                match command {
+                    KeeperCommand::Renew { lease, sent, limit } => {
+                        let registry = registry.with_limit(limit);
+                        renewals.push(async move {
+                            let renewed = registry.exchange(|backend| backend.renew(lease)).await;
+                            (lease, sent, renewed)
+                        });
+                    }
+                    KeeperCommand::Extend { soft, hard } => fence.extend(soft, hard),
+                    KeeperCommand::Fence(reason) => {
+                        // A runtime that is stuck cannot report it.
+                        tracing::warn!(%reason, "the keeper ends the session");
+                        fence.trip(reason);
+                    }
                 }
-                KeeperCommand::Extend { soft, hard } => fence.extend(soft, hard),
-                KeeperCommand::Fence(reason) => fence.trip(reason),
+            }
+            let wakes_at = self.keeper.wakes_at().min(now + LOOK_INTERVAL);
+            tokio::select! {
+                biased;
+                () = fence.fenced().cancelled() => return,
+                () = pulse.died().cancelled(), if !task_died => {
+                    task_died = true;
+                    commands = self.keeper.task_died();
+                }
+                Some((lease, sent, renewed)) = renewals.next() => match renewed {
+                    Ok(ttl) => commands = self.keeper.renewed(lease, sent, ttl, environment.now()),
+                    Err(error) if error.kind() == RegistryErrorKind::LeaseNotFound => {
+                        commands = self.keeper.gone(lease, sent);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "renewal of the lease failed");
+                        self.keeper.failed(lease, sent, environment.now());
+                    }
+                },
+                () = environment.sleep_until(wakes_at) => {}
             }
         }
-        tokio::select! {
-            biased;
-            () = fence.fenced().cancelled() => return,
-            Some((lease, sent, renewed)) = renewals.next() => match renewed {
-                Ok(ttl) => commands = keeper.renewed(lease, sent, ttl, environment.now()),
-                Err(error) if error.kind() == RegistryErrorKind::LeaseNotFound => {
-                    commands = keeper.gone(lease, sent);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "renewal of the lease failed");
-                    keeper.failed(lease, sent, environment.now());
-                }
-            },
-            () = environment.sleep_until(keeper.wakes_at()) => {}
+    }
+
+    /// Looks at the heartbeat, and reports a stall that begins or ends.
+    fn look(&mut self) {
+        // The beat first: one that comes in between is not in the future.
+        let beat = self.pulse.last_beat();
+        let now = self.registry.environment().now();
+        let report = self.keeper.look(now, beat);
+        self.report(report);
+    }
+
+    fn report(&self, report: Option<StallReport>) {
+        match report {
+            Some(StallReport::Began { silence }) => {
+                self.longest_stall.record(silence);
+                tracing::warn!(
+                    ?silence,
+                    "the runtime is stuck: code in its tasks blocks the threads"
+                );
+            }
+            Some(StallReport::Ended { lasted }) => {
+                self.longest_stall.record(lasted);
+                tracing::warn!(?lasted, "the runtime was stuck, and runs again");
+            }
+            None => {}
         }
+    }
+}
+
+impl Drop for KeeperDriver {
+    fn drop(&mut self) {
+        self.look();
+        let report = self.keeper.end();
+        self.report(report);
     }
 }

@@ -3,9 +3,13 @@
 //! A session begins with one transaction, renews its leases, claims and releases names, and ends
 //! once: fenced, or left. It never comes back; a peer that goes on joins under a new one.
 //!
-//! - [`session`] is the whole; [`joiner`] begins it and [`lease_end`] ends it, for an [`identity`].
-//! - [`keeper`] decides when to renew and when it is over; [`keeper_driver`] is its task.
-//! - [`own_keys`] is the task that notices when a key of the session is lost.
+//! - [`session`] is the whole; [`joiner`] begins it and [`lease_end`] ends it, for an [`identity`]
+//!   and by the [`terms`] of the peer.
+//! - [`upkeep`] runs apart from the user's runtime, with connections of its own to the registry:
+//!   [`keeper`] decides when to renew and when it is over, and [`keeper_driver`] carries that out;
+//!   [`own_keys`] notices when a key of the session is lost; [`watchdog`] looks at the deadlines.
+//! - [`pulse`] shows the keeper that the user's runtime runs, and that no task of the session has
+//!   died; [`longest_stall`] is what the statistics say of that.
 //! - [`fence`] is the line that everything under the session checks.
 //! - [`names`] takes claims, and gives out [`held_claim`]. [`claim_scheduler`] decides which claims
 //!   and releases are sent and what the answers mean, by [`claim_rules`] and with one
@@ -31,10 +35,15 @@ mod joiner;
 mod keeper;
 mod keeper_driver;
 mod lease_end;
+mod longest_stall;
 mod names;
 mod on_free;
 mod own_keys;
+mod pulse;
 mod session;
+mod terms;
+mod upkeep;
+mod watchdog;
 
 pub(crate) use claim_error::ClaimError;
 pub(crate) use fence::Fence;
@@ -42,5 +51,7 @@ pub use fence_reason::FenceReason;
 pub(crate) use held_claim::HeldClaim;
 pub(crate) use identity::Identity;
 pub(crate) use join_error::JoinError;
+pub(crate) use longest_stall::LongestStall;
 pub(crate) use names::Names;
 pub(crate) use session::Session;
+pub(crate) use terms::SessionTerms;

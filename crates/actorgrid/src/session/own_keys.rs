@@ -1,4 +1,4 @@
-//! The task that watches the session's own keys: one that is deleted, or no longer of this
+//! The watch of the session's own keys: one that is deleted, or no longer of this
 //! session, ends it.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ const WATCH_BACK_OFF: BackOffPolicy = BackOffPolicy::new(PAUSE, PAUSE, RandomSha
 
 /// Watches the session's own keys.
 pub(super) struct OwnKeys {
+    /// With connections of its own.
     pub(super) registry: TimedRegistry,
     pub(super) fence: Arc<Fence>,
     pub(super) keys: Vec<String>,

@@ -1,7 +1,6 @@
 //! One life of a peer in the registry.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,16 +13,21 @@ use super::identity::Identity;
 use super::join_error::JoinError;
 use super::joiner::{Joined, Joiner};
 use super::keeper::{Keeper, try_limit};
-use super::keeper_driver::keep;
+use super::keeper_driver::KeeperDriver;
 use super::lease_end;
 use super::names::Names;
 use super::own_keys::OwnKeys;
-use crate::environment::{Environment, Watchdog};
+use super::pulse::Pulse;
+use super::terms::SessionTerms;
+use super::upkeep::Upkeep;
+use crate::environment::{DedicatedRuntime, Environment};
 use crate::registry::{LeaseId, Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys};
 use crate::token::Token;
 
 /// Claims that wait for the claim driver; the caller of one more waits for a place.
 const ORDER_QUEUE: usize = 1024;
+/// The name of the keeper's thread.
+const KEEPER_THREAD: &str = "actorgrid-keeper";
 
 /// A session that has begun. Dropped, it ends without a request to the registry, and its leases
 /// run out.
@@ -31,10 +35,12 @@ const ORDER_QUEUE: usize = 1024;
 pub(crate) struct Session {
     names: Names,
     lease: LeaseId,
-    /// The keeper, the claim driver and the watch of the session's keys. They do not panic: they
-    /// run no code of users. Joined by the end of the session, aborted by a drop.
+    /// The keeper and the watch of the session's keys. Ended by the end of the session before its
+    /// lease is, so that nothing is renewed after that; by a drop, without waiting.
+    upkeep: DedicatedRuntime,
+    /// The claim driver and the heartbeat. They run no code of users; should one panic, the keeper
+    /// ends the session. Joined by the end of the session, aborted by a drop.
     tasks: JoinSet<()>,
-    _watchdog: Watchdog,
 }
 
 impl Session {
@@ -47,14 +53,14 @@ impl Session {
         environment: &Environment,
         registry: &Registry,
         identity: &Identity,
-        ttl: Duration,
+        terms: &SessionTerms,
         patient: bool,
         given_up: &CancellationToken,
     ) -> Result<Self, JoinError> {
-        let joiner = Joiner::new(environment, registry, identity, ttl);
+        let joiner = Joiner::new(environment, registry, identity, terms.ttl);
         let joined = joiner.join(patient, given_up).await?;
         let lease = joined.lease.id;
-        match Self::begin(environment, registry, identity, joined) {
+        match Self::begin(environment, registry, identity, terms, joined).await {
             Ok(session) => Ok(session),
             Err(error) => {
                 joiner.give_up(lease, patient).await;
@@ -63,10 +69,11 @@ impl Session {
         }
     }
 
-    fn begin(
+    async fn begin(
         environment: &Environment,
         registry: &Registry,
         identity: &Identity,
+        terms: &SessionTerms,
         joined: Joined,
     ) -> Result<Self, RegistryError> {
         let Joined {
@@ -76,25 +83,38 @@ impl Session {
             keys: own_keys,
             epoch_value,
         } = joined;
-        let registry = TimedRegistry::new(environment, registry, try_limit(lease.ttl));
-        let keeper = Keeper::new([(lease.id, lease.ttl, sent)]);
+        let limit = try_limit(lease.ttl);
+        let keeper = Keeper::new([(lease.id, lease.ttl, sent)], terms.max_stall);
         let (soft, hard) = keeper.deadlines();
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
-        let watchdog = environment.watch_over(fence.clone()).map_err(|error| {
-            let text = format!("the watchdog's thread cannot be started: {error}");
-            RegistryError::new(RegistryErrorKind::Unavailable, text)
+        let pulse = Arc::new(Pulse::new(environment, &fence));
+        let apart = TimedRegistry::new(environment, &registry.apart(), limit);
+        let upkeep = Upkeep {
+            environment: environment.clone(),
+            fence: fence.clone(),
+            pulse: pulse.clone(),
+            keeper: KeeperDriver {
+                registry: apart.clone(),
+                fence: fence.clone(),
+                pulse: pulse.clone(),
+                keeper,
+                longest_stall: terms.longest_stall.clone(),
+            },
+            own_keys: OwnKeys {
+                registry: apart,
+                fence: fence.clone(),
+                keys: own_keys,
+                lease: lease.id,
+                created: revision,
+            },
+        };
+        let upkeep = environment.run_apart(KEEPER_THREAD, upkeep.run()).await;
+        let upkeep = upkeep.map_err(|error| {
+            let text = format!("the keeper's thread cannot be started: {error}");
+            RegistryError::new(RegistryErrorKind::Unavailable, text).caused_by(error)
         })?;
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn(keep(registry.clone(), fence.clone(), keeper));
-        let own_keys = OwnKeys {
-            registry: registry.clone(),
-            fence: fence.clone(),
-            keys: own_keys,
-            lease: lease.id,
-            created: revision,
-        };
-        tasks.spawn(own_keys.run());
+        let registry = TimedRegistry::new(environment, registry, limit);
         let epoch = Epoch {
             lease: lease.id,
             key: keys::epoch(&identity.namespace, identity.peer()),
@@ -103,14 +123,17 @@ impl Session {
         };
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
         let claims = ClaimDriver::new(registry.clone(), fence.clone(), epoch, order_receiver);
-        tasks.spawn(claims.run());
+        let mut tasks = JoinSet::new();
+        let watched = pulse.clone();
+        tasks.spawn(async move { watched.run("claim driver", claims.run()).await });
+        tasks.spawn(async move { pulse.run("heartbeat", pulse.beat()).await });
 
         let token = Token::new(registry.cluster(), revision);
         Ok(Self {
             names: Names::new(registry, identity.clone(), fence, token, orders),
             lease: lease.id,
+            upkeep,
             tasks,
-            _watchdog: watchdog,
         })
     }
 
@@ -136,6 +159,7 @@ impl Session {
     }
 
     async fn end(mut self) -> (TimedRegistry, LeaseId) {
+        self.upkeep.stop().await;
         self.tasks.shutdown().await;
         (self.names.timed_registry(), self.lease)
     }

@@ -1,5 +1,6 @@
 //! The calls of the library, on etcd.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,10 @@ use crate::token::ClusterId;
 impl Backend for Etcd {
     fn cluster(&self) -> ClusterId {
         self.cluster.id
+    }
+
+    fn apart(&self) -> Arc<dyn Backend> {
+        Arc::new(Self::apart(self))
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {

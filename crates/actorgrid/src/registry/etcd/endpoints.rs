@@ -37,7 +37,8 @@ pub(super) struct Endpoints {
     environment: Environment,
     endpoints: Vec<Endpoint>,
     security: Security,
-    authenticator: Option<Authenticator>,
+    /// Shared with those [apart](Endpoints::apart), so that a password is checked once for all.
+    authenticator: Option<Arc<Authenticator>>,
     /// The endpoint that new exchanges begin with.
     preferred: AtomicUsize,
     /// The cluster, once it is known: no other one is spoken to from then on.
@@ -52,6 +53,17 @@ struct Endpoint {
     /// How often opening a connection has come to an end.
     opened: AtomicU64,
     state: Mutex<EndpointState>,
+}
+
+impl Endpoint {
+    fn new(address: Address, origin: Uri) -> Self {
+        Self {
+            address,
+            origin,
+            opened: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
+    }
 }
 
 /// The caller that opens a connection holds the lock on this; the others wait for the outcome.
@@ -76,34 +88,64 @@ impl Endpoints {
                     let text = format!("{address} is not an endpoint: {error}");
                     RegistryError::new(RegistryErrorKind::Url, text).caused_by(error)
                 })?;
-            Ok(Endpoint {
-                address,
-                origin,
-                opened: AtomicU64::new(0),
-                state: Mutex::default(),
-            })
+            Ok(Endpoint::new(address, origin))
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
         // So that not all processes load the endpoint that their URLs name first.
         let first = environment.random_unit() * endpoints.len() as f64;
+        let authenticator = authenticator.map(Arc::new);
+        Ok(Self::of(
+            environment,
+            endpoints,
+            security,
+            authenticator,
+            first as usize,
+        ))
+    }
+
+    fn of(
+        environment: &Environment,
+        endpoints: Vec<Endpoint>,
+        security: Security,
+        authenticator: Option<Arc<Authenticator>>,
+        preferred: usize,
+    ) -> Self {
         let closed = CancellationToken::new();
-        Ok(Self {
+        Self {
             environment: environment.clone(),
             endpoints,
             security,
             authenticator,
-            preferred: AtomicUsize::new(first as usize),
+            preferred: AtomicUsize::new(preferred),
             cluster: OnceLock::new(),
             tasks: ConnectionTasks {
                 environment: environment.clone(),
                 closed: closed.clone(),
             },
             _close: closed.drop_guard(),
-        })
+        }
+    }
+
+    /// The same endpoints of the same cluster, with connections of their own.
+    pub(super) fn apart(&self) -> Self {
+        let endpoints = self.endpoints.iter();
+        let endpoints = endpoints
+            .map(|endpoint| Endpoint::new(endpoint.address.clone(), endpoint.origin.clone()));
+        let apart = Self::of(
+            &self.environment,
+            endpoints.collect(),
+            self.security.clone(),
+            self.authenticator.clone(),
+            self.preferred.load(Ordering::Relaxed),
+        );
+        if let Some(cluster) = self.cluster.get() {
+            apart.pin(*cluster);
+        }
+        apart
     }
 
     pub(super) fn authenticator(&self) -> Option<&Authenticator> {
-        self.authenticator.as_ref()
+        self.authenticator.as_deref()
     }
 
     pub(super) fn len(&self) -> usize {

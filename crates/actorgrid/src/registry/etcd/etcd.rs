@@ -27,8 +27,8 @@ const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
 /// It spawns nothing but what drives its connections, which ends with it and its watches.
 pub(in crate::registry) struct Etcd {
     pub(super) cluster: Arc<Cluster>,
-    /// How wide a transaction may be, as far as is known.
-    pub(super) width: AtomicUsize,
+    /// How wide a transaction may be, as far as is known to any handle on the cluster.
+    pub(super) width: Arc<AtomicUsize>,
 }
 
 impl Etcd {
@@ -54,8 +54,20 @@ impl Etcd {
         tracing::debug!(cluster = %cluster.id, "connected to etcd");
         Ok(Self {
             cluster: Arc::new(cluster),
-            width: AtomicUsize::new(txn::MAX_WIDTH),
+            width: Arc::new(AtomicUsize::new(txn::MAX_WIDTH)),
         })
+    }
+
+    /// The same cluster over connections of its own.
+    pub(super) fn apart(&self) -> Self {
+        let cluster = Cluster {
+            endpoints: self.cluster.endpoints.apart(),
+            id: self.cluster.id,
+        };
+        Self {
+            cluster: Arc::new(cluster),
+            width: Arc::clone(&self.width),
+        }
     }
 }
 

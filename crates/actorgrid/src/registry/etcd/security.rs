@@ -8,6 +8,7 @@ use crate::registry::RegistryError;
 use crate::registry::RegistryErrorKind;
 
 /// How connections are secured.
+#[derive(Clone)]
 pub(super) enum Security {
     Plain,
     #[cfg(feature = "tls")]

@@ -1,5 +1,6 @@
 //! The calls of the library, on the registry in the process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,11 @@ use super::operation::MemoryOperation;
 impl Backend for MemoryRegistry {
     fn cluster(&self) -> ClusterId {
         self.core.cluster
+    }
+
+    /// There are no connections: the same registry.
+    fn apart(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {

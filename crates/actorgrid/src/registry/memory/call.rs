@@ -70,6 +70,8 @@ where
             state.send_late(now + time, Box::new(late));
             CallOutcome::Answered(Err(RegistryError::no_reply()))
         }
+        #[cfg(test)]
+        MemoryFault::Panic => panic!("on purpose"),
     }
 }
 

@@ -19,4 +19,7 @@ pub enum MemoryFault {
     Delay(Duration),
     /// The answer is at once that the outcome is unknown; the request arrives after this time.
     ArriveLate(Duration),
+    /// The caller panics, as if it had a defect.
+    #[cfg(test)]
+    Panic,
 }

@@ -7,3 +7,6 @@ mod serve;
 pub(super) use end::{LifeEnd, REVOKE_BOUND};
 pub(super) use life::Life;
 pub(super) use serve::serve;
+
+#[cfg(test)]
+mod tests;

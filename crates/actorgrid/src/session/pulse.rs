@@ -1,0 +1,150 @@
+//! The signs of life of a session's tasks on the user's runtime, which the keeper goes by.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::fence::Fence;
+use crate::environment::{Environment, Timestamp};
+
+/// The time between two heartbeats: a tenth of the shortest `max_stall`.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The signs of life of one session's tasks: when the user's runtime last ran one, and whether one
+/// has died.
+pub(super) struct Pulse {
+    environment: Environment,
+    fence: Arc<Fence>,
+    /// Nanoseconds of the environment's clock.
+    last_beat: AtomicU64,
+    died: CancellationToken,
+}
+
+impl Pulse {
+    pub(super) fn new(environment: &Environment, fence: &Arc<Fence>) -> Self {
+        Self {
+            environment: environment.clone(),
+            fence: fence.clone(),
+            last_beat: AtomicU64::new(environment.now().as_nanos()),
+            died: CancellationToken::new(),
+        }
+    }
+
+    /// The heartbeat: a task on the user's runtime, which ends with the session only.
+    pub(super) async fn beat(&self) {
+        loop {
+            let now = self.environment.now().as_nanos();
+            self.last_beat.store(now, Ordering::Release);
+            self.environment.sleep(HEARTBEAT_INTERVAL).await;
+            self.environment.runtime_runs().await;
+        }
+    }
+
+    /// When the heartbeat last ran.
+    pub(super) fn last_beat(&self) -> Timestamp {
+        Timestamp::from_nanos(self.last_beat.load(Ordering::Acquire))
+    }
+
+    /// Cancelled when a task of the session has died.
+    pub(super) fn died(&self) -> &CancellationToken {
+        &self.died
+    }
+
+    /// Runs a task of the session, and reports it to the keeper if it dies.
+    pub(super) async fn run(&self, name: &str, task: impl Future<Output = ()>) {
+        if outcome(&self.fence, name, task).await == TaskOutcome::Died {
+            self.died.cancel();
+        }
+    }
+}
+
+/// How a task of a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskOutcome {
+    /// Because the session is fenced.
+    Done,
+    /// It panicked, or returned while the session goes on.
+    Died,
+}
+
+/// Runs a task of the session to its end. A panic is caught, logged, and part of the outcome.
+///
+/// A task that is dropped has not died: its session has ended, or the whole runtime.
+pub(super) async fn outcome(
+    fence: &Fence,
+    name: &str,
+    task: impl Future<Output = ()>,
+) -> TaskOutcome {
+    let panicked = AssertUnwindSafe(task).catch_unwind().await.is_err();
+    if !panicked && fence.fenced().is_cancelled() {
+        return TaskOutcome::Done;
+    }
+    tracing::error!(task = name, panicked, "a task of the session died");
+    TaskOutcome::Died
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Simulation;
+    use crate::session::FenceReason;
+
+    fn pulse() -> (Pulse, Arc<Fence>) {
+        let environment = Simulation::new(1).environment();
+        let later = environment.now() + Duration::from_secs(60);
+        let fence = Arc::new(Fence::new(environment.clone(), later, later));
+        (Pulse::new(&environment, &fence), fence)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_dies_when_it_panics_or_returns_too_early() {
+        let (pulse, _) = pulse();
+        pulse.run("panics", async { panic!("on purpose") }).await;
+        assert!(pulse.died().is_cancelled());
+
+        let (pulse, _) = self::pulse();
+        pulse.run("returns", async {}).await;
+        assert!(pulse.died().is_cancelled());
+
+        let (pulse, fence) = self::pulse();
+        let fenced = async { fence.trip(FenceReason::KeyLost) };
+        pulse.run("is done", fenced).await;
+        assert!(!pulse.died().is_cancelled());
+
+        let (pulse, _) = self::pulse();
+        drop(pulse.run("is dropped", std::future::pending()));
+        assert!(!pulse.died().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_heartbeat_beats_unless_the_runtime_is_stuck() {
+        let simulation = Simulation::new(1);
+        let environment = simulation.environment();
+        let fence = Arc::new(Fence::new(
+            environment.clone(),
+            Timestamp::ZERO,
+            Timestamp::ZERO,
+        ));
+        let pulse = Pulse::new(&environment, &fence);
+        let begun = environment.now();
+        let observed = async {
+            environment.sleep(Duration::from_millis(1_050)).await;
+            assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
+            simulation.stall(&environment, Duration::from_secs(5));
+            environment.sleep(Duration::from_millis(4_990)).await;
+            assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
+            environment.sleep(Duration::from_millis(20)).await;
+            assert_eq!(pulse.last_beat(), begun + Duration::from_millis(6_050));
+        };
+        tokio::select! {
+            biased;
+            () = pulse.beat() => unreachable!("it beats until it is dropped"),
+            () = observed => {}
+        }
+    }
+}
