@@ -1,17 +1,20 @@
 //! One peer of a grid under test.
 //!
 //! Its actors of type `holder` hold their names at an outside resource that checks tokens, and
-//! answer requests; its leader only says that it leads. Each step is a line on stdout:
+//! answer requests; its leader only says that it leads. A request `block <milliseconds>` to a holder
+//! blocks all threads of the runtime for that long. Each step is a line on stdout:
 //!
-//! - `READY peer=<peer>`, `STATE state=<state>`
+//! - `READY peer=<peer>`, `STATE state=<state>`, with `reason=<reason>` when fenced
 //! - `LEADER start peer=<peer> token=<revision>`, `LEADER stop peer=<peer>`
 //! - `HOLDER start name=<name> token=<cluster:revision>`, `HOLDER stop name=<name>`,
 //!   `HOLDER stale name=<name>`
+//! - `BLOCK start workers=<number>`, `BLOCK stop`
 //! - `REQUEST name=<name> text=<text>`, `ANSWER name=<name> text=<text> result=<result>`
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use actorgrid::{
     ActorContext, ActorResult, ActorType, BoxError, EchoMsg, Request, RespondErrorKind,
@@ -35,6 +38,9 @@ struct Options {
     /// How long a request takes, in milliseconds.
     #[arg(long, default_value_t = 0)]
     work_ms: u64,
+    /// How long the runtime may be stuck before the peer is fenced, in milliseconds.
+    #[arg(long)]
+    max_stall_ms: Option<u64>,
 }
 
 #[tokio::main]
@@ -56,6 +62,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     let servers = options
         .grid
         .serve(&registry, "acceptance", |server| {
+            let server = match options.max_stall_ms {
+                Some(millis) => server.max_stall(Duration::from_millis(millis)),
+                None => server,
+            };
             server
                 .actor_fn("leader", async |_start, ctx| lead(ctx).await)
                 .actor_type(holder_type(resource, work))
@@ -81,8 +91,13 @@ async fn run(options: Options) -> Result<(), BoxError> {
 async fn tell_states(server: ServerHandle, mut events: ServerEvents) {
     line(format_args!("STATE state={:?}", server.state()));
     while let Some(event) = events.next().await {
-        if let ServerEvent::StateChanged { state, .. } = event {
-            line(format_args!("STATE state={state:?}"));
+        match event {
+            ServerEvent::StateChanged {
+                state,
+                reason: Some(reason),
+            } => line(format_args!("STATE state={state:?} reason={reason}")),
+            ServerEvent::StateChanged { state, .. } => line(format_args!("STATE state={state:?}")),
+            _ => {}
         }
     }
 }
@@ -130,6 +145,9 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
     while let Some(request) = mailbox.recv().await {
         let text = request.message().msg.clone();
         line(format_args!("REQUEST name={name} text={text}"));
+        if let Some(millis) = text.strip_prefix("block ") {
+            block_runtime(Duration::from_millis(millis.parse()?));
+        }
         tokio::time::sleep(work).await;
         let result = match request.respond(EchoMsg::new(format!("{text} from {name}"))) {
             Ok(()) => "ok",
@@ -141,6 +159,26 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
         ));
     }
     Ok(())
+}
+
+/// Blocks every worker of the runtime, as synchronous code does.
+fn block_runtime(time: Duration) {
+    // One task for each worker: a worker that is blocked takes no second one. This one goes on to
+    // end, so that it does not keep the last of them to itself.
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    let begun = Instant::now();
+    line(format_args!("BLOCK start workers={workers}"));
+    let all_blocked = Arc::new(Barrier::new(workers));
+    for _ in 0..workers {
+        let all_blocked = Arc::clone(&all_blocked);
+        tokio::spawn(async move {
+            let last = all_blocked.wait().is_leader();
+            std::thread::sleep(time.saturating_sub(begun.elapsed()));
+            if last {
+                line("BLOCK stop");
+            }
+        });
+    }
 }
 
 /// Shows the token to the resource again and again.

@@ -1,0 +1,134 @@
+//! Peers whose runtime is stuck in synchronous code, for less and for more than `max_stall`. Times
+//! are real here: they are what is promised.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod bed;
+
+use std::time::{Duration, Instant};
+
+use actorgrid::{EchoMsg, Kind};
+use bed::{BOUND, Bed, Peer, secs, token_of};
+
+/// The lease; its soft deadline is 3.33 s after a renewal.
+const TTL: Duration = Duration::from_secs(5);
+
+/// A peer that may be stuck for so long.
+fn serving(bed: &Bed, name: &str, max_stall: Duration) -> (Peer, String) {
+    let (ttl, max_stall) = (
+        format!("{}s", TTL.as_secs()),
+        max_stall.as_millis().to_string(),
+    );
+    bed.serving(name, &ttl, &["--max-stall-ms", &max_stall])
+}
+
+/// Blocks the whole runtime of the peer that holds `h`; returns once it is blocked.
+async fn block(bed: &Bed, peer: &Peer, time: Duration) -> Instant {
+    let from = bed.transcript.len();
+    let client = bed.client.clone();
+    // Its answer waits until the runtime goes on.
+    tokio::spawn(async move {
+        let text = format!("block {}", time.as_millis());
+        let asked = client.request("h", EchoMsg::new(text)).deadline(secs(60));
+        drop(asked.send().await);
+    });
+    let blocked = tokio::task::block_in_place(|| peer.wait_for_from(from, "BLOCK start", BOUND));
+    eprintln!("{}", blocked.text);
+    blocked.at
+}
+
+/// The line of this peer that begins so, from a line of the transcript on.
+fn wait(peer: &Peer, from: usize, begins: &str) -> testbed::Line {
+    tokio::task::block_in_place(|| peer.wait_for_from(from, begins, BOUND))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_is_stuck_for_half_of_max_stall_loses_nothing() {
+    let bed = Bed::start().await;
+    let max_stall = 2 * TTL;
+    let (peer, id) = serving(&bed, "stuck", max_stall);
+    bed.start_holder(&id, "h").await.unwrap();
+    let token = token_of(&wait(&peer, 0, "HOLDER start"));
+    let leads = wait(&peer, 0, "LEADER start");
+    let from = leads.index + 1;
+
+    let begun = block(&bed, &peer, max_stall / 2).await;
+    // Beyond the soft deadline, and almost beyond the lease.
+    tokio::time::sleep((max_stall / 2).saturating_sub(Duration::from_millis(200))).await;
+    assert!(begun.elapsed() < max_stall / 2);
+    let actors = bed.client.query(Kind::Actor).await.unwrap();
+    let held = actors.iter().find(|actor| actor.name.as_str() == "h");
+    assert_eq!(held.unwrap().token.to_string(), token.to_string());
+    wait(&peer, from, "BLOCK stop");
+    assert_eq!(bed.ask("h", "after").await.unwrap(), "after from h");
+
+    // A lease that was lost would be noticed by now.
+    tokio::time::sleep(secs(1)).await;
+    let lines = bed.transcript.lines();
+    let changed = |line: &&testbed::Line| {
+        line.index >= from && (line.text.starts_with("STATE") || line.text.contains("R stop"))
+    };
+    let changes: Vec<_> = lines.iter().filter(changed).collect();
+    assert!(changes.is_empty(), "{changes:?}");
+    bed.check_no_stale_holder_was_accepted("h");
+}
+
+/// The runtime of a leader is stuck for so long, and longer than `max_stall`.
+async fn stuck_for(stall: Duration) {
+    let bed = Bed::start().await;
+    let max_stall = TTL;
+    let (peer, id) = serving(&bed, "stuck", max_stall);
+    bed.start_holder(&id, "h").await.unwrap();
+    wait(&peer, 0, "LEADER start");
+    let (other, _) = serving(&bed, "other", max_stall);
+    let from = bed.transcript.len();
+
+    let begun = block(&bed, &peer, stall).await;
+    let leads = wait(&other, from, "LEADER start");
+    let took = leads.at.duration_since(begun);
+    eprintln!("a leader that is stuck for {stall:?} is replaced after {took:?}");
+    assert!(took >= max_stall, "{took:?}");
+    assert!(took <= max_stall + TTL + secs(2), "{took:?}");
+
+    let ends = wait(&peer, from, "BLOCK stop");
+    let fenced = wait(&peer, from, "STATE state=Fenced");
+    assert_eq!(fenced.field("reason"), Some("runtime-stalled"));
+    wait(&peer, from, "LEADER stop");
+    let stopped = wait(&peer, from, "HOLDER stop");
+    assert!(stopped.at.saturating_duration_since(ends.at) <= secs(1));
+    wait(&peer, fenced.index, "STATE state=Serving");
+    bed.start_holder(&id, "again").await.unwrap();
+    assert_eq!(bed.ask("again", "x").await.unwrap(), "x from again");
+    bed.check_no_stale_holder_was_accepted("h");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_is_stuck_for_longer_than_max_stall_is_fenced_and_rejoins() {
+    stuck_for(TTL + secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stays_stuck_is_replaced_within_max_stall_and_its_ttl() {
+    stuck_for(2 * TTL + secs(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stuck() {
+    let bed = Bed::start().await;
+    // The stop is longer than `max_stall`, and shorter than the soft deadline.
+    let (mut peer, id) = serving(&bed, "paused", secs(1));
+    bed.start_holder(&id, "h").await.unwrap();
+    wait(&peer, 0, "LEADER start");
+    let from = bed.transcript.len();
+    for _ in 0..3 {
+        peer.process.pause();
+        tokio::time::sleep(secs(2)).await;
+        peer.process.resume();
+        assert_eq!(bed.ask("h", "after").await.unwrap(), "after from h");
+        // So that the lease is renewed between the stops.
+        tokio::time::sleep(secs(2)).await;
+    }
+    let lines = bed.transcript.lines();
+    let changed = |line: &&testbed::Line| line.index >= from && line.text.starts_with("STATE");
+    assert!(!lines.iter().any(|line| changed(&line)), "{lines:?}");
+}
