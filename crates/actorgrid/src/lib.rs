@@ -323,7 +323,9 @@ pub use registry::{
 pub use request::{Failure, MessageSet, Request, RespondError, RespondErrorKind, Responder};
 pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};
 pub use route::{
-    Caller, DEFAULT_MAX_MESSAGE_BYTES, Incoming, MAX_HEADER_BYTES, MAX_HEADERS, RequestId,
+    Caller, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_RECEIVED_BYTES,
+    DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION, DEFAULT_MAX_STREAMS_PER_CONNECTION, Incoming,
+    MAX_HEADER_BYTES, MAX_HEADERS, RequestId,
 };
 pub use server::{
     Actor, ActorContext, ActorEnd, ActorResult, ActorType, BoxActor, DEFAULT_CONSTRUCTOR_TIMEOUT,

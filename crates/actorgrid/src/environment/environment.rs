@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::clock::{Clock, Timestamp};
 use super::dedicated_runtime::{DedicatedExecutor, DedicatedRuntime};
+use super::descriptors::raise_descriptor_limit;
 use super::listener::Listener;
 use super::network::Network;
 use super::socket::Socket;
@@ -114,6 +115,15 @@ impl Environment {
             .random
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many descriptors may be open at once, the limit being raised to `wanted` where that is
+    /// allowed. `None`: as many as one likes, as in a simulation.
+    pub(crate) fn raise_descriptor_limit(&self, wanted: u64) -> Option<u64> {
+        match self.core.network {
+            Network::Tcp => raise_descriptor_limit(wanted),
+            Network::Memory(_) => None,
+        }
     }
 
     /// Spawns a task. The caller owns it: it joins or aborts it.

@@ -7,6 +7,7 @@
 mod clock;
 mod deadline;
 mod dedicated_runtime;
+mod descriptors;
 mod environment;
 mod listener;
 mod memory_network;
@@ -17,6 +18,7 @@ mod socket;
 pub(crate) use clock::Timestamp;
 pub use deadline::{Deadline, MAX_DEADLINE};
 pub(crate) use dedicated_runtime::DedicatedRuntime;
+pub(crate) use descriptors::is_out_of_descriptors;
 pub use environment::Environment;
 pub(crate) use listener::Listener;
 pub use simulation::Simulation;

@@ -16,7 +16,7 @@ use super::headers::Headers;
 use super::incoming::{Incoming, Refused};
 use super::local::LocalRoute;
 use super::meta::{Meta, RequestId};
-use super::serving::{ProcessServer, ServerConfig};
+use super::serving::{ProcessServer, ServerConfig, WireBounds};
 use crate::address::Address;
 use crate::code::Code;
 use crate::environment::Deadline;
@@ -33,7 +33,10 @@ pub(super) const LIMIT: usize = 100_000;
 
 type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 
-struct Handled(Handler);
+struct Handled {
+    handler: Handler,
+    is_full: bool,
+}
 
 impl Inbox for Handled {
     fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused> {
@@ -41,13 +44,13 @@ impl Inbox for Handled {
             index: 0,
             generation: 0,
         };
-        (self.0)(incoming).map(|()| place)
+        (self.handler)(incoming).map(|()| place)
     }
 
     fn withdraw(&self, _place: QueuePlace) {}
 
     fn is_full(&self) -> bool {
-        false
+        self.is_full
     }
 }
 
@@ -64,8 +67,18 @@ impl House {
         name: &str,
         handler: impl Fn(Incoming) -> Result<(), Refused> + Send + Sync + 'static,
     ) {
-        let handler = Arc::new(Handled(Box::new(handler)));
-        self.open.lock().unwrap().insert(name.to_owned(), handler);
+        self.insert(name, Box::new(handler), false);
+    }
+
+    /// A mailbox without room.
+    pub(super) fn full(&self, name: &str) {
+        let handler = |incoming: Incoming| Err(incoming.refuse(RequestError::busy()));
+        self.insert(name, Box::new(handler), true);
+    }
+
+    fn insert(&self, name: &str, handler: Handler, is_full: bool) {
+        let handled = Arc::new(Handled { handler, is_full });
+        self.open.lock().unwrap().insert(name.to_owned(), handled);
     }
 
     /// A mailbox that hands its requests to the test.
@@ -145,22 +158,37 @@ pub(super) async fn serve_as(
     port: u16,
     serving: Serving,
 ) -> (ProcessServer, Address) {
-    let address = format!("127.0.0.1:{port}").parse().unwrap();
-    let listener = environment.listen(address).await.unwrap();
-    let address = listener.local_addr().unwrap().try_into().unwrap();
     let config = ServerConfig {
         namespace: namespace(),
         max_message_bytes: LIMIT,
+        bounds: WireBounds::default(),
     };
+    serve_with(environment, house, port, serving, config).await
+}
+
+pub(super) async fn serve_with(
+    environment: &Environment,
+    house: &Arc<House>,
+    port: u16,
+    serving: Serving,
+    config: ServerConfig,
+) -> (ProcessServer, Address) {
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let listener = environment.listen(address).await.unwrap();
+    let address = listener.local_addr().unwrap().try_into().unwrap();
     let directory = Arc::clone(house) as Arc<dyn Directory>;
     let server = ProcessServer::start(environment.clone(), listener, directory, serving, config);
     (server, address)
 }
 
 pub(super) fn pool(environment: &Environment) -> Pool {
+    pool_with(environment, LIMIT)
+}
+
+pub(super) fn pool_with(environment: &Environment, max_message_bytes: usize) -> Pool {
     let config = PoolConfig {
         mailbox_prefix: format!("{}.mailbox.", namespace()),
-        max_message_bytes: LIMIT,
+        max_message_bytes,
         connections_per_peer: 1,
     };
     Pool::new(environment.clone(), config)

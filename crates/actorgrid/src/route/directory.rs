@@ -36,7 +36,6 @@ pub(crate) trait Inbox: Send + Sync {
 
     /// Whether a request would find no room at this moment. Another one may take or leave the last
     /// place before the answer is used. For a route that can answer before a message has arrived.
-    #[allow(dead_code)] // no route does yet
     fn is_full(&self) -> bool;
 }
 
@@ -86,6 +85,14 @@ pub(crate) async fn deliver(
         directory.failed(refused.error.kind());
     }
     delivered
+}
+
+/// Whether a request to this receiver would find its mailbox full at this moment.
+pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
+    match directory.resolve(receiver) {
+        Resolved::Inbox(inbox) => inbox.is_full(),
+        Resolved::Deciding(_) | Resolved::Absent => false,
+    }
 }
 
 /// Waits for the answer to a delivered request.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::ReplyTo;
+use super::budget::Charge;
 use super::meta::Meta;
 use super::pending::Pending;
 use crate::error::RequestError;
@@ -18,6 +19,8 @@ use crate::session::Fence;
 pub struct Incoming {
     body: Body,
     pending: Pending,
+    /// The room that its message takes until it is read.
+    charge: Option<Charge>,
 }
 
 impl Incoming {
@@ -25,7 +28,17 @@ impl Incoming {
     /// [refused](Self::refuse).
     pub(crate) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
         let pending = Pending::new(meta, max_reply_bytes, reply_to);
-        Self { body, pending }
+        Self {
+            body,
+            pending,
+            charge: None,
+        }
+    }
+
+    /// The same request, for whose message this room is free again when it is read or dropped.
+    pub(super) fn charged(mut self, charge: Charge) -> Self {
+        self.charge = Some(charge);
+        self
     }
 
     /// The wire name of the message.

@@ -42,3 +42,7 @@ pub(crate) use local::LocalRoute;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;
 pub use pending::Pending;
+pub use serving::{
+    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_RECEIVED_BYTES, DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION,
+    DEFAULT_MAX_STREAMS_PER_CONNECTION,
+};

@@ -48,6 +48,7 @@ pub(super) async fn serve(
         ServerConfig {
             namespace: identity.namespace.clone(),
             max_message_bytes: settings.max_message_bytes,
+            bounds: settings.bounds.within_descriptors(&environment),
         },
     );
     let client = Client::of_server(
@@ -67,7 +68,7 @@ pub(super) async fn serve(
         actors: Arc::new(ActorTable::new(settings.max_actors)),
         starts: Arc::default(),
         counters: ServerCounters::default(),
-        accepted: process.counters().clone(),
+        wire: process.gauges().clone(),
         client,
         state: watch::Sender::new(ServerState::Starting),
         events: settings.events,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -162,6 +162,74 @@ impl ServerBuilder {
     #[must_use]
     pub fn max_actors(mut self, actors: usize) -> Self {
         self.settings.max_actors = actors;
+        self
+    }
+
+    /// The most bytes of requests that the peer holds for other processes: those that are arriving
+    /// and those that are queued, until they are handed out.
+    /// [`DEFAULT_MAX_RECEIVED_BYTES`](crate::DEFAULT_MAX_RECEIVED_BYTES) by default, and at least
+    /// twice [what one connection may take](Self::max_received_bytes_per_connection). The
+    /// connections from one address take at most half of it.
+    ///
+    /// A large request that finds no room waits while others are arriving. One that finds the room
+    /// filled by requests that are queued is rejected as [busy](crate::RequestErrorKind::Busy).
+    #[must_use]
+    pub fn max_received_bytes(mut self, bytes: usize) -> Self {
+        self.settings.wire.received_bytes = Some(bytes);
+        self
+    }
+
+    /// The most bytes of requests that the peer holds for one connection, and the most of replies:
+    /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`] by default, and at least four times the
+    /// [largest message](Self::max_message_bytes).
+    ///
+    /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`]:
+    ///     crate::DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION
+    #[must_use]
+    pub fn max_received_bytes_per_connection(mut self, bytes: usize) -> Self {
+        self.settings.wire.received_bytes_per_connection = Some(bytes);
+        self
+    }
+
+    /// The most bytes of replies to other processes that the peer holds until they are sent: as
+    /// many as of [requests](Self::max_received_bytes) by default. Those to one address take at
+    /// most half of it.
+    ///
+    /// A reply that finds no room is lost: its requester gets a
+    /// [busy](crate::RequestErrorKind::Busy) error that says that the request was executed.
+    #[must_use]
+    pub fn max_reply_bytes(mut self, bytes: usize) -> Self {
+        self.settings.wire.reply_bytes = Some(bytes);
+        self
+    }
+
+    /// The most requests that may be under way on one connection from another process:
+    /// [`DEFAULT_MAX_STREAMS_PER_CONNECTION`](crate::DEFAULT_MAX_STREAMS_PER_CONNECTION) by
+    /// default. A client's further requests wait at the client.
+    #[must_use]
+    pub fn max_streams_per_connection(mut self, streams: u32) -> Self {
+        self.settings.wire.streams_per_connection = streams;
+        self
+    }
+
+    /// The most connections from other processes at a time, half of them from one address:
+    /// [`DEFAULT_MAX_CONNECTIONS`](crate::DEFAULT_MAX_CONNECTIONS) by default. For one more, one
+    /// that is silent or idle is closed.
+    ///
+    /// So that connections do not use up the descriptors of the process, its limit on open files
+    /// is raised if that is allowed. Where it stays lower, the peer has fewer connections: a
+    /// quarter of the limit, and at most 256 descriptors, is left for all else.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.settings.wire.connections = connections;
+        self
+    }
+
+    /// Exempts the address of a proxy, through which many clients come, from the limits on the
+    /// connections and the bytes of one address. None by default.
+    #[must_use]
+    pub fn proxy(mut self, address: IpAddr) -> Self {
+        self.settings.wire.proxies.push(address);
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::statistics::ServerStatistics;
 use crate::counter::Counter;
 use crate::mailbox::InboxCounters;
-use crate::route::serving::AcceptedCounters;
+use crate::route::serving::{HeldBytes, ServingGauges};
 use crate::session::LongestStall;
 
 /// The counters of a server that are not those of its mailboxes or connections.
@@ -29,14 +29,22 @@ impl ServerCounters {
     pub(super) fn read(
         &self,
         inboxes: &InboxCounters,
-        accepted: &AcceptedCounters,
+        wire: &ServingGauges,
         starts_under_way: usize,
     ) -> ServerStatistics {
         // Ends are read before beginnings, so that there are never more ends.
         let actors_ended = self.actors_ended.get();
         let actors_started = self.actors_started.get();
-        let connections_ended = accepted.ended.get();
-        let connections_taken = accepted.taken.get();
+        let connections = &wire.counters;
+        let connections_ended = connections.ended.get();
+        let connections_taken = connections.taken.get();
+        let HeldBytes {
+            queued,
+            arriving,
+            received_peak,
+            replies,
+            replies_peak,
+        } = wire.held();
         ServerStatistics {
             requests_admitted: inboxes.admitted.get(),
             refused_not_held: inboxes.not_held.get(),
@@ -62,6 +70,18 @@ impl ServerCounters {
             longest_runtime_stall: self.longest_stall.get(),
             connections_taken,
             connections_open: connections_taken.saturating_sub(connections_ended),
+            connections_refused: connections.refused.get(),
+            connections_evicted: connections.evicted.get(),
+            connections_dead: connections.dead.get(),
+            requests_slow: connections.slow.get(),
+            requests_without_room: connections.no_room.get(),
+            replies_without_room: connections.replies_no_room.get(),
+            replies_not_taken: connections.replies_not_taken.get(),
+            received_bytes_queued: queued,
+            received_bytes_arriving: arriving,
+            received_bytes_peak: received_peak,
+            reply_bytes: replies,
+            reply_bytes_peak: replies_peak,
         }
     }
 }

@@ -95,7 +95,7 @@ impl ServerHandle {
         let core = &self.core;
         let under_way = core.starts.under_way();
         core.counters
-            .read(core.table.counters(), &core.accepted, under_way)
+            .read(core.table.counters(), &core.wire, under_way)
     }
 
     /// Waits until the server is in this state, or has stopped. Cancel safe. A state that ends

@@ -25,6 +25,7 @@ mod shutdown_error;
 mod state;
 mod statistics;
 mod supervisor;
+mod wire_settings;
 
 pub use actor::{Actor, ActorContext, ActorResult, ActorType, BoxActor, Fenced};
 pub use builder::ServerBuilder;

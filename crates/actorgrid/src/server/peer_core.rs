@@ -19,7 +19,7 @@ use crate::mailbox::{MailboxOwner, MailboxTable};
 use crate::name::Name;
 use crate::registry::Registry;
 use crate::route::Admission;
-use crate::route::serving::AcceptedCounters;
+use crate::route::serving::ServingGauges;
 use crate::session::{Fence, FenceReason, Identity, SessionTerms};
 
 /// The state of a peer that outlives its sessions.
@@ -32,7 +32,7 @@ pub(super) struct PeerCore {
     pub(super) actors: Arc<ActorTable>,
     pub(super) starts: Arc<StartBudget>,
     pub(super) counters: ServerCounters,
-    pub(super) accepted: Arc<AcceptedCounters>,
+    pub(super) wire: ServingGauges,
     pub(super) client: Client,
     pub(super) state: watch::Sender<ServerState>,
     pub(super) events: EventSource,

@@ -9,10 +9,12 @@ use super::actor::ActorType;
 use super::error::ServerError;
 use super::events::EventSource;
 use super::peer_core::PeerConfig;
+use super::wire_settings::WireSettings;
 use crate::environment::{Environment, MAX_DEADLINE};
 use crate::name::{Name, Namespace};
 use crate::registry::Registry;
 use crate::route::DEFAULT_MAX_MESSAGE_BYTES;
+use crate::route::serving::WireBounds;
 
 /// The time to live of a peer's lease, unless another is asked for.
 pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
@@ -57,6 +59,7 @@ pub(super) struct ServerSettings {
     pub(super) constructor_timeout: Duration,
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
+    pub(super) wire: WireSettings,
     pub(super) leadership: bool,
     pub(super) abort_process_when_stuck: bool,
     pub(super) events: EventSource,
@@ -71,6 +74,7 @@ pub(super) struct CheckedSettings {
     pub(super) advertise: Option<String>,
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
+    pub(super) bounds: WireBounds,
     pub(super) config: PeerConfig,
     pub(super) events: EventSource,
 }
@@ -90,6 +94,7 @@ impl ServerSettings {
             constructor_timeout: DEFAULT_CONSTRUCTOR_TIMEOUT,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             max_actors: DEFAULT_MAX_ACTORS,
+            wire: WireSettings::default(),
             leadership: true,
             abort_process_when_stuck: false,
             events: EventSource::new(),
@@ -125,6 +130,7 @@ impl ServerSettings {
             advertise: self.advertise,
             max_message_bytes: self.max_message_bytes,
             max_actors: self.max_actors,
+            bounds: self.wire.check(self.max_message_bytes)?,
             events: self.events,
             config: PeerConfig {
                 environment: self.environment,

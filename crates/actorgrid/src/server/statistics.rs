@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The counters of a [`Server`](crate::Server) since it was bound, over all its sessions: see
 /// [`ServerHandle::statistics`](crate::ServerHandle::statistics).
 ///
-/// All numbers but [`actors_running`](Self::actors_running),
-/// [`starts_under_way`](Self::starts_under_way) and [`connections_open`](Self::connections_open)
-/// only grow. They are read one after the other, so
+/// All numbers only grow, but [`actors_running`](Self::actors_running),
+/// [`starts_under_way`](Self::starts_under_way), [`connections_open`](Self::connections_open) and
+/// the bytes that are held at the moment. They are read one after the other, so
 /// what is going on can show in one of them and not yet in another. Requests are those to the
 /// mailboxes of the peer, its own included, from its own process and from others; a repeat counts
 /// as one more.
@@ -75,4 +75,31 @@ pub struct ServerStatistics {
     pub connections_taken: u64,
     /// Connections from other processes that are open now.
     pub connections_open: u64,
+    /// Connections that were closed at once, as there was no room for them and none to close for
+    /// them.
+    pub connections_refused: u64,
+    /// Connections, silent or idle, that were closed to make room for others.
+    pub connections_evicted: u64,
+    /// Connections that were closed as their clients had gone silent, or did not read.
+    pub connections_dead: u64,
+    /// Requests that were given up as their messages came too slowly.
+    pub requests_slow: u64,
+    /// Requests that were rejected as there was no room for their bytes; they are among the
+    /// [busy](Self::refused_busy) ones.
+    pub requests_without_room: u64,
+    /// Replies that were lost as there was no room for them. The requests were executed, and their
+    /// requesters were told so.
+    pub replies_without_room: u64,
+    /// Replies that their requesters did not take in time.
+    pub replies_not_taken: u64,
+    /// Bytes of requests from other processes that are queued now.
+    pub received_bytes_queued: u64,
+    /// Bytes reserved now for requests that are arriving from other processes.
+    pub received_bytes_arriving: u64,
+    /// The most bytes that requests from other processes have taken at once.
+    pub received_bytes_peak: u64,
+    /// Bytes of replies to other processes that are not sent yet.
+    pub reply_bytes: u64,
+    /// The most bytes that replies to other processes have taken at once.
+    pub reply_bytes_peak: u64,
 }

@@ -23,9 +23,9 @@ use crate::message::{Body, Message, Payload};
 use crate::route::Headers;
 
 /// The requests of one broadcast that are under way at a time, unless another number is set. A
-/// peer takes 4,096 streams on a connection: so many leave room for three other broadcasts to the
+/// peer takes 1,024 streams on a connection: so many leave room for three other broadcasts to the
 /// same peer, and for requests beside them.
-pub const DEFAULT_CONCURRENCY: usize = 1024;
+pub const DEFAULT_CONCURRENCY: usize = 256;
 
 /// A broadcast that is not sent yet: await it.
 ///

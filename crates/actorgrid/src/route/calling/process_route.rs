@@ -167,6 +167,10 @@ pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), Request
     ))
 }
 
+/// With a larger message its receiver is stated beside it, so that a full mailbox answers before
+/// the message has been sent. A smaller one arrives at once anyway.
+const STATED_RECEIVER_BYTES: usize = 64 * 1024;
+
 /// One message, ready to be framed once for each try.
 struct CallMessage<'a> {
     headers: HeaderMap,
@@ -213,8 +217,12 @@ impl Route for ProcessRoute {
             if call.meta.deadline.remaining().is_zero() {
                 return Err(RequestError::deadline(Executed::No));
             }
+            let mut headers = metadata::write(&call.meta);
+            if payload.bytes().len() > STATED_RECEIVER_BYTES {
+                metadata::put_receiver(&mut headers, &receiver);
+            }
             let message = CallMessage {
-                headers: metadata::write(&call.meta),
+                headers,
                 payload,
                 receiver: &receiver,
             };

@@ -9,7 +9,7 @@ pub(crate) const PROCESS_PATH: &str = "/grid.wire/Process";
 /// 2 KiB) and the type's name.
 pub(crate) const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
 /// The length of the prefix of each message: a flag for compression, and the length.
-pub(super) const PREFIX_BYTES: usize = 5;
+pub(crate) const PREFIX_BYTES: usize = 5;
 /// Data up to this size is copied into one buffer with what surrounds it: cheaper than parts.
 const COPIED_BYTES: usize = 4 * 1024;
 

@@ -5,18 +5,21 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE, USER_AGENT};
 use prost::Message as _;
-use tonic::metadata::{BinaryMetadataValue, MetadataMap, MetadataValue};
+use tonic::metadata::{Binary, BinaryMetadataValue, MetadataMap, MetadataValue};
 
 use crate::environment::{Deadline, Environment};
+use crate::error::{RequestError, RequestErrorKind};
 use crate::registry::Capabilities;
 use crate::route::caller::Caller;
 use crate::route::headers::Headers;
 use crate::route::meta::{Meta, RequestId};
+use crate::token::Token;
 use crate::wire::detail::{Header, HeaderList};
 
 const TOKEN_KEY: &str = "grid-token-bin";
 const REQUEST_ID_KEY: &str = "grid-request-id-bin";
 const HEADERS_KEY: &str = "grid-headers-bin";
+const RECEIVER_KEY: &str = "grid-receiver-bin";
 /// The headers of W3C Trace Context and Baggage. The first of each travels as plain metadata, under
 /// its own name, so that peers with OpenTelemetry for gRPC read and write the same ones.
 const PLAIN: [&str; 3] = ["traceparent", "tracestate", "baggage"];
@@ -127,15 +130,17 @@ pub(crate) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeo
         .ok_or(InvalidTimeout)
 }
 
-/// Reads the HTTP headers of a request that states this [`time`]. The deadline and the id that a Go
-/// client does not send are made up; a header that cannot be read is left out.
+/// Reads the HTTP headers of a request with this deadline. The id that a Go client does not send is
+/// made up, and a header that cannot be read is left out. A token that cannot be read is an error:
+/// the client expects a certain registration, and any other must not act on the request.
+///
+/// Returns the key of its receiver too, if it is stated; see [`put_receiver`].
 pub(crate) fn read(
     headers: HeaderMap,
-    time: Option<Duration>,
+    deadline: Deadline,
     caller: Caller,
     environment: &Environment,
-) -> Meta {
-    let time = time.unwrap_or(DEFAULT_DEADLINE);
+) -> Result<(Meta, Option<String>), RequestError> {
     let mut texts = Headers::default();
     for name in PLAIN {
         match headers.get(name).map(HeaderValue::to_str) {
@@ -160,13 +165,40 @@ pub(crate) fn read(
             || u128::from(environment.random_u64()) << 64 | u128::from(environment.random_u64()),
             u128::from_be_bytes,
         );
-    let token = bytes(TOKEN_KEY).and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-    Meta {
+    let receiver = bytes(RECEIVER_KEY).and_then(|key| String::from_utf8(key.to_vec()).ok());
+    let meta = Meta {
         id: RequestId(id),
-        deadline: Deadline::after(time),
-        token,
+        deadline,
+        token: read_token(&metadata)?,
         headers: texts,
         caller,
+    };
+    Ok((meta, receiver))
+}
+
+/// The registration that the client expects to reach, if it says so: once, and well-formed.
+fn read_token(metadata: &MetadataMap) -> Result<Option<Token>, RequestError> {
+    let mut tokens = metadata.get_all_bin(TOKEN_KEY).iter();
+    let Some(first) = tokens.next() else {
+        return Ok(None);
+    };
+    let token = match (first.to_bytes(), tokens.next()) {
+        (Ok(text), None) => std::str::from_utf8(&text).ok().and_then(|t| t.parse().ok()),
+        _ => None,
+    };
+    let error = || {
+        let text = "grid-token-bin does not hold one token";
+        RequestError::refused(RequestErrorKind::InvalidHeaders, text)
+    };
+    token.map(Some).ok_or_else(error)
+}
+
+/// States the receiver of a request beside its large message, in which it comes last: so the peer
+/// can answer that the mailbox is full before the message has arrived.
+pub(crate) fn put_receiver(headers: &mut HeaderMap, receiver: &str) {
+    let value = MetadataValue::<Binary>::from_bytes(receiver.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(value.as_encoded_bytes()) {
+        headers.insert(RECEIVER_KEY, value);
     }
 }
 
@@ -224,6 +256,12 @@ mod tests {
         }
     }
 
+    fn read_back(headers: HeaderMap) -> Meta {
+        let deadline = Deadline::after(DEFAULT_DEADLINE);
+        let read = read(headers, deadline, Caller::local(), &Environment::real());
+        read.unwrap().0
+    }
+
     #[tokio::test(start_paused = true)]
     async fn comes_back_as_it_was_written() {
         let environment = Environment::real();
@@ -239,8 +277,9 @@ mod tests {
         assert_eq!(headers["traceparent"], "00-1");
         assert_eq!(headers["tracestate"], "a=1,b=2");
         assert_eq!(headers["baggage"], "user=ann,plan=free");
-        let stated = time(&headers).unwrap();
-        let read = read(headers, stated, Caller::local(), &environment);
+        let stated = time(&headers).unwrap().unwrap();
+        let deadline = Deadline::after(stated);
+        let (read, _) = read(headers, deadline, Caller::local(), &environment).unwrap();
         assert_eq!((read.id, read.token), (sent.id, sent.token));
         let texts: Vec<_> = read.headers.iter().collect();
         assert_eq!(
@@ -274,7 +313,7 @@ mod tests {
         for name in PLAIN {
             assert!(!headers.contains_key(name), "{name}");
         }
-        let read = read(headers, None, Caller::local(), &Environment::real());
+        let read = read_back(headers);
         assert_eq!(read.headers.iter().collect::<Vec<_>>(), texts);
     }
 
@@ -294,7 +333,7 @@ mod tests {
         let list = MetadataValue::from_bytes(&list.encode_to_vec());
         metadata.insert_bin(HEADERS_KEY, list);
         let headers = metadata.into_headers();
-        let read = read(headers, None, Caller::local(), &Environment::real());
+        let read = read_back(headers);
         let read: Vec<_> = read.headers.iter().collect();
         assert_eq!(read, [("a", "first"), ("c", "last")]);
     }
@@ -307,14 +346,51 @@ mod tests {
         assert!(!headers.contains_key(HEADERS_KEY));
         assert!(!headers.contains_key(TOKEN_KEY));
         assert_eq!(time(&HeaderMap::new()), Ok(None));
-        let read = read(
-            HeaderMap::new(),
-            None,
-            Caller::local(),
-            &Environment::real(),
-        );
-        assert_eq!(read.deadline.remaining(), DEFAULT_DEADLINE);
-        assert_eq!(read.token, None);
+        assert_eq!(read_back(HeaderMap::new()).token, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_cannot_be_read_is_an_error() {
+        let deadline = Deadline::after(DEFAULT_DEADLINE);
+        let rejected = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TOKEN_KEY, value.parse().unwrap());
+            }
+            let read = read(headers, deadline, Caller::local(), &Environment::real());
+            read.map(|(meta, _)| meta.token)
+                .map_err(|error| error.kind())
+        };
+        let encoded = |text: &str| {
+            let value = MetadataValue::<Binary>::from_bytes(text.as_bytes());
+            String::from_utf8(value.as_encoded_bytes().to_vec()).unwrap()
+        };
+        let token = encoded("2a:17");
+        assert_eq!(rejected(&[&token]), Ok("2a:17".parse().ok()));
+        let kind = Err(RequestErrorKind::InvalidHeaders);
+        assert_eq!(rejected(&["*"]), kind, "no base64");
+        assert_eq!(rejected(&["/w"]), kind, "no UTF-8");
+        assert_eq!(rejected(&[""]), kind);
+        assert_eq!(rejected(&[&encoded("2a")]), kind);
+        assert_eq!(rejected(&[&encoded("2a:-1")]), kind);
+        assert_eq!(rejected(&[&encoded("2a:9223372036854775808")]), kind);
+        assert_eq!(rejected(&[&token, &token]), kind, "two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_receiver_of_a_large_message_comes_back() {
+        let receiver = |headers: &HeaderMap| {
+            let deadline = Deadline::after(DEFAULT_DEADLINE);
+            let headers = headers.clone();
+            let read = read(headers, deadline, Caller::local(), &Environment::real());
+            read.unwrap().1
+        };
+        let mut headers = HeaderMap::new();
+        assert_eq!(receiver(&headers), None);
+        put_receiver(&mut headers, "test.mailbox.naïve");
+        assert_eq!(receiver(&headers).as_deref(), Some("test.mailbox.naïve"));
+        headers.insert(RECEIVER_KEY, "*".parse().unwrap());
+        assert_eq!(receiver(&headers), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 
 use super::frame::PREFIX_BYTES;
-use crate::route::budget::{ByteBudget, ByteShare};
 
 /// The capacity reserved ahead for a message that arrives in parts: its announced length is only
 /// a claim until the bytes are there.
@@ -30,8 +29,6 @@ pub(crate) enum ReadError<E> {
 pub(crate) struct Reader<B> {
     body: B,
     limit: usize,
-    /// None where the reader asked for the message itself.
-    budget: Option<ByteBudget>,
     /// The bytes that have come and are not read yet.
     rest: Bytes,
     partial: Option<PartialMessage>,
@@ -42,7 +39,6 @@ pub(crate) struct Reader<B> {
 struct PartialMessage {
     length: usize,
     bytes: BytesMut,
-    _share: Option<ByteShare>,
 }
 
 impl<B> Reader<B>
@@ -53,17 +49,10 @@ where
         Self {
             body,
             limit,
-            budget: None,
             rest: Bytes::new(),
             partial: None,
             trailers: None,
         }
-    }
-
-    /// Takes a share of this budget for each message that arrives in parts.
-    pub(crate) fn within(mut self, budget: &ByteBudget) -> Self {
-        self.budget = Some(budget.clone());
-        self
     }
 
     /// The one message. Bytes that come later stay unread. Cancel safe.
@@ -101,21 +90,13 @@ where
                     self.rest.advance(PREFIX_BYTES);
                     return Ok(Some(self.rest.split_to(length)));
                 }
-                let share = match &self.budget {
-                    Some(budget) => Some(budget.take(length).await),
-                    None => None,
-                };
                 let mut bytes = BytesMut::with_capacity(length.min(FIRST_CAPACITY_BYTES));
                 self.rest.advance(PREFIX_BYTES);
                 bytes.put(std::mem::take(&mut self.rest));
-                self.partial.insert(PartialMessage {
-                    length,
-                    bytes,
-                    _share: share,
-                })
+                self.partial.insert(PartialMessage { length, bytes })
             }
         };
-        let PartialMessage { length, bytes, .. } = partial;
+        let PartialMessage { length, bytes } = partial;
         while bytes.len() < *length {
             let chunk = data(&mut self.body, &mut self.trailers).await?;
             let mut chunk = chunk.ok_or(ReadError::Cut)?;

@@ -1,32 +1,29 @@
 //! The loop that accepts connections, and owns them to their end.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::connection::{OpenConnection, serve};
+use super::connection::{EndOrders, serve};
+use super::connection_activity::ConnectionActivity;
+use super::connection_table::{Arrival, ConnectionId, ConnectionTable, Source, source_of};
+use super::counters::ServingCounters;
 use super::grid_service::GridService;
-use crate::counter::Counter;
-use crate::environment::{Environment, Listener, Socket};
+use super::served_connection::ServedConnection;
+use crate::environment::{Environment, Listener, Socket, is_out_of_descriptors};
+use crate::route::budget::ByteBudget;
 use crate::route::tasks::Tasks;
 use crate::route::transport::Transport;
 
-/// Connections at a time; further ones wait in the kernel's backlog. A grid of 1,000 peers with
-/// a few clients each stays below it, and it is below a usual limit on open files.
-const MAX_CONNECTIONS: usize = 4096;
-/// How long to wait when the kernel gives no connection: it lacks file descriptors.
+/// How long to wait when the kernel gives no connection and none could be closed for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Counts the connections of a [`ProcessServer`](super::ProcessServer): taken and ended.
-#[derive(Debug, Default)]
-pub(crate) struct AcceptedCounters {
-    pub(crate) taken: Counter,
-    pub(crate) ended: Counter,
-}
+/// How long to wait for the descriptor of a connection that is closed for the next one.
+const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 
 /// Owns the listener and the connections.
 pub(super) struct AcceptLoop {
@@ -34,31 +31,42 @@ pub(super) struct AcceptLoop {
     pub(super) tasks: Tasks,
     pub(super) service: Arc<GridService>,
     pub(super) graceful: CancellationToken,
-    pub(super) counters: Arc<AcceptedCounters>,
+    pub(super) counters: Arc<ServingCounters>,
+    pub(super) received: ByteBudget,
+    pub(super) replies: ByteBudget,
+    pub(super) max_streams: u32,
+    pub(super) max_connections: usize,
+    /// The addresses of proxies, which may have all connections.
+    pub(super) exempt: Arc<[IpAddr]>,
+}
+
+/// The accepted connections.
+struct AcceptedConnections {
+    table: ConnectionTable,
+    tasks: JoinSet<ConnectionId>,
+    /// To name a connection whose task has panicked.
+    ids: std::collections::HashMap<Id, ConnectionId>,
 }
 
 impl AcceptLoop {
     pub(super) async fn run(self, mut listener: Listener, abort: CancellationToken) {
-        let mut connections = JoinSet::new();
+        let mut connections = AcceptedConnections {
+            table: ConnectionTable::new(self.max_connections),
+            tasks: JoinSet::new(),
+            ids: std::collections::HashMap::new(),
+        };
         loop {
-            let room = connections.len() < MAX_CONNECTIONS;
             tokio::select! {
                 biased;
                 () = self.graceful.cancelled() => break,
-                Some(ended) = connections.join_next() => report(ended),
-                socket = listener.accept(), if room => match socket {
-                    Ok(socket) => {
-                        connections.spawn(self.connection(socket));
-                    }
+                Some(ended) = connections.tasks.join_next_with_id() => connections.ended(ended),
+                socket = listener.accept() => match socket {
+                    Ok(socket) => self.arrived(socket, &mut connections),
                     // The simulated network is gone.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => break,
-                    Err(error) => {
-                        warn!(%error, "cannot accept a connection");
-                        let _ = self
-                            .environment
-                            .timeout(ACCEPT_PAUSE, self.graceful.cancelled())
-                            .await;
-                    }
+                    // The client has left before it was accepted.
+                    Err(error) if is_of_one_connection(&error) => debug!(%error, "not accepted"),
+                    Err(error) => self.make_room(&error, &mut connections).await,
                 },
             }
         }
@@ -67,36 +75,142 @@ impl AcceptLoop {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => break,
-                ended = connections.join_next() => match ended {
-                    Some(ended) => report(ended),
+                ended = connections.tasks.join_next_with_id() => match ended {
+                    Some(ended) => connections.ended(ended),
                     None => break,
                 },
             }
         }
-        connections.shutdown().await;
+        connections.tasks.shutdown().await;
     }
 
-    /// Serves one connection to its end; after `graceful` it accepts no more requests.
-    fn connection(&self, socket: Socket) -> impl Future<Output = ()> + Send + use<> {
-        let open = OpenConnection {
+    /// A connection was accepted by the kernel.
+    fn arrived(&self, socket: Socket, connections: &mut AcceptedConnections) {
+        let address = socket.peer_addr().map(|address| address.ip());
+        let source = address.map(source_of);
+        let exempt = match address {
+            Some(address) => self.exempt.contains(&address.to_canonical()),
+            None => true,
+        };
+        match connections.table.arrive(source, exempt) {
+            Arrival::Accept => {}
+            Arrival::AcceptFor(victim) => self.evict(victim, connections),
+            Arrival::Refuse => {
+                self.counters.refused.increment();
+                debug!("a connection is refused: there is no room");
+                return;
+            }
+        }
+        self.serve(socket, source, exempt, connections);
+    }
+
+    fn serve(
+        &self,
+        socket: Socket,
+        source: Source,
+        exempt: bool,
+        connections: &mut AcceptedConnections,
+    ) {
+        let activity = Arc::new(ConnectionActivity::new(self.environment.now()));
+        let evicted = CancellationToken::new();
+        let budgets = (&self.received, &self.replies);
+        let (id, received, replies) =
+            connections
+                .table
+                .add(source, activity.clone(), evicted.clone(), budgets);
+        let (received, replies) = match exempt {
+            true => (None, None),
+            false => (Some(received), Some(replies)),
+        };
+        let transport = Transport::accepted(socket);
+        let connection = Arc::new(ServedConnection {
             environment: self.environment.clone(),
             tasks: self.tasks.clone(),
-            service: Arc::clone(&self.service),
+            counters: self.counters.clone(),
+            activity,
+            caller: transport.caller(),
+            received: self.received.connection(received.as_ref()),
+            replies: self.replies.connection(replies.as_ref()),
+            max_streams: self.max_streams,
+        });
+        let end = EndOrders {
             graceful: self.graceful.clone(),
+            evicted,
         };
+        let service = self.service.clone();
         let counted = CountedConnection::new(&self.counters);
-        async move {
+        let task = connections.tasks.spawn(async move {
             let _counted = counted;
-            serve(open, Transport::accepted(socket)).await;
+            serve(connection, service, transport, end).await;
+            id
+        });
+        connections.ids.insert(task.id(), id);
+    }
+
+    fn evict(&self, victim: ConnectionId, connections: &mut AcceptedConnections) {
+        self.counters.evicted.increment();
+        connections.table.evict(victim);
+    }
+
+    /// The kernel gives no connection. If it lacks descriptors, one is closed for the next.
+    async fn make_room(&self, error: &io::Error, connections: &mut AcceptedConnections) {
+        let victim = is_out_of_descriptors(error)
+            .then(|| connections.table.victim())
+            .flatten();
+        let pause = match victim {
+            Some(victim) => {
+                self.evict(victim, connections);
+                EVICTION_PAUSE
+            }
+            None => {
+                warn!(%error, "cannot accept a connection");
+                ACCEPT_PAUSE
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            () = self.graceful.cancelled() => None,
+            ended = connections.tasks.join_next_with_id(), if victim.is_some() => ended,
+            () = self.environment.sleep(pause) => None,
+        };
+        if let Some(ended) = ended {
+            connections.ended(ended);
         }
     }
 }
 
+impl AcceptedConnections {
+    fn ended(&mut self, ended: Result<(Id, ConnectionId), JoinError>) {
+        let task = match ended {
+            Ok((task, _)) => task,
+            Err(error) => {
+                warn!(%error, "the task of a connection failed");
+                error.id()
+            }
+        };
+        if let Some(id) = self.ids.remove(&task) {
+            self.table.remove(id);
+        }
+    }
+}
+
+/// Whether an error concerns one connection that was about to be accepted, not the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
 /// A connection that was taken and has not ended.
-struct CountedConnection(Arc<AcceptedCounters>);
+struct CountedConnection(Arc<ServingCounters>);
 
 impl CountedConnection {
-    fn new(counters: &Arc<AcceptedCounters>) -> Self {
+    fn new(counters: &Arc<ServingCounters>) -> Self {
         counters.taken.increment();
         Self(Arc::clone(counters))
     }
@@ -105,11 +219,5 @@ impl CountedConnection {
 impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.ended.increment();
-    }
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        warn!(%error, "the task of a connection failed");
     }
 }

@@ -1,5 +1,5 @@
-//! The socket of a connection that was accepted: it waits for a greeting, and closes without losing
-//! the last word.
+//! The socket of a connection that was accepted: it reads in bounded turns, and closes without
+//! losing the last word.
 
 use std::future::Future;
 use std::io;
@@ -11,53 +11,95 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection_activity::ConnectionActivity;
+use super::control_budget::ControlBudget;
+use super::frame_meter::FrameMeter;
 use crate::environment::Environment;
 use crate::route::transport::Transport;
 
-/// The bytes with which every HTTP/2 connection begins.
-const PREFACE_BYTES: usize = 24;
 /// How long the client has to close a connection that we have said the last word on. One round
 /// trip is enough; it is less than what a shutdown waits for answers.
 const LINGER_TIME: Duration = Duration::from_millis(500);
 /// The bytes that are read at a time, and discarded, while the socket lingers.
 const DISCARD_BYTES: usize = 4096;
+/// The bytes that are read in one turn. Then the requests that they brought have theirs, and after
+/// them other connections: what is read and not yet looked at stays small.
+const TURN_BYTES: usize = 64 * 1024;
+/// The requests that may begin in one turn, and may be cancelled in it.
+const TURN_REQUESTS: u32 = 256;
 
-/// Whether a connection that was accepted has begun to speak: the preface of HTTP/2 is there.
-/// From then on the keep-alive watches over it.
-#[derive(Debug, Clone)]
-pub(super) struct Greeting(Arc<AtomicBool>);
+/// How much more an accepted socket may read in this turn. The socket and the driver of its
+/// connection share it; both are polled by one task.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Arc<TurnState>);
 
-impl Greeting {
-    pub(super) fn complete(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+#[derive(Debug, Default)]
+struct TurnState {
+    begun: AtomicBool,
+    cut_short: AtomicBool,
+    throttled: AtomicBool,
+}
+
+impl Turn {
+    /// A new turn begins.
+    pub(super) fn begin(&self) {
+        self.0.begun.store(true, Ordering::Relaxed);
+        self.0.cut_short.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there was more to read than the turn allowed.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.0.cut_short.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is read because too many control frames have come.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.0.throttled.load(Ordering::Relaxed)
     }
 }
 
 /// A socket that was accepted.
 ///
-/// Its shutdown lasts until the client has closed too, or has had its time. A client that still
-/// sends would otherwise be answered with a reset, which may overtake our GOAWAY: then it could not
-/// know that its last requests were not looked at.
+/// It reads in turns of a bounded size, and more slowly when its client sends more control frames
+/// than any client needs. Its shutdown lasts until the client has closed too, or has had its time:
+/// a client that still sends would otherwise be answered with a reset, which may overtake our
+/// GOAWAY, and then it could not know that its last requests were not looked at.
 pub(super) struct AcceptedSocket {
     socket: Transport,
     environment: Environment,
-    missing: usize,
-    greeting: Greeting,
+    activity: Arc<ConnectionActivity>,
+    meter: FrameMeter,
+    control: ControlBudget,
+    /// Runs while the client has sent too many control frames.
+    throttle: Option<Pin<Box<tokio::time::Sleep>>>,
+    turn: Turn,
+    turn_bytes: usize,
+    turn_requests: u32,
     /// Runs once our side is closed.
     linger: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl AcceptedSocket {
-    pub(super) fn new(socket: Transport, environment: Environment) -> (Self, Greeting) {
-        let greeting = Greeting(Arc::default());
+    pub(super) fn new(
+        socket: Transport,
+        environment: Environment,
+        activity: Arc<ConnectionActivity>,
+    ) -> (Self, Turn) {
+        let turn = Turn::default();
+        let control = ControlBudget::new(environment.now());
         let accepted = Self {
             socket,
             environment,
-            missing: PREFACE_BYTES,
-            greeting: greeting.clone(),
+            activity,
+            meter: FrameMeter::new(),
+            control,
+            throttle: None,
+            turn: turn.clone(),
+            turn_bytes: 0,
+            turn_requests: 0,
             linger: None,
         };
-        (accepted, greeting)
+        (accepted, turn)
     }
 
     /// Reads what still comes, and forgets it, until the client has closed.
@@ -71,6 +113,48 @@ impl AcceptedSocket {
             }
         }
     }
+
+    /// Ready when more may be read now. When the turn is over, its driver polls again.
+    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(throttle) = &mut self.throttle {
+            ready!(throttle.as_mut().poll(cx));
+            self.throttle = None;
+            self.turn.0.throttled.store(false, Ordering::Relaxed);
+        }
+        if self.turn.0.begun.swap(false, Ordering::Relaxed) {
+            self.turn_bytes = 0;
+            self.turn_requests = 0;
+        }
+        if self.turn_bytes >= TURN_BYTES || self.turn_requests >= TURN_REQUESTS {
+            self.turn.0.cut_short.store(true, Ordering::Relaxed);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    fn note_read(&mut self, bytes: &[u8]) {
+        let seen = self.meter.scan(bytes, self.activity.streams());
+        if self.meter.has_preface() {
+            self.activity.greet();
+        }
+        self.activity.note_read(bytes.len());
+        self.turn_bytes += bytes.len();
+        self.turn_requests += seen.requests;
+        if seen.weight > 0
+            && let Some(pause) = self.control.spend(seen.weight, self.environment.now())
+        {
+            self.throttle = Some(Box::pin(self.environment.sleep(pause)));
+            self.turn.0.throttled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.activity.note_written(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.activity.block_write(),
+        }
+    }
 }
 
 impl AsyncRead for AcceptedSocket {
@@ -79,16 +163,11 @@ impl AsyncRead for AcceptedSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.poll_may_read(cx));
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if self.missing > 0 {
-            let read = buffer.filled().len().saturating_sub(before);
-            self.missing = self.missing.saturating_sub(read);
-            if self.missing == 0 {
-                self.greeting.0.store(true, Ordering::Release);
-            }
-        }
-        polled
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        self.note_read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -98,7 +177,9 @@ impl AsyncWrite for AcceptedSocket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.note_write(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,7 +207,9 @@ impl AsyncWrite for AcceptedSocket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.note_write(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,8 +231,9 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let address = address.parse().unwrap();
         let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
-        let (server, _) =
-            AcceptedSocket::new(Transport::accepted(server.unwrap()), environment.clone());
+        let activity = Arc::new(ConnectionActivity::new(environment.now()));
+        let server = Transport::accepted(server.unwrap());
+        let (server, _) = AcceptedSocket::new(server, environment.clone(), activity);
         (environment, server, client.unwrap())
     }
 

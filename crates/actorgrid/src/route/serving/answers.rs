@@ -4,9 +4,31 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 
+use super::message_reader::Unreadable;
+use crate::environment::Deadline;
 use crate::error::{RequestError, RequestErrorKind};
+use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
-use crate::route::codec::{Outgoing, ReadError, status};
+use crate::route::codec::{Outgoing, status};
+
+/// A response, and the bounds on its way.
+pub(super) struct Answered {
+    pub(super) response: Response<Outgoing>,
+    /// What its message is charged.
+    pub(super) charge: Option<Charge>,
+    /// A response that the client has not taken by then is given up.
+    pub(super) until: Option<Deadline>,
+}
+
+impl From<Response<Outgoing>> for Answered {
+    fn from(response: Response<Outgoing>) -> Self {
+        Self {
+            response,
+            charge: None,
+            until: None,
+        }
+    }
+}
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -55,18 +77,49 @@ pub(super) fn too_large(length: usize, limit: usize) -> RequestError {
     )
 }
 
-/// The status of a request that is not one message of at most `limit` bytes.
-pub(super) fn unreadable(error: &ReadError<hyper::Error>, limit: usize) -> Box<Status> {
-    match error {
-        ReadError::TooLarge(length) => Box::new(status::of_error(&too_large(*length, limit))),
-        ReadError::Compressed => {
-            malformed("grpc: compressed flag set with identity or empty encoding")
+/// The status of a request whose message was not read, and the kind of its error.
+pub(super) struct Rejection {
+    pub(super) status: Status,
+    pub(super) kind: RequestErrorKind,
+}
+
+/// The status of a request that is not one message of at most `limit` bytes, or has no room.
+pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
+    let error = match error {
+        Unreadable::TooLarge(length) => too_large(length, limit),
+        Unreadable::Full => RequestError::refused(
+            RequestErrorKind::Busy,
+            "the peer holds as many bytes of requests as it may (max_received_bytes)",
+        ),
+        Unreadable::Slow => RequestError::refused(
+            RequestErrorKind::DeadlineExceeded,
+            "the message came too slowly: less than 16 KiB in 5 s",
+        ),
+        Unreadable::Unwanted(error) => error,
+        Unreadable::Compressed => {
+            return malformed("grpc: compressed flag set with identity or empty encoding").into();
         }
-        ReadError::Missing => malformed("grpc: the request holds no message"),
-        ReadError::Cut => malformed("grpc: the request ends within its message"),
-        ReadError::Trailing => malformed("grpc: the request holds more than a message"),
+        Unreadable::Missing => return malformed("grpc: the request holds no message").into(),
+        Unreadable::Cut => return malformed("grpc: the request ends within its message").into(),
+        Unreadable::Trailing => {
+            return malformed("grpc: the request holds more than a message").into();
+        }
         // Nobody is there to read it.
-        ReadError::Body(_) => malformed("grpc: the request broke off"),
+        Unreadable::Broken => return malformed("grpc: the request broke off").into(),
+    };
+    Rejection {
+        status: status::of_error(&error),
+        kind: error.kind(),
+    }
+}
+
+impl From<Box<Status>> for Rejection {
+    /// Of a request that is malformed.
+    fn from(status: Box<Status>) -> Self {
+        Self {
+            status: *status,
+            kind: RequestErrorKind::InvalidMessage,
+        }
     }
 }
 

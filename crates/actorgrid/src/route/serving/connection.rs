@@ -1,108 +1,321 @@
-//! One connection that was accepted: its HTTP/2 limits, its greeting, its end.
+//! One connection that was accepted: its HTTP/2 limits, its greeting, its streams, its end.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, error};
 
-use super::accepted_socket::AcceptedSocket;
+use super::accepted_socket::{AcceptedSocket, Turn};
 use super::grid_service::GridService;
-use crate::environment::Environment;
-use crate::route::tasks::Tasks;
+use super::keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
+use super::message_reader::STREAM_WINDOW_BYTES;
+use super::reply_buffer::ReplyBuffer;
+use super::served_connection::ServedConnection;
+use super::served_stream::serve_stream;
 use crate::route::transport::Transport;
 
-/// Streams at a time on one connection: a broadcast from one client to 1,000 members on this
-/// peer, four times.
-const MAX_STREAMS: u32 = 4096;
-/// A request of the default largest size in few frames.
-const MAX_FRAME_BYTES: u32 = 1024 * 1024;
-/// One request of the default largest size without a pause.
-const STREAM_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
-/// Several of them at a time. (The HTTP/2 library also allows half as many bytes in overhead of
-/// small frames that are not read yet.)
-const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// The bytes that may be on their way beside those of streams that wait for room or have it.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// HTTP/2's smallest limit, which all clients use: the library reserves the length of a frame
+/// when its header has come.
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// Headers of at most 8 KiB in base64, and the rest of a request's metadata.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// Resets that may come for streams not yet looked at, and that we may cause: cancelling all
-/// streams of a connection several times over within one turn must not end it.
-const MAX_RESETS: usize = 4 * MAX_STREAMS as usize;
+/// The bytes of one reply that are handed to the HTTP/2 library at a time.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// How much of the library's overhead for small data frames that nobody has read yet is borne: all
+/// streams have a few of them.
+const DATA_FRAME_BUDGET_BYTES: usize = 1024 * 1024;
+/// Resets that may come for streams not yet looked at: more than begin in one turn.
+const MAX_PENDING_RESETS: usize = 4 * 1024;
+/// Streams that are remembered for a second after we have reset them, as their clients may still
+/// send: all streams of a connection, answered before their messages have come.
+const MAX_REMEMBERED_RESETS: usize = 1024;
+/// Frames for streams that are gone or refused, in the life of a connection. A client that goes on
+/// sending what was answered already is no attacker.
+const MAX_ERROR_RESETS: usize = 16 * 1024;
 /// The time for a connection to say that it speaks HTTP/2.
 const GREETING_TIME: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time for the greeting of a connection that is accepted while the server ends.
+const LAST_GREETING_TIME: Duration = Duration::from_millis(500);
+/// The time for the client of an evicted connection to learn which of its requests were not looked
+/// at.
+const EVICTION_TIME: Duration = Duration::from_millis(500);
 
-/// The context in which a connection is served.
-pub(super) struct OpenConnection {
-    pub(super) environment: Environment,
-    pub(super) tasks: Tasks,
-    pub(super) service: Arc<GridService>,
+type Http2 = Connection<AcceptedSocket, ReplyBuffer>;
+
+/// The orders that end a connection.
+pub(super) struct EndOrders {
+    /// Accept no more requests, and end when those that are here are answered.
     pub(super) graceful: CancellationToken,
+    /// The same, at once.
+    pub(super) evicted: CancellationToken,
 }
 
-/// Serves a connection to its end; after `graceful` it accepts no more requests.
-pub(super) async fn serve(open: OpenConnection, transport: Transport) {
-    let OpenConnection {
-        environment,
-        tasks,
-        service,
-        graceful,
-    } = open;
-    let caller = transport.caller();
-    let (socket, greeting) = AcceptedSocket::new(transport, environment.clone());
-    let service = hyper::service::service_fn(move |request| {
-        let (service, caller) = (Arc::clone(&service), caller.clone());
-        async move { Ok::<_, Infallible>(service.answer(request, caller).await) }
+/// Serves a connection to its end. All its streams are driven by this one future, and end with it.
+pub(super) async fn serve(
+    connection: Arc<ServedConnection>,
+    service: Arc<GridService>,
+    transport: Transport,
+    end: EndOrders,
+) {
+    let activity = connection.activity.clone();
+    let environment = connection.environment.clone();
+    let (socket, turn) = AcceptedSocket::new(transport, environment.clone(), activity);
+    turn.begin();
+    let handshake = builder(connection.max_streams).handshake(socket);
+    let Some(http2) = greeted(&connection, &turn, handshake, &end).await else {
+        return;
+    };
+    let answer = |request, respond| {
+        let served = serve_stream(connection.clone(), service.clone(), request, respond);
+        // A panic in code of users, which reads messages, ends its stream alone.
+        AssertUnwindSafe(served).catch_unwind()
+    };
+    let driver = Driver::new(&connection, http2, turn, answer);
+    drive(driver, &end).await;
+}
+
+/// Waits until the connection has greeted.
+async fn greeted(
+    connection: &ServedConnection,
+    turn: &Turn,
+    handshake: h2::server::Handshake<AcceptedSocket, ReplyBuffer>,
+    end: &EndOrders,
+) -> Option<Http2> {
+    let environment = &connection.environment;
+    let mut handshake = pin!(handshake);
+    let handshake = poll_fn(|cx| {
+        turn.begin();
+        handshake.as_mut().poll(cx)
     });
-    let connection = builder(tasks).serve_connection(TokioIo::new(socket), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        () = graceful.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            None
-        }
-        ended = connection.as_mut() => Some(ended),
-        () = environment.sleep(GREETING_TIME) => {
-            if !greeting.complete() {
-                debug!("a connection does not speak HTTP/2");
-                return;
-            }
-            None
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => tokio::select! {
+    let too_late = async {
+        tokio::select! {
             biased;
-            () = graceful.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
-            }
-            ended = connection.as_mut() => ended,
-        },
+            () = end.evicted.cancelled() => {}
+            () = async {
+                end.graceful.cancelled().await;
+                environment.sleep(LAST_GREETING_TIME).await;
+            } => {}
+            () = environment.sleep(GREETING_TIME) => {}
+        }
     };
-    if let Err(error) = ended {
-        debug!(%error, "a connection broke");
+    tokio::select! {
+        biased;
+        greeted = handshake => match greeted {
+            Ok(http2) => Some(http2),
+            Err(error) => {
+                debug!(%error, "a connection does not speak HTTP/2");
+                None
+            }
+        },
+        () = too_late => {
+            debug!("a connection does not speak HTTP/2");
+            None
+        }
     }
 }
 
-fn builder(tasks: Tasks) -> http2::Builder<Tasks> {
-    let mut builder = http2::Builder::new(tasks);
+/// Drives a connection until it ends, and hands it the orders to.
+async fn drive<F, A>(mut driver: Driver<'_, F, A>, end: &EndOrders)
+where
+    F: Future<Output = std::thread::Result<()>>,
+    A: FnMut(Request<RecvStream>, SendResponse<ReplyBuffer>) -> F,
+{
+    let environment = driver.connection.environment.clone();
+    let mut is_ending = false;
+    let mut look = pin!(environment.sleep(LOOK_INTERVAL));
+    let mut cut_off = pin!(async {
+        end.evicted.cancelled().await;
+        environment.sleep(EVICTION_TIME).await;
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = end.graceful.cancelled(), if !is_ending => {
+                is_ending = true;
+                driver.http2.graceful_shutdown();
+            }
+            () = end.evicted.cancelled(), if !is_ending => {
+                is_ending = true;
+                driver.http2.graceful_shutdown();
+            }
+            () = &mut cut_off => return,
+            () = &mut look => {
+                if !driver.look() {
+                    return;
+                }
+                look.set(environment.sleep(LOOK_INTERVAL));
+            }
+            () = poll_fn(|cx| driver.poll(cx)) => return,
+        }
+    }
+}
+
+/// Drives a connection and its streams.
+struct Driver<'a, F, A> {
+    connection: &'a ServedConnection,
+    http2: Http2,
+    turn: Turn,
+    answer: A,
+    streams: FuturesUnordered<F>,
+    ping: Option<PingPong>,
+    keep_alive: KeepAlive,
+    window: u32,
+}
+
+impl<'a, F, A> Driver<'a, F, A>
+where
+    F: Future<Output = std::thread::Result<()>>,
+    A: FnMut(Request<RecvStream>, SendResponse<ReplyBuffer>) -> F,
+{
+    fn new(connection: &'a ServedConnection, mut http2: Http2, turn: Turn, answer: A) -> Self {
+        Self {
+            connection,
+            ping: http2.ping_pong(),
+            http2,
+            turn,
+            answer,
+            streams: FuturesUnordered::new(),
+            keep_alive: KeepAlive::default(),
+            window: CONNECTION_WINDOW_BYTES,
+        }
+    }
+
+    /// One turn: reads, serves what was read, and writes. Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.turn.begin();
+        let before = self.streams.len();
+        if self.poll_accept(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let accepted = self.streams.len() > before;
+        let ended = self.poll_streams(cx);
+        self.fit_window();
+        if (accepted || ended) && self.poll_http2(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.turn.was_cut_short() {
+            // Others first, then the next turn.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Accepts the requests that have come. Ready when the connection has ended.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let max_streams = self.connection.max_streams as usize;
+        // A client that does not read gets no more to read.
+        while self.streams.len() < max_streams && !self.connection.activity.is_write_blocked() {
+            match self.http2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.streams.push((self.answer)(request, respond));
+                    self.connection.activity.set_streams(self.streams.len());
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    debug!(%error, "a connection broke");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_http2(cx)
+    }
+
+    /// Reads and writes. Ready when the connection has ended.
+    fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.http2.poll_closed(cx).map(|closed| {
+            if let Err(error) = closed {
+                debug!(%error, "a connection broke");
+            }
+        })
+    }
+
+    /// Drives the streams, and returns whether one has ended.
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Poll::Ready(Some(ended)) = self.streams.poll_next_unpin(cx) {
+            any = true;
+            if ended.is_err() {
+                error!("reading a request panicked");
+            }
+        }
+        if any {
+            let activity = &self.connection.activity;
+            activity.set_streams(self.streams.len());
+            if self.streams.is_empty() {
+                activity.idle_from(self.connection.environment.now());
+            }
+        }
+        any
+    }
+
+    /// Streams that wait for room hold bytes that nobody reads, which must not keep others of the
+    /// connection from going on.
+    fn fit_window(&mut self) {
+        let ticketed = u32::try_from(self.connection.received.ticketed()).unwrap_or(u32::MAX);
+        let window = ticketed
+            .saturating_mul(STREAM_WINDOW_BYTES)
+            .saturating_add(CONNECTION_WINDOW_BYTES)
+            .min(i32::MAX as u32);
+        if window != self.window {
+            self.window = window;
+            self.http2.set_target_window_size(window);
+        }
+    }
+
+    /// Looks whether the client is there. False: the connection is to be closed.
+    fn look(&mut self) -> bool {
+        let activity = &self.connection.activity;
+        let step = self.keep_alive.look(Look {
+            bytes_read: activity.bytes_read(),
+            bytes_written: activity.bytes_written(),
+            is_write_blocked: activity.is_write_blocked(),
+            is_throttled: self.turn.is_throttled(),
+        });
+        match step {
+            KeepAliveStep::Nothing => true,
+            KeepAliveStep::Ask => {
+                if let Some(ping) = &mut self.ping {
+                    // An earlier answer has done its work when it was read.
+                    let _ = ping.poll_pong(&mut Context::from_waker(Waker::noop()));
+                    // It fails while an earlier one is not answered, which says the same.
+                    let _ = ping.send_ping(Ping::opaque());
+                }
+                true
+            }
+            KeepAliveStep::Close(reason) => {
+                debug!(reason, "a connection is closed");
+                self.connection.counters.dead.increment();
+                false
+            }
+        }
+    }
+}
+
+fn builder(max_streams: u32) -> Builder {
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(max_streams)
         .max_frame_size(MAX_FRAME_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_local_error_reset_streams(MAX_RESETS)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .auto_date_header(false);
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .data_frame_budget(DATA_FRAME_BUDGET_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_concurrent_reset_streams(MAX_REMEMBERED_RESETS)
+        .max_local_error_reset_streams(Some(MAX_ERROR_RESETS));
     builder
 }

@@ -10,20 +10,22 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::stream;
+use h2::RecvStream;
 use http::Response;
 use http_body::Frame;
-use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::answers::{UNMARSHALLING, answer, failed, malformed, replied, trailers, unreadable};
+use super::message_reader::{MessageReader, Unreadable};
+use super::served_connection::ServedConnection;
 use crate::environment::Environment;
 use crate::route::admission::Serving;
+use crate::route::codec::Outgoing;
 use crate::route::codec::frame::{Framed, frame_message};
 use crate::route::codec::health::MAX_HEALTH_BYTES;
 use crate::route::codec::metadata::DEFAULT_DEADLINE;
-use crate::route::codec::{Outgoing, Reader};
 use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
@@ -76,8 +78,13 @@ impl HealthSubject {
 
 impl HealthService {
     /// Answers with the status at this moment.
-    pub(super) async fn check(&self, body: HttpBody, time: Option<Duration>) -> Response<Outgoing> {
-        match self.subject(body, time).await {
+    pub(super) async fn check(
+        &self,
+        body: RecvStream,
+        time: Option<Duration>,
+        connection: &ServedConnection,
+    ) -> Response<Outgoing> {
+        match self.subject(body, time, connection).await {
             // Word for word what grpc-go says.
             Ok(HealthSubject::Unknown) => failed(&Status::not_found("unknown service")),
             Ok(subject) => replied(message(subject.status(&self.serving, self.has_ended()))),
@@ -87,12 +94,17 @@ impl HealthService {
 
     /// Answers with the status at this moment, and then with each change, until the client leaves,
     /// its time is over, or the server accepts no more requests. Without a time it has no bound.
-    pub(super) async fn watch(&self, body: HttpBody, time: Option<Duration>) -> Response<Outgoing> {
+    pub(super) async fn watch(
+        &self,
+        body: RecvStream,
+        time: Option<Duration>,
+        connection: &ServedConnection,
+    ) -> Response<Outgoing> {
         let until: Until = match time {
             Some(time) => Box::pin(self.environment.sleep(time)),
             None => Box::pin(std::future::pending()),
         };
-        match self.subject(body, time).await {
+        match self.subject(body, time, connection).await {
             Ok(subject) => {
                 let watching = HealthWatching {
                     subject,
@@ -115,17 +127,22 @@ impl HealthService {
     /// Reads the request.
     async fn subject(
         &self,
-        body: HttpBody,
+        body: RecvStream,
         time: Option<Duration>,
+        connection: &ServedConnection,
     ) -> Result<HealthSubject, Box<Status>> {
-        let mut reader = Reader::new(body, MAX_HEALTH_BYTES);
+        let reader = MessageReader::new(connection, body, MAX_HEALTH_BYTES);
         let time = time.unwrap_or(DEFAULT_DEADLINE);
         let bytes = self
             .environment
-            .timeout(time, reader.message())
+            .timeout(time, reader.message(|| Ok(())))
             .await
             .ok_or_else(|| Box::new(out_of_time()))?
-            .map_err(|error| unreadable(&error, MAX_HEALTH_BYTES))?;
+            .map_err(|error| match error {
+                Unreadable::Slow => Box::new(out_of_time()),
+                error => Box::new(unreadable(error, MAX_HEALTH_BYTES).status),
+            })?
+            .bytes;
         let request = HealthCheckRequest::decode(bytes).map_err(|_| malformed(UNMARSHALLING))?;
         Ok(HealthSubject::of_service(&request.service))
     }

@@ -1,14 +1,34 @@
 //! The peer's side of the unary gRPC route: connections that are accepted, the services on them,
 //! and their answers.
+//!
+//! It is on the `h2` library itself, not on a server library above it: flow control decides which
+//! messages are read, a connection and all its streams are one task, and a reply counts until it
+//! is written.
 
 mod accept;
 mod accepted_socket;
 mod answers;
+mod bounds;
 mod connection;
+mod connection_activity;
+mod connection_table;
+mod control_budget;
+mod counters;
+mod frame_meter;
 mod grid_service;
 mod health;
+mod keep_alive;
+mod message_reader;
 mod process;
+mod reply_buffer;
+mod served_connection;
+mod served_stream;
 mod server;
 
-pub(crate) use accept::AcceptedCounters;
-pub(crate) use server::{ProcessServer, ServerConfig};
+pub(crate) use super::budget::BudgetLimits;
+pub use bounds::{
+    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_RECEIVED_BYTES, DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION,
+    DEFAULT_MAX_STREAMS_PER_CONNECTION,
+};
+pub(crate) use bounds::{MIN_MESSAGES_PER_CONNECTION, WireBounds};
+pub(crate) use server::{HeldBytes, ProcessServer, ServerConfig, ServingGauges};

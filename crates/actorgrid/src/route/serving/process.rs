@@ -1,74 +1,131 @@
 //! The method that the Go library shares: one request to a mailbox of the peer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::Response;
-use hyper::body::Incoming as HttpBody;
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
 use prost::Message as _;
+use tokio::sync::oneshot;
 use tonic::Status;
 use tracing::debug;
 
-use super::answers::{UNMARSHALLING, failed, malformed, replied, too_large, unreadable};
+use super::answers::{Answered, UNMARSHALLING, failed, malformed, replied, too_large, unreadable};
+use super::message_reader::{MessageReader, ReceivedMessage};
+use super::served_connection::ServedConnection;
+use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
-use crate::registry::Capabilities;
 use crate::route::answer::ReplyTo;
-use crate::route::budget::ByteBudget;
-use crate::route::codec::frame::{MAX_ENVELOPE_BYTES, frame_delivery};
-use crate::route::codec::{Outgoing, Reader, status};
-use crate::route::directory::{Directory, answered, deliver};
+use crate::route::codec::frame::{Framed, MAX_ENVELOPE_BYTES, frame_delivery};
+use crate::route::codec::{metadata, status};
+use crate::route::directory::{Directory, answered, deliver, is_busy};
 use crate::route::incoming::Incoming;
 use crate::route::meta::Meta;
 use crate::wire::grid;
+
+/// A larger reply is encoded in a task of its own, so that it does not hold up the others of its
+/// connection.
+const ENCODED_APART_BYTES: usize = 256 * 1024;
+/// What each reply is charged beyond its message.
+const REPLY_BYTES: usize = 512;
 
 /// Brings requests to the mailboxes of the peer, and their answers back.
 pub(super) struct ProcessService {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) mailbox_prefix: String,
     pub(super) max_message_bytes: usize,
-    pub(super) budget: ByteBudget,
 }
 
 impl ProcessService {
     pub(super) async fn answer(
         &self,
-        meta: Meta,
-        body: HttpBody,
-        capabilities: Capabilities,
-    ) -> Response<Outgoing> {
-        let deadline = meta.deadline;
+        headers: HeaderMap,
+        time: Option<Duration>,
+        body: RecvStream,
+        connection: &ServedConnection,
+    ) -> Answered {
+        let deadline = Deadline::after(time.unwrap_or(metadata::DEFAULT_DEADLINE));
         let mut executed = Executed::No;
         let answer = deadline
-            .bound(self.exchange(meta, body, capabilities, &mut executed))
+            .bound(self.exchange(headers, deadline, body, connection, &mut executed))
             .await;
         match answer {
-            Some(Ok(body)) => replied(frame_delivery(&body.encode(), body.wire_name(), "")),
-            Some(Err(status)) => failed(&status),
-            None => failed(&status::of_error(&RequestError::deadline(executed))),
+            Some(Ok(body)) => reply(body, deadline, connection).await,
+            Some(Err(status)) => failed(&status).into(),
+            None => failed(&status::of_error(&RequestError::deadline(executed))).into(),
         }
     }
 
     async fn exchange(
         &self,
-        meta: Meta,
-        body: HttpBody,
-        capabilities: Capabilities,
+        headers: HeaderMap,
+        deadline: Deadline,
+        body: RecvStream,
+        connection: &ServedConnection,
         executed: &mut Executed,
     ) -> Result<Body, Box<Status>> {
         let failed = |error: RequestError| Box::new(status::of_error(&error));
+        let capabilities = metadata::capabilities(&headers);
         let envelope = match capabilities.count_messages_without_envelope() {
             true => MAX_ENVELOPE_BYTES,
             false => 0,
         };
-        let reader = Reader::new(body, self.max_message_bytes + envelope);
-        let mut reader = reader.within(&self.budget);
-        let bytes = match reader.message().await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.directory.failed(RequestErrorKind::InvalidMessage);
-                return Err(unreadable(&error, self.max_message_bytes));
+        let caller = connection.caller.clone();
+        let read = metadata::read(headers, deadline, caller, &connection.environment);
+        let (meta, receiver) = read.map_err(|error| {
+            self.directory.failed(error.kind());
+            failed(error)
+        })?;
+        let reader = MessageReader::new(connection, body, self.max_message_bytes + envelope);
+        let is_wanted = || match receiver {
+            Some(receiver) if is_busy(&*self.directory, self.local_name(&receiver)) => {
+                Err(RequestError::busy())
             }
+            _ => Ok(()),
         };
+        let message = reader.message(is_wanted).await.map_err(|error| {
+            let rejection = unreadable(error, self.max_message_bytes);
+            if rejection.kind == RequestErrorKind::Busy {
+                connection.counters.no_room.increment();
+            }
+            self.directory.failed(rejection.kind);
+            Box::new(rejection.status)
+        })?;
+        let (incoming, name, answer) = self.incoming(message, meta)?;
+        let queued = deliver(&*self.directory, &name, incoming)
+            .await
+            .map_err(|refused| failed(refused.error))?;
+        *executed = Executed::Maybe;
+        answered(&*self.directory, queued, answer)
+            .await
+            .map_err(failed)
+    }
+}
+
+impl ProcessService {
+    /// The name of a mailbox, from its key in the registry; the key itself if it is none of the
+    /// grid's.
+    fn local_name<'a>(&self, receiver: &'a str) -> &'a str {
+        receiver
+            .strip_prefix(&self.mailbox_prefix)
+            .unwrap_or(receiver)
+    }
+
+    /// Reads the envelope of a message. Returns the request, its receiver's name, and where its
+    /// answer will be.
+    fn incoming(
+        &self,
+        message: ReceivedMessage,
+        meta: Meta,
+    ) -> Result<(Incoming, String, oneshot::Receiver<crate::route::Answer>), Box<Status>> {
+        let ReceivedMessage {
+            bytes,
+            charge,
+            is_shared,
+        } = message;
+        let length = bytes.len();
         let delivery = match grid::Delivery::decode(bytes) {
             Ok(delivery) => delivery,
             Err(error) => {
@@ -77,26 +134,64 @@ impl ProcessService {
                 return Err(malformed(UNMARSHALLING));
             }
         };
-        if delivery.data.len() > self.max_message_bytes {
+        let mut data = delivery.data;
+        if data.len() > self.max_message_bytes {
             self.directory.failed(RequestErrorKind::MessageTooLarge);
-            return Err(failed(too_large(
-                delivery.data.len(),
-                self.max_message_bytes,
-            )));
+            let error = too_large(data.len(), self.max_message_bytes);
+            return Err(Box::new(status::of_error(&error)));
         }
-        let Some(name) = delivery.receiver.strip_prefix(&self.mailbox_prefix) else {
+        let mut name = delivery.receiver;
+        if !name.starts_with(&self.mailbox_prefix) {
             self.directory.failed(RequestErrorKind::NotHeld);
-            return Err(failed(RequestError::not_held(&delivery.receiver)));
-        };
-        let body = Body::Encoded(Payload::new(delivery.type_name, delivery.data));
+            return Err(Box::new(status::of_error(&RequestError::not_held(&name))));
+        }
+        name.drain(..self.mailbox_prefix.len());
+        // What is queued must not keep a buffer alive that is much larger.
+        if is_shared || data.len() < length / 2 {
+            data = Bytes::copy_from_slice(&data);
+        }
+        let body = Body::Encoded(Payload::new(delivery.type_name, data));
         let (reply_to, answer) = ReplyTo::channel();
-        let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
-        let queued = deliver(&*self.directory, name, incoming)
-            .await
-            .map_err(|refused| failed(refused.error))?;
-        *executed = Executed::Maybe;
-        answered(&*self.directory, queued, answer)
-            .await
-            .map_err(failed)
+        let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to).charged(charge);
+        Ok((incoming, name, answer))
     }
+}
+
+/// The response that carries a reply, if there is room for it.
+async fn reply(body: Body, deadline: Deadline, connection: &ServedConnection) -> Answered {
+    let length = body.encoded_len();
+    let Ok(charge) = connection.replies.charge(length + REPLY_BYTES) else {
+        connection.counters.replies_no_room.increment();
+        let error = RequestError::new(
+            RequestErrorKind::Busy,
+            Executed::Yes,
+            "the peer holds as many bytes of replies as it may (max_reply_bytes): the request was \
+             executed, and its reply is lost",
+        );
+        return failed(&status::of_error(&error)).into();
+    };
+    let message = match &body {
+        Body::Value(_) if length > ENCODED_APART_BYTES => encode_apart(body, connection).await,
+        _ => Some(frame_delivery(&body.encode(), body.wire_name(), "")),
+    };
+    let Some(message) = message else {
+        let error = RequestError::no_reply("encoding the reply panicked");
+        return failed(&status::of_error(&error)).into();
+    };
+    Answered {
+        response: replied(message),
+        charge: Some(charge),
+        until: Some(deadline),
+    }
+}
+
+/// Encodes a reply in a task of its own; `None` if that panics.
+async fn encode_apart(body: Body, connection: &ServedConnection) -> Option<Framed> {
+    let (encoded, message) = oneshot::channel();
+    // It ends with its work, and the server's end waits for it.
+    connection.tasks.spawn(async move {
+        // Without a receiver the client has gone.
+        let _ = encoded.send(frame_delivery(&body.encode(), body.wire_name(), ""));
+    });
+    message.await.ok()
 }

@@ -7,7 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::accept::{AcceptLoop, AcceptedCounters};
+use super::accept::AcceptLoop;
+use super::bounds::WireBounds;
+use super::counters::ServingCounters;
 use super::grid_service::GridService;
 use super::health::HealthService;
 use super::process::ProcessService;
@@ -26,6 +28,43 @@ pub(crate) struct ServerConfig {
     /// The largest message that is taken, and the largest reply. It counts the message alone
     /// for our clients, and with its envelope for others, as the Go library does.
     pub(crate) max_message_bytes: usize,
+    pub(crate) bounds: WireBounds,
+}
+
+/// What a wire port holds for its clients at a moment, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HeldBytes {
+    /// Messages that are queued, or wait for a name to be decided.
+    pub(crate) queued: u64,
+    /// Room that arriving messages have.
+    pub(crate) arriving: u64,
+    /// The most that messages have taken together.
+    pub(crate) received_peak: u64,
+    /// Replies that are not sent yet.
+    pub(crate) replies: u64,
+    /// The most that replies have taken together.
+    pub(crate) replies_peak: u64,
+}
+
+/// What others may ask of a wire port. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct ServingGauges {
+    pub(crate) counters: Arc<ServingCounters>,
+    received: ByteBudget,
+    replies: ByteBudget,
+}
+
+impl ServingGauges {
+    pub(crate) fn held(&self) -> HeldBytes {
+        let received = self.received.current();
+        HeldBytes {
+            queued: received.queued as u64,
+            arriving: received.arriving as u64,
+            received_peak: self.received.peak() as u64,
+            replies: self.replies.current().queued as u64,
+            replies_peak: self.replies.peak() as u64,
+        }
+    }
 }
 
 /// Serves the mailboxes of a peer over the unary route, and reports its health.
@@ -37,7 +76,7 @@ pub(crate) struct ProcessServer {
     graceful: CancellationToken,
     abort: CancellationToken,
     accepting: JoinHandle<()>,
-    counters: Arc<AcceptedCounters>,
+    gauges: ServingGauges,
 }
 
 impl ProcessServer {
@@ -51,14 +90,16 @@ impl ProcessServer {
         let tasks = Tasks::new(environment.clone());
         let graceful = CancellationToken::new();
         let abort = CancellationToken::new();
-        let counters = Arc::<AcceptedCounters>::default();
+        let gauges = ServingGauges {
+            counters: Arc::default(),
+            received: ByteBudget::new(config.bounds.received),
+            replies: ByteBudget::new(config.bounds.replies),
+        };
         let service = GridService {
-            environment: environment.clone(),
             process: ProcessService {
                 directory,
                 mailbox_prefix: keys::prefix(&config.namespace, Kind::Mailbox),
                 max_message_bytes: config.max_message_bytes,
-                budget: ByteBudget::new(),
             },
             health: HealthService {
                 environment: environment.clone(),
@@ -71,7 +112,12 @@ impl ProcessServer {
             tasks: tasks.clone(),
             service: Arc::new(service),
             graceful: graceful.clone(),
-            counters: counters.clone(),
+            counters: gauges.counters.clone(),
+            received: gauges.received.clone(),
+            replies: gauges.replies.clone(),
+            max_streams: config.bounds.max_streams,
+            max_connections: config.bounds.max_connections,
+            exempt: config.bounds.proxies,
         };
         // Joined by `shutdown`, aborted by drop; its connections end with it. It does not panic.
         let accepting = environment.spawn(accept.run(listener, abort.clone()));
@@ -81,12 +127,12 @@ impl ProcessServer {
             graceful,
             abort,
             accepting,
-            counters,
+            gauges,
         }
     }
 
-    pub(crate) fn counters(&self) -> &Arc<AcceptedCounters> {
-        &self.counters
+    pub(crate) fn gauges(&self) -> &ServingGauges {
+        &self.gauges
     }
 
     /// Takes no more connections and requests, waits until the requests that are here are

@@ -1,6 +1,7 @@
 //! The behaviour of the unary route alone: HTTP edges, connections that break, servers that
 //! restart.
 
+mod bounds;
 mod cancelled;
 mod health;
 
@@ -17,7 +18,7 @@ use crate::environment::{Deadline, Environment, Simulation, Socket};
 use crate::error::{Executed, RequestErrorKind as Kind};
 use crate::message::EchoMsg;
 use crate::registry::Capabilities;
-use crate::route::conformance::{House, LIMIT, call, echo, pool, serve};
+use crate::route::conformance::{House, LIMIT, call, echo, pool, pool_with, serve};
 use crate::route::{Call, Route};
 
 type Sender = h2::client::SendRequest<Bytes>;
@@ -556,7 +557,7 @@ async fn more_calls_than_streams_wait_for_their_turn() {
     let (server, address) = serve(&environment, &house, 0).await;
     let pool = pool(&environment);
     let route = pool.route(&address, Capabilities::ACTORGRID);
-    let calls: Vec<_> = (0..6000)
+    let calls: Vec<_> = (0..1_500)
         .map(|i: u32| {
             let route = route.clone();
             environment.spawn(async move {
@@ -569,14 +570,14 @@ async fn more_calls_than_streams_wait_for_their_turn() {
         })
         .collect();
     let mut first = Vec::new();
-    while first.len() < 4096 {
+    while first.len() < 1_024 {
         first.push(held.recv().await.unwrap());
     }
     for request in first {
         let message = request.message().clone();
         request.respond(message).unwrap();
     }
-    for _ in 4096..6000 {
+    for _ in 1_024..1_500 {
         let request = held.recv().await.unwrap();
         let message = request.message().clone();
         request.respond(message).unwrap();

@@ -5,7 +5,7 @@ use std::task::Poll;
 use super::*;
 use crate::route::codec::frame::{Framed, frame_delivery};
 use crate::wire::grid;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use proptest::prelude::*;
@@ -31,37 +31,6 @@ async fn read(chunks: Vec<Vec<u8>>, limit: usize) -> Result<Bytes, &'static str>
             ReadError::Trailing => "trailing",
             ReadError::Body(_) => "body",
         })
-}
-
-#[tokio::test]
-async fn messages_in_parts_wait_for_the_budget_and_others_do_not() {
-    let budget = ByteBudget::of_kib(8);
-    let part = |bytes: &[u8]| {
-        Ok::<_, std::convert::Infallible>(Frame::data(Bytes::copy_from_slice(bytes)))
-    };
-    // Six KiB are announced, and only a part comes.
-    let open = futures_util::stream::iter([part(&[0, 0, 0, 24, 0, 1])]);
-    let open = open.chain(futures_util::stream::pending());
-    let mut open = Reader::new(StreamBody::new(open), 9_000).within(&budget);
-    let mut open = Box::pin(async move { open.message().await });
-    assert!((&mut open).now_or_never().is_none());
-
-    let large = || {
-        let mut bytes = vec![0, 0, 0, 24, 0];
-        bytes.resize(5 + 6_144, 7);
-        let frames = [part(&bytes[..9]), part(&bytes[9..])];
-        Reader::new(StreamBody::new(futures_util::stream::iter(frames)), 9_000).within(&budget)
-    };
-    let mut waiting = large();
-    let mut waiting = Box::pin(waiting.message());
-    assert!((&mut waiting).now_or_never().is_none());
-    let whole = futures_util::stream::iter([part(&[0, 0, 0, 0, 1, 7])]);
-    let mut whole = Reader::new(StreamBody::new(whole), 9_000).within(&budget);
-    assert_eq!(whole.message().await.unwrap(), [7][..]);
-
-    drop(open);
-    assert_eq!(waiting.await.unwrap().len(), 6_144);
-    assert_eq!(budget.free_kib(), 8);
 }
 
 #[tokio::test]

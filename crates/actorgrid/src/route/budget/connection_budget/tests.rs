@@ -1,0 +1,181 @@
+//! Charges and tickets at the limits of connections, sources and the peer.
+
+use std::pin::pin;
+
+use futures_util::{FutureExt as _, poll};
+
+use super::*;
+use crate::route::budget::byte_budget::{BudgetUse, ByteBudget};
+
+const WINDOW: usize = 10;
+
+/// 1,000 bytes in all, 500 a source, 400 a connection; tickets fill three quarters of each.
+fn budget() -> ByteBudget {
+    ByteBudget::new(BudgetLimits {
+        total: 1_000,
+        per_connection: 400,
+    })
+}
+
+fn used(budget: &ByteBudget) -> (usize, usize) {
+    let BudgetUse { queued, arriving } = budget.current();
+    (queued, arriving)
+}
+
+#[test]
+fn a_charge_is_free_again_when_it_is_dropped() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let charge = connection.charge(400).unwrap();
+    assert_eq!(connection.charge(1).err(), Some(BudgetFull));
+    assert_eq!(used(&budget), (400, 0));
+    assert!(budget.connection(None).charge(400).is_ok());
+    drop(charge);
+    assert!(connection.charge(400).is_ok());
+    assert_eq!(used(&budget), (0, 0));
+    assert!(budget.peak() >= 400);
+}
+
+#[test]
+fn a_source_leaves_half_to_the_others() {
+    let budget = budget();
+    let source = budget.source();
+    let connections: Vec<_> = (0..3).map(|_| budget.connection(Some(&source))).collect();
+    let held: Vec<_> = connections
+        .iter()
+        .filter_map(|connection| connection.charge(250).ok())
+        .collect();
+    assert_eq!(held.len(), 2);
+    // What was refused at one level is not charged at another.
+    assert!(budget.connection(None).charge(400).is_ok());
+    assert_eq!(used(&budget), (500, 0));
+}
+
+#[test]
+fn parts_of_a_charge_are_freed_one_by_one() {
+    let budget = budget();
+    let mut charge = budget.connection(None).charge(300).unwrap();
+    let part = charge.split(100);
+    assert_eq!((charge.bytes(), part.bytes()), (200, 100));
+    drop(charge);
+    assert_eq!(used(&budget), (100, 0));
+    drop(part);
+    assert_eq!(used(&budget), (0, 0));
+}
+
+#[tokio::test]
+async fn tickets_leave_a_quarter_to_small_messages() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let ticket = connection.ticket(300, WINDOW).await.unwrap();
+    assert_eq!(used(&budget), (0, 300));
+    let small = connection.charge(100).unwrap();
+    assert_eq!(connection.charge(1).err(), Some(BudgetFull));
+    drop((ticket, small));
+}
+
+#[tokio::test]
+async fn a_message_waits_for_room_that_arriving_ones_hold() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let first = connection.ticket(200, WINDOW).await.unwrap();
+    let mut second = pin!(connection.ticket(200, WINDOW));
+    assert!(poll!(&mut second).is_pending());
+    // A later one does not overtake, though there would be room for it.
+    let mut third = pin!(connection.ticket(100, WINDOW));
+    assert!(poll!(&mut third).is_pending());
+    drop(first);
+    let second = second.now_or_never().unwrap().unwrap();
+    assert!(third.now_or_never().unwrap().is_ok());
+    drop(second);
+    assert_eq!(used(&budget), (0, 0));
+}
+
+#[tokio::test]
+async fn it_is_known_whether_queued_messages_hold_a_message_up_and_whether_they_leave() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let mut first = connection.ticket(200, WINDOW).await.unwrap();
+    let mut second = pin!(connection.ticket(200, WINDOW));
+    assert!(poll!(&mut second).is_pending());
+    assert_eq!(connection.departures_before(200), None, "it arrives");
+    first.arrived();
+    assert_eq!(connection.departures_before(100), None, "there is room");
+    assert_eq!(connection.departures_before(200), Some(0));
+    assert_eq!(budget.connection(None).departures_before(200), None);
+    let small = connection.charge(50).unwrap();
+    drop(connection.charge(50).unwrap());
+    assert_eq!(connection.departures_before(200), Some(1));
+    drop((first, small));
+    assert!(second.now_or_never().unwrap().is_ok());
+
+    let whole = connection.charge(400).unwrap();
+    assert!(connection.is_full_of_queued());
+    assert!(!budget.connection(None).is_full_of_queued());
+    assert_eq!(used(&budget), (400, 0));
+    drop(whole);
+}
+
+#[tokio::test]
+async fn one_that_gives_up_makes_way() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let first = connection.ticket(200, WINDOW).await.unwrap();
+    let mut second = Box::pin(connection.ticket(300, WINDOW));
+    let mut third = pin!(connection.ticket(100, WINDOW));
+    assert!(poll!(&mut second).is_pending());
+    assert!(poll!(&mut third).is_pending());
+    drop(second);
+    assert!(third.now_or_never().unwrap().is_ok());
+    drop(first);
+    assert_eq!(used(&budget), (0, 0));
+}
+
+#[tokio::test]
+async fn a_ticket_that_nobody_takes_is_free_again() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let first = connection.ticket(300, WINDOW).await.unwrap();
+    let mut second = Box::pin(connection.ticket(300, WINDOW));
+    assert!(poll!(&mut second).is_pending());
+    drop(first);
+    assert_eq!(used(&budget), (0, 300));
+    drop(second);
+    assert_eq!(used(&budget), (0, 0));
+}
+
+#[tokio::test]
+async fn those_that_wait_are_bounded() {
+    let budget = budget();
+    let source = budget.source();
+    let connection = budget.connection(Some(&source));
+    let _first = connection.ticket(300, WINDOW).await.unwrap();
+    // A quarter of the budget for all, half of that for a source: 12 windows of 10 bytes.
+    let mut waiting: Vec<_> = (0..13)
+        .map(|_| Box::pin(connection.ticket(300, WINDOW)))
+        .collect();
+    let mut rejected = 0;
+    for ticket in &mut waiting {
+        rejected += usize::from(poll!(ticket).is_ready());
+    }
+    assert_eq!(rejected, 1);
+    let other = budget.connection(Some(&budget.source()));
+    assert!(other.ticket(300, WINDOW).now_or_never().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_peer_is_bounded_in_order_of_arrival() {
+    let budget = budget();
+    let connections: Vec<_> = (0..4).map(|_| budget.connection(None)).collect();
+    let mut held = Vec::new();
+    for connection in &connections[..2] {
+        held.push(connection.ticket(300, WINDOW).await.unwrap());
+    }
+    let mut third = pin!(connections[2].ticket(300, WINDOW));
+    let mut fourth = pin!(connections[3].ticket(150, WINDOW));
+    assert!(poll!(&mut third).is_pending());
+    assert!(poll!(&mut fourth).is_pending());
+    held.pop();
+    assert!(third.now_or_never().unwrap().is_ok());
+    assert!(fourth.now_or_never().unwrap().is_ok());
+}

@@ -1,0 +1,34 @@
+//! How many bytes a budget allows, at each of its levels.
+
+/// The bytes that a peer allows on all connections together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BudgetLimits {
+    /// On all connections together.
+    pub(crate) total: usize,
+    /// On one connection.
+    pub(crate) per_connection: usize,
+}
+
+impl BudgetLimits {
+    /// On all connections from one source address: half of the total, so that the clients of one
+    /// address leave as much to all others.
+    pub(super) const fn per_source(self) -> usize {
+        let half = self.total / 2;
+        if half > self.per_connection {
+            half
+        } else {
+            self.per_connection
+        }
+    }
+
+    /// The share that tickets may fill. The rest stays for small messages, which are charged
+    /// without waiting.
+    pub(super) const fn of_tickets(limit: usize) -> usize {
+        limit - limit / 4
+    }
+
+    /// The bytes that may be parked, unread, in streams whose messages wait for a ticket.
+    pub(super) const fn waiting(self) -> usize {
+        self.total / 4
+    }
+}

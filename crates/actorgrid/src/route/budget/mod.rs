@@ -1,0 +1,20 @@
+//! The memory of messages that were received and not yet handed out, and of replies not yet sent.
+//!
+//! One [`ByteBudget`] bounds each of the two for a whole peer: on all connections together, per
+//! source address and per connection, so that no client can use up what others need. A small
+//! message is charged when it is there, or rejected. A large one waits for a ticket for its
+//! announced length: in order of arrival, and only so many are admitted that all of them can
+//! finish.
+
+mod byte_budget;
+mod connection_budget;
+mod level;
+mod limits;
+mod peer_budget;
+mod ticket_queue;
+
+pub(super) use byte_budget::ByteBudget;
+pub(crate) use connection_budget::Charge;
+pub(super) use connection_budget::{BudgetFull, ConnectionBudget};
+pub(crate) use limits::BudgetLimits;
+pub(super) use peer_budget::SourceBudget;

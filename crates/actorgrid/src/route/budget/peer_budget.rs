@@ -1,0 +1,146 @@
+//! The levels of a budget that many connections share, and the queue for tickets.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::level::Level;
+use super::limits::BudgetLimits;
+use super::ticket_queue::{TicketQueue, Verdict};
+
+/// A message that waits for a ticket.
+pub(super) trait TicketApplicant: Send {
+    /// Decides about it, and reserves its bytes if it gets its ticket.
+    fn judge(&self) -> Verdict;
+
+    /// Hands it the ticket for the bytes that were reserved.
+    fn grant(self: Box<Self>);
+}
+
+/// The budget of a peer, as all its connections share it.
+pub(super) struct PeerBudget {
+    pub(super) limits: BudgetLimits,
+    pub(super) all: Level,
+    /// The bytes parked in streams that wait for a ticket.
+    pub(super) waiting: Level,
+    peak: AtomicUsize,
+    connections: AtomicU64,
+    /// Whether somebody waits, so that a release need not lock.
+    has_waiters: AtomicBool,
+    tickets: Mutex<Tickets>,
+}
+
+/// Those who wait, by the numbers of their connections.
+type Tickets = TicketQueue<u64, Box<dyn TicketApplicant>>;
+
+impl PeerBudget {
+    pub(super) fn new(limits: BudgetLimits) -> Self {
+        Self {
+            limits,
+            all: Level::new(limits.total),
+            waiting: Level::new(limits.waiting()),
+            peak: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
+            has_waiters: AtomicBool::new(false),
+            tickets: Mutex::new(TicketQueue::new()),
+        }
+    }
+
+    /// The number of one more connection.
+    pub(super) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts a message in line for its ticket. The number names it.
+    pub(super) fn wait(&self, connection: u64, applicant: Box<dyn TicketApplicant>) -> u64 {
+        let arrival = {
+            let mut tickets = self.tickets();
+            let arrival = tickets.push(connection, applicant);
+            self.has_waiters.store(true, Ordering::SeqCst);
+            arrival
+        };
+        // For what became free before the flag was set.
+        self.decide();
+        arrival
+    }
+
+    pub(super) fn give_up(&self, connection: u64, arrival: u64) {
+        let mut tickets = self.tickets();
+        tickets.remove(connection, arrival);
+        self.has_waiters
+            .store(!tickets.is_empty(), Ordering::SeqCst);
+        drop(tickets);
+        // It may have held others back.
+        self.changed();
+    }
+
+    /// Whether anybody waits for a ticket: then nobody may go past the queue.
+    pub(super) fn has_waiters(&self) -> bool {
+        self.has_waiters.load(Ordering::SeqCst)
+    }
+
+    /// Room became free.
+    pub(super) fn changed(&self) {
+        if self.has_waiters() {
+            self.decide();
+        }
+    }
+
+    pub(super) fn note_peak(&self) {
+        let used = self.all.used();
+        // Read first: most of the time there is nothing to write.
+        if used > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    /// The most bytes that were used at once.
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn decide(&self) {
+        let granted = {
+            let mut tickets = self.tickets();
+            let granted = tickets.decide(|applicant| applicant.judge());
+            self.has_waiters
+                .store(!tickets.is_empty(), Ordering::SeqCst);
+            granted
+        };
+        self.note_peak();
+        // Without the lock: a ticket that nobody waits for any more is released here.
+        for applicant in granted {
+            applicant.grant();
+        }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The share of one source address. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::route) struct SourceBudget(Arc<SourceLevels>);
+
+#[derive(Debug)]
+struct SourceLevels {
+    all: Level,
+    waiting: Level,
+}
+
+impl SourceBudget {
+    pub(super) fn new(limits: BudgetLimits) -> Self {
+        Self(Arc::new(SourceLevels {
+            all: Level::new(limits.per_source()),
+            waiting: Level::new(limits.waiting() / 2),
+        }))
+    }
+
+    pub(super) fn all(&self) -> &Level {
+        &self.0.all
+    }
+
+    pub(super) fn waiting(&self) -> &Level {
+        &self.0.waiting
+    }
+}

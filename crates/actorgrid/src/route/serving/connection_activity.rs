@@ -1,0 +1,96 @@
+//! What goes on on an accepted connection, for those who watch over it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::environment::Timestamp;
+
+/// What goes on on a connection: its socket, its driver and the accept loop share it. Nothing but
+/// the eviction of connections depends on how fresh it is.
+#[derive(Debug)]
+pub(super) struct ConnectionActivity {
+    greeted: AtomicBool,
+    streams: AtomicUsize,
+    /// When it was accepted, or when its last stream ended.
+    idle_since: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    /// Whether bytes wait until the client reads.
+    write_blocked: AtomicBool,
+}
+
+/// Why a connection may be closed for another one, the better reason first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Disuse {
+    /// It has not greeted since then.
+    Silent(Timestamp),
+    /// It has had no stream since then.
+    Idle(Timestamp),
+}
+
+impl ConnectionActivity {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            greeted: AtomicBool::new(false),
+            streams: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(now.as_nanos()),
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            write_blocked: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_streams(&self, streams: usize) {
+        self.streams.store(streams, Ordering::Relaxed);
+    }
+
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn idle_from(&self, now: Timestamp) {
+        self.idle_since.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(super) fn disuse(&self) -> Option<Disuse> {
+        let since = Timestamp::from_nanos(self.idle_since.load(Ordering::Relaxed));
+        match (self.has_greeted(), self.streams()) {
+            (false, _) => Some(Disuse::Silent(since)),
+            (true, 0) => Some(Disuse::Idle(since)),
+            (true, _) => None,
+        }
+    }
+
+    pub(super) fn note_read(&self, bytes: usize) {
+        self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_written(&self, bytes: usize) {
+        self.bytes_written
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.write_blocked.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn block_write(&self) {
+        self.write_blocked.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.write_blocked.load(Ordering::Relaxed)
+    }
+}

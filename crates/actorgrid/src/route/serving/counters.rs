@@ -1,0 +1,25 @@
+//! Counts what happens on the wire port of a peer.
+
+use crate::counter::Counter;
+
+/// Counts the connections of a [`ProcessServer`](super::ProcessServer), and what its bounds did.
+#[derive(Debug, Default)]
+pub(crate) struct ServingCounters {
+    /// Connections that were accepted and served.
+    pub(crate) taken: Counter,
+    pub(crate) ended: Counter,
+    /// Connections that were closed at once, as there was no room.
+    pub(crate) refused: Counter,
+    /// Connections that were closed to make room.
+    pub(crate) evicted: Counter,
+    /// Connections that were closed as their clients had gone silent, or did not read.
+    pub(crate) dead: Counter,
+    /// Requests that were given up as they came too slowly.
+    pub(crate) slow: Counter,
+    /// Requests that were rejected as there was no room for their bytes.
+    pub(crate) no_room: Counter,
+    /// Replies for which there was no room.
+    pub(crate) replies_no_room: Counter,
+    /// Replies that their clients did not take in time.
+    pub(crate) replies_not_taken: Counter,
+}

@@ -1,0 +1,137 @@
+//! Whether the client of a connection is still there. Pure.
+
+use std::time::Duration;
+
+/// How often a connection is looked at.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// A silent client is asked after so many looks without a byte: 10 s.
+const ASK_AFTER: u32 = 2;
+/// It is taken for dead after so many: 5 s later.
+const DEAD_AFTER: u32 = 3;
+/// A connection whose client takes no byte of what waits for it is closed after so many looks: 5 s
+/// at least. The client cannot be asked, as the question would wait behind the rest.
+const STUCK_AFTER: u32 = 1;
+
+/// What a look at a connection sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) bytes_read: u64,
+    pub(super) bytes_written: u64,
+    pub(super) is_write_blocked: bool,
+    /// Whether the connection's own bounds keep it from being read.
+    pub(super) is_throttled: bool,
+}
+
+/// What follows from a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeepAliveStep {
+    Nothing,
+    /// Ask the client whether it is there.
+    Ask,
+    /// Close: the client is gone, or never spoke.
+    Close(&'static str),
+}
+
+/// Follows one connection from look to look.
+#[derive(Debug, Default)]
+pub(super) struct KeepAlive {
+    bytes_read: u64,
+    bytes_written: u64,
+    without_read: u32,
+    without_write: u32,
+}
+
+impl KeepAlive {
+    pub(super) fn look(&mut self, look: Look) -> KeepAliveStep {
+        let has_read = look.bytes_read != self.bytes_read || look.is_throttled;
+        let has_written = look.bytes_written != self.bytes_written || !look.is_write_blocked;
+        self.bytes_read = look.bytes_read;
+        self.bytes_written = look.bytes_written;
+        self.without_read = if has_read { 0 } else { self.without_read + 1 };
+        self.without_write = if has_written {
+            0
+        } else {
+            self.without_write + 1
+        };
+        if self.without_write >= STUCK_AFTER {
+            return KeepAliveStep::Close("its client does not read");
+        }
+        match self.without_read {
+            ASK_AFTER => KeepAliveStep::Ask,
+            DEAD_AFTER.. => KeepAliveStep::Close("its client does not answer"),
+            _ => KeepAliveStep::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use KeepAliveStep::{Ask, Close, Nothing};
+
+    const LIVE: Look = Look {
+        bytes_read: 1,
+        bytes_written: 1,
+        is_write_blocked: false,
+        is_throttled: false,
+    };
+
+    #[test]
+    fn a_silent_client_is_asked_after_10_s_and_dead_5_s_later() {
+        let mut alive = KeepAlive::default();
+        assert_eq!(alive.look(LIVE), Nothing);
+        let steps: Vec<_> = (0..3).map(|_| alive.look(LIVE)).collect();
+        assert_eq!(steps, [Nothing, Ask, Close("its client does not answer")]);
+    }
+
+    #[test]
+    fn any_byte_shows_that_a_client_is_there() {
+        let mut alive = KeepAlive::default();
+        for bytes_read in 1..100 {
+            let look = Look { bytes_read, ..LIVE };
+            let steps: Vec<_> = (0..3).map(|_| alive.look(look)).collect();
+            assert_eq!(steps, [Nothing, Nothing, Ask]);
+        }
+    }
+
+    #[test]
+    fn one_that_is_throttled_is_not_taken_for_silent() {
+        let mut alive = KeepAlive::default();
+        let throttled = Look {
+            is_throttled: true,
+            ..LIVE
+        };
+        for _ in 0..100 {
+            assert_eq!(alive.look(throttled), Nothing);
+        }
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_is_closed_after_5_s() {
+        let mut alive = KeepAlive::default();
+        let blocked = |bytes_written, bytes_read| Look {
+            is_write_blocked: true,
+            bytes_written,
+            // It may well send.
+            bytes_read,
+            ..LIVE
+        };
+        assert_eq!(alive.look(blocked(1, 1)), Nothing);
+        assert_eq!(alive.look(blocked(2, 2)), Nothing);
+        assert_eq!(alive.look(blocked(2, 3)), Close("its client does not read"));
+    }
+
+    #[test]
+    fn one_that_reads_slowly_stays() {
+        let mut alive = KeepAlive::default();
+        for bytes in 1..100 {
+            let look = Look {
+                is_write_blocked: true,
+                bytes_written: bytes,
+                bytes_read: bytes,
+                ..LIVE
+            };
+            assert_eq!(alive.look(look), Nothing);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! An accepted connection, as everything that serves it shares it.
+
+use std::sync::Arc;
+
+use super::connection_activity::ConnectionActivity;
+use super::counters::ServingCounters;
+use crate::environment::Environment;
+use crate::route::budget::ConnectionBudget;
+use crate::route::caller::Caller;
+use crate::route::tasks::Tasks;
+
+/// The state of an accepted connection that its driver and all its streams share.
+pub(super) struct ServedConnection {
+    pub(super) environment: Environment,
+    pub(super) tasks: Tasks,
+    pub(super) counters: Arc<ServingCounters>,
+    pub(super) activity: Arc<ConnectionActivity>,
+    pub(super) caller: Caller,
+    /// Its share of the memory for messages that were received.
+    pub(super) received: ConnectionBudget,
+    /// Its share of the memory for replies.
+    pub(super) replies: ConnectionBudget,
+    pub(super) max_streams: u32,
+}

@@ -1,0 +1,181 @@
+//! One stream of a connection: the request on it, and the way of its response to the client.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use http_body::Body as _;
+use tokio::sync::oneshot;
+
+use super::answers::Answered;
+use super::grid_service::GridService;
+use super::reply_buffer::ReplyBuffer;
+use super::served_connection::ServedConnection;
+use crate::environment::Deadline;
+use crate::route::budget::Charge;
+use crate::route::codec::frame::Framed;
+
+/// The client does not want the rest, or is gone.
+struct ClientGone;
+
+impl From<h2::Error> for ClientGone {
+    fn from(_: h2::Error) -> Self {
+        Self
+    }
+}
+
+/// Serves one stream to its end, which comes at once when the client resets it.
+pub(super) async fn serve_stream(
+    connection: Arc<ServedConnection>,
+    service: Arc<GridService>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<ReplyBuffer>,
+) {
+    let answered = {
+        let mut answer = pin!(service.answer(request, &connection));
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        })
+        .await
+    };
+    if let Some(answered) = answered {
+        // Nobody is left to report it to.
+        let _ = send(&connection, &mut respond, answered).await;
+    }
+}
+
+async fn send(
+    connection: &ServedConnection,
+    respond: &mut SendResponse<ReplyBuffer>,
+    answered: Answered,
+) -> Result<(), ClientGone> {
+    let Answered {
+        response,
+        mut charge,
+        until,
+    } = answered;
+    let (head, mut body) = response.into_parts();
+    let head = Response::from_parts(head, ());
+    if body.is_end_stream() {
+        respond.send_response(head, true)?;
+        return Ok(());
+    }
+    let mut outgoing = OutgoingResponse {
+        connection,
+        stream: respond.send_response(head, false)?,
+        until,
+        sent: None,
+    };
+    loop {
+        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => outgoing.stream.poll_reset(cx).map(|_| None),
+        });
+        let Some(Ok(frame)) = frame.await else {
+            return Err(ClientGone);
+        };
+        match frame.into_data() {
+            Ok(data) => outgoing.message(data, charge.take()).await?,
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                outgoing.stream.send_trailers(trailers)?;
+                return outgoing.taken().await;
+            }
+        }
+    }
+}
+
+/// A response whose client may be slow.
+struct OutgoingResponse<'a> {
+    connection: &'a ServedConnection,
+    stream: SendStream<ReplyBuffer>,
+    until: Option<Deadline>,
+    /// Ends when the last bytes are in the socket; none if nothing holds them up.
+    sent: Option<oneshot::Receiver<()>>,
+}
+
+impl OutgoingResponse<'_> {
+    /// Sends a message as the client makes room for it.
+    async fn message(
+        &mut self,
+        mut data: Framed,
+        mut charge: Option<Charge>,
+    ) -> Result<(), ClientGone> {
+        loop {
+            let left = data.remaining();
+            let capacity = self.capacity(left).await?;
+            if capacity >= left {
+                let sent = if self.connection.activity.is_write_blocked() || self.sent.is_some() {
+                    let (sending, sent) = oneshot::channel();
+                    self.sent = Some(sent);
+                    Some(sending)
+                } else {
+                    None
+                };
+                let last = ReplyBuffer::new(data, charge, sent);
+                self.stream.send_data(last, false)?;
+                return Ok(());
+            }
+            let part = whole(data.copy_to_bytes(capacity));
+            let part_charge = charge.as_mut().map(|charge| charge.split(capacity));
+            // From now on the end is watched.
+            let (sending, sent) = oneshot::channel();
+            self.sent = Some(sent);
+            let part = ReplyBuffer::new(part, part_charge, Some(sending));
+            self.stream.send_data(part, false)?;
+        }
+    }
+
+    /// Waits until the client takes more bytes, and returns how many.
+    async fn capacity(&mut self, wanted: usize) -> Result<usize, ClientGone> {
+        let Self { stream, until, .. } = self;
+        stream.reserve_capacity(wanted);
+        let capacity = stream.capacity();
+        if capacity > 0 || wanted == 0 {
+            return Ok(capacity);
+        }
+        let granted = poll_fn(|cx| {
+            loop {
+                return match stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(0))) => continue,
+                    Poll::Ready(Some(Ok(capacity))) => Poll::Ready(Ok(capacity)),
+                    Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(ClientGone)),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+        });
+        let granted = match until {
+            Some(until) => until.bound(granted).await,
+            None => Some(granted.await),
+        };
+        granted.unwrap_or_else(|| Err(self.give_up()))
+    }
+
+    /// Waits until the client has taken everything, where that is in doubt.
+    async fn taken(mut self) -> Result<(), ClientGone> {
+        if let (Some(sent), Some(until)) = (self.sent.take(), self.until)
+            && until.bound(sent).await.is_none()
+        {
+            return Err(self.give_up());
+        }
+        Ok(())
+    }
+
+    /// Drops what the client does not take.
+    fn give_up(&mut self) -> ClientGone {
+        self.connection.counters.replies_not_taken.increment();
+        self.stream.send_reset(Reason::CANCEL);
+        ClientGone
+    }
+}
+
+/// Bytes as a framed message.
+fn whole(bytes: Bytes) -> Framed {
+    bytes.chain(Bytes::new().chain(Bytes::new()))
+}

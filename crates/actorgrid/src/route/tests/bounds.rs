@@ -1,0 +1,498 @@
+//! Clients that exhaust what they are given, and what others notice of it.
+
+use std::sync::Mutex;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use super::*;
+use crate::message::Payload;
+use crate::request::{MessageSet as _, Request as GridRequest};
+use crate::route::Incoming;
+use crate::route::conformance::{namespace, serve_with};
+use crate::route::serving::{
+    BudgetLimits, HeldBytes, ProcessServer, ServerConfig, ServingGauges, WireBounds,
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const MAX_MESSAGE: usize = MIB;
+/// The largest message whose envelope counts.
+const LARGE: usize = MIB - KIB;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Requests that nobody has read.
+type Unread = Arc<Mutex<Vec<Incoming>>>;
+
+/// A peer with mailboxes that echo (`a`), hold requests unread (`held`), are full (`full`), and
+/// reply with a mebibyte (`large`).
+struct Bounded {
+    environment: Environment,
+    address: Address,
+    server: ProcessServer,
+    unread: Unread,
+}
+
+impl Bounded {
+    /// With 4 MiB a connection, of which tickets fill 3, and 64 MiB in all.
+    async fn new() -> Self {
+        let limits = BudgetLimits {
+            total: 64 * MIB,
+            per_connection: 4 * MIB,
+        };
+        Self::with(WireBounds {
+            received: limits,
+            replies: limits,
+            ..WireBounds::default()
+        })
+        .await
+    }
+
+    async fn with(bounds: WireBounds) -> Self {
+        let environment = Simulation::new(1).environment();
+        let house: Arc<House> = Arc::default();
+        house.open("a", |incoming| {
+            let request = GridRequest::<Payload>::receive(incoming).unwrap();
+            let payload = request.message().clone();
+            let _ = request.respond(payload);
+            Ok(())
+        });
+        let unread = Unread::default();
+        let holder = unread.clone();
+        house.open("held", move |incoming| {
+            holder.lock().unwrap().push(incoming);
+            Ok(())
+        });
+        house.full("full");
+        house.open("large", |incoming| {
+            let request = GridRequest::<Payload>::receive(incoming).unwrap();
+            let _ = request.respond(Payload::new("large", vec![7; MIB]));
+            Ok(())
+        });
+        let config = ServerConfig {
+            namespace: namespace(),
+            max_message_bytes: MAX_MESSAGE,
+            bounds,
+        };
+        let serving = watch::Sender::new(None).subscribe();
+        let (server, address) = serve_with(&environment, &house, 0, serving, config).await;
+        Self {
+            environment,
+            address,
+            server,
+            unread,
+        }
+    }
+
+    fn gauges(&self) -> ServingGauges {
+        self.server.gauges().clone()
+    }
+
+    async fn raw(&self) -> Sender {
+        raw(&self.environment, &self.address).await
+    }
+
+    async fn end(self) {
+        self.unread.lock().unwrap().clear();
+        self.server.shutdown(SECOND).await;
+    }
+}
+
+/// A request to this mailbox with a message of so many bytes, framed.
+fn message(mailbox: &str, bytes: usize) -> Bytes {
+    let receiver = format!("{}.mailbox.{mailbox}", namespace());
+    all(frame_delivery(&vec![9; bytes].into(), "payload", &receiver))
+}
+
+/// Begins a request.
+async fn begin(sender: &Sender) -> (ResponseFuture, SendStream<Bytes>) {
+    let mut sender = sender.clone().ready().await.unwrap();
+    sender.send_request(request(PROCESS_PATH), false).unwrap()
+}
+
+/// Sends a whole request, and returns its status and the bytes of its reply.
+async fn whole(sender: &Sender, message: Bytes) -> (String, usize) {
+    let response = send(sender, request(PROCESS_PATH), Some(message)).await;
+    let text = match response.headers().contains_key("grpc-status") {
+        true => grpc(response.headers()).1,
+        false => String::new(),
+    };
+    (text, response.body().len())
+}
+
+async fn status(response: ResponseFuture) -> String {
+    grpc(response.await.unwrap().headers()).1
+}
+
+const BUSY: &str = "grid: receiver busy";
+
+fn is_free(held: HeldBytes) -> bool {
+    (held.queued, held.arriving, held.replies) == (0, 0, 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_stall_are_given_up_and_hold_nobody_up() {
+    let peer = Bounded::new().await;
+    let begun = peer.environment.now();
+    let sender = peer.raw().await;
+    let large = message("a", LARGE);
+    let mut stalled = Vec::new();
+    for _ in 0..64 {
+        let (response, mut stream) = begin(&sender).await;
+        stream.send_data(large.slice(..6), false).unwrap();
+        stalled.push((response, stream));
+    }
+    // Somebody else is not held up at all.
+    let other = peer.raw().await;
+    assert_eq!(whole(&other, large.clone()).await.0, "");
+    assert_eq!(peer.environment.now(), begun);
+    // Another message on their own connection waits until they have had their time.
+    assert_eq!(whole(&sender, large).await.0, "");
+    assert_eq!(peer.environment.now().since(begun), 5 * SECOND);
+    for (response, _stream) in stalled {
+        assert_eq!(status(response).await, "grid: context finished");
+    }
+    assert_eq!(peer.environment.now().since(begun), 5 * SECOND);
+    assert_eq!(peer.gauges().counters.slow.get(), 64);
+    assert!(is_free(peer.gauges().held()));
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_keeps_coming_is_waited_for() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let large = message("a", 200 * KIB);
+    let (response, mut stream) = begin(&sender).await;
+    for part in 0..large.len().div_ceil(16 * KIB) {
+        let at = part * 16 * KIB;
+        let is_last = at + 16 * KIB >= large.len();
+        let part = large.slice(at..large.len().min(at + 16 * KIB));
+        stream.send_data(part, is_last).unwrap();
+        peer.environment.sleep(4 * SECOND).await;
+    }
+    assert_eq!(response.await.unwrap().status(), 200);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_in_fair_turns_are_all_answered() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    // The client's library sends 16 KiB of each in turn.
+    let message = message("a", LARGE);
+    let mut answers: FuturesUnordered<_> =
+        (0..80).map(|_| whole(&sender, message.clone())).collect();
+    while let Some((text, bytes)) = answers.next().await {
+        assert_eq!(text, "");
+        assert!(bytes > LARGE);
+    }
+    drop(answers);
+    let held = peer.gauges().held();
+    assert!(is_free(held));
+    assert!(held.received_peak <= 4 * MIB as u64, "{held:?}");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn queued_bytes_are_bounded_and_more_is_busy() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let held = message("held", LARGE);
+    let mut queued = Vec::new();
+    for _ in 0..2 {
+        let (response, mut stream) = begin(&sender).await;
+        stream.send_data(held.clone(), true).unwrap();
+        queued.push((response, stream));
+    }
+    while peer.unread.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Nobody takes one of them, so waiting would not help a third one.
+    let begun = peer.environment.now();
+    let (response, mut stream) = begin(&sender).await;
+    stream.send_data(message("held", LARGE), false).unwrap();
+    assert_eq!(status(response).await, BUSY);
+    let took = peer.environment.now().since(begun);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    // What remains is there for small ones, on this connection and on others.
+    assert_eq!(whole(&sender, message("a", KIB)).await.0, "");
+    let other = peer.raw().await;
+    assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+    assert!(peer.gauges().held().queued > 2 * LARGE as u64);
+    assert_eq!(peer.gauges().counters.no_room.get(), 1);
+    // What is read is free again.
+    peer.unread.lock().unwrap().clear();
+    assert!(is_free(peer.gauges().held()));
+    assert_eq!(whole(&sender, message("a", LARGE)).await.0, "");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers() {
+    let peer = Bounded::new().await;
+    let begun = peer.environment.now();
+    let sender = peer.raw().await;
+    let mut queued = Vec::new();
+    // With its envelope and what each request is charged, 64 KiB.
+    let small = 63 * KIB - (message("held", 0).len() - 5) - 4;
+    for _ in 0..64 {
+        let (response, mut stream) = begin(&sender).await;
+        stream.send_data(message("held", small), true).unwrap();
+        queued.push((response, stream));
+    }
+    while peer.unread.lock().unwrap().len() < 64 {
+        tokio::task::yield_now().await;
+    }
+    // Of this one nothing but the headers has come.
+    let (response, _stream) = begin(&sender).await;
+    assert_eq!(status(response).await, BUSY);
+    assert_eq!(peer.environment.now(), begun);
+    let other = peer.raw().await;
+    assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mailbox_answers_before_a_large_message_arrives() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let full = message("full", LARGE);
+    let mut stated = request(PROCESS_PATH);
+    let receiver = format!("{}.mailbox.full", namespace());
+    super::super::codec::metadata::put_receiver(stated.headers_mut(), &receiver);
+    let mut ready = sender.clone().ready().await.unwrap();
+    let (response, mut stream) = ready.send_request(stated, false).unwrap();
+    stream.send_data(full.slice(..100), false).unwrap();
+    assert_eq!(status(response).await, BUSY);
+    assert_eq!(peer.gauges().held().received_peak, 0);
+
+    // Our own clients state it.
+    let pool = pool_with(&peer.environment, MAX_MESSAGE);
+    let route = pool.route(&peer.address, Capabilities::ACTORGRID);
+    let mut call = call("full", Payload::new("payload", vec![9; MAX_MESSAGE]));
+    let error = route.call(&mut call).await.unwrap_err();
+    assert_eq!((error.kind(), error.executed()), (Kind::Busy, Executed::No));
+    assert_eq!(peer.gauges().held().received_peak, 0);
+    pool.close().await;
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_without_room_is_an_error_that_says_executed() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let (response, mut stream) = begin(&sender).await;
+        stream.send_data(message("large", 1), true).unwrap();
+        // Its body is never read.
+        unread.push((response.await.unwrap(), stream));
+    }
+    assert!(peer.gauges().held().replies > 3 * MIB as u64);
+    let response = send(&sender, request(PROCESS_PATH), Some(message("large", 1))).await;
+    let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::Busy, Executed::Yes)
+    );
+    assert_eq!(peer.gauges().counters.replies_no_room.get(), 1);
+    // Others have room.
+    let other = peer.raw().await;
+    assert!(whole(&other, message("large", 1)).await.1 > MIB);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_not_taken_by_its_deadline_is_reset() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let mut ready = sender.clone().ready().await.unwrap();
+    let request = with("grpc-timeout", "3S");
+    let (response, mut stream) = ready.send_request(request, false).unwrap();
+    stream.send_data(message("large", 1), true).unwrap();
+    let mut response = response.await.unwrap();
+    assert!(!is_free(peer.gauges().held()));
+    peer.environment.sleep(4 * SECOND).await;
+    assert!(is_free(peer.gauges().held()));
+    assert_eq!(peer.gauges().counters.replies_not_taken.get(), 1);
+    let body = response.body_mut();
+    let error = loop {
+        match body.data().await.unwrap() {
+            Ok(data) => body.flow_control().release_capacity(data.len()).unwrap(),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+    peer.end().await;
+}
+
+/// Literal headers of a request: `:method`, `:scheme`, `:path`, `:authority`, `content-type`.
+fn header_block() -> Vec<u8> {
+    let literal = |index: &[u8], value: &str| {
+        let length = u8::try_from(value.len()).unwrap();
+        [index, &[length], value.as_bytes()].concat()
+    };
+    [
+        vec![0x83, 0x86],
+        literal(&[0x04], PROCESS_PATH),
+        literal(&[0x01], "peer"),
+        literal(&[0x0f, 0x10], "application/grpc"),
+    ]
+    .concat()
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()];
+    [&head.concat(), payload].concat()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+
+/// A connection that has greeted, and whose client reads everything that comes.
+async fn greeted(peer: &Bounded) -> Socket {
+    let mut socket = peer.environment.connect(&peer.address).await.unwrap();
+    socket.write_all(PREFACE).await.unwrap();
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    socket.write_all(&settings).await.unwrap();
+    socket
+}
+
+/// Writes all frames and a last ping, and waits for its answer.
+async fn send_frames(socket: &mut Socket, frames: impl Iterator<Item = Vec<u8>>) {
+    let (mut reading, mut writing) = tokio::io::split(socket);
+    let write = async {
+        for frame in frames {
+            writing.write_all(&frame).await.unwrap();
+        }
+        writing
+            .write_all(&frame(PING, 0, 0, b"the last"))
+            .await
+            .unwrap();
+    };
+    let read = async {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"the last") {
+            let mut part = [0; 4096];
+            let read = reading.read(&mut part).await.unwrap();
+            assert_ne!(read, 0, "the connection was closed");
+            bytes.extend_from_slice(&part[..read]);
+            bytes.drain(..bytes.len().saturating_sub(100));
+        }
+    };
+    tokio::join!(write, read);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_reset_at_once_are_read_slowly_and_leave_nothing() {
+    let peer = Bounded::new().await;
+    let mut socket = greeted(&peer).await;
+    let begun = peer.environment.now();
+    let block = header_block();
+    let pairs = (0..40_000_u32).map(|number| {
+        let stream = 2 * number + 1;
+        let headers = frame(HEADERS, 4, stream, &block);
+        [headers, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
+    });
+    send_frames(&mut socket, pairs).await;
+    // 16,384 are free, and 20,000 a second after them.
+    let took = peer.environment.now().since(begun);
+    assert!(took > SECOND && took < 2 * SECOND, "{took:?}");
+    assert!(is_free(peer.gauges().held()));
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_change_the_windows_of_many_streams_are_read_slowly() {
+    let peer = Bounded::new().await;
+    let mut socket = greeted(&peer).await;
+    let block = header_block();
+    let open = (0..1_000_u32).map(|number| frame(HEADERS, 4, 2 * number + 1, &block));
+    send_frames(&mut socket, open).await;
+    let begun = peer.environment.now();
+    let settings = (0..1_000_u32).map(|number| {
+        let size = (65_535 - number % 2).to_be_bytes();
+        frame(SETTINGS, 0, 0, &[&[0, 4], &size[..]].concat())
+    });
+    send_frames(&mut socket, settings).await;
+    // Each weighs 254: 258 of them are free, and 315 a second after them. What comes with the last
+    // ones is answered before they are paid for.
+    let took = peer.environment.now().since(begun);
+    assert!(took > SECOND && took < 3 * SECOND, "{took:?}");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_is_closed() {
+    let peer = Bounded::new().await;
+    let mut socket = greeted(&peer).await;
+    let begun = peer.environment.now();
+    let pings = async {
+        while socket
+            .write_all(&frame(PING, 0, 0, b"anything"))
+            .await
+            .is_ok()
+        {}
+    };
+    let ended = peer.environment.timeout(60 * SECOND, pings).await;
+    assert!(ended.is_some(), "it is never closed");
+    let took = peer.environment.now().since(begun);
+    assert!(took >= 5 * SECOND && took <= 15 * SECOND, "{took:?}");
+    assert_eq!(peer.gauges().counters.dead.get(), 1);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_makes_room_for_another() {
+    let peer = Bounded::with(WireBounds {
+        max_connections: 3,
+        ..WireBounds::default()
+    })
+    .await;
+    let mut first = greeted(&peer).await;
+    let mut silent = peer.environment.connect(&peer.address).await.unwrap();
+    let busy = peer.raw().await;
+    let (response, mut stream) = begin(&busy).await;
+    stream.send_data(message("held", 1), true).unwrap();
+    let begun = peer.environment.now();
+    for _ in 0..2 {
+        let new = peer.raw().await;
+        assert_eq!(whole(&new, message("a", 1)).await.0, "");
+        // It stays, and is idle.
+        std::mem::forget(new);
+    }
+    assert_eq!(peer.environment.now(), begun);
+    // The silent one was closed first, then the one that was idle for longest.
+    let mut bytes = Vec::new();
+    let closed = silent.read_to_end(&mut bytes).await;
+    assert!(closed.is_ok() || closed.is_err());
+    first.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(peer.gauges().counters.evicted.get(), 2);
+    drop(peer.unread.lock().unwrap().drain(..));
+    assert_eq!(status(response).await, "grid: unknown mailbox");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_a_malformed_token_is_not_executed() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    for token in ["*", "", "MQ", "MmE6OTk5OTk5OTk5OTk5OTk5OTk5OTk5"] {
+        let request = with("grid-token-bin", token);
+        let response = send(&sender, request, Some(message("held", 1))).await;
+        let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
+        assert_eq!(error.kind(), Kind::InvalidHeaders, "{token}");
+        assert_eq!(error.executed(), Executed::No, "{token}");
+    }
+    assert_eq!(peer.unread.lock().unwrap().len(), 0);
+    peer.end().await;
+}
