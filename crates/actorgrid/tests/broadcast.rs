@@ -134,21 +134,23 @@ fn shown(result: &BroadcastResult<EchoMsg>) -> Vec<String> {
     shown.collect()
 }
 
-/// A mailbox that is full, and whose owner does not look.
-async fn full(server: &Server) -> Mailbox<Request<EchoMsg>> {
+/// A mailbox that is full, and whose owner does not look. The request that fills it waits until it
+/// is dropped, and leaves its place then.
+async fn full(server: &Server) -> (Mailbox<Request<EchoMsg>>, impl Future + use<>) {
     let mailbox = server.mailbox::<Request<EchoMsg>>("full", 1).await.unwrap();
-    let first = server.client().request("full", EchoMsg::default()).send();
+    let first = server.client().request("full", EchoMsg::default());
+    let mut first = Box::pin(first.deadline(secs(60)).send());
     tokio::select! {
-        _ = first => panic!("answered"),
+        _ = &mut first => panic!("answered"),
         () = eventually("it is queued", || mailbox.len() == 1) => {}
     }
-    mailbox
+    (mailbox, first)
 }
 
 async fn each_member_has_an_outcome_and_the_rest_is_asked_again(world: World) {
     let (book, server, clients) = peer(&world, &["echo-1", "echo-2", "fail-1"]).await;
     for (round, client) in clients.iter().enumerate() {
-        let mut mailbox = full(&server).await;
+        let (mut mailbox, first) = full(&server).await;
         let late = format!("late-{round}");
         let group = group(&["echo-2", "full", &late, "fail-1", "echo-1", "echo-2"]);
         let broadcast = client.broadcast(&group, EchoMsg::default());
@@ -170,7 +172,7 @@ async fn each_member_has_an_outcome_and_the_rest_is_asked_again(world: World) {
         start(client, &server, &late).await;
         let repeat = client.broadcast(&left, EchoMsg::default());
         let (repeat, ()) = tokio::join!(repeat.send(), async {
-            // What filled it has nobody who waits.
+            drop(first);
             let request = mailbox.recv().await.unwrap();
             request.respond(EchoMsg::new("full")).unwrap();
         });
