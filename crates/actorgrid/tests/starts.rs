@@ -225,6 +225,41 @@ async fn a_constructor_that_timed_out_is_dropped_and_reported() {
     assert_eq!(world.keys_of("s").await, [""; 0]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_constructor_that_blocks_first_has_used_up_its_time() {
+    let world = MemoryWorld::new();
+    // Time that passes within a step of the constructor, as if it blocked its thread.
+    let block = || {
+        let _ = tokio::time::advance(Duration::from_millis(50)).now_or_never();
+    };
+    let called = ActorType::new("called", move |_start| {
+        block();
+        std::future::pending::<Result<BoxActor, BoxError>>()
+    });
+    let polled = ActorType::new("polled", move |_start| async move {
+        block();
+        std::future::pending::<Result<BoxActor, BoxError>>().await
+    });
+    let server = world
+        .server()
+        .constructor_timeout(Duration::from_millis(10))
+        .actor_type(called)
+        .actor_type(polled)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = server.client();
+    for kind in ["called", "polled"] {
+        let begun = world::clock();
+        let start = ActorStart::new("s", kind);
+        let error = client.start(server.peer(), start).await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StartFailed, "{kind}");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(52), "{kind}: {took:?}");
+    }
+    assert_eq!(server.statistics().constructors_timed_out, 2);
+}
+
 /// Real workers: user code blocks one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn code_that_blocks_counts_as_a_start_until_it_returns() {

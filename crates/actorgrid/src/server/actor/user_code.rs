@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Timestamp};
 use crate::error::BoxError;
 use crate::mailbox::Stop;
 use crate::server::events::ActorEnd;
@@ -47,7 +47,8 @@ pub(super) struct UserCode<'a> {
 
 impl UserCode<'_> {
     /// Runs user code, unless the actor is to stop already. Panics are caught, those of drops too.
-    /// With a limit, the code is dropped at the first await after that time.
+    /// With a limit, the code is dropped at the first await after that time, which begins with the
+    /// call of `make`: code that blocks before its first await uses up its time as well.
     pub(super) async fn run<T>(
         &self,
         limit: Option<Duration>,
@@ -56,6 +57,7 @@ impl UserCode<'_> {
         if self.stop.is_asked() || !self.fence.admits() {
             return Err(CodeFailure::NotRun);
         }
+        let limit = limit.map(|limit| (limit, self.environment.now() + limit));
         let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
             Ok(code) => code,
             Err(panic) => return Err(CodeFailure::Panicked(panic_text(&*panic))),
@@ -76,11 +78,11 @@ impl UserCode<'_> {
         }
     }
 
-    /// Ends when the time of the code has passed, if it is limited.
-    async fn timed_out(&self, limit: Option<Duration>) -> Duration {
+    /// Ends when the time of the code has passed, if it is limited, and returns the limit.
+    async fn timed_out(&self, limit: Option<(Duration, Timestamp)>) -> Duration {
         match limit {
-            Some(limit) => {
-                self.environment.sleep(limit).await;
+            Some((limit, until)) => {
+                self.environment.sleep_until(until).await;
                 limit
             }
             None => std::future::pending().await,
