@@ -64,7 +64,12 @@ async fn the_start_message_gives_the_declared_mailbox_its_capacity(world: World)
         };
         let (queued, refused) = tokio::join!(queued, one_more);
         for reply in queued {
-            assert!(reply.unwrap_err().may_have_executed());
+            let error = reply.unwrap_err();
+            assert_eq!(
+                error.kind(),
+                RequestErrorKind::DeadlineExceeded,
+                "{error:?}"
+            );
         }
         assert!(!refused.unwrap_err().may_have_executed());
         assert_eq!(server.statistics().requests_admitted, full);

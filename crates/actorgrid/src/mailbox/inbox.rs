@@ -29,6 +29,18 @@ impl<S: MessageSet> MailboxInbox<S> {
             set: PhantomData,
         }
     }
+
+    /// Drops a request that was queued and is not handed out. A requester that still waits is
+    /// answered, and its route counts the error; others are counted here.
+    pub(super) fn dismiss(&self, mut incoming: Incoming) {
+        if !incoming.dismiss() {
+            self.counters.left_queue(incoming.meta().deadline);
+        }
+        // Its message is the user's, and may panic.
+        if catch_unwind(AssertUnwindSafe(|| drop(incoming))).is_err() {
+            tracing::error!("dropping a request that was queued panicked");
+        }
+    }
 }
 
 impl<S: MessageSet> Inbox for MailboxInbox<S> {
@@ -59,16 +71,13 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
         }
     }
 
-    fn withdraw(&self, place: QueuePlace) {
-        let Some(incoming) = self.queue.remove(place) else {
-            return;
+    fn withdraw(&self, place: QueuePlace) -> bool {
+        let Some(mut incoming) = self.queue.remove(place) else {
+            return false;
         };
-        if incoming.meta().deadline.remaining().is_zero() {
-            self.counters.expired.increment();
-        } else {
-            self.counters.abandoned.increment();
-        }
-        discard(|| incoming.forget());
+        incoming.forget();
+        self.dismiss(incoming);
+        true
     }
 
     fn is_full(&self) -> bool {
@@ -76,9 +85,97 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
     }
 }
 
-/// Drops a request that is not handed out. Its message is the user's, and may panic then.
-pub(super) fn discard(drop: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(drop)).is_err() {
-        tracing::error!("dropping a request that was queued panicked");
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::environment::{Deadline, Environment, Simulation};
+    use crate::error::{Executed, RequestErrorKind};
+    use crate::mailbox::Stop;
+    use crate::mailbox::queue::Popped;
+    use crate::message::{Body, EchoMsg};
+    use crate::request::Request;
+    use crate::revision::Revision;
+    use crate::route::{Answer, Caller, Headers, Meta, ReplyTo, RequestId};
+    use crate::session::Fence;
+    use crate::token::{ClusterId, Token};
+
+    const TIME: Duration = Duration::from_secs(1);
+
+    type TestInbox = MailboxInbox<Request<EchoMsg>>;
+
+    fn inbox(environment: &Environment) -> TestInbox {
+        let until = environment.now() + Duration::from_secs(60);
+        let gate = Gate {
+            fence: Arc::new(Fence::new(environment.clone(), until, until)),
+            stop: Arc::new(Stop::default()),
+            token: Token::new(ClusterId(1), Revision::new(1)),
+        };
+        MailboxInbox::new(gate, 9, Arc::default())
+    }
+
+    fn deliver(inbox: &TestInbox) -> (QueuePlace, oneshot::Receiver<Answer>) {
+        let meta = Meta {
+            id: RequestId(1),
+            deadline: Deadline::after(TIME),
+            token: None,
+            headers: Headers::default(),
+            caller: Caller::local(),
+        };
+        let (reply_to, answer) = ReplyTo::channel();
+        let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);
+        (inbox.deliver(incoming).unwrap(), answer)
+    }
+
+    /// Expired, and abandoned.
+    fn counted(inbox: &TestInbox) -> (u64, u64) {
+        let counters = &inbox.counters;
+        (counters.expired.get(), counters.abandoned.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_nobody_waits_for_is_counted_alike_by_whoever_finds_it() {
+        let environment = Simulation::new(1).environment();
+        for (passes, expected) in [(Duration::ZERO, (0, 1)), (TIME, (1, 0))] {
+            let withdrawn = inbox(&environment);
+            let (place, _waits) = deliver(&withdrawn);
+            environment.sleep(passes).await;
+            assert!(withdrawn.withdraw(place));
+            assert!(!withdrawn.withdraw(place), "it was withdrawn before");
+
+            let skipped = inbox(&environment);
+            let (_, waits) = deliver(&skipped);
+            environment.sleep(passes).await;
+            drop(waits);
+            let Popped::Next(incoming) = skipped.queue.pop() else {
+                panic!("nothing is queued");
+            };
+            skipped.dismiss(incoming);
+            assert_eq!([counted(&withdrawn), counted(&skipped)], [expected; 2]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_requester_that_still_waits_is_answered_and_not_counted_here() {
+        let environment = Simulation::new(1).environment();
+        for (passes, kind) in [
+            (Duration::ZERO, RequestErrorKind::MailboxClosed),
+            (TIME, RequestErrorKind::DeadlineExceeded),
+        ] {
+            let inbox = inbox(&environment);
+            let (place, answer) = deliver(&inbox);
+            environment.sleep(passes).await;
+            let Popped::Next(incoming) = inbox.queue.pop() else {
+                panic!("nothing is queued");
+            };
+            inbox.dismiss(incoming);
+            let error = answer.await.unwrap().err().unwrap();
+            assert_eq!((error.kind(), error.executed()), (kind, Executed::No));
+            assert_eq!(counted(&inbox), (0, 0));
+            assert!(!inbox.withdraw(place), "it has left the queue");
+        }
     }
 }

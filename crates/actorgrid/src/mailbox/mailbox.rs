@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::held_name::HeldName;
-use super::inbox::{MailboxInbox, discard};
+use super::inbox::MailboxInbox;
 use super::queue::Popped;
 use crate::name::Name;
 use crate::request::MessageSet;
@@ -48,12 +48,13 @@ impl<S: MessageSet> Mailbox<S> {
             };
             // The clock decides: the process may have been stopped, here or while it waited.
             if self.inbox.gate.is_closed() {
-                discard(|| drop(incoming));
+                self.inbox.dismiss(incoming);
                 self.reject();
                 return None;
             }
             if incoming.is_abandoned() {
-                self.skip(incoming);
+                // Usually it has left the queue before.
+                self.inbox.dismiss(incoming);
             } else if let Some(set) = self.read(incoming) {
                 return Some(set);
             }
@@ -96,19 +97,11 @@ impl<S: MessageSet> Mailbox<S> {
         })
     }
 
-    /// Drops a request that nobody waits for any more. (Usually it has left the queue before.)
-    fn skip(&self, incoming: Incoming) {
-        if incoming.requester_has_gone() {
-            self.inbox.counters.abandoned.increment();
-        }
-        discard(|| drop(incoming));
-    }
-
     /// Answers what is queued, and takes no more.
     fn reject(&self) {
         self.inbox.queue.close();
         while let Popped::Next(incoming) = self.inbox.queue.pop() {
-            discard(|| drop(incoming));
+            self.inbox.dismiss(incoming);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Counts the requests that reach the inboxes of a peer.
 
 use crate::counter::Counter;
+use crate::environment::Deadline;
 use crate::error::RequestErrorKind;
 
 /// The counters of all inboxes of a peer, and of the requests that they admit.
@@ -25,6 +26,16 @@ pub(crate) struct InboxCounters {
 }
 
 impl InboxCounters {
+    /// Counts a request that left the queue after its requester: its deadline had passed, or it was
+    /// abandoned before.
+    pub(super) fn left_queue(&self, deadline: Deadline) {
+        let counter = match deadline.remaining().is_zero() {
+            true => &self.expired,
+            false => &self.abandoned,
+        };
+        counter.increment();
+    }
+
     /// Counts a request that was refused, or ended with an error.
     pub(super) fn failed(&self, kind: RequestErrorKind) {
         let counter = match kind {

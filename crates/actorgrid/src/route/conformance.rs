@@ -31,11 +31,14 @@ use crate::request::{Failure, MessageSet, Request};
 
 pub(super) const LIMIT: usize = 100_000;
 
+type Unread = Arc<Mutex<Vec<Incoming>>>;
 type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 
 struct Handled {
     handler: Handler,
     is_full: bool,
+    /// Requests that nobody takes.
+    queued: Unread,
 }
 
 impl Inbox for Handled {
@@ -47,7 +50,11 @@ impl Inbox for Handled {
         (self.handler)(incoming).map(|()| place)
     }
 
-    fn withdraw(&self, _place: QueuePlace) {}
+    /// As if all requests had one place.
+    fn withdraw(&self, _place: QueuePlace) -> bool {
+        let queued = self.queued.lock().unwrap().pop();
+        queued.map(|mut incoming| incoming.forget()).is_some()
+    }
 
     fn is_full(&self) -> bool {
         self.is_full
@@ -67,17 +74,21 @@ impl House {
         name: &str,
         handler: impl Fn(Incoming) -> Result<(), Refused> + Send + Sync + 'static,
     ) {
-        self.insert(name, Box::new(handler), false);
+        self.insert(name, Box::new(handler), false, Arc::default());
     }
 
     /// A mailbox without room.
     pub(super) fn full(&self, name: &str) {
         let handler = |incoming: Incoming| Err(incoming.refuse(RequestError::busy()));
-        self.insert(name, Box::new(handler), true);
+        self.insert(name, Box::new(handler), true, Arc::default());
     }
 
-    fn insert(&self, name: &str, handler: Handler, is_full: bool) {
-        let handled = Arc::new(Handled { handler, is_full });
+    fn insert(&self, name: &str, handler: Handler, is_full: bool, queued: Unread) {
+        let handled = Arc::new(Handled {
+            handler,
+            is_full,
+            queued,
+        });
         self.open.lock().unwrap().insert(name.to_owned(), handled);
     }
 
@@ -92,6 +103,17 @@ impl House {
             Ok(())
         });
         queue
+    }
+
+    /// A mailbox that nobody reads.
+    pub(super) fn unread(&self, name: &str) {
+        let queued = Unread::default();
+        let queue = queued.clone();
+        let handler = move |incoming| {
+            queue.lock().unwrap().push(incoming);
+            Ok(())
+        };
+        self.insert(name, Box::new(handler), false, queued);
     }
 
     pub(super) fn echo(&self, name: &str) {

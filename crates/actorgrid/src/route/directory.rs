@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::incoming::{Incoming, Refused};
-use crate::error::{RequestError, RequestErrorKind};
+use crate::error::{Executed, RequestError, RequestErrorKind};
 
 /// The mailboxes of a peer.
 pub(crate) trait Directory: Send + Sync + 'static {
@@ -30,9 +30,10 @@ pub(crate) trait Inbox: Send + Sync {
     /// Queues the request, or says at once why not. Does not wait.
     fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused>;
 
-    /// Drops a request that nobody waits for any more, if it is still queued. Does not panic, even
-    /// if the message does when it is dropped.
-    fn withdraw(&self, place: QueuePlace);
+    /// Drops a request that nobody waits for any more, if it is still queued. Returns whether it
+    /// was: then it is certain that it was not executed. Does not panic, even if the message does
+    /// when it is dropped.
+    fn withdraw(&self, place: QueuePlace) -> bool;
 
     /// Whether a request would find no room at this moment. Another one may take or leave the last
     /// place before the answer is used. For a route that can answer before a message has arrived.
@@ -50,15 +51,59 @@ pub(crate) struct QueuePlace {
 /// A request that was delivered. Dropped before its [answer](answered) has come, it leaves the
 /// queue and is forgotten.
 pub(crate) struct Queued {
-    /// None: it is answered.
+    /// None: it is answered, or withdrawn.
     inbox: Option<Arc<dyn Inbox>>,
     place: QueuePlace,
 }
 
+impl Queued {
+    /// Withdraws the request, if it is not answered. Returns whether it was still queued.
+    fn withdraw(&mut self) -> Option<bool> {
+        let inbox = self.inbox.take()?;
+        Some(inbox.withdraw(self.place))
+    }
+}
+
 impl Drop for Queued {
     fn drop(&mut self) {
-        if let Some(inbox) = &self.inbox {
-            inbox.withdraw(self.place);
+        self.withdraw();
+    }
+}
+
+/// A request whose answer is awaited. Dropped before the answer was read, it withdraws the request
+/// and finds out what was done.
+struct Awaited<'a> {
+    directory: &'a dyn Directory,
+    queued: Queued,
+    answer: oneshot::Receiver<Answer>,
+    executed: &'a mut Executed,
+}
+
+impl Awaited<'_> {
+    /// An answer has come.
+    fn note(&mut self, answer: &Answer) {
+        *self.executed = match answer {
+            Ok(_) => Executed::Yes,
+            Err(error) => {
+                self.directory.failed(error.kind());
+                error.executed()
+            }
+        };
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        match self.queued.withdraw() {
+            None => {}
+            Some(true) => *self.executed = Executed::No,
+            // It has left the queue. Its answer may be here, and nobody has looked.
+            Some(false) => {
+                self.answer.close();
+                if let Ok(answer) = self.answer.try_recv() {
+                    self.note(&answer);
+                }
+            }
         }
     }
 }
@@ -95,23 +140,30 @@ pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
     }
 }
 
-/// Waits for the answer to a delivered request.
+/// Waits for the answer to a delivered request. `executed` always says what the receiver may have
+/// done by now.
 ///
 /// # Cancel safety
 ///
-/// Dropped, it withdraws the request.
+/// Dropped, it withdraws the request: one that was still queued was not executed.
 pub(crate) async fn answered(
     directory: &dyn Directory,
-    mut queued: Queued,
+    queued: Queued,
     answer: oneshot::Receiver<Answer>,
+    executed: &mut Executed,
 ) -> Answer {
+    *executed = Executed::Maybe;
+    let mut awaited = Awaited {
+        directory,
+        queued,
+        answer,
+        executed,
+    };
     // The sender answers when it is dropped; an error here means that its runtime is gone.
-    let answer = answer
+    let answer = (&mut awaited.answer)
         .await
         .unwrap_or_else(|_| Err(RequestError::no_reply("the receiver is gone")));
-    queued.inbox = None;
-    if let Err(error) = &answer {
-        directory.failed(error.kind());
-    }
+    awaited.queued.inbox = None;
+    awaited.note(&answer);
     answer
 }

@@ -65,14 +65,15 @@ impl Incoming {
         self.pending.is_abandoned()
     }
 
-    /// Whether its requester has gone: an answer would reach nobody.
-    pub(crate) fn requester_has_gone(&self) -> bool {
-        self.pending.requester_has_gone()
+    /// Takes the request back: nothing is answered.
+    pub(crate) fn forget(&mut self) {
+        self.pending.forget();
     }
 
-    /// Drops it without an answer.
-    pub(crate) fn forget(mut self) {
-        self.pending.forget();
+    /// Answers a request that is not handed out: its deadline has passed, or the mailbox is closed.
+    /// Returns whether its requester still waited for that.
+    pub(crate) fn dismiss(&mut self) -> bool {
+        self.pending.dismiss()
     }
 
     /// Its turn has come: a message set reads it next. From now on the answer depends on this

@@ -6,7 +6,7 @@ use super::answer::ReplyTo;
 use super::call::{Call, Route};
 use super::directory::{Directory, Resolved, answered, deliver};
 use super::incoming::Incoming;
-use crate::error::{Executed, RequestError};
+use crate::error::RequestError;
 use crate::message::Body;
 
 /// The way to a mailbox of the same process: the message moves by value.
@@ -48,14 +48,7 @@ impl Route for LocalRoute {
         let meta = call.meta.clone();
         let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
-            Ok(queued) => {
-                call.executed = Executed::Maybe;
-                let answer = answered(&*self.directory, queued, answer).await;
-                if let Err(error) = &answer {
-                    call.executed = error.executed();
-                }
-                answer
-            }
+            Ok(queued) => answered(&*self.directory, queued, answer, &mut call.executed).await,
             Err(refused) => {
                 if refused.body.is_some() {
                     call.body = refused.body;

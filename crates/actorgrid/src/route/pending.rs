@@ -46,6 +46,29 @@ impl Pending {
         self.stage = RequestStage::Reading;
     }
 
+    /// Answers with an error that says how far the request has come, unless it is answered already.
+    /// Returns whether somebody still waited for that.
+    pub(super) fn dismiss(&mut self) -> bool {
+        let Some(reply_to) = self.reply_to.take() else {
+            return false;
+        };
+        let error = match self.stage {
+            // The requester's own timer may come a moment later.
+            RequestStage::Queued if self.meta.deadline.remaining().is_zero() => {
+                RequestError::deadline(Executed::No)
+            }
+            RequestStage::Queued => RequestError::mailbox_closed(),
+            // It would fare no better a second time: reading it panicked, or its set gave up.
+            RequestStage::Reading => {
+                RequestError::invalid_message(&DecodeError::new("it was dropped while it was read"))
+            }
+            RequestStage::HandedOut => {
+                RequestError::no_reply("the receiver dropped the request without an answer")
+            }
+        };
+        reply_to.send(Err(error)).is_ok()
+    }
+
     /// Nothing is answered.
     pub(super) fn forget(&mut self) {
         self.reply_to = None;
@@ -60,7 +83,7 @@ impl Pending {
         self.requester_has_gone() || self.meta.deadline.remaining().is_zero()
     }
 
-    pub(super) fn requester_has_gone(&self) -> bool {
+    fn requester_has_gone(&self) -> bool {
         self.reply_to.as_ref().is_none_or(ReplyTo::is_closed)
     }
 
@@ -98,24 +121,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(reply_to) = self.reply_to.take() {
-            let error = match self.stage {
-                // A mailbox skips it then; the requester's own timer may come a moment later.
-                RequestStage::Queued if self.meta.deadline.remaining().is_zero() => {
-                    RequestError::deadline(Executed::No)
-                }
-                RequestStage::Queued => RequestError::mailbox_closed(),
-                // It would fare no better a second time: reading it panicked, or its set gave up.
-                RequestStage::Reading => RequestError::invalid_message(&DecodeError::new(
-                    "it was dropped while it was read",
-                )),
-                RequestStage::HandedOut => {
-                    RequestError::no_reply("the receiver dropped the request without an answer")
-                }
-            };
-            // Nobody waits: nothing is lost.
-            let _ = reply_to.send(Err(error));
-        }
+        self.dismiss();
     }
 }
 
@@ -169,7 +175,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_forgotten_is_not_answered() {
-        let (incoming, answer) = incoming(Duration::from_secs(1));
+        let (mut incoming, answer) = incoming(Duration::from_secs(1));
         incoming.forget();
         assert!(answer.await.is_err());
     }

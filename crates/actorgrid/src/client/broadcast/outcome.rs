@@ -11,7 +11,8 @@ pub enum Outcome<R> {
     Failed(RequestError),
     /// Another member of a [`fastest`](crate::BroadcastBuilder::fastest) broadcast was faster.
     Cancelled {
-        /// Whether the member may have executed the request. False is certain: it was not sent.
+        /// Whether the member may have executed the request. False is certain: it was not sent, or
+        /// taken back before it was handed out.
         may_have_executed: bool,
     },
 }

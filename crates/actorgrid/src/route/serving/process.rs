@@ -97,8 +97,7 @@ impl ProcessService {
         let queued = deliver(&*self.directory, &name, incoming)
             .await
             .map_err(|refused| failed(refused.error))?;
-        *executed = Executed::Maybe;
-        answered(&*self.directory, queued, answer)
+        answered(&*self.directory, queued, answer, executed)
             .await
             .map_err(failed)
     }

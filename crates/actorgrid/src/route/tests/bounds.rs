@@ -483,6 +483,27 @@ async fn a_silent_connection_makes_room_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_still_queued_at_its_deadline_is_not_executed() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.unread("a");
+    let mut handed_out = house.queue("b");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let sender = raw(&environment, &address).await;
+    for (mailbox, executed) in [("a", Executed::No), ("b", Executed::Maybe)] {
+        let receiver = format!("test.mailbox.{mailbox}");
+        let type_name = "github.com/lytics/grid/v3/EchoMsg";
+        let message = delivery_to(&receiver, type_name, b"");
+        let response = send(&sender, with("grpc-timeout", "100m"), Some(message)).await;
+        let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
+        let outcome = (error.kind(), error.executed());
+        assert_eq!(outcome, (Kind::DeadlineExceeded, executed), "{mailbox}");
+    }
+    assert!(handed_out.recv().await.is_some());
+    server.shutdown(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_with_a_malformed_token_is_not_executed() {
     let peer = Bounded::new().await;
     let sender = peer.raw().await;
