@@ -24,7 +24,7 @@ pub(super) enum ClaimCommand<W, R> {
         reservation: R,
         error: ClaimError,
     },
-    /// Names are released: free their reservation.
+    /// Names are released, or nobody waits for them any more: free their reservation.
     Free { reservation: R },
     /// The session is over.
     Fence(FenceReason),

@@ -77,7 +77,7 @@ impl ClaimDriver {
                 }
                 Some(names) = self.given_up.recv() => ClaimEvent::GivenUp(names),
             };
-            for command in scheduler.handle(event) {
+            for command in scheduler.handle(event, ClaimWaiter::is_closed) {
                 self.carry_out(command, &exchanges);
             }
         }
@@ -86,7 +86,7 @@ impl ClaimDriver {
         self.orders.close();
         let mut event = Some(ClaimEvent::Ended);
         while let Some(last) = event {
-            for command in scheduler.handle(last) {
+            for command in scheduler.handle(last, ClaimWaiter::is_closed) {
                 self.carry_out(command, &exchanges);
             }
             let order = self.orders.recv().await;

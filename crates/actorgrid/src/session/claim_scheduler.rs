@@ -7,10 +7,12 @@
 //! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
 //! an earlier revision can commit, so a read of its keys settles the doubt for good. A registry
 //! that reports an earlier epoch than before was restored from a snapshot: the session is over.
+//! A claim whose waiter has gone is dropped instead of being sent, for the first time or again.
 //!
 //! Invariants:
 //!
-//! - Every order is answered once: won if it has committed, refused if it has not and cannot.
+//! - Every order is answered once: won if it has committed, refused if it has not and cannot. Only
+//!   one whose waiter has gone may be dropped without an answer; then, too, it cannot commit.
 //! - The reservation of names is given back once, and not before they are free in the registry
 //!   (or the session is over, and its leases are what frees them).
 //! - While an order or a release is open, an exchange is under way, or the order waits for room:
@@ -106,8 +108,12 @@ impl<W, R> ClaimScheduler<W, R> {
     }
 
     /// Takes an event, and decides all that follows from it. Results of exchanges that are not
-    /// under way are ignored.
-    pub(super) fn handle(&mut self, event: ClaimEvent<W, R>) -> Vec<ClaimCommand<W, R>> {
+    /// under way are ignored. `has_gone` says of a waiter whether it has stopped waiting.
+    pub(super) fn handle(
+        &mut self,
+        event: ClaimEvent<W, R>,
+        has_gone: impl Fn(&W) -> bool,
+    ) -> Vec<ClaimCommand<W, R>> {
         match event {
             ClaimEvent::Ordered(orders) => {
                 debug_assert!(orders.iter().all(|order| order.names() <= MAX_NAMES));
@@ -124,6 +130,7 @@ impl<W, R> ClaimScheduler<W, R> {
             self.give_all_back();
         } else {
             self.raise_epochs();
+            self.drop_abandoned(has_gone);
             self.send_claims();
             self.send_releases();
         }
@@ -254,6 +261,17 @@ impl<W, R> ClaimScheduler<W, R> {
                     pause: Duration::ZERO,
                 });
             }
+        }
+    }
+
+    /// Drops claims that wait and whose waiters have gone. None of them can commit: they were never
+    /// sent, or the registry has settled that they had not committed.
+    fn drop_abandoned(&mut self, has_gone: impl Fn(&W) -> bool) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (gone, left) = waiting.partition::<VecDeque<_>, _>(|order| has_gone(&order.waiter));
+        self.waiting = left;
+        for order in gone {
+            self.free(order.reservation);
         }
     }
 

@@ -183,6 +183,8 @@ enum ModelStep {
     /// A request that was given up for lost reaches the registry.
     Arrive(prop::sample::Index),
     GiveUp(prop::sample::Index),
+    /// The waiter of an order that is not answered stops waiting.
+    Leave(prop::sample::Index),
     /// Another peer takes a name, or frees it.
     Rival(u8),
     LoseLease(bool),
@@ -203,6 +205,8 @@ struct ModelSession {
     orders: u64,
     /// The orders that are not answered.
     open: BTreeSet<u64>,
+    /// Those of them whose waiters have gone.
+    gone: BTreeSet<u64>,
     /// The names that are reserved at this peer, and by which order.
     reserved: BTreeMap<String, u64>,
     held: Vec<ClaimedNames<u64>>,
@@ -226,6 +230,7 @@ impl ModelSession {
             late: Vec::new(),
             orders: 0,
             open: BTreeSet::new(),
+            gone: BTreeSet::new(),
             reserved: BTreeMap::new(),
             held: Vec::new(),
             over: false,
@@ -254,6 +259,12 @@ impl ModelSession {
                 if !self.held.is_empty() {
                     let names = self.held.swap_remove(index.index(self.held.len()));
                     self.handle(ClaimEvent::GivenUp(names));
+                }
+            }
+            ModelStep::Leave(index) => {
+                if !self.open.is_empty() {
+                    let number = self.open.iter().nth(index.index(self.open.len()));
+                    self.gone.extend(number);
                 }
             }
             ModelStep::Rival(name) => self.rival(name),
@@ -363,7 +374,11 @@ impl ModelSession {
     }
 
     fn handle(&mut self, event: ClaimEvent<u64, u64>) {
-        for command in self.scheduler.handle(event) {
+        let commands = self
+            .scheduler
+            .handle(event, |waiter| self.gone.contains(waiter));
+        let mut given_up = Vec::new();
+        for command in commands {
             match command {
                 ClaimCommand::Send { exchange, .. } => self.send(exchange),
                 ClaimCommand::Grant { waiter, names } => {
@@ -371,7 +386,10 @@ impl ModelSession {
                     assert_eq!(waiter, names.reservation);
                     let committed = self.registry.committed.get(&waiter);
                     assert_eq!(committed, Some(&names.revision), "granted as committed");
-                    self.held.push(names);
+                    match self.gone.remove(&waiter) {
+                        true => given_up.push(names),
+                        false => self.held.push(names),
+                    }
                 }
                 ClaimCommand::Refuse {
                     waiter,
@@ -381,20 +399,35 @@ impl ModelSession {
                     assert!(self.open.remove(&waiter), "answered once");
                     assert_eq!(waiter, reservation);
                     assert_eq!(error == ClaimError::Fenced, self.fenced);
+                    self.gone.remove(&waiter);
                     self.free(reservation);
                 }
-                ClaimCommand::Free { reservation } => self.free(reservation),
+                ClaimCommand::Free { reservation } => {
+                    // Names that were released, or an order that nobody waits for.
+                    if self.open.remove(&reservation) {
+                        assert!(self.gone.remove(&reservation), "dropped without an answer");
+                    }
+                    self.free(reservation);
+                }
                 ClaimCommand::Fence(_) => {
                     assert!(self.over && !self.fenced, "fenced once, and with a reason");
                     self.fenced = true;
                 }
             }
         }
+        // As the driver does for waiters that have gone.
+        for names in given_up {
+            self.handle(ClaimEvent::GivenUp(names));
+        }
     }
 
     fn send(&mut self, exchange: ClaimExchange) {
         assert!(!self.fenced);
         if let ClaimExchange::Claim { claims, .. } = &exchange {
+            for claim in claims {
+                let nonce = self.registry.nonces[&claim.puts[0].1];
+                assert!(!self.gone.contains(&nonce), "nobody waits for it");
+            }
             let keys = claims.iter().flat_map(|claim| &claim.puts);
             let keys: Vec<&String> = keys.map(|(key, _)| key).collect();
             let distinct: BTreeSet<&String> = keys.iter().copied().collect();
@@ -475,6 +508,7 @@ fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
             .prop_map(|(index, delivery)| ModelStep::Deliver(index, delivery)),
         30 => index().prop_map(ModelStep::Arrive),
         30 => index().prop_map(ModelStep::GiveUp),
+        20 => index().prop_map(ModelStep::Leave),
         20 => (0..6_u8).prop_map(ModelStep::Rival),
         ends => any::<bool>().prop_map(ModelStep::LoseLease),
         ends => any::<bool>().prop_map(ModelStep::LoseEpoch),

@@ -3,7 +3,6 @@
 use super::*;
 use crate::registry::{RegistryErrorKind, value_with_nonce};
 
-type TestScheduler = ClaimScheduler<u64, u64>;
 type TestEvent = ClaimEvent<u64, u64>;
 type TestCommand = ClaimCommand<u64, u64>;
 
@@ -12,6 +11,23 @@ const B: LeaseId = LeaseId(2);
 /// Every epoch key of these tests was created here.
 const CREATED: i64 = 5;
 
+/// A scheduler, and the waiters that have gone.
+struct TestScheduler {
+    scheduler: ClaimScheduler<u64, u64>,
+    gone: Vec<u64>,
+}
+
+impl TestScheduler {
+    fn handle(&mut self, event: TestEvent) -> Vec<TestCommand> {
+        self.scheduler
+            .handle(event, |waiter| self.gone.contains(waiter))
+    }
+
+    fn room(&self) -> usize {
+        self.scheduler.room()
+    }
+}
+
 fn one() -> TestScheduler {
     with_room([usize::MAX])
 }
@@ -19,7 +35,11 @@ fn one() -> TestScheduler {
 /// Leases A and B, with room for so many names.
 fn with_room<const N: usize>(capacities: [usize; N]) -> TestScheduler {
     let leases = [A, B].into_iter().zip(capacities);
-    ClaimScheduler::new(leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room)))
+    let leases = leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room));
+    TestScheduler {
+        scheduler: ClaimScheduler::new(leases),
+        gone: Vec::new(),
+    }
 }
 
 fn at(number: i64) -> Revision {
@@ -451,6 +471,76 @@ fn a_read_that_failed_is_repeated_after_a_pause() {
         assert_eq!(scheduler.handle(failed), [read(2, keys(1, 1), PAUSE)]);
     }
     assert_eq!(scheduler.handle(has_read(2, &[None])), [claim(3, 11, [1])]);
+}
+
+#[test]
+fn a_claim_whose_waiter_has_gone_is_not_sent() {
+    let mut scheduler = one();
+    scheduler.gone = vec![2, 4];
+    assert_eq!(
+        scheduler.handle(ordered([1, 2, 3])),
+        [free(2), claim(1, CREATED, [1, 3])]
+    );
+    assert_eq!(scheduler.handle(ordered([4])), [free(4)]);
+
+    // One that waits for its turn is dropped with the next event, whatever that is.
+    for number in 10..17 {
+        scheduler.handle(ordered([number]));
+    }
+    assert_eq!(scheduler.handle(ordered([20, 21, 22, 23])), []);
+    assert_eq!(scheduler.room(), 476);
+    scheduler.gone = vec![20, 22];
+    assert_eq!(scheduler.handle(released(99)), [free(20), free(22)]);
+    assert_eq!(scheduler.room(), 478);
+    scheduler.gone = vec![21];
+    assert_eq!(
+        scheduler.handle(claimed(1, [won(9), won(9)])),
+        [grant(1, 9), grant(3, 9), free(21), claim(9, CREATED, [23])]
+    );
+}
+
+#[test]
+fn a_claim_whose_waiter_has_gone_is_settled_and_not_repeated() {
+    // A claim that was sent is decided first: won, its names are given up by nobody but their
+    // holder.
+    let mut scheduler = one();
+    scheduler.handle(ordered([1, 2, 3]));
+    scheduler.gone = vec![1, 2, 3];
+    let holder = entry("k2.0", 99, 4);
+    assert_eq!(
+        scheduler.handle(claimed(
+            1,
+            [
+                won(9),
+                refused(&[Some(holder.clone())], CREATED),
+                refused(&[None], 12)
+            ]
+        )),
+        [grant(1, 9), refuse(2, ClaimError::Taken(holder)), free(3)]
+    );
+
+    let mut scheduler = in_doubt([1, 2]);
+    scheduler.gone = vec![1, 2];
+    assert_eq!(
+        scheduler.handle(raised(A, 11)),
+        [read(2, [keys(1, 1), keys(2, 1)].concat(), Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle(has_read(2, &[None, Some(entry("k2.0", 2, 9))])),
+        [grant(2, 9), free(1)]
+    );
+}
+
+#[test]
+fn the_end_answers_a_claim_whose_waiter_has_gone() {
+    let mut scheduler = one();
+    for number in 0..9 {
+        scheduler.handle(ordered([number]));
+    }
+    scheduler.gone = vec![8];
+    let commands = scheduler.handle(ClaimEvent::Ended);
+    assert_eq!(commands.len(), 9);
+    assert!(commands.contains(&refuse(8, ClaimError::Fenced)));
 }
 
 #[test]
