@@ -23,6 +23,7 @@ on_both_registries! {
     a_start_without_a_valid_capacity_fails_before_anything_is_registered,
     starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_busy,
     a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_it,
+    a_start_that_can_be_answered_at_once_is_not_busy,
 }
 
 /// Takes its capacity from the message of its start, and nothing from its mailbox.
@@ -186,6 +187,148 @@ async fn a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_
     })
     .await;
     start("a", "echo").once().await.unwrap();
+}
+
+async fn a_start_that_can_be_answered_at_once_is_not_busy(world: World) {
+    let server = world
+        .server()
+        .constructor_timeout(secs(30))
+        .actor_type(hanging("hanging"))
+        .actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = |name: &str, kind: &str| client.start(server.peer(), ActorStart::new(name, kind));
+    start("a", "echo").await.unwrap();
+    let attack = join_all((0..MOST_STARTS).map(|i| {
+        let start = start(&format!("h-{i}"), "hanging");
+        start.deadline(secs(60)).send()
+    }));
+    let honest = async {
+        world::eventually("as many hang as may", || {
+            server.statistics().starts_under_way == MOST_STARTS as u64
+        })
+        .await;
+        for (name, kind, expected) in [
+            ("b", "unknown", RequestErrorKind::UnknownActorType),
+            ("b", "no/type", RequestErrorKind::InvalidName),
+            ("no/name", "echo", RequestErrorKind::InvalidName),
+            ("a", "echo", RequestErrorKind::AlreadyRunning),
+            ("b", "echo", RequestErrorKind::Busy),
+        ] {
+            let error = start(name, kind).once().await.unwrap_err();
+            assert_eq!(error.kind(), expected, "{name} {kind}: {error:?}");
+            assert!(!error.may_have_executed());
+            let held = expected == RequestErrorKind::AlreadyRunning;
+            assert_eq!(error.token().is_some(), held, "{error:?}");
+        }
+        assert_eq!(server.statistics().starts_refused, 5);
+        assert_eq!(server.statistics().starts_busy, 1);
+    };
+    tokio::select! {
+        _ = attack => panic!("they hang"),
+        () = honest => {}
+    }
+}
+
+/// Starts that come one wave after the other, so that the queue of the peer's mailbox is never
+/// full.
+async fn start_in_waves(
+    server: &Server,
+    waves: usize,
+    deadline: Duration,
+    name: fn(usize) -> String,
+) {
+    for wave in 0..waves {
+        let starts = (50 * wave..50 * (wave + 1)).map(|i| {
+            let start = ActorStart::new(name(i), "echo");
+            let start = server.client().start(server.peer(), start);
+            start.deadline(deadline).once().send()
+        });
+        for outcome in join_all(starts).await {
+            let kind = outcome.unwrap_err().kind();
+            let expected = [RequestErrorKind::DeadlineExceeded, RequestErrorKind::Busy];
+            assert!(expected.contains(&kind), "{kind}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_are_abandoned_while_they_are_decided_count_until_they_are() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let calls = |operation| world.registry.calls(operation);
+    let claims = calls(MemoryOperation::Claim);
+    world.registry.set_away(true);
+    start_in_waves(&server, 8, Duration::from_millis(10), |i| format!("s-{i}")).await;
+    assert_eq!(server.statistics().starts_under_way, MOST_STARTS as u64);
+    assert_eq!(server.statistics().starts_busy, 400 - MOST_STARTS as u64);
+    let sent = calls(MemoryOperation::Claim);
+    assert!(sent <= claims + 8, "{sent} batches");
+
+    world.registry.set_away(false);
+    world::eventually("they are decided", || {
+        server.statistics().starts_under_way == 0
+    })
+    .await;
+    // Nobody waits for them any more, so none was sent again.
+    assert_eq!(calls(MemoryOperation::Claim), sent);
+    assert_eq!(world.keys_of("s-0").await, [""; 0]);
+    let start = ActorStart::new("s-0", "echo");
+    server.client().start(server.peer(), start).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_are_abandoned_once_they_are_decided_count_until_their_names_are_free() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let time = Duration::from_millis(500);
+    world
+        .registry
+        .inject(MemoryOperation::Claim, MemoryFault::Delay(time));
+    for _ in 0..2 {
+        world
+            .registry
+            .inject(MemoryOperation::Release, MemoryFault::Delay(time));
+    }
+    start_in_waves(&server, 1, Duration::from_millis(10), |_| "s".to_owned()).await;
+    pass(time).await;
+    assert_eq!(world.keys_of("s").await.len(), 2);
+    assert_eq!(server.statistics().starts_under_way, 1);
+    pass(3 * time).await;
+    assert_eq!(server.statistics().starts_under_way, 0);
+    assert_eq!(world.keys_of("s").await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_of_one_name_leave_room_for_those_of_others() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    world.registry.set_away(true);
+    let client = server.client();
+    let start = |name: &str, time| {
+        let start = client.start(server.peer(), ActorStart::new(name, "echo"));
+        start.deadline(time).once().send()
+    };
+    let one_name = join_all((0..400).map(|i| async move {
+        // The queue of the peer's mailbox must not be full.
+        pass(Duration::from_millis(i / 50)).await;
+        start("s", secs(1)).await.unwrap_err().kind()
+    }));
+    let other = async {
+        pass(Duration::from_millis(100)).await;
+        let waiting = server.statistics().starts_under_way;
+        assert!(waiting <= 1 + 32, "{waiting} starts of one name");
+        start("t", secs(1)).await.unwrap_err().kind()
+    };
+    let (kinds, other) = tokio::join!(one_name, other);
+    // It was taken on, and the registry is away.
+    assert_eq!(other, RequestErrorKind::DeadlineExceeded);
+    let busy = |kind: &&RequestErrorKind| **kind == RequestErrorKind::Busy;
+    assert_eq!(kinds.iter().filter(busy).count(), 400 - 33);
+    assert_eq!(server.statistics().starts_busy, 400 - 33);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
 
-use super::actor::{RunningActor, StartPermit, start};
+use super::actor::{CheckedStart, RunningActor, StartPermit, start};
 use super::life::Life;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
@@ -50,15 +50,11 @@ pub(super) async fn serve(life: Arc<Life>, mut mailbox: Mailbox<PeerMessage>) {
             Some(ended) = starts.join_next() => report(ended),
             Some(ended) = stops.join_next() => report(ended),
             message = mailbox.recv() => match message {
-                Some(PeerMessage::Start(request)) => match life.starts().take() {
-                    Some(permit) => {
-                        starts.spawn(handle_start(life.clone(), request, permit));
+                Some(PeerMessage::Start(request)) => match admit(&life, &request) {
+                    Ok((order, permit)) => {
+                        starts.spawn(handle_start(life.clone(), request, order, permit));
                     }
-                    None => {
-                        life.counters().starts_refused.increment();
-                        life.counters().starts_busy.increment();
-                        answer(request, Err(busy("starts")));
-                    }
+                    Err(error) => answer(request, Err(error)),
                 },
                 Some(PeerMessage::Stop(request)) if stops.len() < MAX_STOPS => {
                     stops.spawn(handle_stop(life.clone(), request));
@@ -86,8 +82,26 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn handle_start(life: Arc<Life>, mut request: Request<ActorStart>, permit: StartPermit) {
-    let order = request.message().clone();
+/// Checks a start first, so that only one that has something to do can find the peer busy.
+fn admit(
+    life: &Life,
+    request: &Request<ActorStart>,
+) -> Result<(CheckedStart, StartPermit), RequestError> {
+    let order = CheckedStart::new(life, request.message().clone())?;
+    let permit = life.starts().take().ok_or_else(|| {
+        life.counters().starts_refused.increment();
+        life.counters().starts_busy.increment();
+        busy("starts")
+    })?;
+    Ok((order, permit))
+}
+
+async fn handle_start(
+    life: Arc<Life>,
+    mut request: Request<ActorStart>,
+    order: CheckedStart,
+    permit: StartPermit,
+) {
     // A start that nobody waits for any more is given up; its name is released. Once its
     // constructor runs, it goes on.
     let started = tokio::select! {

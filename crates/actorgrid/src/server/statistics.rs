@@ -50,14 +50,14 @@ pub struct ServerStatistics {
     pub starts_refused: u64,
     /// Constructors that did not succeed: failed, panicked, timed out, or were stopped.
     pub starts_failed: u64,
-    /// Starts that were refused because too many were under way. They are among
-    /// [`starts_refused`](Self::starts_refused).
+    /// Starts that were refused because too many were under way, in all or of the same name. They
+    /// are among [`starts_refused`](Self::starts_refused).
     pub starts_busy: u64,
     /// Constructors that did not end in their time and were dropped. They are among
     /// [`starts_failed`](Self::starts_failed).
     pub constructors_timed_out: u64,
-    /// Starts that are under way now, until their constructors have ended: also those that nobody
-    /// waits for any more.
+    /// Starts that are under way now, until their constructors have ended or their names are free
+    /// again: also those that nobody waits for any more.
     pub starts_under_way: u64,
     /// Panics of constructors and actors, and of the functions that give mailboxes their
     /// capacity. (Those of tasks that an actor has spawned are logged only.)

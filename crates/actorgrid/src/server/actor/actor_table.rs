@@ -1,7 +1,7 @@
 //! The names of the actors of a peer: which are reserved, and which actors have not ended.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub(in crate::server) struct RunningActor {
     pub(in crate::server) preparing: AtomicBool,
     /// Set when the name is registered.
     pub(in crate::server) token: OnceLock<Token>,
+    /// Other starts of the name, which wait until it is decided.
+    pub(in crate::server) starts_waiting: AtomicUsize,
     /// Cancelled when it is decided whether the name is registered.
     pub(in crate::server) decided: CancellationToken,
     /// Cancelled when the name is free again.
@@ -67,6 +69,7 @@ impl ActorTable {
             stop: Arc::default(),
             preparing: AtomicBool::new(false),
             token: OnceLock::new(),
+            starts_waiting: AtomicUsize::new(0),
             decided: CancellationToken::new(),
             freed: CancellationToken::new(),
         });

@@ -3,6 +3,7 @@
 mod actor;
 mod actor_table;
 mod actor_type;
+mod checked_start;
 mod context;
 mod declared_mailbox;
 mod fenced;
@@ -16,6 +17,7 @@ mod user_code;
 pub use actor::{Actor, ActorResult, BoxActor};
 pub(super) use actor_table::{ActorTable, RunningActor};
 pub use actor_type::ActorType;
+pub(super) use checked_start::CheckedStart;
 pub use context::ActorContext;
 pub use fenced::Fenced;
 pub(super) use start::start;

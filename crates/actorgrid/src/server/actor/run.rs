@@ -28,7 +28,7 @@ pub(super) struct RegisteredActor {
     /// The life waits for the actor as long as it is there.
     pub(super) tracked: TaskTrackerToken,
     /// The start counts until the constructor has ended.
-    pub(super) permit: StartPermit,
+    pub(super) permit: Arc<StartPermit>,
 }
 
 impl RegisteredActor {
@@ -56,7 +56,7 @@ impl RegisteredActor {
 
         let limit = Some(life.constructor_timeout());
         let constructed = code.run(limit, || actor_type.construct(start)).await;
-        drop(permit);
+        permit.give_back();
         let outcome = match constructed {
             Ok(actor) => {
                 report.started();

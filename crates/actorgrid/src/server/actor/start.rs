@@ -8,6 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::actor_table::{NotReserved, ReservedActor, RunningActor};
 use super::actor_type::ActorType;
+use super::checked_start::{CheckedStart, already_running, already_running_here};
 use super::context::ActorContext;
 use super::declared_mailbox::{CapacityFailure, DeclaredMailbox};
 use super::run::RegisteredActor;
@@ -16,21 +17,25 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
 use crate::message::ActorStart;
 use crate::name::Name;
-use crate::registry::{Kind, RegistryErrorKind, holder, keys};
+use crate::registry::{Kind, RegistryErrorKind, holder};
 use crate::server::life::Life;
 use crate::session::ClaimError;
-use crate::token::Token;
+
+/// Starts of one name that wait until another one is decided. Their answers come together, so there
+/// is no use in more; an eighth of the starts under way leaves room for those of other names.
+const MAX_WAITING_STARTS: usize = 32;
 
 /// Starts an actor, and returns once it acts or it is certain that it will not.
 ///
 /// The permit is held until the constructor has ended. Dropped, the start leaves no name behind
-/// that no actor holds; a constructor that runs by then goes on.
+/// that no actor holds; a constructor that runs by then goes on. A start that is dropped while its
+/// name is claimed holds the permit until the name is free again.
 pub(in crate::server) async fn start(
     life: &Arc<Life>,
-    start: ActorStart,
+    start: CheckedStart,
     permit: StartPermit,
 ) -> Result<Arc<RunningActor>, RequestError> {
-    let registered = match register(life, start, permit).await {
+    let registered = match register(life, start, Arc::new(permit)).await {
         Ok(registered) => registered,
         Err(error) => {
             life.counters().starts_refused.increment();
@@ -51,7 +56,7 @@ pub(in crate::server) async fn start(
 /// What a start owns once the actor's name is reserved at this peer.
 struct BegunStart {
     actor: ReservedActor,
-    permit: StartPermit,
+    permit: Arc<StartPermit>,
     /// The end of the life waits for the actor as long as this exists.
     tracked: TaskTrackerToken,
 }
@@ -67,10 +72,15 @@ struct ReservedNames {
 /// Registers the actor's name, and that of its declared mailbox.
 async fn register(
     life: &Arc<Life>,
-    start: ActorStart,
-    permit: StartPermit,
+    start: CheckedStart,
+    permit: Arc<StartPermit>,
 ) -> Result<RegisteredActor, RequestError> {
-    let (name, type_name, actor_type) = check(life, &start)?;
+    let CheckedStart {
+        name,
+        type_name,
+        actor_type,
+        start,
+    } = start;
     let reserved = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
@@ -96,10 +106,13 @@ async fn register(
     if mailbox.is_some() {
         kinds.push((Kind::Mailbox, &name));
     }
+    // The names outlive this start if it is dropped, and count as a start for as long as they do:
+    // otherwise starts that are given up early would fill the queue of claims.
+    let reservation = (actor, mailbox.clone(), permit.clone());
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        claim = life.names().claim(&kinds, (actor, mailbox.clone())) => claim,
+        claim = life.names().claim(&kinds, reservation) => claim,
     };
     let held = claim.map_err(|error| not_won(life, &name, error))?;
     let token = life.names().token_at(held.revision());
@@ -187,7 +200,7 @@ async fn reserve_names(
     name: &Name,
     actor_type: &ActorType,
     start: &ActorStart,
-    permit: StartPermit,
+    permit: Arc<StartPermit>,
 ) -> Result<ReservedNames, RequestError> {
     // From here on, the end of the life waits for this actor.
     let tracked = life.track();
@@ -225,60 +238,47 @@ async fn reserve_names(
     })
 }
 
-/// Checks in the order in which the Go library does, and answers with its texts.
-fn check(life: &Life, start: &ActorStart) -> Result<(Name, Name, ActorType), RequestError> {
-    let invalid = |text| RequestError::refused(RequestErrorKind::InvalidName, text);
-    let text = start.actor_type();
-    let type_name = Name::new(text)
-        .map_err(|_| invalid(format!("grid: invalid actor type: type={}", shown(text))))?;
-    let text = start.name();
-    let namespace = &life.names().identity().namespace;
-    let name = Name::new(text).map_err(|_| {
-        invalid(format!(
-            "grid: invalid name: namespace={namespace} name={}",
-            shown(text)
-        ))
-    })?;
-    let actor_type = life.actor_type(&type_name).ok_or_else(|| {
-        RequestError::refused(
-            RequestErrorKind::UnknownActorType,
-            format!("grid: def not registered: type={type_name}"),
-        )
-    })?;
-    Ok((name, type_name, actor_type))
-}
-
-/// An invalid name may be a megabyte long.
-fn shown(text: &str) -> String {
-    text.chars().take(256).collect()
-}
-
 /// Reserves the name at this peer, waiting while another start of it is being decided.
 async fn reserve(life: &Life, name: &Name) -> Result<ReservedActor, RequestError> {
+    let busy = |text| RequestError::refused(RequestErrorKind::Busy, text);
     loop {
         let other = match life.actors().reserve(name) {
             Ok(reserved) => return Ok(reserved),
             Err(NotReserved::Held(other)) => other,
             Err(NotReserved::Full) => {
                 let text = "the peer has as many actors as it may have (max_actors)";
-                return Err(RequestError::refused(RequestErrorKind::Busy, text));
+                return Err(busy(text.to_owned()));
             }
         };
-        other.decided.cancelled().await;
         if let Some(token) = other.token.get() {
-            let peer = life.names().identity().peer().clone();
-            return Err(already_running(life, name, Some(peer), *token));
+            return Err(already_running_here(life, name, *token));
         }
+        let Some(_place) = WaitingStart::behind(&other) else {
+            life.counters().starts_busy.increment();
+            let text = format!("as many starts of {name} as may wait until one is decided");
+            return Err(busy(text));
+        };
+        other.decided.cancelled().await;
     }
 }
 
-fn already_running(life: &Life, name: &Name, peer: Option<Name>, token: Token) -> RequestError {
-    let key = keys::of(&life.names().identity().namespace, Kind::Actor, name);
-    let text = format!("registering actor {key:?}: registry: already registered");
-    let error = RequestError::refused(RequestErrorKind::AlreadyRunning, text);
-    match peer {
-        Some(peer) => error.held_by(peer, Some(token)),
-        None => error,
+/// A start that waits until another one of the same name is decided, until this is dropped.
+struct WaitingStart<'a>(&'a RunningActor);
+
+impl<'a> WaitingStart<'a> {
+    /// None if too many wait already.
+    fn behind(other: &'a RunningActor) -> Option<Self> {
+        let one_more = |waiting: usize| (waiting < MAX_WAITING_STARTS).then_some(waiting + 1);
+        // Nothing else is read or written by it, so the order does not matter.
+        let taken =
+            (other.starts_waiting).fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok().then(|| Self(other))
+    }
+}
+
+impl Drop for WaitingStart<'_> {
+    fn drop(&mut self) {
+        self.0.starts_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,14 +1,14 @@
 //! How many starts a peer carries out at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Starts under way at once. Each holds a name and waits for the registry, or runs a constructor,
 /// which may take memory and time; a peer that is asked for more answers busy.
 const MAX_STARTS: usize = 256;
 
 /// The starts that are under way on a peer, over all its sessions. A start counts until its
-/// constructor has ended, also when nobody waits for it any more.
+/// constructor has ended or its name is free again, also when nobody waits for it any more.
 #[derive(Debug, Default)]
 pub(in crate::server) struct StartBudget {
     under_way: AtomicUsize,
@@ -38,19 +38,30 @@ impl StartBudget {
     fn permit(self: &Arc<Self>) -> StartPermit {
         StartPermit {
             budget: self.clone(),
+            given_back: AtomicBool::new(false),
         }
     }
 }
 
-/// A start that is under way, until this is dropped.
+/// A start that is under way, until this is given back or dropped.
 #[derive(Debug)]
 pub(in crate::server) struct StartPermit {
     budget: Arc<StartBudget>,
+    given_back: AtomicBool,
+}
+
+impl StartPermit {
+    /// The start has ended, though others may still hold its permit.
+    pub(super) fn give_back(&self) {
+        if !self.given_back.swap(true, Ordering::Relaxed) {
+            self.budget.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for StartPermit {
     fn drop(&mut self) {
-        self.budget.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.give_back();
     }
 }
 
@@ -71,7 +82,13 @@ mod tests {
         permits.push(budget.take_for_leader());
         permits.pop();
         assert!(budget.take().is_none());
-        permits.pop();
+        // Given back and dropped, it comes back once.
+        let given_back = permits.pop().unwrap();
+        given_back.give_back();
+        given_back.give_back();
+        assert_eq!(budget.under_way(), MAX_STARTS - 1);
+        drop(given_back);
+        assert_eq!(budget.under_way(), MAX_STARTS - 1);
         assert!(budget.take().is_some());
         drop(permits);
         assert_eq!(budget.under_way(), 0);

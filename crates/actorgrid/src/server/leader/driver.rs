@@ -11,7 +11,7 @@ use crate::error::RequestErrorKind;
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::registry::{KeyState, KeyWatch, Kind, keys};
-use crate::server::actor::{RunningActor, start};
+use crate::server::actor::{CheckedStart, RunningActor, start};
 use crate::server::life::Life;
 
 /// The pause before a watch that failed is opened again, less a random quarter at the most. It does
@@ -38,7 +38,11 @@ pub(crate) async fn lead(life: Arc<Life>) {
             CandidateAction::Start => {
                 let order = ActorStart::new(LEADER, LEADER);
                 let permit = life.starts().take_for_leader();
-                let (outcome, running) = match start(&life, order, permit).await {
+                let started = match CheckedStart::new(&life, order) {
+                    Ok(order) => start(&life, order, permit).await,
+                    Err(error) => Err(error),
+                };
+                let (outcome, running) = match started {
                     Ok(running) => (StartOutcome::Started, Some(running)),
                     Err(error) => {
                         tracing::debug!(%error, "the leader was not started here");
