@@ -81,6 +81,9 @@ kinds! {
     /// start message gives its declared mailbox is not valid. In the second case nothing was
     /// executed.
     StartFailed = "start-failed", retryable false;
+    /// The actor was asked to stop, and its name is not free though its time to end has passed: its
+    /// code does not notice that it is aborted, or the registry does not confirm the release.
+    StopFailed = "stop-failed", retryable true;
     /// The peer cannot be reached; nothing was sent.
     Unreachable = "unreachable", retryable true;
     /// The connection broke before the answer came.

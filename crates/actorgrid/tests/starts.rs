@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorEnd, ActorStart, ActorType, BoxActor, BoxError, EchoMsg, MAX_MAILBOX_CAPACITY,
-    MemoryFault, MemoryOperation, NameError, RegistryError, Request, RequestErrorKind, Server,
-    ServerErrorKind, ServerEvent, ServerState,
+    Ack, ActorEnd, ActorStart, ActorStop, ActorType, BoxActor, BoxError, Client, EchoMsg,
+    MAX_MAILBOX_CAPACITY, MemoryFault, MemoryOperation, NameError, RegistryError, Request,
+    RequestError, RequestErrorKind, Server, ServerErrorKind, ServerEvent, ServerState,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -472,6 +472,76 @@ async fn stops_beyond_those_under_way_are_tried_again() {
         }
         assert!(server.statistics().refused_busy >= busy + 76);
     }
+}
+
+/// Asks the peer itself, which [`Client::stop`] looks up in the registry first.
+async fn stop(client: &Client, server: &Server, name: &str) -> Result<Ack, RequestError> {
+    let stop = ActorStop::new(name).unwrap();
+    client.request(server.peer(), stop).deadline(secs(60)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_answered_though_the_name_of_its_actor_is_not_released() {
+    let world = MemoryWorld::new();
+    let server = world
+        .server()
+        .shutdown_timeout(secs(2))
+        .actor_type(world::echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let start = ActorStart::new("a", "echo");
+    client.start(server.peer(), start).await.unwrap();
+    world.registry.set_away(true);
+    let begun = world::clock();
+    for pause in [Duration::ZERO, secs(1)] {
+        pass(pause).await;
+        let error = stop(client, &server, "a").await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error:?}");
+        assert!(error.may_have_executed() && error.is_retryable());
+        assert!(error.text().contains("released"), "{error}");
+        // Its time, and a second; the second stop's time has passed when it comes.
+        assert_eq!(begun.elapsed().as_secs(), 3 + pause.as_secs());
+    }
+    assert_eq!(server.statistics().requests_failed, 2);
+    world.registry.set_away(false);
+    world.until_free("a").await;
+    let error = stop(client, &server, "a").await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::UnknownName);
+}
+
+/// Real workers: the actor blocks one of them, so no abort ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_of_an_actor_that_does_not_end_is_answered() {
+    let world = World::on_real_memory();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let server = world
+        .server()
+        .shutdown_timeout(Duration::from_millis(1))
+        .actor_fn("stuck", move |_start, _ctx| {
+            let (released, begins) = (released.clone(), begins.clone());
+            async move {
+                begins.send(())?;
+                let _ = released.lock().unwrap().recv();
+                Ok(())
+            }
+        });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let start = ActorStart::new("s", "stuck");
+    client.start(server.peer(), start).await.unwrap();
+    begun.recv().await.unwrap();
+    for first in [true, false] {
+        let begun = world::clock();
+        let error = stop(client, &server, "s").await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error:?}");
+        assert!(error.text().contains("has not ended"), "{error}");
+        assert!(begun.elapsed() >= secs(u64::from(first)));
+        assert!(begun.elapsed() < world.bound(secs(2)));
+    }
+    release.send(()).unwrap();
+    world.until_free("s").await;
 }
 
 const ADDRESS: &str = "127.0.0.1:7000";

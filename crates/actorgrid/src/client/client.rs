@@ -92,7 +92,9 @@ impl Client {
     /// [`UnknownName`](RequestErrorKind::UnknownName) when no such actor runs;
     /// [`Registry`](RequestErrorKind::Registry) when the registry does not answer;
     /// [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) when it has not ended within the
-    /// client's default deadline: it goes on to end.
+    /// client's default deadline: it goes on to end;
+    /// [`StopFailed`](RequestErrorKind::StopFailed) when its name is not free though its time to
+    /// end has passed and it was aborted.
     ///
     /// # Cancel safety
     ///

@@ -8,6 +8,10 @@ use crate::token::Token;
 use crate::wire::detail;
 
 /// Asks a peer to stop one of its actors; answered once the actor has ended and its name is free.
+///
+/// An actor that does not end in the [time](crate::ServerBuilder::shutdown_timeout) that its peer
+/// gives it is aborted. If its name is not free a second later, the answer is
+/// [`StopFailed`](crate::RequestErrorKind::StopFailed); later stops are answered so at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActorStop {
     name: Name,

@@ -6,8 +6,8 @@ use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
 
 use super::actor::{CheckedStart, RunningActor, StartPermit, start};
-use super::life::Life;
-use crate::error::{RequestError, RequestErrorKind};
+use super::life::{ABORT_GRACE, Life};
+use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
@@ -15,8 +15,8 @@ use crate::request::Request;
 /// The queue of a peer's mailbox, as the Go library has it. It is always read promptly: what is
 /// more than the peer carries out at once is answered as busy.
 const CAPACITY: usize = 100;
-/// Stops under way at once. Each is a task that waits for its actor, for no longer than its caller;
-/// stops never wait for starts, nor count with them.
+/// Stops under way at once. Each is a task that waits for its actor, for no longer than the actor
+/// has to end; stops never wait for starts, nor count with them.
 const MAX_STOPS: usize = 1_024;
 
 #[derive(MessageSet)]
@@ -135,7 +135,7 @@ fn answer<M: crate::message::Message<Reply = Ack>>(
     }
 }
 
-/// Asks an actor to stop and waits until its name is free.
+/// Asks an actor to stop and waits until its name is free, or the actor has had its time.
 async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     let running = life.actors().get(order.name());
     let held = |running: &RunningActor| match order.expected() {
@@ -151,6 +151,23 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     };
     let until = life.environment().now() + life.stop_timeout();
     running.stop.ask(StopReason::Asked, until);
-    running.freed.cancelled().await;
-    Ok(())
+    // The first order stays, so the time of an actor that was asked before may have passed.
+    let until = running.stop.order().map_or(until, |(_, until)| until) + ABORT_GRACE;
+    tokio::select! {
+        biased;
+        () = running.freed.cancelled() => Ok(()),
+        () = life.environment().sleep_until(until) => Err(not_stopped(&running)),
+    }
+}
+
+fn not_stopped(running: &RunningActor) -> RequestError {
+    let name = &running.name;
+    let text = match running.stop.ended().is_cancelled() {
+        true => format!("the actor {name} has ended, and its name is not released yet"),
+        false => format!(
+            "the actor {name} has not ended in its time (shutdown_timeout of the peer), nor since it \
+             was aborted"
+        ),
+    };
+    RequestError::new(RequestErrorKind::StopFailed, Executed::Yes, text)
 }

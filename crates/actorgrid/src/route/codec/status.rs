@@ -221,6 +221,7 @@ mod tests {
             (Kind::UnknownActorType, 2, own),
             (Kind::AlreadyRunning, 2, own),
             (Kind::StartFailed, 2, own),
+            (Kind::StopFailed, 2, own),
             (Kind::InvalidName, 2, own),
             (Kind::Application, 2, own),
         ] {

@@ -15,7 +15,7 @@ use crate::session::{Fence, FenceReason, Session};
 
 /// How long an aborted actor has to notice it. An abort works at the next await; code that has
 /// none for this long is stuck.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
+pub(in crate::server) const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// The time for the registry to confirm, at a shutdown, that the session is gone.
 pub(in crate::server) const REVOKE_BOUND: Duration = Duration::from_secs(2);
 

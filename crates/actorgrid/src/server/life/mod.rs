@@ -4,7 +4,7 @@ mod end;
 mod life;
 mod serve;
 
-pub(super) use end::{LifeEnd, REVOKE_BOUND};
+pub(super) use end::{ABORT_GRACE, LifeEnd, REVOKE_BOUND};
 pub(super) use life::Life;
 pub(super) use serve::serve;
 
