@@ -1,4 +1,4 @@
-//! A runtime on a thread of its own, for what must run while every other runtime is stuck.
+//! A runtime on a thread of its own, for code that must run while every other runtime is stalled.
 
 use std::future::Future;
 use std::io;
@@ -73,8 +73,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (started, has_started) = oneshot::channel();
-    // Owned by the `DedicatedRuntime`, which ends it and waits for `ended`. A panic ends it too:
-    // what must follow from that is up to the future.
+    // Owned by the `DedicatedRuntime`, which ends it and waits for `ended`. A panic ends it too; the
+    // future has to notice that itself, by a guard.
     Builder::new().name(name.to_owned()).spawn(move || {
         let _ended = ended;
         // Made and dropped here: a runtime must not be dropped where another one runs tasks.

@@ -32,8 +32,8 @@ struct EnvironmentCore {
     random: Mutex<Rng>,
     network: Network,
     dedicated: DedicatedExecutor,
-    /// Until when a simulation lets the runtime seem stuck, in nanoseconds of the clock.
-    stuck_until: AtomicU64,
+    /// Until when a simulation lets the runtime seem stalled, in nanoseconds of the clock.
+    stalled_until: AtomicU64,
 }
 
 impl Environment {
@@ -60,7 +60,7 @@ impl Environment {
                 random: Mutex::new(Rng::with_seed(seed)),
                 network,
                 dedicated,
-                stuck_until: AtomicU64::new(0),
+                stalled_until: AtomicU64::new(0),
             }),
         }
     }
@@ -70,10 +70,10 @@ impl Environment {
         &self.core.clock
     }
 
-    /// Lets the runtime seem stuck until then, for a simulation.
-    pub(super) fn seem_stuck_until(&self, until: Timestamp) {
+    /// Lets the runtime seem stalled until then, for a simulation.
+    pub(super) fn seem_stalled_until(&self, until: Timestamp) {
         let until = until.as_nanos();
-        self.core.stuck_until.fetch_max(until, Ordering::AcqRel);
+        self.core.stalled_until.fetch_max(until, Ordering::AcqRel);
     }
 
     /// The time since some fixed point, suspend included.
@@ -143,22 +143,22 @@ impl Environment {
         self.core.network.listen(address).await
     }
 
-    /// Waits while a simulation lets the runtime seem stuck; returns at once otherwise. Time that
-    /// is real needs nothing here: a runtime that is stuck does not poll its tasks.
+    /// Waits while a simulation lets the runtime seem stalled; returns at once otherwise. In real
+    /// time a runtime that is stalled does not poll its tasks, so there is nothing to wait for.
     pub(crate) async fn runtime_runs(&self) {
         loop {
-            let stuck_until = self.core.stuck_until.load(Ordering::Acquire);
-            let stuck_until = Timestamp::from_nanos(stuck_until);
-            if self.now() >= stuck_until {
+            let stalled_until = self.core.stalled_until.load(Ordering::Acquire);
+            let stalled_until = Timestamp::from_nanos(stalled_until);
+            if self.now() >= stalled_until {
                 return;
             }
-            self.sleep_until(stuck_until).await;
+            self.sleep_until(stalled_until).await;
         }
     }
 
     /// Runs `future` on a thread and a runtime of its own, so that nothing else can starve it; in a
     /// simulation, as a task. Fails if the system has no thread or no descriptors for it.
-    pub(crate) async fn run_apart<F>(
+    pub(crate) async fn run_dedicated<F>(
         &self,
         name: &str,
         future: F,

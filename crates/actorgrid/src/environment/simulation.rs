@@ -88,8 +88,8 @@ impl Simulation {
         ahead_nanos.fetch_add(nanos, Ordering::AcqRel);
     }
 
-    /// Lets the runtime of one machine seem stuck for so long, as if its actors blocked all threads:
-    /// what [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) limits. The machine's
+    /// Lets the runtime of one machine seem stalled for so long, as if its actors blocked all
+    /// threads: what [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) limits. The machine's
     /// tasks go on all the same, as a simulation has one thread for everything.
     ///
     /// # Panics
@@ -97,9 +97,9 @@ impl Simulation {
     /// If the environment is not a simulated one.
     pub fn stall(&self, environment: &Environment, time: Duration) {
         let Clock::Runtime { .. } = environment.clock() else {
-            panic!("only the runtime of a simulated environment can seem stuck");
+            panic!("only the runtime of a simulated environment can seem stalled");
         };
-        environment.seem_stuck_until(environment.now() + time);
+        environment.seem_stalled_until(environment.now() + time);
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// The same service over connections of its own, which are opened when they are first used, by
     /// tasks of the runtime that uses them. They end when the returned handle and its watches are
     /// dropped.
-    fn apart(&self) -> Arc<dyn Backend>;
+    fn dedicated(&self) -> Arc<dyn Backend>;
 
     /// A new lease. The service may grant another time to live than was asked for.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>>;

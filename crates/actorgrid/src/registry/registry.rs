@@ -18,9 +18,9 @@ impl Registry {
     }
 
     /// Another handle on the same service, which shares no connection with this one: see
-    /// [`Backend::apart`].
-    pub(crate) fn apart(&self) -> Self {
-        Self::of(self.backend.apart())
+    /// [`Backend::dedicated`].
+    pub(crate) fn dedicated(&self) -> Self {
+        Self::of(self.backend.dedicated())
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {

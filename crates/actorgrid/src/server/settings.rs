@@ -21,8 +21,8 @@ pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
 /// The shortest time to live: below it the margins for late renewals and for clocks that differ
 /// would be gone.
 pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
-/// The shortest and the longest time that the runtime may be stuck. Shorter ones would fence peers
-/// for what a busy machine does to every process; longer ones keep the names of a stuck peer for
+/// The shortest and the longest time that the runtime may stall. Shorter ones would fence peers
+/// for what a busy machine does to every process; longer ones keep the names of a stalled peer for
 /// too long to be meant.
 const STALL_LIMITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// How long actors have to end when they are asked to, unless another time is set.

@@ -134,8 +134,9 @@ impl Keeper {
             .fold(soft, Timestamp::min)
     }
 
-    /// The last heartbeat was at `beat`. What follows for the session, [`tick`](Self::tick)
-    /// decides; a session that is over still reports how long a stall was.
+    /// Takes in that the last heartbeat was at `beat`, and returns the stall that begins or ends.
+    /// [`tick`](Self::tick) decides whether the session is over for it; one that is over still
+    /// reports how long a stall was.
     pub(crate) fn look(&mut self, now: Timestamp, beat: Timestamp) -> Option<StallReport> {
         let ran = now.since(self.looked.unwrap_or(now)).min(COUNTED_PER_LOOK);
         self.looked = Some(now);
@@ -156,7 +157,7 @@ impl Keeper {
         ended.then_some(StallReport::Ended { lasted })
     }
 
-    /// The session has ended, which happens on the runtime: so it runs again.
+    /// Ends a stall with the session: the session ends on the runtime, so that runs again.
     pub(crate) fn end(&mut self) -> Option<StallReport> {
         let ended = std::mem::take(&mut self.stall_reported);
         ended.then_some(StallReport::Ended {
@@ -445,12 +446,12 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_that_is_stuck_for_max_stall_is_fenced() {
+    fn a_runtime_that_is_stalled_for_max_stall_is_fenced() {
         let mut keeper = one();
         assert_eq!(look(&mut keeper, 10, 960, 10), []);
         assert_eq!(look(&mut keeper, 1_010, 1_010, 10), [began(1_000)]);
         assert_eq!(look(&mut keeper, 1_060, 3_960, 10), [], "reported once");
-        // Stuck, but not for too long: it is renewed.
+        // Stalled, but not for too long: it is renewed.
         assert_eq!(keeper.tick(at(3_960)), [renew(A, 3_960)]);
         assert_eq!(
             keeper.renewed(A, at(3_960), TTL, at(3_970)),
@@ -506,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_is_not_taken_for_a_stuck_runtime() {
+    fn a_process_that_was_stopped_is_not_taken_for_a_stalled_runtime() {
         let mut keeper = one();
         look(&mut keeper, 0, 900, 0);
         look(&mut keeper, 950, 1_000, 950);

@@ -88,27 +88,27 @@ impl Session {
         let (soft, hard) = keeper.deadlines();
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
         let pulse = Arc::new(Pulse::new(environment, &fence));
-        let apart = TimedRegistry::new(environment, &registry.apart(), limit);
+        let dedicated = TimedRegistry::new(environment, &registry.dedicated(), limit);
         let upkeep = Upkeep {
             environment: environment.clone(),
             fence: fence.clone(),
             pulse: pulse.clone(),
             keeper: KeeperDriver {
-                registry: apart.clone(),
+                registry: dedicated.clone(),
                 fence: fence.clone(),
                 pulse: pulse.clone(),
                 keeper,
                 longest_stall: terms.longest_stall.clone(),
             },
             own_keys: OwnKeys {
-                registry: apart,
+                registry: dedicated,
                 fence: fence.clone(),
                 keys: own_keys,
                 lease: lease.id,
                 created: revision,
             },
         };
-        let upkeep = environment.run_apart(KEEPER_THREAD, upkeep.run()).await;
+        let upkeep = environment.run_dedicated(KEEPER_THREAD, upkeep.run()).await;
         let upkeep = upkeep.map_err(|error| {
             let text = format!("the keeper's thread cannot be started: {error}");
             RegistryError::new(RegistryErrorKind::Unavailable, text).caused_by(error)

@@ -1,16 +1,16 @@
-//! What the peer's settings say about each of its sessions.
+//! The settings of a peer that apply to its sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::longest_stall::LongestStall;
 
-/// The settings of a peer that each of its sessions keeps to.
+/// The settings of a peer that apply to each of its sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionTerms {
-    /// The time to live that is asked of the registry for the lease.
+    /// The time to live that the registry is asked for.
     pub(crate) ttl: Duration,
-    /// The leases are renewed only while the user's runtime was not stuck for as long as this.
+    /// The session is fenced once the user's runtime has been stalled for this long.
     pub(crate) max_stall: Duration,
     /// Where stalls are recorded.
     pub(crate) longest_stall: Arc<LongestStall>,

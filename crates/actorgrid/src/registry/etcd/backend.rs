@@ -21,8 +21,8 @@ impl Backend for Etcd {
         self.cluster.id
     }
 
-    fn apart(&self) -> Arc<dyn Backend> {
-        Arc::new(Self::apart(self))
+    fn dedicated(&self) -> Arc<dyn Backend> {
+        Arc::new(Self::dedicated(self))
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {

@@ -37,7 +37,8 @@ pub(super) struct Endpoints {
     environment: Environment,
     endpoints: Vec<Endpoint>,
     security: Security,
-    /// Shared with those [apart](Endpoints::apart), so that a password is checked once for all.
+    /// Shared with the [dedicated](Endpoints::dedicated) endpoints, so that a password is checked
+    /// once for all.
     authenticator: Option<Arc<Authenticator>>,
     /// The endpoint that new exchanges begin with.
     preferred: AtomicUsize,
@@ -127,11 +128,11 @@ impl Endpoints {
     }
 
     /// The same endpoints of the same cluster, with connections of their own.
-    pub(super) fn apart(&self) -> Self {
+    pub(super) fn dedicated(&self) -> Self {
         let endpoints = self.endpoints.iter();
         let endpoints = endpoints
             .map(|endpoint| Endpoint::new(endpoint.address.clone(), endpoint.origin.clone()));
-        let apart = Self::of(
+        let dedicated = Self::of(
             &self.environment,
             endpoints.collect(),
             self.security.clone(),
@@ -139,9 +140,9 @@ impl Endpoints {
             self.preferred.load(Ordering::Relaxed),
         );
         if let Some(cluster) = self.cluster.get() {
-            apart.pin(*cluster);
+            dedicated.pin(*cluster);
         }
-        apart
+        dedicated
     }
 
     pub(super) fn authenticator(&self) -> Option<&Authenticator> {

@@ -59,9 +59,9 @@ impl Etcd {
     }
 
     /// The same cluster over connections of its own.
-    pub(super) fn apart(&self) -> Self {
+    pub(super) fn dedicated(&self) -> Self {
         let cluster = Cluster {
-            endpoints: self.cluster.endpoints.apart(),
+            endpoints: self.cluster.endpoints.dedicated(),
             id: self.cluster.id,
         };
         Self {

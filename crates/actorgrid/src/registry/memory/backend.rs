@@ -24,7 +24,7 @@ impl Backend for MemoryRegistry {
     }
 
     /// There are no connections: the same registry.
-    fn apart(&self) -> Arc<dyn Backend> {
+    fn dedicated(&self) -> Arc<dyn Backend> {
         Arc::new(self.clone())
     }
 

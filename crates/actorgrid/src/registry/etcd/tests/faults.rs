@@ -311,7 +311,7 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     server.restart();
     connect(&format!("root:secret@{}", server.endpoint())).await;
     // A handle with connections of its own is as good.
-    root.apart().renew(lease).await.unwrap();
+    root.dedicated().renew(lease).await.unwrap();
     root.renew(lease).await.unwrap();
     assert_eq!(root.list("").await.unwrap().entries.len(), 1);
 }
@@ -320,14 +320,14 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
 async fn a_handle_apart_shares_no_connection_and_closes_its_own() {
     let server = EtcdServer::start();
     let etcd = server.connect().await;
-    let apart = etcd.apart();
+    let dedicated = etcd.dedicated();
     let lease = etcd.grant(TTL).await.unwrap().id;
-    apart.renew(lease).await.unwrap();
+    dedicated.renew(lease).await.unwrap();
     let ours = etcd.cluster.endpoints.connection(0).await.unwrap();
-    let theirs = apart.cluster.endpoints.connection(0).await.unwrap();
+    let theirs = dedicated.cluster.endpoints.connection(0).await.unwrap();
     assert!(!Arc::ptr_eq(&ours, &theirs));
 
-    drop(apart);
+    drop(dedicated);
     let closed = async {
         while theirs.is_usable() {
             Environment::real().sleep(Duration::from_millis(5)).await;
@@ -345,13 +345,13 @@ async fn a_handle_apart_shares_no_connection_and_closes_its_own() {
 async fn a_handle_apart_keeps_to_the_cluster() {
     let mut server = EtcdServer::start();
     let etcd = server.connect().await;
-    let apart = etcd.apart();
+    let dedicated = etcd.dedicated();
     // Another cluster at the same address.
     let ports = server.ports;
     server.kill();
     let other = EtcdServer::start_in(folder(), ports, &["--initial-cluster-token=other"]);
     other.connect().await;
-    let error = apart.list("").await.unwrap_err();
+    let error = dedicated.list("").await.unwrap_err();
     assert_eq!(error.kind(), RegistryErrorKind::WrongCluster, "{error}");
 }
 

@@ -67,8 +67,8 @@ async fn both_sides_are_vouched_for() {
     let secured = connect(&format!("{endpoint}?ca={ca}&cert={cert}&key={key}")).await;
     secured.grant(Duration::from_secs(5)).await.unwrap();
     // A handle with connections of its own secures them alike.
-    let apart = secured.apart();
-    apart.grant(Duration::from_secs(5)).await.unwrap();
+    let dedicated = secured.dedicated();
+    dedicated.grant(Duration::from_secs(5)).await.unwrap();
 
     let environment = Environment::real();
     for (query, said) in [
