@@ -1,7 +1,7 @@
-//! Peers whose runtime is stuck in synchronous code, for less and for more than `max_stall`. Times
-//! are real here: they are what is promised.
+//! Peers whose runtime is stalled by synchronous code, for less and for more than `max_stall`. Times
+//! are real here, as the promises are about real time.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // the helpers of the tests, too
 
 mod bed;
 
@@ -13,7 +13,7 @@ use bed::{BOUND, Bed, Peer, secs, token_of};
 /// The lease; its soft deadline is 3.33 s after a renewal.
 const TTL: Duration = Duration::from_secs(5);
 
-/// A peer that may be stuck for so long.
+/// A peer whose runtime may stall for this long.
 fn serving(bed: &Bed, name: &str, max_stall: Duration) -> (Peer, String) {
     let (ttl, max_stall) = (
         format!("{}s", TTL.as_secs()),
@@ -24,11 +24,15 @@ fn serving(bed: &Bed, name: &str, max_stall: Duration) -> (Peer, String) {
 
 /// Blocks the whole runtime of the peer that holds `h`; returns once it is blocked.
 async fn block(bed: &Bed, peer: &Peer, time: Duration) -> Instant {
+    order(bed, peer, format!("block {}", time.as_millis())).await
+}
+
+/// Orders `h` to block threads; returns once it does.
+async fn order(bed: &Bed, peer: &Peer, text: String) -> Instant {
     let from = bed.transcript.len();
     let client = bed.client.clone();
     // Its answer waits until the runtime goes on.
     tokio::spawn(async move {
-        let text = format!("block {}", time.as_millis());
         let asked = client.request("h", EchoMsg::new(text)).deadline(secs(60));
         drop(asked.send().await);
     });
@@ -42,11 +46,20 @@ fn wait(peer: &Peer, from: usize, begins: &str) -> testbed::Line {
     tokio::task::block_in_place(|| peer.wait_for_from(from, begins, BOUND))
 }
 
+/// The lines, from one on, in which a peer changed its state or an actor ended.
+fn changes(bed: &Bed, from: usize) -> Vec<testbed::Line> {
+    let mut lines = bed.transcript.lines();
+    lines.retain(|line| {
+        line.index >= from && (line.text.starts_with("STATE") || line.text.contains("R stop"))
+    });
+    lines
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_runtime_that_is_stuck_for_half_of_max_stall_loses_nothing() {
+async fn a_runtime_that_is_stalled_for_half_of_max_stall_loses_nothing() {
     let bed = Bed::start().await;
     let max_stall = 2 * TTL;
-    let (peer, id) = serving(&bed, "stuck", max_stall);
+    let (peer, id) = serving(&bed, "stalled", max_stall);
     bed.start_holder(&id, "h").await.unwrap();
     let token = token_of(&wait(&peer, 0, "HOLDER start"));
     let leads = wait(&peer, 0, "LEADER start");
@@ -64,20 +77,16 @@ async fn a_runtime_that_is_stuck_for_half_of_max_stall_loses_nothing() {
 
     // A lease that was lost would be noticed by now.
     tokio::time::sleep(secs(1)).await;
-    let lines = bed.transcript.lines();
-    let changed = |line: &&testbed::Line| {
-        line.index >= from && (line.text.starts_with("STATE") || line.text.contains("R stop"))
-    };
-    let changes: Vec<_> = lines.iter().filter(changed).collect();
+    let changes = changes(&bed, from);
     assert!(changes.is_empty(), "{changes:?}");
     bed.check_no_stale_holder_was_accepted("h");
 }
 
-/// The runtime of a leader is stuck for so long, and longer than `max_stall`.
-async fn stuck_for(stall: Duration) {
+/// Stalls the runtime of a leader for this long, which is longer than `max_stall`.
+async fn stalled_for(stall: Duration) {
     let bed = Bed::start().await;
     let max_stall = TTL;
-    let (peer, id) = serving(&bed, "stuck", max_stall);
+    let (peer, id) = serving(&bed, "stalled", max_stall);
     bed.start_holder(&id, "h").await.unwrap();
     wait(&peer, 0, "LEADER start");
     let (other, _) = serving(&bed, "other", max_stall);
@@ -86,7 +95,7 @@ async fn stuck_for(stall: Duration) {
     let begun = block(&bed, &peer, stall).await;
     let leads = wait(&other, from, "LEADER start");
     let took = leads.at.duration_since(begun);
-    eprintln!("a leader that is stuck for {stall:?} is replaced after {took:?}");
+    eprintln!("a leader that is stalled for {stall:?} is replaced after {took:?}");
     assert!(took >= max_stall, "{took:?}");
     assert!(took <= max_stall + TTL + secs(2), "{took:?}");
 
@@ -103,17 +112,37 @@ async fn stuck_for(stall: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_runtime_that_is_stuck_for_longer_than_max_stall_is_fenced_and_rejoins() {
-    stuck_for(TTL + secs(1)).await;
+async fn a_runtime_that_is_stalled_for_longer_than_max_stall_is_fenced_and_rejoins() {
+    stalled_for(TTL + secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_stays_stuck_is_replaced_within_max_stall_and_its_ttl() {
-    stuck_for(2 * TTL + secs(3)).await;
+async fn a_leader_that_stays_stalled_is_replaced_within_max_stall_and_its_ttl() {
+    stalled_for(2 * TTL + secs(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stuck() {
+async fn one_worker_that_is_blocked_for_longer_than_max_stall_costs_nothing() {
+    let bed = Bed::start().await;
+    let max_stall = secs(2);
+    let (peer, id) = serving(&bed, "busy", max_stall);
+    bed.start_holder(&id, "h").await.unwrap();
+    let from = wait(&peer, 0, "LEADER start").index + 1;
+    // More than once, as the worker that is blocked drives the timers most of the time only.
+    for _ in 0..2 {
+        let blocked = bed.transcript.len();
+        let text = format!("block-one {}", 2 * max_stall.as_millis());
+        order(&bed, &peer, text).await;
+        wait(&peer, blocked, "BLOCK stop");
+        assert_eq!(bed.ask("h", "after").await.unwrap(), "after from h");
+    }
+    let changes = changes(&bed, from);
+    assert!(changes.is_empty(), "{changes:?}");
+    bed.check_no_stale_holder_was_accepted("h");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stalled() {
     let bed = Bed::start().await;
     // The stop is longer than `max_stall`, and shorter than the soft deadline.
     let (mut peer, id) = serving(&bed, "paused", secs(1));

@@ -2,7 +2,8 @@
 //!
 //! Its actors of type `holder` hold their names at an outside resource that checks tokens, and
 //! answer requests; its leader only says that it leads. A request `block <milliseconds>` to a holder
-//! blocks all threads of the runtime for that long. Each step is a line on stdout:
+//! blocks all threads of the runtime for that long, `block-one <milliseconds>` only the one that it
+//! runs on. Each step is a line on stdout:
 //!
 //! - `READY peer=<peer>`, `STATE state=<state>`, with `reason=<reason>` when fenced
 //! - `LEADER start peer=<peer> token=<revision>`, `LEADER stop peer=<peer>`
@@ -38,7 +39,7 @@ struct Options {
     /// How long a request takes, in milliseconds.
     #[arg(long, default_value_t = 0)]
     work_ms: u64,
-    /// How long the runtime may be stuck before the peer is fenced, in milliseconds.
+    /// How long the runtime may stall before the peer is fenced, in milliseconds.
     #[arg(long)]
     max_stall_ms: Option<u64>,
 }
@@ -148,6 +149,9 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
         if let Some(millis) = text.strip_prefix("block ") {
             block_runtime(Duration::from_millis(millis.parse()?));
         }
+        if let Some(millis) = text.strip_prefix("block-one ") {
+            block_worker(Duration::from_millis(millis.parse()?)).await;
+        }
         tokio::time::sleep(work).await;
         let result = match request.respond(EchoMsg::new(format!("{text} from {name}"))) {
             Ok(()) => "ok",
@@ -179,6 +183,16 @@ fn block_runtime(time: Duration) {
             }
         });
     }
+}
+
+/// Blocks one worker of the runtime; the others may go on.
+async fn block_worker(time: Duration) {
+    // A timer wakes this task on the worker that drives the timers: so that one is blocked, and
+    // nothing wakes the others to take the timers over.
+    tokio::time::sleep(PACE * 5).await;
+    line("BLOCK start workers=1");
+    std::thread::sleep(time);
+    line("BLOCK stop");
 }
 
 /// Shows the token to the resource again and again.

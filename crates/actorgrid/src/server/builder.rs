@@ -104,15 +104,17 @@ impl ServerBuilder {
         self
     }
 
-    /// How long the runtime that the server is bound on may be stuck, as code in its tasks blocks
-    /// all threads, before the peer gives its names up. 1 s to 1 h; the
+    /// How long the runtime that the server is bound on may stall, because code in its tasks blocks
+    /// all of its threads, before the peer is fenced. 1 s to 1 h; the
     /// [`lease_ttl`](Self::lease_ttl) by default.
     ///
-    /// The peer's lease is renewed by a thread of its own, which user code cannot starve. So a stall
-    /// that is shorter than this costs nothing but time. One that is longer fences the peer
-    /// ([`FenceReason::RuntimeStalled`](crate::FenceReason::RuntimeStalled)): nothing is renewed any
-    /// more, and the names are free to others when the lease has run out, one `lease_ttl` later at
-    /// the most. When the runtime goes on, the actors end, and the peer joins again.
+    /// A thread of its own renews the peer's lease, and user code cannot starve it. So after a
+    /// shorter stall the peer still has its lease and its names. A longer one fences the peer
+    /// ([`FenceReason::RuntimeStalled`](crate::FenceReason::RuntimeStalled)): its lease is not
+    /// renewed any more, and other peers can take its names when the lease expires, at most one
+    /// `lease_ttl` later. When the runtime runs again, the actors end, and the peer rejoins.
+    ///
+    /// Threads that are blocked while another one of the runtime is idle are no stall.
     ///
     /// Time in which the whole process was stopped or the machine suspended does not count: that is
     /// what `lease_ttl` limits. Stalls of a second and more are logged, and the longest is in the

@@ -11,7 +11,8 @@ use super::longest_stall::LongestStall;
 use super::pulse::Pulse;
 use crate::registry::{RegistryErrorKind, TimedRegistry};
 
-/// The time between two looks at the heartbeat: half of its own.
+/// The time between two looks at the heartbeat, each of which asks for the next one: a twentieth of
+/// the shortest `max_stall`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Renews the leases of a session.
@@ -86,11 +87,12 @@ impl KeeperDriver {
         }
     }
 
-    /// Looks at the heartbeat, and reports a stall that begins or ends.
+    /// Looks at the heartbeat and asks for the next one, and reports a stall that begins or ends.
     fn look(&mut self) {
         // The beat first: one that comes in between is not in the future.
         let beat = self.pulse.last_beat();
         let now = self.registry.environment().now();
+        self.pulse.ask();
         let report = self.keeper.look(now, beat);
         self.report(report);
     }

@@ -1,19 +1,16 @@
-//! The signs of life of a session's tasks on the user's runtime, which the keeper goes by.
+//! The signs of life of a session's tasks on the user's runtime, by which the keeper decides.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fence::Fence;
 use crate::environment::{Environment, Timestamp};
-
-/// The time between two heartbeats: a tenth of the shortest `max_stall`.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The signs of life of one session's tasks: when the user's runtime last ran one, and whether one
 /// has died.
@@ -22,6 +19,8 @@ pub(super) struct Pulse {
     fence: Arc<Fence>,
     /// Nanoseconds of the environment's clock.
     last_beat: AtomicU64,
+    /// Wakes the heartbeat.
+    asked: Notify,
     died: CancellationToken,
 }
 
@@ -31,18 +30,29 @@ impl Pulse {
             environment: environment.clone(),
             fence: fence.clone(),
             last_beat: AtomicU64::new(environment.now().as_nanos()),
+            asked: Notify::new(),
             died: CancellationToken::new(),
         }
     }
 
-    /// The heartbeat: a task on the user's runtime, which ends with the session only.
+    /// The heartbeat: a task on the user's runtime, which ends with the session only. It beats each
+    /// time that it is [asked](Self::ask).
     pub(super) async fn beat(&self) {
         loop {
             let now = self.environment.now().as_nanos();
             self.last_beat.store(now, Ordering::Release);
-            self.environment.sleep(HEARTBEAT_INTERVAL).await;
+            self.asked.notified().await;
             self.environment.runtime_runs().await;
         }
+    }
+
+    /// Asks for a heartbeat.
+    ///
+    /// A timer would not do: one worker of the runtime drives its timers and sockets, and while code
+    /// blocks that one, the idle workers are not woken. A wake from another thread reaches them, so
+    /// that this heartbeat also lets one of them take the timers over.
+    pub(super) fn ask(&self) {
+        self.asked.notify_one();
     }
 
     /// When the heartbeat last ran.
@@ -90,6 +100,8 @@ pub(super) async fn outcome(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::environment::Simulation;
     use crate::session::FenceReason;
@@ -122,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_heartbeat_beats_unless_the_runtime_is_stuck() {
+    async fn the_heartbeat_beats_when_it_is_asked_unless_the_runtime_is_stalled() {
         let simulation = Simulation::new(1);
         let environment = simulation.environment();
         let fence = Arc::new(Fence::new(
@@ -132,14 +144,22 @@ mod tests {
         ));
         let pulse = Pulse::new(&environment, &fence);
         let begun = environment.now();
+        let moment = Duration::from_millis(1);
         let observed = async {
-            environment.sleep(Duration::from_millis(1_050)).await;
+            environment.sleep(Duration::from_secs(1)).await;
+            assert_eq!(pulse.last_beat(), begun, "no timer beats");
+            pulse.ask();
+            environment.sleep(moment).await;
             assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
+            let stalled = environment.now();
             simulation.stall(&environment, Duration::from_secs(5));
+            pulse.ask();
             environment.sleep(Duration::from_millis(4_990)).await;
             assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
             environment.sleep(Duration::from_millis(20)).await;
-            assert_eq!(pulse.last_beat(), begun + Duration::from_millis(6_050));
+            // A simulated timer is up to a millisecond late.
+            let late = pulse.last_beat().since(stalled + Duration::from_secs(5));
+            assert!(pulse.last_beat() >= stalled + Duration::from_secs(5) && late <= moment);
         };
         tokio::select! {
             biased;
