@@ -261,10 +261,11 @@
 //!
 //! # Runtime
 //!
-//! tokio only, multi- or current-thread, with its time and its network enabled. Each server has one
-//! thread of its own, `actorgrid-keeper`, with a connection of its own to the registry: it renews
-//! the peer's lease also while code in actors blocks the runtime, for at most
-//! [`max_stall`](ServerBuilder::max_stall). Events are logged through `tracing`, payloads never.
+//! tokio only, multi- or current-thread, with its time and its network enabled. Each server has two
+//! threads of its own. `actorgrid-keeper`, with a connection of its own to the registry, renews the
+//! peer's lease also while code in actors blocks the runtime, for at most
+//! [`max_stall`](ServerBuilder::max_stall). `actorgrid-watchdog` fences the peer at its deadlines,
+//! whatever blocks the keeper. Events are logged through `tracing`, payloads never.
 
 // The derives name this crate by its public name, here as everywhere.
 extern crate self as actorgrid;

@@ -16,12 +16,13 @@ use super::descriptors::raise_descriptor_limit;
 use super::listener::Listener;
 use super::network::Network;
 use super::socket::Socket;
+use super::watchdog::Watchdog;
 use crate::address::Address;
 
 /// The world as a server, a client and a registry reach it. Cheap to clone.
 ///
-/// The default is the real one: the system's clock (which counts suspend), the network, and a
-/// thread for the keeper of each session. A [`Simulation`](crate::Simulation) makes others.
+/// The default is the real one: the system's clock (which counts suspend), the network, and
+/// threads for the keeper and the watchdog of each session. A [`Simulation`](crate::Simulation) makes others.
 #[derive(Clone)]
 pub struct Environment {
     core: Arc<EnvironmentCore>,
@@ -167,6 +168,16 @@ impl Environment {
         F: Future<Output = ()> + Send + 'static,
     {
         DedicatedRuntime::start(self.core.dedicated, name, future).await
+    }
+
+    /// Calls `look` every 50 ms, on a thread that does nothing else, until it returns false or the
+    /// returned guard is dropped; in a simulation, as a task. `look` must neither block nor log.
+    /// Fails if the system has no thread for it.
+    pub(crate) fn watch_over(
+        &self,
+        look: impl Fn() -> bool + Send + 'static,
+    ) -> std::io::Result<Watchdog> {
+        Watchdog::start(self.core.dedicated, look)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The environment: all that touches the world outside of the process.
 //!
-//! Clock and timers, randomness, connector and listener, and where a session's keeper runs. It is
-//! passed at construction and nothing in the library goes around it, so that a simulation runs
-//! whole grids in one process with the same code.
+//! Clock and timers, randomness, connector and listener, and the threads of a session. It is passed
+//! at construction and nothing in the library goes around it, so that a simulation runs whole grids
+//! in one process with the same code.
 
 mod clock;
 mod deadline;
@@ -14,6 +14,7 @@ mod memory_network;
 mod network;
 mod simulation;
 mod socket;
+mod watchdog;
 
 pub(crate) use clock::Timestamp;
 pub use deadline::{Deadline, MAX_DEADLINE};
@@ -23,3 +24,4 @@ pub use environment::Environment;
 pub(crate) use listener::Listener;
 pub use simulation::Simulation;
 pub(crate) use socket::Socket;
+pub(crate) use watchdog::Watchdog;

@@ -90,7 +90,7 @@ impl Fence {
     }
 
     /// Compares the clock with the deadlines, and does what is due. Returns false once everything
-    /// is to be aborted: then nothing is left to look for.
+    /// is to be aborted: then nothing is left to look for. Never logs, as a log can block.
     pub(super) fn look(&self) -> bool {
         let now = self.environment.now();
         if !self.admits() && !self.fenced.is_cancelled() {

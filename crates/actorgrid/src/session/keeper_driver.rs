@@ -28,10 +28,13 @@ pub(super) struct KeeperDriver {
 impl KeeperDriver {
     /// Renews the leases until the session is fenced; then only looks whether the runtime goes on,
     /// until it is dropped.
+    ///
+    /// Logs only what it has acted on: a log may block, or panic.
     pub(super) async fn run(mut self) {
         self.keep().await;
         loop {
-            self.look();
+            let report = self.look();
+            self.log(report);
             self.registry.environment().sleep(LOOK_INTERVAL).await;
         }
     }
@@ -44,9 +47,10 @@ impl KeeperDriver {
         let mut renewals = FuturesUnordered::new();
         let mut commands = Vec::new();
         loop {
-            self.look();
+            let report = self.look();
             let now = environment.now();
             commands.extend(self.keeper.tick(now));
+            let mut ended = None;
             for command in commands.drain(..) {
                 match command {
                     KeeperCommand::Renew { lease, sent, limit } => {
@@ -58,11 +62,15 @@ impl KeeperDriver {
                     }
                     KeeperCommand::Extend { soft, hard } => fence.extend(soft, hard),
                     KeeperCommand::Fence(reason) => {
-                        // A runtime that is stuck cannot report it.
-                        tracing::warn!(%reason, "the keeper ends the session");
                         fence.trip(reason);
+                        ended = Some(reason);
                     }
                 }
+            }
+            self.log(report);
+            if let Some(reason) = ended {
+                // A runtime that is stalled cannot report it.
+                tracing::warn!(%reason, "the keeper ends the session");
             }
             let wakes_at = self.keeper.wakes_at().min(now + LOOK_INTERVAL);
             tokio::select! {
@@ -78,8 +86,8 @@ impl KeeperDriver {
                         commands = self.keeper.gone(lease, sent);
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "renewal of the lease failed");
                         self.keeper.failed(lease, sent, environment.now());
+                        tracing::warn!(%error, "renewal of the lease failed");
                     }
                 },
                 () = environment.sleep_until(wakes_at) => {}
@@ -87,28 +95,34 @@ impl KeeperDriver {
         }
     }
 
-    /// Looks at the heartbeat and asks for the next one, and reports a stall that begins or ends.
-    fn look(&mut self) {
+    /// Looks at the heartbeat and asks for the next one. Returns the stall that begins or ends.
+    fn look(&mut self) -> Option<StallReport> {
         // The beat first: one that comes in between is not in the future.
         let beat = self.pulse.last_beat();
         let now = self.registry.environment().now();
         self.pulse.ask();
         let report = self.keeper.look(now, beat);
-        self.report(report);
+        self.record(report)
     }
 
-    fn report(&self, report: Option<StallReport>) {
+    fn record(&self, report: Option<StallReport>) -> Option<StallReport> {
         match report {
-            Some(StallReport::Began { silence }) => {
-                self.longest_stall.record(silence);
-                tracing::warn!(
-                    ?silence,
-                    "the runtime is stuck: code in its tasks blocks the threads"
-                );
+            Some(StallReport::Began { silence: time } | StallReport::Ended { lasted: time }) => {
+                self.longest_stall.record(time);
             }
+            None => {}
+        }
+        report
+    }
+
+    fn log(&self, report: Option<StallReport>) {
+        match report {
+            Some(StallReport::Began { silence }) => tracing::warn!(
+                ?silence,
+                "the runtime is stalled: code in its tasks blocks the threads"
+            ),
             Some(StallReport::Ended { lasted }) => {
-                self.longest_stall.record(lasted);
-                tracing::warn!(?lasted, "the runtime was stuck, and runs again");
+                tracing::warn!(?lasted, "the runtime was stalled, and runs again");
             }
             None => {}
         }
@@ -117,8 +131,13 @@ impl KeeperDriver {
 
 impl Drop for KeeperDriver {
     fn drop(&mut self) {
-        self.look();
-        let report = self.keeper.end();
-        self.report(report);
+        let looked = self.look();
+        let end = self.keeper.end();
+        let ended = self.record(end);
+        // The panic may be one of the log: a second one would end the process.
+        if !std::thread::panicking() {
+            self.log(looked);
+            self.log(ended);
+        }
     }
 }

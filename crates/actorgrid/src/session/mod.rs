@@ -5,12 +5,13 @@
 //!
 //! - [`session`] is the whole; [`joiner`] begins it and [`lease_end`] ends it, for an [`identity`]
 //!   and by the [`terms`] of the peer.
-//! - [`upkeep`] runs apart from the user's runtime, with connections of its own to the registry:
-//!   [`keeper`] decides when to renew and when it is over, and [`keeper_driver`] carries that out;
-//!   [`own_keys`] notices when a key of the session is lost; [`watchdog`] looks at the deadlines.
+//! - [`upkeep`] runs on a thread and a runtime of its own, with connections of its own to the
+//!   registry: [`keeper`] decides when to renew and when the session is over, and [`keeper_driver`]
+//!   carries that out; [`own_keys`] notices when a key of the session is lost.
 //! - [`pulse`] shows the keeper that the user's runtime runs, and that no task of the session has
-//!   died; [`longest_stall`] is what the statistics say of that.
-//! - [`fence`] is the line that everything under the session checks.
+//!   died; [`longest_stall`] records the stalls for the statistics.
+//! - [`fence`] is the line that everything under the session checks. The environment's watchdog
+//!   compares it with the clock, on a thread that does nothing else.
 //! - [`names`] takes claims, and gives out [`held_claim`]. [`claim_scheduler`] decides which claims
 //!   and releases are sent and what the answers mean, by [`claim_rules`] and with one
 //!   [`claim_lease`] for each lease: [`claim_event`] in, [`claim_command`] out. [`claim_driver`] is
@@ -43,7 +44,6 @@ mod pulse;
 mod session;
 mod terms;
 mod upkeep;
-mod watchdog;
 
 pub(crate) use claim_error::ClaimError;
 pub(crate) use fence::Fence;

@@ -67,35 +67,27 @@ impl Pulse {
 
     /// Runs a task of the session, and reports it to the keeper if it dies.
     pub(super) async fn run(&self, name: &str, task: impl Future<Output = ()>) {
-        if outcome(&self.fence, name, task).await == TaskOutcome::Died {
-            self.died.cancel();
-        }
+        run_to_its_end(&self.fence, name, task, || self.died.cancel()).await;
     }
 }
 
-/// How a task of a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TaskOutcome {
-    /// Because the session is fenced.
-    Done,
-    /// It panicked, or returned while the session goes on.
-    Died,
-}
-
-/// Runs a task of the session to its end. A panic is caught, logged, and part of the outcome.
+/// Runs a task of the session to its end, and calls `died` if it has died: it panicked, which is
+/// caught, or returned while the session goes on.
 ///
 /// A task that is dropped has not died: its session has ended, or the whole runtime.
-pub(super) async fn outcome(
+pub(super) async fn run_to_its_end(
     fence: &Fence,
     name: &str,
     task: impl Future<Output = ()>,
-) -> TaskOutcome {
+    died: impl FnOnce(),
+) {
     let panicked = AssertUnwindSafe(task).catch_unwind().await.is_err();
     if !panicked && fence.fenced().is_cancelled() {
-        return TaskOutcome::Done;
+        return;
     }
+    // First: the log may block, or panic.
+    died();
     tracing::error!(task = name, panicked, "a task of the session died");
-    TaskOutcome::Died
 }
 
 #[cfg(test)]

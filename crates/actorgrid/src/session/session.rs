@@ -1,6 +1,7 @@
 //! One life of a peer in the registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,7 +21,7 @@ use super::own_keys::OwnKeys;
 use super::pulse::Pulse;
 use super::terms::SessionTerms;
 use super::upkeep::Upkeep;
-use crate::environment::{DedicatedRuntime, Environment};
+use crate::environment::{DedicatedRuntime, Environment, Watchdog};
 use crate::registry::{LeaseId, Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys};
 use crate::token::Token;
 
@@ -28,6 +29,9 @@ use crate::token::Token;
 const ORDER_QUEUE: usize = 1024;
 /// The name of the keeper's thread.
 const KEEPER_THREAD: &str = "actorgrid-keeper";
+/// How long keeper and tasks have to end with their session. They do so at their next await, and run
+/// no user code but the log; one that takes longer is blocked there.
+const END_BOUND: Duration = Duration::from_secs(1);
 
 /// A session that has begun. Dropped, it ends without a request to the registry, and its leases
 /// run out.
@@ -41,6 +45,8 @@ pub(crate) struct Session {
     /// The claim driver and the heartbeat. They run no code of users; should one panic, the keeper
     /// ends the session. Joined by the end of the session, aborted by a drop.
     tasks: JoinSet<()>,
+    /// Trips the fence and aborts when it is time, whatever blocks the keeper.
+    _watchdog: Watchdog,
 }
 
 impl Session {
@@ -88,9 +94,11 @@ impl Session {
         let (soft, hard) = keeper.deadlines();
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
         let pulse = Arc::new(Pulse::new(environment, &fence));
+        let watched = fence.clone();
+        let watchdog = environment.watch_over(move || watched.look());
+        let watchdog = watchdog.map_err(no_thread)?;
         let dedicated = TimedRegistry::new(environment, &registry.dedicated(), limit);
         let upkeep = Upkeep {
-            environment: environment.clone(),
             fence: fence.clone(),
             pulse: pulse.clone(),
             keeper: KeeperDriver {
@@ -109,10 +117,7 @@ impl Session {
             },
         };
         let upkeep = environment.run_dedicated(KEEPER_THREAD, upkeep.run()).await;
-        let upkeep = upkeep.map_err(|error| {
-            let text = format!("the keeper's thread cannot be started: {error}");
-            RegistryError::new(RegistryErrorKind::Unavailable, text).caused_by(error)
-        })?;
+        let upkeep = upkeep.map_err(no_thread)?;
 
         let registry = TimedRegistry::new(environment, registry, limit);
         let epoch = Epoch {
@@ -134,6 +139,7 @@ impl Session {
             lease: lease.id,
             upkeep,
             tasks,
+            _watchdog: watchdog,
         })
     }
 
@@ -147,20 +153,46 @@ impl Session {
 
     /// Ends the session and deletes its keys. Ends when the registry has confirmed it: the caller
     /// bounds the time. Nothing may run under the session any more.
+    ///
+    /// If the keeper does not end in time, its lease is left to run out, as it may be renewed once
+    /// more.
     pub(crate) async fn revoke(self) {
-        let (registry, lease) = self.end().await;
-        lease_end::revoke(&registry, lease).await;
+        let (registry, lease) = (self.names.timed_registry(), self.lease);
+        if self.end().await {
+            lease_end::revoke(&registry, lease).await;
+        } else {
+            lease_end::run_out(&registry, lease).await;
+        }
     }
 
     /// Ends the session and lets its keys run out. Ends when the registry reports that they have.
     pub(crate) async fn run_out(self) {
-        let (registry, lease) = self.end().await;
+        let (registry, lease) = (self.names.timed_registry(), self.lease);
+        self.end().await;
         lease_end::run_out(&registry, lease).await;
     }
 
-    async fn end(mut self) -> (TimedRegistry, LeaseId) {
-        self.upkeep.stop().await;
-        self.tasks.shutdown().await;
-        (self.names.timed_registry(), self.lease)
+    /// Ends keeper and tasks. Returns whether they have ended in time: if not, they are to end as
+    /// soon as they go on.
+    async fn end(self) -> bool {
+        let registry = self.names.timed_registry();
+        let (upkeep, mut tasks) = (self.upkeep, self.tasks);
+        let end = async {
+            upkeep.stop().await;
+            tasks.shutdown().await;
+        };
+        let ended = registry.environment().timeout(END_BOUND, end).await;
+        if ended.is_none() {
+            tracing::error!("the keeper is blocked, so its lease is left to run out");
+        }
+        ended.is_some()
     }
 }
+
+fn no_thread(error: std::io::Error) -> RegistryError {
+    let text = format!("a thread of the session cannot be started: {error}");
+    RegistryError::new(RegistryErrorKind::Unavailable, text).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests;

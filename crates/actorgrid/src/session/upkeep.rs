@@ -1,5 +1,5 @@
-//! Everything that keeps a session alive or ends it in time. It runs apart from the user's runtime,
-//! and nothing that happens there can starve it.
+//! The part of a session that keeps it alive. It runs on a runtime of its own, so that nothing on
+//! the user's runtime can starve it.
 
 use std::sync::Arc;
 
@@ -7,14 +7,10 @@ use super::fence::Fence;
 use super::fence_reason::FenceReason;
 use super::keeper_driver::KeeperDriver;
 use super::own_keys::OwnKeys;
-use super::pulse::{Pulse, TaskOutcome, outcome};
-use super::watchdog::watch_over;
-use crate::environment::Environment;
+use super::pulse::{Pulse, run_to_its_end};
 
-/// The keeper of a session, the watch of its own keys, and the looks at its deadlines: one future,
-/// so that they end together.
+/// The keeper of a session and the watch of its own keys: one future, so that they end together.
 pub(super) struct Upkeep {
-    pub(super) environment: Environment,
     pub(super) fence: Arc<Fence>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) keeper: KeeperDriver,
@@ -24,18 +20,28 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
-        let keep = async {
-            // Without a keeper nothing is renewed, and nobody else would notice before the soft
-            // deadline.
-            if outcome(&self.fence, "keeper", self.keeper.run()).await == TaskOutcome::Died {
-                self.fence.trip(FenceReason::TaskDied);
-            }
-        };
+        let _panic = AbortOnPanic(&self.fence);
+        // Without a keeper nothing is renewed, and nobody else would notice before the soft
+        // deadline.
+        let keeper_died = || self.fence.trip(FenceReason::TaskDied);
         tokio::join!(
             biased;
-            watch_over(&self.environment, &self.fence),
-            keep,
+            run_to_its_end(&self.fence, "keeper", self.keeper.run(), keeper_died),
             self.pulse.run("watch of own keys", self.own_keys.run()),
         );
+    }
+}
+
+/// Fences and aborts when a panic ends the upkeep: nothing renews the lease then, and nobody would
+/// notice that a key is lost. Panics of the two tasks are caught before; one of the log, when it
+/// reports them, is not. An end without a panic was asked for.
+struct AbortOnPanic<'a>(&'a Fence);
+
+impl Drop for AbortOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.trip(FenceReason::TaskDied);
+            self.0.abort();
+        }
     }
 }

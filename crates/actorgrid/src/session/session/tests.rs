@@ -1,0 +1,183 @@
+//! What a session does when its log panics, and in which order it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::*;
+use crate::environment::Simulation;
+use crate::name::{Name, Namespace};
+use crate::registry::{Kind, MemoryFault, MemoryOperation, MemoryRegistry};
+use crate::session::{FenceReason, LongestStall};
+
+const TTL: Duration = Duration::from_secs(15);
+
+struct World {
+    simulation: Simulation,
+    environment: Environment,
+    memory: MemoryRegistry,
+    session: Session,
+}
+
+impl World {
+    /// A session that watches its keys, at a time at which no renewal is due.
+    async fn new() -> Self {
+        let simulation = Simulation::new(7);
+        let environment = simulation.environment();
+        let memory = MemoryRegistry::new(&environment);
+        let identity = Identity {
+            namespace: Namespace::new("test").unwrap(),
+            address: "127.0.0.1:4000".parse().unwrap(),
+            annotations: Arc::new([]),
+        };
+        let terms = SessionTerms {
+            ttl: TTL,
+            max_stall: TTL,
+            longest_stall: Arc::new(LongestStall::default()),
+        };
+        let (registry, never) = (memory.registry(), CancellationToken::new());
+        let session =
+            Session::join(&environment, &registry, &identity, &terms, false, &never).await;
+        environment.sleep(TTL / 15).await;
+        Self {
+            simulation,
+            environment,
+            memory,
+            session: session.unwrap(),
+        }
+    }
+
+    /// Waits until the session is fenced and aborted because a task died, within this time.
+    async fn is_aborted(&self, bound: Duration) {
+        let aborted = self.session.fence().aborted().cancelled();
+        // A little more, so that timers which end together do.
+        let bound = bound + Duration::from_millis(2);
+        let aborted = self.environment.timeout(bound, aborted).await;
+        assert_eq!(aborted, Some(()), "nobody noticed");
+        assert_eq!(self.session.fence().reason(), Some(FenceReason::TaskDied));
+        assert!(!self.session.fence().admits());
+    }
+}
+
+/// Panics at every warning of this thread, which runs the whole simulation.
+struct PanickingLog;
+
+impl PanickingLog {
+    fn begin() -> DefaultGuard {
+        tracing::subscriber::set_default(Self)
+    }
+}
+
+impl Subscriber for PanickingLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        panic!("on purpose, at an event of {}", event.metadata().target());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_dies_is_noticed_though_the_log_panics() {
+    let world = World::new().await;
+    let _log = PanickingLog::begin();
+    world
+        .memory
+        .inject(MemoryOperation::Renew, MemoryFault::Panic);
+    world.is_aborted(TTL / 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_own_keys_that_dies_is_noticed_though_the_log_panics() {
+    let world = World::new().await;
+    let _log = PanickingLog::begin();
+    world
+        .memory
+        .inject(MemoryOperation::Get, MemoryFault::Panic);
+    world.memory.break_watches();
+    world.is_aborted(Duration::from_millis(250)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_driver_that_dies_is_noticed_though_the_log_panics() {
+    let world = World::new().await;
+    let _log = PanickingLog::begin();
+    world
+        .memory
+        .inject(MemoryOperation::Claim, MemoryFault::Panic);
+    let name = Name::new("a").unwrap();
+    let names = [(Kind::Actor, &name)];
+    let claimed = world.session.names().claim(&names, ());
+    assert!(claimed.await.is_err());
+    world.is_aborted(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_a_stall_that_panics_is_noticed() {
+    let world = World::new().await;
+    let _log = PanickingLog::begin();
+    world.simulation.stall(&world.environment, TTL / 2);
+    world.is_aborted(TTL / 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_is_noticed_though_the_log_panics() {
+    let world = World::new().await;
+    let _log = PanickingLog::begin();
+    world
+        .memory
+        .inject(MemoryOperation::Renew, MemoryFault::Refuse);
+    world.is_aborted(TTL / 5).await;
+}
+
+/// Ends a session with a renewal on its way and a registry that does not confirm the revocation for
+/// longer than the time between renewals; `fence` fences it before.
+async fn nothing_is_renewed_once_it_is_revoked(fence: bool) {
+    let World {
+        environment,
+        memory,
+        session,
+        ..
+    } = World::new().await;
+    memory.inject(MemoryOperation::Renew, MemoryFault::Delay(TTL / 15));
+    environment.sleep(TTL / 5 - TTL / 30).await;
+    assert_eq!(memory.calls(MemoryOperation::Renew), 1);
+    if fence {
+        session.fence().trip(FenceReason::KeyLost);
+    }
+    for _ in 0..3 {
+        memory.inject(MemoryOperation::Revoke, MemoryFault::LoseRequest);
+    }
+    session.revoke().await;
+    assert_eq!(memory.calls(MemoryOperation::Revoke), 4);
+    assert_eq!(memory.leases(), 0);
+    assert_eq!(memory.calls(MemoryOperation::Renew), 1);
+    environment.sleep(2 * TTL).await;
+    assert_eq!(memory.calls(MemoryOperation::Renew), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_renewed_once_a_session_that_is_left_is_revoked() {
+    nothing_is_renewed_once_it_is_revoked(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_renewed_once_a_session_that_is_fenced_is_revoked() {
+    nothing_is_renewed_once_it_is_revoked(true).await;
+}
