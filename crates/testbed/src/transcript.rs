@@ -102,26 +102,42 @@ impl Transcript {
         fits: impl Fn(&Line) -> bool,
         bound: Duration,
     ) -> Line {
+        match self.find_line_from(from, fits, bound) {
+            Ok(line) => line,
+            Err(why) => panic!("no such line {why} ({bound:?}):\n{self:?}"),
+        }
+    }
+
+    /// The first fitting line from this place on, waited for if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// If there is none within the bound, or every process has closed its output without it: says
+    /// which.
+    pub fn find_line_from(
+        &self,
+        from: usize,
+        fits: impl Fn(&Line) -> bool,
+        bound: Duration,
+    ) -> Result<Line, &'static str> {
         let start = Instant::now();
         let mut from = from;
         let mut state = self.state();
-        let why = loop {
+        loop {
             if let Some(line) = state.lines.iter().skip(from).find(|line| fits(line)) {
-                return line.clone();
+                return Ok(line.clone());
             }
             from = from.max(state.lines.len());
             let left = bound.saturating_sub(start.elapsed());
             if state.open == 0 {
-                break "before all output ended";
+                return Err("before all output ended");
             }
             if left.is_zero() {
-                break "in time";
+                return Err("in time");
             }
             let waited = self.0.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        };
-        drop(state);
-        panic!("no such line {why} ({bound:?}):\n{self:?}");
+        }
     }
 
     /// Reads lines to the end of the source. To be called once for each [`open`](Self::open).

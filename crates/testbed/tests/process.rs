@@ -58,6 +58,15 @@ fn a_line_is_waited_for_so_long() {
 }
 
 #[test]
+fn a_line_that_does_not_come_is_reported_to_those_who_ask_for_that() {
+    let process = Process::start(&mut script("echo one"));
+    let transcript = process.transcript();
+    let find = |text| transcript.find_line_from(0, |line| line.text == text, BOUND);
+    assert_eq!(find("one").unwrap().index, 0);
+    assert_eq!(find("two").unwrap_err(), "before all output ended");
+}
+
+#[test]
 fn it_is_asked_to_end() {
     let mut process = Process::start(&mut script(
         "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.01; done",
