@@ -9,26 +9,36 @@ const BUCKETS: usize = 64 * STEPS as usize;
 
 /// How often latencies of each size were seen.
 #[derive(Debug, Clone)]
-pub(crate) struct LatencyHistogram {
+pub struct LatencyHistogram {
     counts: Vec<u64>,
     total: u64,
 }
 
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LatencyHistogram {
-    pub(crate) fn new() -> Self {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             counts: vec![0; BUCKETS],
             total: 0,
         }
     }
 
-    pub(crate) fn record(&mut self, latency: Duration) {
+    /// Counts a latency.
+    pub fn record(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Counts all that another one has counted.
+    pub fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
@@ -36,13 +46,15 @@ impl LatencyHistogram {
     }
 
     /// How many were recorded.
-    pub(crate) fn total(&self) -> u64 {
+    #[must_use]
+    pub fn total(&self) -> u64 {
         self.total
     }
 
     /// The least latency of the bucket that `share` of all latencies do not exceed; zero if there
     /// are none.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
         let rank = (share * self.total as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {

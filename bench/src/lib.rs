@@ -15,6 +15,7 @@ mod traffic;
 pub use case::{LoadCase, LoadRoute};
 pub use comparison::{RatioSummary, is_quiet};
 pub use echo_peer::{NAMESPACE, start_actor, start_peer};
+pub use latency_histogram::LatencyHistogram;
 pub use measurement::Measurement;
 pub use process_cpu::ProcessCpu;
 pub use system_cpu::SystemCpu;
