@@ -1,0 +1,10 @@
+//! The honest callers: they use the library's client, at a steady pace, and expect no error.
+
+mod call;
+mod callers;
+mod figures;
+mod phase;
+
+pub use callers::Callers;
+pub use figures::HonestFigures;
+pub use phase::Phase;
