@@ -1,0 +1,86 @@
+//! Greetings that are begun and not ended.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::attack::Attack;
+use crate::arena::Arena;
+use crate::http2::PREFACE;
+
+/// Connections at a time, of each of the attack's connections.
+const AT_A_TIME: usize = 100;
+/// A greeting must come within 5 s, and then there is some time for a busy machine.
+const GREETING_BOUND: Duration = Duration::from_secs(8);
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "stalled-handshake",
+        "100 connections at a time that greet by half",
+        |arena| Box::pin(greet(arena, Duration::MAX)),
+    )
+    .lasts(10),
+    Attack::new(
+        "slow-handshake",
+        "100 connections at a time that greet with a byte each half second",
+        |arena| Box::pin(greet(arena, Duration::from_millis(500))),
+    )
+    .lasts(10),
+];
+
+async fn greet(arena: Arena, pause: Duration) {
+    arena
+        .each(
+            arena.connections() * AT_A_TIME,
+            move |arena, index| async move {
+                while !arena.is_over() {
+                    let connection = index / AT_A_TIME;
+                    let greeting = async {
+                        let mut stream = arena.connect(connection).await?;
+                        let bytes = &PREFACE[..PREFACE.len() / 2 + index % 8];
+                        greet_slowly(&arena, &mut stream, bytes, pause).await
+                    };
+                    let _ = tokio::time::timeout(arena.left(), greeting).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+        )
+        .await;
+}
+
+/// Fails once the peer has closed.
+async fn greet_slowly(
+    arena: &Arena,
+    stream: &mut TcpStream,
+    bytes: &[u8],
+    pause: Duration,
+) -> io::Result<()> {
+    let begun = Instant::now();
+    let (mut reader, mut writer) = stream.split();
+    let write = async {
+        if pause == Duration::MAX {
+            writer.write_all(bytes).await?;
+            return std::future::pending().await;
+        }
+        for byte in bytes.iter().cycle() {
+            writer.write_all(&[*byte]).await?;
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    };
+    let mut nothing = tokio::io::sink();
+    let closed = async { tokio::io::copy(&mut reader, &mut nothing).await.map(drop) };
+    let bound = async {
+        tokio::time::sleep(GREETING_BOUND.saturating_sub(begun.elapsed())).await;
+        arena.fail("a connection that did not greet was not closed");
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        ended = closed => ended,
+        ended = write => ended,
+        ended = bound => ended,
+    }
+}

@@ -1,0 +1,25 @@
+//! Attacks that begin as honest connections do.
+
+use std::io;
+
+use crate::arena::Arena;
+use crate::http2::{Connection, Opening};
+
+/// Attacks on each connection at once once it is settled, again as soon as an attack is done or the
+/// peer has ended its connection.
+pub(super) async fn attack_connections<A, F>(arena: Arena, attack: A)
+where
+    A: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    arena
+        .attack_again(move |arena, index| {
+            let attack = attack.clone();
+            async move {
+                let connection = Connection::open(&arena, index, Opening::HONEST).await?;
+                connection.settled().await?;
+                attack(connection).await
+            }
+        })
+        .await;
+}

@@ -1,0 +1,114 @@
+//! Replies that are asked for and never taken.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::attack::Attack;
+use crate::arena::Arena;
+use crate::http2::{Connection, Message, Opening, Reading, request_block, setting, upload};
+use crate::peer::{ECHO, LARGE};
+
+/// Requests at a time on each connection.
+const REQUESTS: usize = 500;
+/// The time that the requests state.
+const DEADLINE_SECONDS: u32 = 3;
+/// A reply that is not taken by the deadline is reset, and then some time for a busy machine.
+const REPLY_BOUND: Duration = Duration::from_secs(DEADLINE_SECONDS as u64 + 3);
+/// A client that reads nothing is closed by the keep-alive: 10 s and 5 s, and then some.
+const CLOSE_BOUND: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(250);
+
+const NO_WINDOW: &[(u16, u32)] = &[(setting::INITIAL_WINDOW, 0)];
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "unread-replies-window",
+        "500 replies of 4 MiB whose windows are never opened, while pings are answered",
+        |arena| Box::pin(leave_unread(arena, LARGE, Reading::NoWindows)),
+    ),
+    Attack::new(
+        "unread-replies-small",
+        "small replies whose windows are never opened, on as many streams as the peer takes",
+        |arena| Box::pin(leave_unread(arena, ECHO, Reading::NoWindows)),
+    ),
+    Attack::new(
+        "unread-replies-socket",
+        "500 replies of 4 MiB on a socket that is never read",
+        |arena| Box::pin(leave_socket_unread(arena)),
+    )
+    .with_connections(&[1, 4])
+    .lasts(22),
+];
+
+async fn leave_unread(arena: Arena, mailbox: &'static str, reading: Reading) {
+    let opening = Opening {
+        reading,
+        settings: NO_WINDOW,
+        window: 0,
+    };
+    arena
+        .attack_again(move |arena, index| async move {
+            let mut connection = Connection::open(&arena, index, opening).await?;
+            connection.settled().await?;
+            let streams = connection.inbound().max_streams();
+            let streams = match mailbox {
+                ECHO => streams,
+                _ => streams.min(REQUESTS),
+            };
+            keep_asking(&mut connection, mailbox, streams).await
+        })
+        .await;
+}
+
+/// Keeps so many requests open, in place of those that the peer ends.
+async fn keep_asking(connection: &mut Connection, mailbox: &str, streams: usize) -> io::Result<()> {
+    loop {
+        let missing = streams.saturating_sub(connection.inbound().sweep());
+        ask(connection, mailbox, missing).await?;
+        tokio::time::sleep(LOOK).await;
+        let late = connection
+            .inbound()
+            .report_late(Instant::now(), REPLY_BOUND);
+        for _ in 0..late {
+            connection
+                .arena
+                .fail("a reply was not reset though its deadline had passed");
+        }
+    }
+}
+
+async fn leave_socket_unread(arena: Arena) {
+    let opening = Opening {
+        reading: Reading::Nothing,
+        // Large windows: it is the socket that holds the replies up.
+        settings: &[(setting::INITIAL_WINDOW, 0x7fff_ffff)],
+        window: 1 << 30,
+    };
+    arena
+        .attack_again(move |arena, index| async move {
+            let mut connection = Connection::open(&arena, index, opening).await?;
+            ask(&mut connection, LARGE, REQUESTS).await?;
+            let begun = Instant::now();
+            loop {
+                tokio::time::sleep(4 * LOOK).await;
+                // Fails once the peer has closed.
+                connection.out.ping(0, &[0; 8]);
+                connection.flush().await?;
+                if begun.elapsed() > CLOSE_BOUND {
+                    arena.fail("a client that reads nothing was not closed");
+                    return Ok(());
+                }
+            }
+        })
+        .await;
+}
+
+async fn ask(connection: &mut Connection, mailbox: &str, requests: usize) -> io::Result<()> {
+    let block = request_block(DEADLINE_SECONDS);
+    let message = Message::text(mailbox, &[b'x'; 50]);
+    let messages = (0..requests)
+        .map(|_| (connection.open_stream(&block, 0), message.bytes().clone()))
+        .collect();
+    // All of a client that reads nothing fit into the first window of its connection.
+    upload(connection, messages).await
+}

@@ -1,0 +1,71 @@
+//! One attack from one process. Prints its findings as a line of JSON at the end.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use hostile::attack::attack_named;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// What the attacks with most connections need.
+const DESCRIPTORS: u64 = 4_500;
+
+/// Attacks a peer.
+#[derive(Parser)]
+struct Options {
+    /// The attack's name.
+    attack: String,
+    /// The peer's address.
+    #[arg(long)]
+    target: SocketAddr,
+    /// The peer's name in the grid.
+    #[arg(long)]
+    peer: String,
+    /// From how many connections, or source addresses.
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// How long.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// The share of a processor that the attacker may use; all of it by default.
+    #[arg(long)]
+    share: Option<f64>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let Some(attack) = attack_named(&options.attack) else {
+        eprintln!("hostile-attacker: there is no attack {:?}", options.attack);
+        return ExitCode::FAILURE;
+    };
+    raise_descriptors();
+    let time = Duration::from_secs_f64(options.seconds);
+    let findings = attack
+        .run(
+            options.target,
+            options.peer,
+            options.connections,
+            time,
+            options.share,
+        )
+        .await;
+    match serde_json::to_string(&findings) {
+        Ok(findings) => println!("{findings}"),
+        Err(error) => eprintln!("hostile-attacker: no findings: {error}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Takes all descriptors that the system allows.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        eprintln!("hostile-attacker: the limit of descriptors stays: {error}");
+    }
+    if limit.maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
+        eprintln!("hostile-attacker: fewer descriptors than an attack needs: {limit:?}");
+    }
+}
