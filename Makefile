@@ -72,6 +72,23 @@ storm: ## 1,000 fastest broadcasts to 1,000 members, few at a time and all at on
 	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
 		harms_nobody harm_nobody --nocapture --test-threads 1
 
+HOSTILE = $(CARGO) run --release --locked --quiet --package hostile --bin hostile --
+
+# All three programs of the package are needed.
+.PHONY: hostile-build
+hostile-build: etcd
+	@$(CARGO) build --release --locked --quiet --package hostile
+
+.PHONY: hostile
+hostile: hostile-build ## Attack a peer in all ways, slowly, at full speed and short of descriptors: takes forty minutes on a quiet machine
+	$(HOSTILE)
+	$(HOSTILE) --full-speed --seconds 5
+	$(HOSTILE) --descriptors 1024 --each-once --seconds 5
+
+.PHONY: hostile-smoke
+hostile-smoke: hostile-build ## Attack a peer in each way once, for three minutes in all
+	@$(HOSTILE) --smoke
+
 # What make bench-compare compares with, and how often it runs each case.
 BASE ?= 75bea76
 ROUNDS ?= 5

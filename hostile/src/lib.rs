@@ -6,9 +6,11 @@
 //!   frames of HTTP/2 that are written by hand, from other addresses than the honest callers.
 //! - [`arena`] is what all of them share: the target, the time, the pace, and what is found.
 //! - [`honest`] has the honest callers, which use the library's client.
+//! - [`run`] runs each attack beside honest callers, and judges what it came to (`hostile`).
 
 pub mod arena;
 pub mod attack;
 pub mod honest;
 mod http2;
 pub mod peer;
+pub mod run;

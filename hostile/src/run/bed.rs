@@ -1,0 +1,78 @@
+//! What one or several rounds take place on: an etcd, the peer, and the honest callers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actorgrid::BoxError;
+use testbed::{Etcd, Proxy};
+use tokio::task::block_in_place;
+
+use super::peer_process::PeerProcess;
+use super::verdict::Quiet;
+use crate::honest::Callers;
+
+/// Callers connect and look up before they count.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// What a bed is made of.
+#[derive(Debug, Clone)]
+pub struct BedOptions {
+    /// The folder of the programs `hostile-peer` and `hostile-attacker`.
+    pub programs: PathBuf,
+    /// The time to live of the peer's lease, in seconds.
+    pub lease_ttl: u64,
+    /// The descriptors that the peer may open, if they are limited.
+    pub descriptors: Option<u64>,
+    /// How long to measure what is quiet.
+    pub quiet_time: Duration,
+}
+
+/// An etcd, the peer, and the honest callers. Dropped, all of them end.
+pub struct Bed {
+    pub(super) options: BedOptions,
+    pub(super) callers: Callers,
+    pub(super) peer: PeerProcess,
+    /// The way of the peer to etcd, which can be cut. Honest callers have their own.
+    pub(super) etcd_of_peer: Proxy,
+    _etcd: Etcd,
+    /// The figures without an attack.
+    pub quiet: Quiet,
+}
+
+impl Bed {
+    /// Starts everything and measures what is quiet. Takes a runtime with several threads.
+    ///
+    /// # Errors
+    ///
+    /// If the peer does not serve, or fails without any attack.
+    pub async fn start(options: &BedOptions) -> Result<Self, BoxError> {
+        let etcd = block_in_place(Etcd::start);
+        let program = options.programs.join("hostile-peer");
+        let (ttl, descriptors) = (options.lease_ttl, options.descriptors);
+        let etcd_of_peer = Proxy::of(etcd.address());
+        let registry = format!("etcd://{}", etcd_of_peer.address());
+        let peer = block_in_place(|| PeerProcess::start(&program, &registry, ttl, descriptors))?;
+        let callers = Callers::start(&etcd.url(), &peer.name).await?;
+        tokio::time::sleep(WARM_UP).await;
+        let phase = callers.begin();
+        tokio::time::sleep(options.quiet_time).await;
+        // What follows is no part of the phase.
+        let _ = callers.begin();
+        let honest = phase.figures().await;
+        let report = block_in_place(|| peer.report()).ok_or("the peer reports nothing")?;
+        if honest.failed() > 0 {
+            return Err(format!("honest calls fail without an attack: {:?}", honest.errors).into());
+        }
+        Ok(Self {
+            options: options.clone(),
+            callers,
+            peer,
+            etcd_of_peer,
+            _etcd: etcd,
+            quiet: Quiet {
+                p99: honest.latency(0.99),
+                report,
+            },
+        })
+    }
+}

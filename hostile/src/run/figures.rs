@@ -1,0 +1,61 @@
+//! The figures of one round.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::arena::Findings;
+use crate::honest::HonestFigures;
+use crate::peer::PeerReport;
+
+/// The figures of one round.
+#[derive(Debug, Default)]
+pub struct RoundFigures {
+    /// What the honest callers came to.
+    pub honest: HonestFigures,
+    /// What the attacker found; `None` if it did not end by itself.
+    pub findings: Option<Findings>,
+    /// The peer's last report; `None` if it has ended.
+    pub last: Option<PeerReport>,
+    /// How long after the attack the peer's memory, descriptors and tasks were back; `None` if they
+    /// were not within the bound.
+    pub recovery: Option<Duration>,
+}
+
+impl fmt::Display for RoundFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let honest = &self.honest;
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(
+            f,
+            "honest {}/{} p50 {:.1} p99 {:.1} ms, new {:.0} ms, large {:.0} ms",
+            honest.calls,
+            honest.failed(),
+            millis(honest.latency(0.5)),
+            millis(honest.latency(0.99)),
+            millis(honest.slowest_fresh),
+            millis(honest.slowest_large),
+        )?;
+        if honest.busy_starts > 0 {
+            write!(f, ", busy starts {}", honest.busy_starts)?;
+        }
+        if let Some(last) = &self.last {
+            let (peak, fences) = (last.peak_rss_bytes >> 20, last.fences);
+            write!(f, "; peak {peak} MiB, fences {fences}")?;
+        }
+        match self.recovery {
+            Some(took) => write!(f, "; back in {:.1} s", took.as_secs_f64())?,
+            None => f.write_str("; not back")?,
+        }
+        match &self.findings {
+            Some(found) => write!(
+                f,
+                "; attacker {:.0} % CPU, {} MB, {} streams, {} connections",
+                found.cpu_share * 1e2,
+                found.bytes / 1_000_000,
+                found.streams,
+                found.connections
+            ),
+            None => f.write_str("; no findings"),
+        }
+    }
+}
