@@ -38,6 +38,9 @@ pub struct Command {
     pub keys: Vec<String>,
     pub ints: Vec<i64>,
     pub metadata: Vec<&'static str>,
+    pub count: usize,
+    pub close_after: usize,
+    pub window: u32,
 }
 
 /// A command as it is sent.
@@ -63,6 +66,7 @@ pub struct Reply {
     pub entries: Vec<Entry>,
     pub results: HashMap<String, Reply>,
     pub names: Vec<String>,
+    pub outcomes: Vec<Outcome>,
 }
 
 impl Reply {
@@ -100,6 +104,19 @@ pub struct Failed {
     pub code: i32,
     /// Its text.
     pub text: String,
+}
+
+/// The calls of a burst that ended alike.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outcome {
+    /// How many.
+    pub count: usize,
+    /// The length of their answers.
+    pub length: usize,
+    /// Their error.
+    pub error: Option<Failed>,
+    /// When the last of them ended, in milliseconds since the burst began.
+    pub slowest_ms: u64,
 }
 
 /// What a query or a watch of the Go client tells of one registration.

@@ -12,4 +12,4 @@ mod go_client;
 mod programs;
 
 pub use bed::{Bed, Kind, NAMESPACE, Peer, secs};
-pub use go_client::{Command, Entry, Failed, GoClient, Replies, Reply};
+pub use go_client::{Command, Entry, Failed, GoClient, Outcome, Replies, Reply};

@@ -175,6 +175,15 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
             Ok(millis) => Answer::Late(Duration::from_millis(millis)),
             Err(_) => Answer::Fail(format!("{text:?} is no number").into()),
         }))
+        // Never reads its mailbox.
+        .actor_type(
+            ActorType::from_fn("unread", async |_start, ctx: ActorContext| {
+                let _mailbox = ctx.mailbox::<Request<EchoMsg>>(1000).await?;
+                ctx.stopping().await;
+                Ok(())
+            })
+            .mailbox::<Request<EchoMsg>>(1000),
+        )
         // Does not end before its time when asked to.
         .actor_fn("lingering", async |_start, ctx| {
             ctx.stopping().await;

@@ -1,5 +1,6 @@
 //! Peers and clients of the Go library beside ours: one etcd, one namespace, processes of both
-//! kinds. Each scenario has names of its own; they run side by side.
+//! kinds. Each scenario has names of its own; they run side by side, except
+//! for those that load the whole machine.
 //!
 //! Times are real here: a Go peer looks for a missing leader every 31 s, and waits twice its lease
 //! for an address. `cargo test -p interop` with a word runs the scenarios whose name holds it.
@@ -7,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // this is all test
 
 mod addresses;
+mod bursts;
 mod errors_of_go;
 mod errors_of_rust;
 mod groups;
@@ -59,6 +61,12 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
     rings::go_and_rust_pick_the_same_ring,
 ];
 
+/// These load the whole machine, so they run one by one after all others.
+const ALONE: &[(&str, Scenario)] = scenarios![
+    bursts::all_of_80_large_requests_are_answered,
+    bursts::requests_that_nobody_takes_are_answered_busy,
+];
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let wanted: Vec<_> = std::env::args()
@@ -69,19 +77,12 @@ async fn main() -> ExitCode {
     let bed = Arc::new(Bed::start(env!("CARGO_BIN_EXE_rust-peer")).await);
     println!("etcd {}, Go library v3.2.15", bed.etcd.version());
 
-    let mut running = tokio::task::JoinSet::new();
-    for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| is_wanted(name)) {
-        let bed = Arc::clone(&bed);
-        running.spawn(async move {
-            let begun = Instant::now();
-            let ended = AssertUnwindSafe(scenario(bed)).catch_unwind().await;
-            let word = if ended.is_ok() { "ok" } else { "FAILED" };
-            println!("{word:6} {name} ({:.1} s)", begun.elapsed().as_secs_f64());
-            ended.is_ok()
-        });
+    let mut results = Vec::new();
+    for group in std::iter::once(SCENARIOS).chain(ALONE.chunks(1)) {
+        let wanted = group.iter().filter(|(name, _)| is_wanted(name));
+        results.extend(side_by_side(&bed, wanted).await);
     }
-    let count = running.len();
-    let results = running.join_all().await;
+    let count = results.len();
     let failed = results.iter().filter(|ok| !**ok).count();
     if count == 0 || failed > 0 {
         println!(
@@ -92,4 +93,23 @@ async fn main() -> ExitCode {
     }
     println!("{count} scenarios passed");
     ExitCode::SUCCESS
+}
+
+/// Runs scenarios at once. Returns whether each one passed.
+async fn side_by_side(
+    bed: &Arc<Bed>,
+    scenarios: impl Iterator<Item = &(&'static str, Scenario)>,
+) -> Vec<bool> {
+    let mut running = tokio::task::JoinSet::new();
+    for &(name, scenario) in scenarios {
+        let bed = Arc::clone(bed);
+        running.spawn(async move {
+            let begun = Instant::now();
+            let ended = AssertUnwindSafe(scenario(bed)).catch_unwind().await;
+            let word = if ended.is_ok() { "ok" } else { "FAILED" };
+            println!("{word:6} {name} ({:.1} s)", begun.elapsed().as_secs_f64());
+            ended.is_ok()
+        });
+    }
+    running.join_all().await
 }

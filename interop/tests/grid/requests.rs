@@ -7,7 +7,7 @@ use prost::Message as _;
 /// What both libraries take at most, in bytes: for Go, the message with its envelope.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
+pub(crate) const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
 
 /// A delivery as the Go library writes it, to find out how long it gets.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -21,7 +21,7 @@ struct Delivery {
 }
 
 /// The length of the text that makes a delivery to this mailbox as long as the limit.
-fn longest_text(mailbox: &str) -> usize {
+pub(crate) fn longest_text(mailbox: &str) -> usize {
     let length_with = |text: usize| {
         let mut data = bytes_of(&EchoMsg::new("x".repeat(text)));
         let delivery = Delivery {

@@ -45,21 +45,29 @@ type command struct {
 	Reserved  int      `json:"reserved"`
 	Keys      []string `json:"keys"`
 	Ints      []int    `json:"ints"`
+	// Count is the number of calls in a burst. Their connection is closed once CloseAfter of them
+	// have ended; 0 means all.
+	Count      int `json:"count"`
+	CloseAfter int `json:"close_after"`
+	// Window is the flow-control window of a burst's connection and of its streams, in bytes; 0
+	// means grpc-go's default, which grows with the traffic.
+	Window int32 `json:"window"`
 	// Metadata goes with a request, as pairs of names and values.
 	Metadata []string `json:"metadata"`
 }
 
 // reply is what became of a command. A watch replies once for each event as well.
 type reply struct {
-	ID      int              `json:"id"`
-	Event   string           `json:"event,omitempty"`
-	Type    string           `json:"type,omitempty"`
-	Text    string           `json:"text,omitempty"`
-	Length  int              `json:"length,omitempty"`
-	Error   *failed          `json:"error,omitempty"`
-	Entries []entry          `json:"entries,omitempty"`
-	Results map[string]reply `json:"results,omitempty"`
-	Names   []string         `json:"names,omitempty"`
+	ID       int              `json:"id"`
+	Event    string           `json:"event,omitempty"`
+	Type     string           `json:"type,omitempty"`
+	Text     string           `json:"text,omitempty"`
+	Length   int              `json:"length,omitempty"`
+	Error    *failed          `json:"error,omitempty"`
+	Entries  []entry          `json:"entries,omitempty"`
+	Results  map[string]reply `json:"results,omitempty"`
+	Names    []string         `json:"names,omitempty"`
+	Outcomes []outcome        `json:"outcomes,omitempty"`
 }
 
 // failed is an error: the code of its gRPC status, or -1 for one of the library's own.
@@ -145,6 +153,8 @@ func carryOut(client *grid.Client, c command) {
 		r = answered(client.RequestC(ctx, c.To, start))
 	case "process":
 		r = process(ctx, c)
+	case "burst":
+		r = burst(ctx, c)
 	case "broadcast":
 		r = broadcast(ctx, client, c)
 	case "query":
