@@ -17,6 +17,16 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// 70 kB; the text travels in a header, percent-encoded up to three times as long.
 pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
 
+/// The longest part of a name that is shown in a text: one that a client made up may have megabytes.
+const MAX_SHOWN_BYTES: usize = 2 * 1024;
+
+/// The part of a name that is shown.
+fn shown(name: &str) -> &str {
+    let fits = (0..=MAX_SHOWN_BYTES.min(name.len())).rev();
+    let end = fits.into_iter().find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or(0)]
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal, retryable $retryable:literal;)*) => {
         /// The kind of failure that a [`RequestError`] is.
@@ -185,7 +195,7 @@ impl RequestError {
     pub(crate) fn not_held(name: &str) -> Self {
         Self::refused(
             RequestErrorKind::NotHeld,
-            format!("the peer does not hold the mailbox {name:?}"),
+            format!("the peer does not hold the mailbox {:?}", shown(name)),
         )
     }
 
@@ -197,10 +207,32 @@ impl RequestError {
         Self::refused(RequestErrorKind::Busy, "the mailbox is full")
     }
 
+    /// A reply was lost. Not reported as busy, which a Go client takes for a request that was not
+    /// executed.
+    pub(crate) fn no_reply_room() -> Self {
+        Self::new(
+            RequestErrorKind::NoReply,
+            Executed::Yes,
+            "the request was executed, and its reply is lost: the client does not take the replies \
+             that are there (max_reply_bytes of the peer)",
+        )
+    }
+
+    /// A reply would be lost, so the request is not executed.
+    pub(crate) fn replies_not_taken() -> Self {
+        Self::refused(
+            RequestErrorKind::Busy,
+            "the client does not take the replies that are there (max_reply_bytes of the peer)",
+        )
+    }
+
     pub(crate) fn unknown_message(wire_name: &str) -> Self {
         Self::refused(
             RequestErrorKind::UnknownMessage,
-            format!("the mailbox takes no messages of type {wire_name:?}"),
+            format!(
+                "the mailbox takes no messages of type {:?}",
+                shown(wire_name)
+            ),
         )
     }
 

@@ -89,8 +89,6 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
 mod tests {
     use std::time::Duration;
 
-    use tokio::sync::oneshot;
-
     use super::*;
     use crate::environment::{Deadline, Environment, Simulation};
     use crate::error::{Executed, RequestErrorKind};
@@ -99,7 +97,7 @@ mod tests {
     use crate::message::{Body, EchoMsg};
     use crate::request::Request;
     use crate::revision::Revision;
-    use crate::route::{Answer, Caller, Headers, Meta, ReplyTo, RequestId};
+    use crate::route::{AnswerReader, Caller, Headers, Meta, ReplyTo, RequestId};
     use crate::session::Fence;
     use crate::token::{ClusterId, Token};
 
@@ -117,7 +115,7 @@ mod tests {
         MailboxInbox::new(gate, 9, Arc::default())
     }
 
-    fn deliver(inbox: &TestInbox) -> (QueuePlace, oneshot::Receiver<Answer>) {
+    fn deliver(inbox: &TestInbox) -> (QueuePlace, AnswerReader) {
         let meta = Meta {
             id: RequestId(1),
             deadline: Deadline::after(TIME),

@@ -9,6 +9,7 @@ use super::gate::Gate;
 use super::held_name::HeldName;
 use super::inbox::MailboxInbox;
 use super::queue::Popped;
+use crate::error::RequestError;
 use crate::name::Name;
 use crate::request::MessageSet;
 use crate::route::Incoming;
@@ -55,6 +56,9 @@ impl<S: MessageSet> Mailbox<S> {
             if incoming.is_abandoned() {
                 // Usually it has left the queue before.
                 self.inbox.dismiss(incoming);
+            } else if incoming.lacks_reply_room() {
+                // Better rejected than executed for nothing.
+                incoming.reject(RequestError::replies_not_taken());
             } else if let Some(set) = self.read(incoming) {
                 return Some(set);
             }

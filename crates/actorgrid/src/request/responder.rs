@@ -51,7 +51,7 @@ impl<R: Message> Responder<R> {
         if self.pending.is_fenced() {
             return Err(self.fenced(Some(reply)));
         }
-        match self.pending.answer(Ok(Body::value(reply))) {
+        match self.pending.reply(Body::value(reply), length) {
             Ok(()) => Ok(()),
             Err(answer) => Err(gone(answer)),
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::oneshot;
 
 use super::failure::MAX_DETAIL_BYTES;
 use super::*;
@@ -13,7 +12,7 @@ use crate::code::Code;
 use crate::environment::{Deadline, Simulation};
 use crate::error::{BoxError, RequestError, RequestErrorKind};
 use crate::message::{Ack, ActorStart, Body, DecodeError, EchoMsg, Message, Payload};
-use crate::route::{Answer, Caller, Headers, Incoming, Meta, ReplyTo, RequestId};
+use crate::route::{AnswerReader, Caller, Headers, Incoming, Meta, ReplyTo, RequestId};
 use crate::session::{Fence, FenceReason};
 
 const LIMIT: usize = 1024;
@@ -30,7 +29,7 @@ enum Anything {
     Other(Request<Payload>),
 }
 
-fn incoming<M: Message>(message: M) -> (Incoming, oneshot::Receiver<Answer>) {
+fn incoming<M: Message>(message: M) -> (Incoming, AnswerReader) {
     let meta = Meta {
         id: RequestId(1),
         deadline: Deadline::after(Duration::from_secs(1)),
@@ -86,16 +85,16 @@ async fn a_set_tells_the_requester_of_a_message_that_it_does_not_take() {
     assert_eq!(error.kind(), RequestErrorKind::InvalidMessage);
 }
 
-fn request(text: &str) -> (Request<EchoMsg>, oneshot::Receiver<Answer>) {
+fn request(text: &str) -> (Request<EchoMsg>, AnswerReader) {
     let (incoming, answer) = incoming(EchoMsg::new(text));
     (Request::receive(incoming).unwrap(), answer)
 }
 
-async fn error(answer: oneshot::Receiver<Answer>) -> RequestError {
+async fn error(answer: AnswerReader) -> RequestError {
     answer.await.unwrap().unwrap_err()
 }
 
-async fn reply<M: Message>(answer: oneshot::Receiver<Answer>) -> M {
+async fn reply<M: Message>(answer: AnswerReader) -> M {
     answer.await.unwrap().unwrap().into_message().ok().unwrap()
 }
 

@@ -1,7 +1,12 @@
 //! The answer to a request, and where it goes.
 
-use tokio::sync::oneshot;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::{RecvError, TryRecvError};
+
+use super::budget::Charge;
 use crate::error::RequestError;
 use crate::message::Body;
 
@@ -11,14 +16,51 @@ pub(crate) type Answer = Result<Body, RequestError>;
 /// Where the one answer to a request goes. Only this file knows by which means: a route that
 /// answers in another way adds it here.
 #[derive(Debug)]
-pub(crate) struct ReplyTo(oneshot::Sender<Answer>);
+pub(crate) struct ReplyTo(oneshot::Sender<ChargedAnswer>);
+
+/// An answer, and the room that it takes until it is sent on.
+#[derive(Debug)]
+pub(super) struct ChargedAnswer {
+    pub(super) answer: Answer,
+    pub(super) charge: Option<Charge>,
+}
+
+/// Reads an answer: as a future, without the room that it takes.
+#[derive(Debug)]
+pub(crate) struct AnswerReader(oneshot::Receiver<ChargedAnswer>);
+
+impl AnswerReader {
+    /// Waits for the answer. Cancel safe.
+    pub(super) async fn read(&mut self) -> Result<ChargedAnswer, RecvError> {
+        (&mut self.0).await
+    }
+
+    /// The answer, if it is there.
+    pub(crate) fn try_read(&mut self) -> Result<Answer, TryRecvError> {
+        self.0.try_recv().map(|charged| charged.answer)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn close(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Future for AnswerReader {
+    type Output = Result<Answer, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let read = Pin::new(&mut self.0).poll(cx);
+        read.map(|read| read.map(|charged| charged.answer))
+    }
+}
 
 impl ReplyTo {
     /// A place for one answer, and its reader. The reader fails if the place is dropped without
     /// an answer.
-    pub(crate) fn channel() -> (Self, oneshot::Receiver<Answer>) {
+    pub(crate) fn channel() -> (Self, AnswerReader) {
         let (sender, answer) = oneshot::channel();
-        (Self(sender), answer)
+        (Self(sender), AnswerReader(answer))
     }
 
     /// Whether nobody waits for the answer any more.
@@ -32,7 +74,8 @@ impl ReplyTo {
     }
 
     /// Answers. Gives the answer back if nobody waits for it any more.
-    pub(super) fn send(self, answer: Answer) -> Result<(), Answer> {
-        self.0.send(answer)
+    pub(super) fn send(self, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
+        let sent = self.0.send(ChargedAnswer { answer, charge });
+        sent.map_err(|charged| charged.answer)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::answer::{Answer, AnswerReader, ChargedAnswer};
 use super::incoming::{Incoming, Refused};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 
@@ -75,7 +74,7 @@ impl Drop for Queued {
 struct Awaited<'a> {
     directory: &'a dyn Directory,
     queued: Queued,
-    answer: oneshot::Receiver<Answer>,
+    answer: AnswerReader,
     executed: &'a mut Executed,
 }
 
@@ -100,7 +99,7 @@ impl Drop for Awaited<'_> {
             // It has left the queue. Its answer may be here, and nobody has looked.
             Some(false) => {
                 self.answer.close();
-                if let Ok(answer) = self.answer.try_recv() {
+                if let Ok(answer) = self.answer.try_read() {
                     self.note(&answer);
                 }
             }
@@ -149,9 +148,9 @@ pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
 pub(crate) async fn answered(
     directory: &dyn Directory,
     queued: Queued,
-    answer: oneshot::Receiver<Answer>,
+    answer: AnswerReader,
     executed: &mut Executed,
-) -> Answer {
+) -> ChargedAnswer {
     *executed = Executed::Maybe;
     let mut awaited = Awaited {
         directory,
@@ -160,10 +159,12 @@ pub(crate) async fn answered(
         executed,
     };
     // The sender answers when it is dropped; an error here means that its runtime is gone.
-    let answer = (&mut awaited.answer)
-        .await
-        .unwrap_or_else(|_| Err(RequestError::no_reply("the receiver is gone")));
+    let charged = awaited.answer.read().await;
+    let charged = charged.unwrap_or_else(|_| ChargedAnswer {
+        answer: Err(RequestError::no_reply("the receiver is gone")),
+        charge: None,
+    });
     awaited.queued.inbox = None;
-    awaited.note(&answer);
-    answer
+    awaited.note(&charged.answer);
+    charged
 }

@@ -6,6 +6,7 @@ use super::answer::ReplyTo;
 use super::budget::Charge;
 use super::meta::Meta;
 use super::pending::Pending;
+use super::reply_room::ReplyRoom;
 use crate::error::RequestError;
 use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
@@ -35,10 +36,23 @@ impl Incoming {
         }
     }
 
-    /// The same request, for whose message this room is free again when it is read or dropped.
-    pub(super) fn charged(mut self, charge: Charge) -> Self {
+    /// The same request, for whose message this room is free again when it is read or dropped, and
+    /// whose reply takes this room.
+    pub(super) fn charged(mut self, charge: Charge, reply_room: ReplyRoom) -> Self {
         self.charge = Some(charge);
+        self.pending.take_reply_room(reply_room);
         self
+    }
+
+    /// Whether there would probably be no room for a reply.
+    pub(crate) fn lacks_reply_room(&self) -> bool {
+        self.pending.lacks_reply_room()
+    }
+
+    /// Answers that it was rejected, and not executed.
+    pub(crate) fn reject(self, error: RequestError) {
+        // Without a requester nothing is lost.
+        let _ = self.pending.answer(Err(error));
     }
 
     /// The wire name of the message.

@@ -48,7 +48,10 @@ impl Route for LocalRoute {
         let meta = call.meta.clone();
         let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
         match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
-            Ok(queued) => answered(&*self.directory, queued, answer, &mut call.executed).await,
+            Ok(queued) => {
+                let answered = answered(&*self.directory, queued, answer, &mut call.executed);
+                answered.await.answer
+            }
             Err(refused) => {
                 if refused.body.is_some() {
                     call.body = refused.body;

@@ -20,6 +20,7 @@ mod incoming;
 mod local;
 mod meta;
 mod pending;
+mod reply_room;
 pub(crate) mod serving;
 mod tasks;
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod transport;
 pub(crate) use admission::Admission;
 pub(crate) use answer::Answer;
 #[cfg(test)]
-pub(crate) use answer::ReplyTo;
+pub(crate) use answer::{AnswerReader, ReplyTo};
 pub use call::DEFAULT_MAX_MESSAGE_BYTES;
 pub(crate) use call::{Call, Route};
 pub use caller::Caller;

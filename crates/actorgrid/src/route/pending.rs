@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, ReplyTo};
+use super::budget::BudgetFull;
 use super::meta::Meta;
+use super::reply_room::ReplyRoom;
 use crate::error::{Executed, RequestError};
-use crate::message::DecodeError;
+use crate::message::{Body, DecodeError};
 use crate::session::Fence;
 
 /// An answer that is owed. Dropped without one, it says that there is none.
@@ -16,7 +18,12 @@ pub struct Pending {
     fence: Option<Arc<Fence>>,
     stage: RequestStage,
     max_reply_bytes: usize,
+    /// None on the local route, where a reply is moved.
+    reply_room: Option<ReplyRoom>,
 }
+
+/// What each reply is charged beyond its message.
+const REPLY_BYTES: usize = 512;
 
 /// How far a request has come: it says what was done if it is dropped.
 #[derive(Debug)]
@@ -37,7 +44,18 @@ impl Pending {
             fence: None,
             stage: RequestStage::Queued,
             max_reply_bytes,
+            reply_room: None,
         }
+    }
+
+    /// The reply takes this room.
+    pub(super) fn take_reply_room(&mut self, room: ReplyRoom) {
+        self.reply_room = Some(room);
+    }
+
+    /// Whether there would probably be no room for a reply.
+    pub(super) fn lacks_reply_room(&self) -> bool {
+        self.reply_room.as_ref().is_some_and(ReplyRoom::is_lacking)
     }
 
     /// Its turn has come. From now on the answer depends on this fence.
@@ -66,7 +84,7 @@ impl Pending {
                 RequestError::no_reply("the receiver dropped the request without an answer")
             }
         };
-        reply_to.send(Err(error)).is_ok()
+        reply_to.send(Err(error), None).is_ok()
     }
 
     /// Nothing is answered.
@@ -113,8 +131,24 @@ impl Pending {
     /// Answers. Gives the answer back if nobody waits for it any more.
     pub(crate) fn answer(mut self, answer: Answer) -> Result<(), Answer> {
         match self.reply_to.take() {
-            Some(reply_to) => reply_to.send(answer),
+            Some(reply_to) => reply_to.send(answer, None),
             None => Err(answer),
+        }
+    }
+
+    /// Answers with a reply of this length. If there is no room for it, it is lost, and the
+    /// requester gets an error that says so.
+    pub(crate) fn reply(mut self, reply: Body, length: usize) -> Result<(), Answer> {
+        let Some(reply_to) = self.reply_to.take() else {
+            return Err(Ok(reply));
+        };
+        let room = self.reply_room.take();
+        match room.map(|room| room.take(length + REPLY_BYTES)).transpose() {
+            Ok(charge) => reply_to.send(Ok(reply), charge),
+            Err(BudgetFull) => {
+                let _ = reply_to.send(Err(RequestError::no_reply_room()), None);
+                Err(Ok(reply))
+            }
         }
     }
 }
@@ -130,12 +164,12 @@ mod tests {
     use super::*;
     use crate::environment::{Deadline, Simulation};
     use crate::error::RequestErrorKind as Kind;
-    use crate::message::{Body, EchoMsg};
+    use crate::message::EchoMsg;
+    use crate::route::AnswerReader;
     use crate::route::{Caller, Headers, Incoming, RequestId};
     use std::time::Duration;
-    use tokio::sync::oneshot;
 
-    fn incoming(time: Duration) -> (Incoming, oneshot::Receiver<Answer>) {
+    fn incoming(time: Duration) -> (Incoming, AnswerReader) {
         let meta = Meta {
             id: RequestId(1),
             deadline: Deadline::after(time),

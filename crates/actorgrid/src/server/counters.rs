@@ -44,6 +44,7 @@ impl ServerCounters {
             received_peak,
             replies,
             replies_peak,
+            replies_lost,
         } = wire.held();
         ServerStatistics {
             requests_admitted: inboxes.admitted.get(),
@@ -75,7 +76,7 @@ impl ServerCounters {
             connections_dead: connections.dead.get(),
             requests_slow: connections.slow.get(),
             requests_without_room: connections.no_room.get(),
-            replies_without_room: connections.replies_no_room.get(),
+            replies_without_room: replies_lost,
             replies_not_taken: connections.replies_not_taken.get(),
             received_bytes_queued: queued,
             received_bytes_arriving: arriving,

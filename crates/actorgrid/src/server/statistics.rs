@@ -98,7 +98,8 @@ pub struct ServerStatistics {
     pub received_bytes_arriving: u64,
     /// The most bytes that requests from other processes have taken at once.
     pub received_bytes_peak: u64,
-    /// Bytes of replies to other processes that are not sent yet.
+    /// Bytes of replies to other processes that are not sent yet, and room for the replies to large
+    /// requests that are under way.
     pub reply_bytes: u64,
     /// The most bytes that replies to other processes have taken at once.
     pub reply_bytes_peak: u64,

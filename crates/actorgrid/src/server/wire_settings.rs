@@ -13,6 +13,11 @@ use crate::route::serving::{
 /// and begin anew within a turn is bounded apart from it.
 const MAX_STREAMS: u32 = 65_536;
 
+/// The least bytes of one connection: 1,000 requests under way take as much.
+const MIN_BYTES_PER_CONNECTION: usize = 8 * 1024 * 1024;
+/// How much larger than its message a request may be.
+const MAX_OVERHEAD_BYTES: usize = 16 * 1024;
+
 /// The bounds of a wire port as they were given.
 #[derive(Debug, Clone)]
 pub(super) struct WireSettings {
@@ -41,20 +46,25 @@ impl Default for WireSettings {
 impl WireSettings {
     /// Checks that several messages of the largest size fit.
     pub(super) fn check(self, max_message_bytes: usize) -> Result<WireBounds, ServerError> {
-        let least = max_message_bytes * MIN_MESSAGES_PER_CONNECTION;
+        let with_envelope = max_message_bytes.saturating_add(MAX_OVERHEAD_BYTES);
+        let least = with_envelope
+            .saturating_mul(MIN_MESSAGES_PER_CONNECTION)
+            .max(MIN_BYTES_PER_CONNECTION);
         let per_connection = self
             .received_bytes_per_connection
             .unwrap_or(DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION.max(least));
         if per_connection < least {
             let why = format!(
-                "{per_connection} is less than {MIN_MESSAGES_PER_CONNECTION} messages of the \
-                 largest size (max_message_bytes): set it to {least} at the least"
+                "{per_connection} is too little for {MIN_MESSAGES_PER_CONNECTION} messages of the \
+                 largest size (max_message_bytes) and many small ones: set it to {least} at the \
+                 least"
             );
             let setting = "max_received_bytes_per_connection";
             return Err(ServerError::setting(setting, why));
         }
         let check = |setting, given: Option<usize>| {
-            let total = given.unwrap_or(DEFAULT_MAX_RECEIVED_BYTES.max(2 * per_connection));
+            let total =
+                given.unwrap_or(DEFAULT_MAX_RECEIVED_BYTES.max(per_connection.saturating_mul(2)));
             if total >= per_connection {
                 return Ok(total);
             }
@@ -68,7 +78,7 @@ impl WireSettings {
         let replies = check("max_reply_bytes", self.reply_bytes.or(Some(received)))?;
         if !(1..=MAX_STREAMS).contains(&self.streams_per_connection) {
             let why = format!(
-                "{} is not within 1 and {MAX_STREAMS}",
+                "{} is not between 1 and {MAX_STREAMS}",
                 self.streams_per_connection
             );
             return Err(ServerError::setting("max_streams_per_connection", why));
@@ -109,9 +119,12 @@ mod tests {
         let limits = (bounds.received.total, bounds.received.per_connection);
         assert_eq!(limits, (256 * MIB, 64 * MIB));
         assert_eq!(bounds.replies, bounds.received);
+        let whatever = WireSettings::default().check(usize::MAX);
+        assert!(whatever.is_ok());
         let bounds = WireSettings::default().check(100 * MIB).unwrap();
         let limits = (bounds.received.total, bounds.received.per_connection);
-        assert_eq!(limits, (800 * MIB, 400 * MIB));
+        let per_connection = 400 * MIB + 64 * 1024;
+        assert_eq!(limits, (2 * per_connection, per_connection));
     }
 
     #[test]
@@ -127,7 +140,7 @@ mod tests {
             error.contains("max_received_bytes_per_connection"),
             "{error}"
         );
-        assert!(error.contains("set it to 16777216"), "{error}");
+        assert!(error.contains("set it to 16842752"), "{error}");
         let error = refused(
             WireSettings {
                 received_bytes: Some(63 * MIB),

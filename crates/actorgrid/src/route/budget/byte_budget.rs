@@ -11,7 +11,7 @@ use super::peer_budget::{PeerBudget, SourceBudget};
 #[derive(Clone)]
 pub(in crate::route) struct ByteBudget(Arc<PeerBudget>);
 
-/// What is used of a budget at a moment.
+/// The use of a budget at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::route) struct BudgetUse {
     /// Bytes of messages that are queued.
@@ -40,6 +40,11 @@ impl ByteBudget {
             queued: self.0.all.queued(),
             arriving: self.0.all.arriving(),
         }
+    }
+
+    /// How often there was no room for something that does not wait.
+    pub(in crate::route) fn refusals(&self) -> u64 {
+        self.0.refusals()
     }
 
     /// The most bytes that were used at once.

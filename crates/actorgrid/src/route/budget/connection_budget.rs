@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ struct ConnectionLevels {
     /// Messages that wait for a ticket or have one: their streams take part of the connection's
     /// flow-control window.
     ticketed: AtomicUsize,
+    /// The bytes of messages that have come.
+    received: AtomicU64,
 }
 
 impl fmt::Debug for ConnectionBudget {
@@ -45,20 +47,19 @@ impl ConnectionBudget {
             peer,
             source,
             ticketed: AtomicUsize::new(0),
+            received: AtomicU64::new(0),
         }))
     }
 
     /// Charges bytes that are there, or says at once that there is no room for them.
     pub(in crate::route) fn charge(&self, bytes: usize) -> Result<Charge, BudgetFull> {
-        self.reserve(bytes, |limit| limit).map_err(|_| BudgetFull)?;
-        self.0.peer.note_peak();
+        self.reserve(bytes)?;
         Ok(Charge::reserved(self.clone(), bytes))
     }
 
     /// As [`charge`](Self::charge), for a small message of which a part is there.
     pub(in crate::route) fn charge_arriving(&self, bytes: usize) -> Result<Charge, BudgetFull> {
-        self.reserve(bytes, |limit| limit).map_err(|_| BudgetFull)?;
-        self.0.peer.note_peak();
+        self.reserve(bytes)?;
         Ok(Charge::arriving(self.clone(), bytes))
     }
 
@@ -97,24 +98,39 @@ impl ConnectionBudget {
         self.levels().any(|level| level.queued() >= level.limit())
     }
 
+    /// Whether more is used of the budget than tickets alone can use, and little is left.
+    pub(in crate::route) fn is_crowded(&self) -> bool {
+        self.levels()
+            .any(|level| level.used() > BudgetLimits::crowded(self.limit_of(level)))
+    }
+
     /// Whether queued messages keep one of this size from getting a ticket: then how many have left
     /// so far. If none leaves, waiting does not help.
     pub(in crate::route) fn departures_before(&self, bytes: usize) -> Option<u64> {
-        let lacks_room = |level: &&Level| {
-            level.queued().saturating_add(bytes) > BudgetLimits::of_tickets(level.limit())
-        };
+        let lacks_room =
+            |level: &&Level| level.queued().saturating_add(bytes) > self.ticket_limit_of(level);
         let full = self.levels().filter(lacks_room);
         full.map(Level::departures).reduce(u64::wrapping_add)
     }
 
-    /// The bytes that this connection has of the budget.
-    pub(in crate::route) fn used(&self) -> usize {
-        self.0.all.used()
+    /// Whether other connections wait for room that this one may hold: at the level of its source or
+    /// of the peer, there is none for a message of this size.
+    pub(in crate::route) fn is_contended(&self, bytes: usize) -> bool {
+        let ConnectionLevels { number, peer, .. } = &*self.0;
+        let is_full =
+            |level: &Level| level.used().saturating_add(bytes) > self.ticket_limit_of(level);
+        peer.has_other_waiters(*number) && self.levels().skip(1).any(is_full)
     }
 
-    /// Whether this connection may have so many bytes and leave a quarter of its share.
-    pub(in crate::route) fn allows(&self, bytes: usize) -> bool {
-        bytes <= BudgetLimits::of_tickets(self.0.all.limit())
+    /// Some bytes have come on this connection.
+    pub(in crate::route) fn note_received(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The bytes that have come on this connection since it began.
+    pub(in crate::route) fn received(&self) -> u64 {
+        self.0.received.load(Ordering::Relaxed)
     }
 
     /// Streams whose messages have tickets or wait for them, from now until the guard is dropped.
@@ -129,10 +145,21 @@ impl ConnectionBudget {
 
     /// Decides about the first of this connection's line, and reserves its bytes if granted.
     fn judge(&self, bytes: usize) -> Verdict {
-        match self.reserve(bytes, BudgetLimits::of_tickets) {
+        let reserve = |level: &Level| {
+            // First: what is released from here on is not missed. A source may wait for room of
+            // others.
+            level.hold_back();
+            if !std::ptr::eq(level, &self.0.all) {
+                self.0.peer.all.hold_back();
+            }
+            level.reserve(bytes, self.ticket_limit_of(level))
+        };
+        // Nobody else is judged meanwhile, so nobody waits for what is given back.
+        let give_back = |level: &Level| level.give_back(bytes);
+        match self.reserve_at(reserve, give_back) {
             Ok(()) => Verdict::Granted,
-            Err(LevelFull::OfLine) => Verdict::LineWaits,
-            Err(LevelFull::OfPeer) => Verdict::AllWait,
+            Err(level) if std::ptr::eq(level, &self.0.peer.all) => Verdict::AllWait,
+            Err(_) => Verdict::LineWaits,
         }
     }
 
@@ -146,15 +173,40 @@ impl ConnectionBudget {
     }
 
     fn release(&self, bytes: usize, arriving: bool) {
+        let mut somebody_waits = false;
         for level in self.levels() {
             if arriving {
                 level.end_arriving(bytes);
             } else {
                 level.depart();
             }
-            level.release(bytes);
+            somebody_waits |= level.release(bytes);
         }
-        self.0.peer.changed();
+        if somebody_waits {
+            self.0.peer.room_was_freed();
+        }
+    }
+
+    /// The limit of a level at this moment. A source may have as much as all others leave free: so
+    /// one alone has half of the budget, and however many there are that take all they can, there is
+    /// room for another.
+    fn limit_of(&self, level: &Level) -> usize {
+        let ConnectionLevels { peer, source, .. } = &*self.0;
+        let is_of_source = source
+            .as_ref()
+            .is_some_and(|source| std::ptr::eq(source.all(), level));
+        match is_of_source {
+            true => level.limit().min(peer.all.limit() - peer.all.used()),
+            false => level.limit(),
+        }
+    }
+
+    /// The use up to which tickets are granted at a level.
+    fn ticket_limit_of(&self, level: &Level) -> usize {
+        match std::ptr::eq(level, &self.0.peer.all) {
+            true => BudgetLimits::of_tickets_of_peer(level.limit()),
+            false => BudgetLimits::of_tickets(self.limit_of(level)),
+        }
     }
 
     fn levels(&self) -> impl Iterator<Item = &Level> {
@@ -164,27 +216,33 @@ impl ConnectionBudget {
             .flatten()
     }
 
-    /// Reserves at every level or at none.
-    fn reserve(&self, bytes: usize, share: impl Fn(usize) -> usize) -> Result<(), LevelFull> {
-        let ConnectionLevels {
-            peer, source, all, ..
-        } = &*self.0;
-        let reserve = |level: &Level| level.reserve(bytes, share(level.limit()));
-        if !reserve(all) {
-            return Err(LevelFull::OfLine);
+    /// Reserves bytes for what does not wait.
+    fn reserve(&self, bytes: usize) -> Result<(), BudgetFull> {
+        let mut somebody_waits = false;
+        let reserve = |level: &Level| level.reserve(bytes, self.limit_of(level));
+        let give_back = |level: &Level| somebody_waits |= level.release(bytes);
+        let reserved = self.reserve_at(reserve, give_back).map_err(|_| BudgetFull);
+        if somebody_waits {
+            self.0.peer.room_was_freed();
         }
-        if let Some(source) = source
-            && !reserve(source.all())
-        {
-            all.release(bytes);
-            return Err(LevelFull::OfLine);
+        match reserved {
+            Ok(()) => self.0.peer.note_peak(),
+            Err(_) => self.0.peer.note_refusal(),
         }
-        if !reserve(&peer.all) {
-            all.release(bytes);
-            if let Some(source) = source {
-                source.all().release(bytes);
+        reserved
+    }
+
+    /// Reserves at every level, or at none: then it returns the level that has no room.
+    fn reserve_at(
+        &self,
+        reserve: impl Fn(&Level) -> bool,
+        give_back: impl FnMut(&Level),
+    ) -> Result<(), &Level> {
+        for (place, level) in self.levels().enumerate() {
+            if !reserve(level) {
+                self.levels().take(place).for_each(give_back);
+                return Err(level);
             }
-            return Err(LevelFull::OfPeer);
         }
         Ok(())
     }
@@ -198,7 +256,7 @@ impl ConnectionBudget {
         if let Some(source) = source
             && !source.waiting().reserve(window, source.waiting().limit())
         {
-            peer.waiting.release(window);
+            let _ = peer.waiting.release(window);
             return None;
         }
         Some(ParkedBytes {
@@ -243,20 +301,26 @@ impl Charge {
         }
     }
 
-    /// Takes some of the bytes off into a charge of their own.
-    pub(in crate::route) fn split(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        Self {
-            connection: self.connection.clone(),
-            bytes,
-            arriving: self.arriving,
+    /// Charges so many bytes instead: frees the rest, or charges what is missing.
+    pub(in crate::route) fn resize(&mut self, bytes: usize) -> Result<(), BudgetFull> {
+        match self.bytes.checked_sub(bytes) {
+            Some(rest) => {
+                self.bytes = bytes;
+                self.connection.release(rest, self.arriving);
+                Ok(())
+            }
+            None => self.extend(bytes - self.bytes),
         }
     }
 
-    #[cfg(test)]
-    pub(in crate::route) fn bytes(&self) -> usize {
-        self.bytes
+    /// Charges more bytes of the same message.
+    pub(in crate::route) fn extend(&mut self, bytes: usize) -> Result<(), BudgetFull> {
+        self.connection.reserve(bytes)?;
+        if self.arriving {
+            self.connection.begin_arriving(bytes);
+        }
+        self.bytes += bytes;
+        Ok(())
     }
 }
 
@@ -285,14 +349,6 @@ impl TicketApplicant for TicketWaiter {
     }
 }
 
-/// The level at which there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LevelFull {
-    /// That of the connection or the source.
-    OfLine,
-    OfPeer,
-}
-
 /// A place in the line of a connection. Dropped, it is given up.
 struct LinePlace<'a> {
     connection: &'a ConnectionBudget,
@@ -315,9 +371,9 @@ struct ParkedBytes<'a> {
 impl Drop for ParkedBytes<'_> {
     fn drop(&mut self) {
         let ConnectionLevels { peer, source, .. } = &*self.connection.0;
-        peer.waiting.release(self.window);
+        let _ = peer.waiting.release(self.window);
         if let Some(source) = source {
-            source.waiting().release(self.window);
+            let _ = source.waiting().release(self.window);
         }
     }
 }

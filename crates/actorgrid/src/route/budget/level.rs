@@ -1,6 +1,6 @@
 //! One limit of a budget, and what is used of it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// One limit and its use. Reserving never takes a lock and never exceeds the limit.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Level {
     arriving: AtomicUsize,
     /// How often a queued message has left.
     departures: AtomicU64,
+    /// Whether somebody may wait for room at this level.
+    holds_back: AtomicBool,
 }
 
 impl Level {
@@ -20,6 +22,7 @@ impl Level {
             used: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
             departures: AtomicU64::new(0),
+            holds_back: AtomicBool::new(false),
         }
     }
 
@@ -27,19 +30,29 @@ impl Level {
         self.limit
     }
 
-    /// Reserves bytes if no more than `limit` are used then.
+    /// Reserves bytes if no more than `limit` are used then. Nobody sees more than that for a moment.
     pub(super) fn reserve(&self, bytes: usize, limit: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::SeqCst);
-        if before.saturating_add(bytes) <= limit {
-            return true;
-        }
-        self.used.fetch_sub(bytes, Ordering::SeqCst);
-        false
+        let reserve = |used: usize| Some(used.checked_add(bytes)?).filter(|used| *used <= limit);
+        self.used
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, reserve)
+            .is_ok()
     }
 
-    pub(super) fn release(&self, bytes: usize) {
+    /// Somebody may wait from now on: the next [`release`](Self::release) says so.
+    pub(super) fn hold_back(&self) {
+        self.holds_back.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes a reservation back that was of no use at other levels.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Returns whether somebody may wait for room at this level.
+    pub(super) fn release(&self, bytes: usize) -> bool {
         let before = self.used.fetch_sub(bytes, Ordering::SeqCst);
         debug_assert!(before >= bytes, "more is released than was reserved");
+        self.holds_back.load(Ordering::SeqCst) && self.holds_back.swap(false, Ordering::SeqCst)
     }
 
     /// A queued message has left.

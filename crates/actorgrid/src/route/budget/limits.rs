@@ -21,10 +21,21 @@ impl BudgetLimits {
         }
     }
 
-    /// The share that tickets may fill. The rest stays for small messages, which are charged
-    /// without waiting.
+    /// The share of the whole budget up to which tickets are granted: more than of a source or a
+    /// connection, so that those of one source are not held up by small messages of others.
+    pub(super) const fn of_tickets_of_peer(limit: usize) -> usize {
+        limit - limit / 16
+    }
+
+    /// The share of a source or a connection up to which tickets are granted. The rest stays for
+    /// small messages, which are charged without waiting.
     pub(super) const fn of_tickets(limit: usize) -> usize {
         limit - limit / 4
+    }
+
+    /// The use from which on a budget is crowded.
+    pub(super) const fn crowded(limit: usize) -> usize {
+        limit - limit / 8
     }
 
     /// The bytes that may be parked, unread, in streams whose messages wait for a ticket.

@@ -24,6 +24,7 @@ pub(super) struct PeerBudget {
     pub(super) waiting: Level,
     peak: AtomicUsize,
     connections: AtomicU64,
+    refusals: AtomicU64,
     /// Whether somebody waits, so that a release need not lock.
     has_waiters: AtomicBool,
     tickets: Mutex<Tickets>,
@@ -40,6 +41,7 @@ impl PeerBudget {
             waiting: Level::new(limits.waiting()),
             peak: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
             has_waiters: AtomicBool::new(false),
             tickets: Mutex::new(TicketQueue::new()),
         }
@@ -65,12 +67,14 @@ impl PeerBudget {
 
     pub(super) fn give_up(&self, connection: u64, arrival: u64) {
         let mut tickets = self.tickets();
-        tickets.remove(connection, arrival);
+        if tickets.remove(connection, arrival).is_none() {
+            return;
+        }
         self.has_waiters
             .store(!tickets.is_empty(), Ordering::SeqCst);
         drop(tickets);
         // It may have held others back.
-        self.changed();
+        self.decide();
     }
 
     /// Whether anybody waits for a ticket: then nobody may go past the queue.
@@ -78,8 +82,13 @@ impl PeerBudget {
         self.has_waiters.load(Ordering::SeqCst)
     }
 
-    /// Room became free.
-    pub(super) fn changed(&self) {
+    /// Whether another connection than this one waits for a ticket.
+    pub(super) fn has_other_waiters(&self, connection: u64) -> bool {
+        self.has_waiters() && self.tickets().has_others(connection)
+    }
+
+    /// Room became free for which somebody may wait.
+    pub(super) fn room_was_freed(&self) {
         if self.has_waiters() {
             self.decide();
         }
@@ -91,6 +100,15 @@ impl PeerBudget {
         if used > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(used, Ordering::Relaxed);
         }
+    }
+
+    /// There was no room for something that does not wait.
+    pub(super) fn note_refusal(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// The most bytes that were used at once.

@@ -1,6 +1,7 @@
 //! Who waits for a ticket, and who is next. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 
 /// The order in which the messages of all connections wait.
 ///
@@ -9,14 +10,10 @@ use std::collections::VecDeque;
 /// back the others; once the limit of the peer is reached, nobody behind overtakes.
 #[derive(Debug)]
 pub(super) struct TicketQueue<C, W> {
-    lines: Vec<Line<C, W>>,
+    lines: HashMap<C, VecDeque<Waiting<W>>>,
+    /// The first of each line, by its arrival.
+    firsts: BTreeMap<u64, C>,
     arrivals: u64,
-}
-
-#[derive(Debug)]
-struct Line<C, W> {
-    connection: C,
-    waiting: VecDeque<Waiting<W>>,
 }
 
 #[derive(Debug)]
@@ -36,73 +33,77 @@ pub(super) enum Verdict {
     AllWait,
 }
 
-impl<C: PartialEq + Copy, W> TicketQueue<C, W> {
-    pub(super) const fn new() -> Self {
+impl<C: Eq + Hash + Copy, W> TicketQueue<C, W> {
+    pub(super) fn new() -> Self {
         Self {
-            lines: Vec::new(),
+            lines: HashMap::new(),
+            firsts: BTreeMap::new(),
             arrivals: 0,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.firsts.is_empty()
+    }
+
+    /// Whether another connection than this one has a line.
+    pub(super) fn has_others(&self, connection: C) -> bool {
+        let own = usize::from(self.lines.contains_key(&connection));
+        self.lines.len() > own
     }
 
     /// Adds one to the end of its line. The number names it.
     pub(super) fn push(&mut self, connection: C, waiter: W) -> u64 {
         self.arrivals += 1;
         let arrival = self.arrivals;
-        let waiting = Waiting { arrival, waiter };
-        let line = self
-            .lines
-            .iter_mut()
-            .find(|line| line.connection == connection);
-        match line {
-            Some(line) => line.waiting.push_back(waiting),
-            None => self.lines.push(Line {
-                connection,
-                waiting: VecDeque::from([waiting]),
-            }),
+        let line = self.lines.entry(connection).or_default();
+        if line.is_empty() {
+            self.firsts.insert(arrival, connection);
         }
+        line.push_back(Waiting { arrival, waiter });
         arrival
     }
 
     /// Removes one that does not wait any more, if it is still there.
-    pub(super) fn remove(&mut self, connection: C, arrival: u64) {
-        for line in &mut self.lines {
-            if line.connection == connection {
-                line.waiting.retain(|waiting| waiting.arrival != arrival);
-            }
+    pub(super) fn remove(&mut self, connection: C, arrival: u64) -> Option<W> {
+        let line = self.lines.get_mut(&connection)?;
+        let place = line
+            .binary_search_by_key(&arrival, |waiting| waiting.arrival)
+            .ok()?;
+        let removed = line.remove(place)?;
+        if place == 0 {
+            self.firsts.remove(&arrival);
+            self.next_of(connection);
         }
-        self.lines.retain(|line| !line.waiting.is_empty());
+        Some(removed.waiter)
     }
 
     /// Takes everyone out who gets a ticket now, in order.
     pub(super) fn decide(&mut self, mut judge: impl FnMut(&W) -> Verdict) -> Vec<W> {
         let mut granted = Vec::new();
-        let mut held_back: Vec<u64> = Vec::new();
-        loop {
-            let next = self
-                .lines
-                .iter_mut()
-                .filter_map(|line| Some((line.waiting.front()?.arrival, line)))
-                .filter(|(arrival, _)| !held_back.contains(arrival))
-                .min_by_key(|(arrival, _)| *arrival);
-            let Some((arrival, line)) = next else { break };
-            let Some(first) = line.waiting.front() else {
-                break;
+        let mut from = 0;
+        while let Some((&arrival, &connection)) = self.firsts.range(from..).next() {
+            let line = self.lines.get_mut(&connection);
+            let Some(first) = line.and_then(|line| line.front()) else {
+                // Cannot be: a line that is empty has no first.
+                self.firsts.remove(&arrival);
+                continue;
             };
             match judge(&first.waiter) {
                 Verdict::AllWait => break,
-                Verdict::LineWaits => held_back.push(arrival),
-                Verdict::Granted => {
-                    let first = line.waiting.pop_front();
-                    granted.extend(first.map(|first| first.waiter));
-                }
+                Verdict::LineWaits => from = arrival + 1,
+                Verdict::Granted => granted.extend(self.remove(connection, arrival)),
             }
         }
-        self.lines.retain(|line| !line.waiting.is_empty());
         granted
+    }
+
+    /// The first of a line has left: the next is the first now.
+    fn next_of(&mut self, connection: C) {
+        match self.lines.get(&connection).and_then(|line| line.front()) {
+            Some(next) => drop(self.firsts.insert(next.arrival, connection)),
+            None => drop(self.lines.remove(&connection)),
+        }
     }
 }
 
@@ -179,8 +180,9 @@ mod tests {
         let mut queue = queue(&[('a', 1, 1)]);
         let second = queue.push('a', ('a', 1, 2));
         queue.push('a', ('a', 1, 3));
-        queue.remove('a', second);
-        queue.remove('a', second);
+        assert!(queue.has_others('b') && !queue.has_others('a'));
+        assert_eq!(queue.remove('a', second), Some(('a', 1, 2)));
+        assert_eq!(queue.remove('a', second), None);
         let decided = numbers(queue.decide(within(9, vec![('a', 9)])));
         assert_eq!(decided, [1, 3]);
     }

@@ -11,11 +11,14 @@ use tracing::{debug, warn};
 
 use super::connection::{EndOrders, serve};
 use super::connection_activity::ConnectionActivity;
-use super::connection_table::{Arrival, ConnectionId, ConnectionTable, Source, source_of};
+use super::connection_table::{
+    Arrival, ConnectionId, ConnectionTable, Source, SourceShares, source_of,
+};
+use super::control_budget::ControlBudget;
 use super::counters::ServingCounters;
 use super::grid_service::GridService;
 use super::served_connection::ServedConnection;
-use crate::environment::{Environment, Listener, Socket, is_out_of_descriptors};
+use crate::environment::{Environment, Listener, Socket, Timestamp, is_out_of_descriptors};
 use crate::route::budget::ByteBudget;
 use crate::route::tasks::Tasks;
 use crate::route::transport::Transport;
@@ -25,6 +28,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long to wait for the descriptor of a connection that is closed for the next one.
 const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 
+/// So many connections are accepted in this time: 4,000 a second. The others wait in the kernel.
+const PACE_CONNECTIONS: u32 = 32;
+const PACE_TIME: Duration = Duration::from_millis(8);
+
 /// Owns the listener and the connections.
 pub(super) struct AcceptLoop {
     pub(super) environment: Environment,
@@ -33,11 +40,40 @@ pub(super) struct AcceptLoop {
     pub(super) graceful: CancellationToken,
     pub(super) counters: Arc<ServingCounters>,
     pub(super) received: ByteBudget,
+    pub(super) under_way: ByteBudget,
     pub(super) replies: ByteBudget,
     pub(super) max_streams: u32,
     pub(super) max_connections: usize,
     /// The addresses of proxies, which may have all connections.
     pub(super) exempt: Arc<[IpAddr]>,
+}
+
+/// The pace at which connections are accepted. Each costs as much as several requests, so that a
+/// flood of them must not keep those that are here from being served. Pure.
+struct AcceptPace {
+    since: Timestamp,
+    accepted: u32,
+}
+
+impl AcceptPace {
+    const fn new(now: Timestamp) -> Self {
+        Self {
+            since: now,
+            accepted: 0,
+        }
+    }
+
+    /// One was accepted. Returns how long to wait for the next.
+    fn accepted(&mut self, now: Timestamp) -> Option<Duration> {
+        self.accepted += 1;
+        if self.accepted < PACE_CONNECTIONS {
+            return None;
+        }
+        let passed = now.since(self.since);
+        let pause = PACE_TIME.saturating_sub(passed);
+        *self = Self::new(now + pause);
+        (!pause.is_zero()).then_some(pause)
+    }
 }
 
 /// The accepted connections.
@@ -50,6 +86,7 @@ struct AcceptedConnections {
 
 impl AcceptLoop {
     pub(super) async fn run(self, mut listener: Listener, abort: CancellationToken) {
+        let mut pace = AcceptPace::new(self.environment.now());
         let mut connections = AcceptedConnections {
             table: ConnectionTable::new(self.max_connections),
             tasks: JoinSet::new(),
@@ -61,7 +98,12 @@ impl AcceptLoop {
                 () = self.graceful.cancelled() => break,
                 Some(ended) = connections.tasks.join_next_with_id() => connections.ended(ended),
                 socket = listener.accept() => match socket {
-                    Ok(socket) => self.arrived(socket, &mut connections),
+                    Ok(socket) => {
+                        self.arrived(socket, &mut connections);
+                        if let Some(pause) = pace.accepted(self.environment.now()) {
+                            self.environment.sleep(pause).await;
+                        }
+                    }
                     // The simulated network is gone.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => break,
                     // The client has left before it was accepted.
@@ -113,24 +155,37 @@ impl AcceptLoop {
     ) {
         let activity = Arc::new(ConnectionActivity::new(self.environment.now()));
         let evicted = CancellationToken::new();
-        let budgets = (&self.received, &self.replies);
-        let (id, received, replies) =
-            connections
-                .table
-                .add(source, activity.clone(), evicted.clone(), budgets);
-        let (received, replies) = match exempt {
-            true => (None, None),
-            false => (Some(received), Some(replies)),
+        let now = self.environment.now();
+        let shares = || SourceShares {
+            control: ControlBudget::new(now),
+            received: self.received.source(),
+            under_way: self.under_way.source(),
+            replies: self.replies.source(),
         };
+        let (id, shares) = connections
+            .table
+            .add(source, activity.clone(), evicted.clone(), shares);
+        let shares = if exempt { None } else { Some(shares) };
         let transport = Transport::accepted(socket);
         let connection = Arc::new(ServedConnection {
             environment: self.environment.clone(),
             tasks: self.tasks.clone(),
             counters: self.counters.clone(),
             activity,
+            control: match &shares {
+                Some(shares) => shares.control.clone(),
+                None => ControlBudget::new(now),
+            },
             caller: transport.caller(),
-            received: self.received.connection(received.as_ref()),
-            replies: self.replies.connection(replies.as_ref()),
+            received: self
+                .received
+                .connection(shares.as_ref().map(|shares| &shares.received)),
+            under_way: self
+                .under_way
+                .connection(shares.as_ref().map(|shares| &shares.under_way)),
+            replies: self
+                .replies
+                .connection(shares.as_ref().map(|shares| &shares.replies)),
             max_streams: self.max_streams,
         });
         let end = EndOrders {
@@ -219,5 +274,25 @@ impl CountedConnection {
 impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.ended.increment();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_connections_is_paced_and_a_few_are_not() {
+        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
+        let mut pace = AcceptPace::new(at(0));
+        for _ in 1..PACE_CONNECTIONS {
+            assert_eq!(pace.accepted(at(2)), None);
+        }
+        assert_eq!(pace.accepted(at(2)), Some(Duration::from_millis(6)));
+        for _ in 0..3 * PACE_CONNECTIONS {
+            // One in a millisecond is no flood.
+            let now = pace.since + PACE_TIME;
+            assert_eq!(pace.accepted(now), None);
+        }
     }
 }

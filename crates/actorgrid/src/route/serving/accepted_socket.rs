@@ -26,7 +26,7 @@ const DISCARD_BYTES: usize = 4096;
 /// them other connections: what is read and not yet looked at stays small.
 const TURN_BYTES: usize = 64 * 1024;
 /// The requests that may begin in one turn, and may be cancelled in it.
-const TURN_REQUESTS: u32 = 256;
+const TURN_REQUESTS: u32 = 128;
 
 /// How much more an accepted socket may read in this turn. The socket and the driver of its
 /// connection share it; both are polled by one task.
@@ -84,9 +84,9 @@ impl AcceptedSocket {
         socket: Transport,
         environment: Environment,
         activity: Arc<ConnectionActivity>,
+        control: ControlBudget,
     ) -> (Self, Turn) {
         let turn = Turn::default();
-        let control = ControlBudget::new(environment.now());
         let accepted = Self {
             socket,
             environment,
@@ -183,7 +183,10 @@ impl AsyncWrite for AcceptedSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        // The HTTP/2 library flushes when its own buffer is empty.
+        self.activity.note_flush();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -233,7 +236,8 @@ mod tests {
         let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
         let activity = Arc::new(ConnectionActivity::new(environment.now()));
         let server = Transport::accepted(server.unwrap());
-        let (server, _) = AcceptedSocket::new(server, environment.clone(), activity);
+        let control = ControlBudget::new(environment.now());
+        let (server, _) = AcceptedSocket::new(server, environment.clone(), activity, control);
         (environment, server, client.unwrap())
     }
 

@@ -93,7 +93,8 @@ pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
         ),
         Unreadable::Slow => RequestError::refused(
             RequestErrorKind::DeadlineExceeded,
-            "the message came too slowly: less than 16 KiB in 5 s",
+            "the message came too slowly: less than 16 KiB in 5 s, or less than 1 MiB on its \
+             connection while others waited for its room",
         ),
         Unreadable::Unwanted(error) => error,
         Unreadable::Compressed => {

@@ -35,11 +35,24 @@ pub(crate) struct WireBounds {
     pub(crate) proxies: Arc<[IpAddr]>,
 }
 
+/// What a request of the usual size takes while it is under way, beside its message, and more.
+const BYTES_PER_STREAM: usize = 8 * 1024;
 /// The descriptors that are left for the connections to etcd and to other peers, and for all else
 /// that a process opens.
 const RESERVED_DESCRIPTORS: usize = 256;
 
 impl WireBounds {
+    /// The memory of requests that are under way, beside their messages: half as much as for those,
+    /// and enough for all streams of a connection.
+    pub(super) fn under_way(&self) -> BudgetLimits {
+        let streams = self.max_streams as usize * BYTES_PER_STREAM;
+        let per_connection = streams.max(self.received.per_connection / 2);
+        BudgetLimits {
+            total: per_connection.max(self.received.total / 2),
+            per_connection,
+        }
+    }
+
     /// The same, with no more connections than the process can have descriptors. Raises its limit
     /// where that is allowed.
     pub(crate) fn within_descriptors(mut self, environment: &Environment) -> Self {

@@ -19,7 +19,7 @@ use super::accepted_socket::{AcceptedSocket, Turn};
 use super::grid_service::GridService;
 use super::keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
 use super::message_reader::STREAM_WINDOW_BYTES;
-use super::reply_buffer::ReplyBuffer;
+use super::reply_buffer::{ReplyBuffer, UnsentReply};
 use super::served_connection::ServedConnection;
 use super::served_stream::serve_stream;
 use crate::route::transport::Transport;
@@ -33,9 +33,9 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024;
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// The bytes of one reply that are handed to the HTTP/2 library at a time.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// How much of the library's overhead for small data frames that nobody has read yet is borne: all
-/// streams have a few of them.
-const DATA_FRAME_BUDGET_BYTES: usize = 1024 * 1024;
+/// How much overhead for small data frames the library accepts on a connection. It takes those that
+/// come after an early answer for good: 60,000 of them and more.
+const DATA_FRAME_BUDGET_BYTES: usize = 16 * 1024 * 1024;
 /// Resets that may come for streams not yet looked at: more than begin in one turn.
 const MAX_PENDING_RESETS: usize = 4 * 1024;
 /// Streams that are remembered for a second after we have reset them, as their clients may still
@@ -44,6 +44,8 @@ const MAX_REMEMBERED_RESETS: usize = 1024;
 /// Frames for streams that are gone or refused, in the life of a connection. A client that goes on
 /// sending what was answered already is no attacker.
 const MAX_ERROR_RESETS: usize = 16 * 1024;
+/// How often to look for replies that were not taken in time.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The time for a connection to say that it speaks HTTP/2.
 const GREETING_TIME: Duration = Duration::from_secs(5);
 /// The time for the greeting of a connection that is accepted while the server ends.
@@ -71,7 +73,8 @@ pub(super) async fn serve(
 ) {
     let activity = connection.activity.clone();
     let environment = connection.environment.clone();
-    let (socket, turn) = AcceptedSocket::new(transport, environment.clone(), activity);
+    let control = connection.control.clone();
+    let (socket, turn) = AcceptedSocket::new(transport, environment.clone(), activity, control);
     turn.begin();
     let handshake = builder(connection.max_streams).handshake(socket);
     let Some(http2) = greeted(&connection, &turn, handshake, &end).await else {
@@ -129,12 +132,13 @@ async fn greeted(
 /// Drives a connection until it ends, and hands it the orders to.
 async fn drive<F, A>(mut driver: Driver<'_, F, A>, end: &EndOrders)
 where
-    F: Future<Output = std::thread::Result<()>>,
+    F: Future<Output = std::thread::Result<Option<UnsentReply>>>,
     A: FnMut(Request<RecvStream>, SendResponse<ReplyBuffer>) -> F,
 {
     let environment = driver.connection.environment.clone();
     let mut is_ending = false;
     let mut look = pin!(environment.sleep(LOOK_INTERVAL));
+    let mut sweep = pin!(environment.sleep(SWEEP_INTERVAL));
     let mut cut_off = pin!(async {
         end.evicted.cancelled().await;
         environment.sleep(EVICTION_TIME).await;
@@ -157,9 +161,21 @@ where
                 }
                 look.set(environment.sleep(LOOK_INTERVAL));
             }
+            () = &mut sweep, if !driver.unsent.is_empty() => {
+                driver.expire_replies();
+                sweep.set(environment.sleep(SWEEP_INTERVAL));
+            }
             () = poll_fn(|cx| driver.poll(cx)) => return,
         }
     }
+}
+
+/// How accepting requests came to an end.
+enum Accepting {
+    /// The connection has ended.
+    Ended,
+    /// No more may be accepted now. Some may have come.
+    HeldBack,
 }
 
 /// Drives a connection and its streams.
@@ -169,6 +185,8 @@ struct Driver<'a, F, A> {
     turn: Turn,
     answer: A,
     streams: FuturesUnordered<F>,
+    /// Replies that are with the HTTP/2 library.
+    unsent: Vec<UnsentReply>,
     ping: Option<PingPong>,
     keep_alive: KeepAlive,
     window: u32,
@@ -176,7 +194,7 @@ struct Driver<'a, F, A> {
 
 impl<'a, F, A> Driver<'a, F, A>
 where
-    F: Future<Output = std::thread::Result<()>>,
+    F: Future<Output = std::thread::Result<Option<UnsentReply>>>,
     A: FnMut(Request<RecvStream>, SendResponse<ReplyBuffer>) -> F,
 {
     fn new(connection: &'a ServedConnection, mut http2: Http2, turn: Turn, answer: A) -> Self {
@@ -187,6 +205,7 @@ where
             turn,
             answer,
             streams: FuturesUnordered::new(),
+            unsent: Vec::new(),
             keep_alive: KeepAlive::default(),
             window: CONNECTION_WINDOW_BYTES,
         }
@@ -196,41 +215,54 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.turn.begin();
         let before = self.streams.len();
-        if self.poll_accept(cx).is_ready() {
-            return Poll::Ready(());
-        }
+        let was_held_back = match self.poll_accept(cx) {
+            Poll::Ready(Accepting::Ended) => return Poll::Ready(()),
+            Poll::Ready(Accepting::HeldBack) => true,
+            Poll::Pending => false,
+        };
         let accepted = self.streams.len() > before;
         let ended = self.poll_streams(cx);
         self.fit_window();
-        if (accepted || ended) && self.poll_http2(cx).is_ready() {
+        if (accepted || ended || was_held_back) && self.poll_http2(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.turn.was_cut_short() {
+        self.unsent.retain(|reply| !reply.is_sent());
+        self.note_streams();
+        if self.turn.was_cut_short() || (was_held_back && self.may_accept()) {
             // Others first, then the next turn.
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    /// Accepts the requests that have come. Ready when the connection has ended.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let max_streams = self.connection.max_streams as usize;
-        // A client that does not read gets no more to read.
-        while self.streams.len() < max_streams && !self.connection.activity.is_write_blocked() {
+    /// Accepts the requests that have come.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepting> {
+        while self.may_accept() {
             match self.http2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.streams.push((self.answer)(request, respond));
-                    self.connection.activity.set_streams(self.streams.len());
                 }
                 Poll::Ready(Some(Err(error))) => {
                     debug!(%error, "a connection broke");
-                    return Poll::Ready(());
+                    return Poll::Ready(Accepting::Ended);
                 }
-                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(None) => return Poll::Ready(Accepting::Ended),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        self.poll_http2(cx)
+        Poll::Ready(Accepting::HeldBack)
+    }
+
+    /// Whether one more request may be accepted. A client that does not read its responses gets no
+    /// more of them.
+    fn may_accept(&self) -> bool {
+        let ServedConnection {
+            activity,
+            max_streams,
+            ..
+        } = self.connection;
+        let max_streams = *max_streams as usize;
+        self.streams.len() < max_streams && activity.unwritten_responses() < 2 * max_streams
     }
 
     /// Reads and writes. Ready when the connection has ended.
@@ -247,18 +279,33 @@ where
         let mut any = false;
         while let Poll::Ready(Some(ended)) = self.streams.poll_next_unpin(cx) {
             any = true;
-            if ended.is_err() {
-                error!("reading a request panicked");
-            }
-        }
-        if any {
-            let activity = &self.connection.activity;
-            activity.set_streams(self.streams.len());
-            if self.streams.is_empty() {
-                activity.idle_from(self.connection.environment.now());
+            match ended {
+                Ok(unsent) => self.unsent.extend(unsent),
+                Err(_) => error!("reading a request panicked"),
             }
         }
         any
+    }
+
+    fn note_streams(&mut self) {
+        let activity = &self.connection.activity;
+        let streams = self.streams.len() + self.unsent.len();
+        if streams == 0 && activity.streams() > 0 {
+            activity.idle_from(self.connection.environment.now());
+        }
+        activity.set_streams(streams);
+    }
+
+    /// Resets the replies that their clients have not taken in time.
+    fn expire_replies(&mut self) {
+        let counters = &self.connection.counters;
+        self.unsent.retain_mut(|reply| {
+            let expired = reply.expire();
+            if expired {
+                counters.replies_not_taken.increment();
+            }
+            !expired
+        });
     }
 
     /// Streams that wait for room hold bytes that nobody reads, which must not keep others of the

@@ -1,10 +1,10 @@
-//! What goes on on an accepted connection, for those who watch over it.
+//! The activity of an accepted connection, for everything that watches over it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::environment::Timestamp;
 
-/// What goes on on a connection: its socket, its driver and the accept loop share it. Nothing but
+/// The activity of a connection: its socket, its driver and the accept loop share it. Nothing but
 /// the eviction of connections depends on how fresh it is.
 #[derive(Debug)]
 pub(super) struct ConnectionActivity {
@@ -16,6 +16,8 @@ pub(super) struct ConnectionActivity {
     bytes_written: AtomicU64,
     /// Whether bytes wait until the client reads.
     write_blocked: AtomicBool,
+    /// The responses since everything was last written that could be.
+    responses: AtomicUsize,
 }
 
 /// Why a connection may be closed for another one, the better reason first.
@@ -36,6 +38,7 @@ impl ConnectionActivity {
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
+            responses: AtomicUsize::new(0),
         }
     }
 
@@ -88,6 +91,21 @@ impl ConnectionActivity {
 
     pub(super) fn block_write(&self) {
         self.write_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// A response is on its way to the socket.
+    pub(super) fn note_response(&self) {
+        self.responses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything is written that could be.
+    pub(super) fn note_flush(&self) {
+        self.responses.store(0, Ordering::Relaxed);
+    }
+
+    /// The responses that need not be written yet.
+    pub(super) fn unwritten_responses(&self) -> usize {
+        self.responses.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_write_blocked(&self) -> bool {

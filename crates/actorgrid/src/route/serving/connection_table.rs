@@ -1,20 +1,24 @@
 //! Who may connect, and who makes room for it. Pure.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection_activity::{ConnectionActivity, Disuse};
-use crate::route::budget::{ByteBudget, SourceBudget};
+use super::connection_activity::ConnectionActivity;
+use super::control_budget::ControlBudget;
+use crate::route::budget::SourceBudget;
 
 /// Connections that are closed to make room and have not ended yet: while there are so many, what
 /// arrives without room is closed at once.
-const MAX_CLOSING: usize = 64;
+const MAX_CLOSING: usize = 128;
+/// The same for those of one source, so that no source uses up what others need.
+const MAX_CLOSING_PER_SOURCE: usize = 32;
 
 /// The source of a connection, as far as it can be told apart: an IPv4 address, or the first half
-/// of an IPv6 address, as whoever has one has all with the same first half. None in a simulation.
+/// of an IPv6 address, as one client usually has all with the same first half. None in a simulation.
 pub(super) type Source = Option<IpAddr>;
 
 /// The source that an address belongs to.
@@ -54,11 +58,19 @@ struct SourceEntry {
     connections: usize,
     /// Those that are.
     closing: usize,
-    received: SourceBudget,
-    replies: SourceBudget,
+    shares: SourceShares,
 }
 
-/// What is to be done with a connection that has arrived.
+/// The shares of a source in the budgets of the peer.
+#[derive(Debug, Clone)]
+pub(super) struct SourceShares {
+    pub(super) control: ControlBudget,
+    pub(super) received: SourceBudget,
+    pub(super) under_way: SourceBudget,
+    pub(super) replies: SourceBudget,
+}
+
+/// The decision about a connection that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     Accept,
@@ -88,33 +100,40 @@ impl ConnectionTable {
         } else {
             self.limit.div_ceil(2)
         };
-        let crowded = if own >= own_limit {
-            Some(source)
+        let victim = if own >= own_limit {
+            self.least_used(source)
         } else if self.len() >= self.limit {
-            self.largest_source()
+            self.least_used_of_others(source, own)
         } else {
             return Arrival::Accept;
         };
-        let victim = crowded.and_then(|crowded| self.least_used(crowded));
-        match victim {
-            Some(victim) if self.closing < MAX_CLOSING => Arrival::AcceptFor(victim),
-            _ => Arrival::Refuse,
-        }
+        victim.map_or(Arrival::Refuse, Arrival::AcceptFor)
     }
 
     /// The connection that makes room when the process has no descriptor left.
     pub(super) fn victim(&self) -> Option<ConnectionId> {
-        self.least_used(self.largest_source()?)
+        self.sources_by_size()
+            .find_map(|(source, _)| self.least_used(source))
     }
 
-    /// Adds a connection. The budgets are those of its source.
+    /// The connection that makes room for one of a source that has so many. Where none is unused, a
+    /// source that has many more gives one that is used.
+    fn least_used_of_others(&self, source: Source, own: usize) -> Option<ConnectionId> {
+        self.victim().or_else(|| {
+            let (largest, connections) = self.sources_by_size().next()?;
+            let has_many_more = largest != source && connections > 2 * (own + 1);
+            has_many_more.then(|| self.oldest(largest)).flatten()
+        })
+    }
+
+    /// Adds a connection, and returns the shares of its source: new ones for its first.
     pub(super) fn add(
         &mut self,
         source: Source,
         activity: Arc<ConnectionActivity>,
         evicted: CancellationToken,
-        (received, replies): (&ByteBudget, &ByteBudget),
-    ) -> (ConnectionId, SourceBudget, SourceBudget) {
+        shares: impl FnOnce() -> SourceShares,
+    ) -> (ConnectionId, SourceShares) {
         self.ids += 1;
         let entry = ConnectionEntry {
             source,
@@ -125,11 +144,10 @@ impl ConnectionTable {
         let own = self.sources.entry(source).or_insert_with(|| SourceEntry {
             connections: 0,
             closing: 0,
-            received: received.source(),
-            replies: replies.source(),
+            shares: shares(),
         });
         own.connections += 1;
-        (self.ids, own.received.clone(), own.replies.clone())
+        (self.ids, own.shares.clone())
     }
 
     /// Begins to close a connection.
@@ -172,25 +190,46 @@ impl ConnectionTable {
         self.connections.len() - self.closing
     }
 
-    fn largest_source(&self) -> Option<Source> {
-        let largest = self
+    /// The sources that may lose a connection, that with most connections first.
+    fn sources_by_size(&self) -> impl Iterator<Item = (Source, usize)> {
+        let mut sources: Vec<_> = self
             .sources
             .iter()
-            .max_by_key(|(source, own)| (own.connections, **source));
-        largest.map(|(source, _)| *source)
+            .filter(|(_, own)| self.may_close(own))
+            .map(|(source, own)| (*source, own.connections))
+            .collect();
+        sources.sort_unstable_by_key(|(source, connections)| (Reverse(*connections), *source));
+        sources.into_iter()
+    }
+
+    fn may_close(&self, own: &SourceEntry) -> bool {
+        self.closing < MAX_CLOSING && own.closing < MAX_CLOSING_PER_SOURCE
     }
 
     /// The connection of a source that is silent for longest, or else idle for longest; none if all
     /// have requests.
     fn least_used(&self, source: Source) -> Option<ConnectionId> {
         let unused = self
+            .open_of(source)?
+            .filter_map(|(id, entry)| Some((entry.activity.disuse()?, *id)));
+        unused.min().map(|(_, id)| id)
+    }
+
+    fn oldest(&self, source: Source) -> Option<ConnectionId> {
+        self.open_of(source)?.map(|(id, _)| *id).min()
+    }
+
+    /// The connections of a source, if one of them may be closed.
+    fn open_of(
+        &self,
+        source: Source,
+    ) -> Option<impl Iterator<Item = (&ConnectionId, &ConnectionEntry)>> {
+        let own = self.sources.get(&source)?;
+        let open = self
             .connections
             .iter()
-            .filter(|(_, entry)| entry.source == source && !entry.evicted.is_cancelled())
-            .filter_map(|(id, entry)| Some((entry.activity.disuse()?, *id)));
-        unused
-            .min_by_key(|(disuse, id): &(Disuse, ConnectionId)| (*disuse, *id))
-            .map(|(_, id)| id)
+            .filter(move |(_, entry)| entry.source == source && !entry.evicted.is_cancelled());
+        self.may_close(own).then_some(open)
     }
 }
 

@@ -18,8 +18,6 @@ pub(crate) struct ServingCounters {
     pub(crate) slow: Counter,
     /// Requests that were rejected as there was no room for their bytes.
     pub(crate) no_room: Counter,
-    /// Replies for which there was no room.
-    pub(crate) replies_no_room: Counter,
     /// Replies that their clients did not take in time.
     pub(crate) replies_not_taken: Counter,
 }

@@ -2,16 +2,23 @@
 
 use h2::RecvStream;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tonic::Status;
 
 use super::answers::{Answered, failed, http_error};
 use super::health::HealthService;
 use super::process::ProcessService;
 use super::served_connection::ServedConnection;
+use crate::error::{RequestError, RequestErrorKind};
 use crate::route::codec::frame::PROCESS_PATH;
 use crate::route::codec::health::{CHECK_PATH, WATCH_PATH};
-use crate::route::codec::metadata;
+use crate::route::codec::{metadata, status};
+
+/// What each request takes while it is under way, beside its headers and its message: its stream and
+/// its place in a queue.
+const STREAM_BYTES: usize = 4 * 1024;
+/// How much of a path is repeated in the error for it.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// All services on the port of a peer.
 pub(super) struct GridService {
@@ -41,22 +48,32 @@ impl GridService {
             return http_error(StatusCode::BAD_REQUEST).into();
         };
         let encoding = parts.headers.get("grpc-encoding");
-        if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
-            let status = Status::unimplemented(format!(
-                "grpc: Decompressor is not installed for grpc-encoding {encoding:?}"
-            ));
-            return failed(&status).into();
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            let text = "grpc: Decompressor is not installed for the grpc-encoding of the request";
+            return failed(&Status::unimplemented(text)).into();
         }
+        if parts.uri.path() == CHECK_PATH {
+            // Health is reported however full a peer is.
+            drop(parts);
+            return self.health.check(body, time, connection).await.into();
+        }
+        let Ok(_charge) = connection.under_way.charge(bytes_of(&parts.headers)) else {
+            connection.counters.no_room.increment();
+            return failed(&status::of_error(&too_many())).into();
+        };
         match parts.uri.path() {
             PROCESS_PATH => {
                 self.process
                     .answer(parts.headers, time, body, connection)
                     .await
             }
-            CHECK_PATH => self.health.check(body, time, connection).await.into(),
-            WATCH_PATH => self.health.watch(body, time, connection).await.into(),
+            WATCH_PATH => {
+                drop(parts);
+                self.health.watch(body, time, connection).await.into()
+            }
             path => {
                 let path = path.trim_start_matches('/');
+                let path: String = path.chars().take(MAX_SHOWN_CHARS).collect();
                 failed(&Status::unimplemented(format!(
                     "unknown service or method {path:?}"
                 )))
@@ -64,4 +81,19 @@ impl GridService {
             }
         }
     }
+}
+
+/// What a request takes from its headers to its response, beside its message.
+fn bytes_of(headers: &HeaderMap) -> usize {
+    let bytes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    STREAM_BYTES + bytes.sum::<usize>()
+}
+
+fn too_many() -> RequestError {
+    RequestError::refused(
+        RequestErrorKind::Busy,
+        "as many requests are under way as the peer allows (max_received_bytes)",
+    )
 }

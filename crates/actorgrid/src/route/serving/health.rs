@@ -135,14 +135,13 @@ impl HealthService {
         let time = time.unwrap_or(DEFAULT_DEADLINE);
         let bytes = self
             .environment
-            .timeout(time, reader.message(|| Ok(())))
+            .timeout(time, reader.small_message())
             .await
             .ok_or_else(|| Box::new(out_of_time()))?
             .map_err(|error| match error {
                 Unreadable::Slow => Box::new(out_of_time()),
                 error => Box::new(unreadable(error, MAX_HEALTH_BYTES).status),
-            })?
-            .bytes;
+            })?;
         let request = HealthCheckRequest::decode(bytes).map_err(|_| malformed(UNMARSHALLING))?;
         Ok(HealthSubject::of_service(&request.service))
     }

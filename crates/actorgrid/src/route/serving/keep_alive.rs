@@ -8,11 +8,11 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const ASK_AFTER: u32 = 2;
 /// It is taken for dead after so many: 5 s later.
 const DEAD_AFTER: u32 = 3;
-/// A connection whose client takes no byte of what waits for it is closed after so many looks: 5 s
-/// at least. The client cannot be asked, as the question would wait behind the rest.
+/// A connection whose client takes no byte of what waits for it from so many looks to the next is
+/// closed: 5 s at least. The client cannot be asked, as the question would wait behind the rest.
 const STUCK_AFTER: u32 = 1;
 
-/// What a look at a connection sees.
+/// The state of a connection at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) bytes_read: u64,
@@ -22,7 +22,7 @@ pub(super) struct Look {
     pub(super) is_throttled: bool,
 }
 
-/// What follows from a look.
+/// The consequence of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeepAliveStep {
     Nothing,
@@ -39,12 +39,15 @@ pub(super) struct KeepAlive {
     bytes_written: u64,
     without_read: u32,
     without_write: u32,
+    was_write_blocked: bool,
 }
 
 impl KeepAlive {
     pub(super) fn look(&mut self, look: Look) -> KeepAliveStep {
         let has_read = look.bytes_read != self.bytes_read || look.is_throttled;
-        let has_written = look.bytes_written != self.bytes_written || !look.is_write_blocked;
+        let was_blocked = std::mem::replace(&mut self.was_write_blocked, look.is_write_blocked);
+        let is_blocked = was_blocked && look.is_write_blocked;
+        let has_written = look.bytes_written != self.bytes_written || !is_blocked;
         self.bytes_read = look.bytes_read;
         self.bytes_written = look.bytes_written;
         self.without_read = if has_read { 0 } else { self.without_read + 1 };
@@ -119,6 +122,19 @@ mod tests {
         assert_eq!(alive.look(blocked(1, 1)), Nothing);
         assert_eq!(alive.look(blocked(2, 2)), Nothing);
         assert_eq!(alive.look(blocked(2, 3)), Close("its client does not read"));
+    }
+
+    #[test]
+    fn one_that_was_blocked_just_now_has_its_time() {
+        let mut alive = KeepAlive::default();
+        assert_eq!(alive.look(LIVE), Nothing);
+        let blocked = Look {
+            is_write_blocked: true,
+            bytes_read: 2,
+            ..LIVE
+        };
+        assert_eq!(alive.look(blocked), Nothing);
+        assert_eq!(alive.look(blocked), Close("its client does not read"));
     }
 
     #[test]

@@ -17,27 +17,30 @@ use crate::route::codec::frame::PREFIX_BYTES;
 pub(super) const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// A larger message waits for a ticket before it is read. One of this size arrives without a pause.
 const TICKET_BYTES: usize = STREAM_WINDOW_BYTES as usize;
-/// What each request is charged beyond its message: its metadata, and its place in a queue.
-const REQUEST_BYTES: usize = 1024;
 /// The capacity reserved ahead for a message that arrives in parts: its announced length is only
 /// a claim until the bytes are there.
 const FIRST_CAPACITY_BYTES: usize = 16 * 1024;
-/// A message that brings less than [`PROGRESS_BYTES`] in this time is given up, unless less was
-/// missing: by then the slowest network has delivered more.
+/// A message that brings less than [`PROGRESS_BYTES`] in this time, and not the rest either, is given
+/// up: by then the slowest network has delivered more.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
 const PROGRESS_BYTES: usize = 16 * 1024;
-/// How often to look whether the client of a large message has taken earlier replies.
-const REPLIES_LOOK: Duration = Duration::from_millis(5);
-/// A message for which queued ones leave no room is rejected if none of them leaves in this time: an
-/// actor that reads large messages takes one in less. It is short of the 100 ms in which a client
-/// is told that a mailbox is busy.
-const BUSY_GRACE: Duration = Duration::from_millis(25);
+/// All messages of a connection must bring so much in that time while other connections wait for the
+/// room that they hold: clients that send as slowly as is just allowed would keep them waiting for as
+/// long as large messages take then.
+const CONTENDED_PROGRESS_BYTES: u64 = 1024 * 1024;
+/// How often to look whether waiting for room helps a large message.
+const LOOK_TIME: Duration = Duration::from_millis(25);
+/// A message for which queued ones leave no room is rejected if none of them leaves from look to look
+/// so often: 75 ms, so that a client learns within 100 ms that a mailbox is busy.
+const STUCK_LOOKS: u32 = 3;
 
 /// A message, and the room that it takes until it is handed out.
 #[derive(Debug)]
 pub(super) struct ReceivedMessage {
     pub(super) bytes: Bytes,
     pub(super) charge: Charge,
+    /// Room for a reply as large as a large message.
+    pub(super) reply_room: Option<Charge>,
     /// Whether the bytes are a part of a buffer that may be larger.
     pub(super) is_shared: bool,
 }
@@ -79,6 +82,8 @@ pub(super) struct MessageReader<'a> {
     patience: Option<Pin<Box<tokio::time::Sleep>>>,
     /// The bytes that have come since it began to run.
     progress: usize,
+    /// The bytes that had come on the whole connection when it began to run.
+    received_before: u64,
 }
 
 impl<'a> MessageReader<'a> {
@@ -89,6 +94,22 @@ impl<'a> MessageReader<'a> {
             limit,
             patience: None,
             progress: 0,
+            received_before: 0,
+        }
+    }
+
+    /// The one message of at most a few kilobytes, outside of the budget: health is reported however
+    /// full a peer is.
+    pub(super) async fn small_message(mut self) -> Result<Bytes, Unreadable> {
+        let mut message = self.prefix().await?;
+        let length = self.length(&mut message)?;
+        while message.len() < length {
+            let next = self.chunk().await?.ok_or(Unreadable::Cut)?;
+            message = [message, next].concat().into();
+        }
+        match message.len() > length {
+            true => Err(Unreadable::Trailing),
+            false => Ok(message),
         }
     }
 
@@ -103,16 +124,13 @@ impl<'a> MessageReader<'a> {
         if budget.is_full_of_queued() {
             return Err(Unreadable::Full);
         }
-        let mut first = self.chunk().await?.ok_or(Unreadable::Missing)?;
-        while first.len() < PREFIX_BYTES {
-            let next = self.chunk().await?.ok_or(Unreadable::Cut)?;
-            first = [first, next].concat().into();
-        }
+        let mut first = self.prefix().await?;
         let length = self.length(&mut first)?;
         if first.len() == length {
             return Ok(ReceivedMessage {
                 bytes: first,
-                charge: budget.charge(length + REQUEST_BYTES)?,
+                charge: budget.charge(length)?,
+                reply_room: None,
                 is_shared: true,
             });
         }
@@ -120,60 +138,72 @@ impl<'a> MessageReader<'a> {
             return Err(Unreadable::Trailing);
         }
         if length <= TICKET_BYTES {
-            let charge = budget.charge_arriving(length + REQUEST_BYTES)?;
+            // Its announced length is only a claim: what has come is charged.
+            let charge = budget.charge_arriving(first.len())?;
             return self.rest(first, length, charge).await;
         }
         is_wanted().map_err(Unreadable::Unwanted)?;
         let _ticketed = budget.begin_ticketed();
-        let charge = self.ticket(first.len(), length).await?;
-        self.replies_taken().await;
-        self.rest(first, length, charge).await
+        let (charge, reply_room) = self.ticket(first.len(), length).await?;
+        let unread = self.body.flow_control().used_capacity();
+        if first.len() + unread >= PROGRESS_BYTES {
+            // The client could not send more before. Of one that has stalled, the time runs on.
+            self.patience = None;
+        }
+        let mut message = self.rest(first, length, charge).await?;
+        message.reply_room = Some(reply_room);
+        Ok(message)
     }
 
-    /// Waits for the ticket of a large message.
+    /// The first bytes, at least those of the prefix.
+    async fn prefix(&mut self) -> Result<Bytes, Unreadable> {
+        let mut first = self.chunk().await?.ok_or(Unreadable::Missing)?;
+        while first.len() < PREFIX_BYTES {
+            let next = self.chunk().await?.ok_or(Unreadable::Cut)?;
+            first = [first, next].concat().into();
+        }
+        Ok(first)
+    }
+
+    /// Waits until there is room for a reply as large as a large message, and then for its ticket.
     ///
     /// It waits for room that arriving messages hold. For room that queued ones hold it waits only
     /// while they leave. By the time that a message has for its first part, that part must be
     /// there, unread: so one that has stalled is in nobody's way.
-    async fn ticket(&mut self, read: usize, length: usize) -> Result<Charge, Unreadable> {
-        let connection = self.connection;
-        let (budget, environment) = (&connection.received, &connection.environment);
-        let bytes = length + REQUEST_BYTES;
-        let mut ticket = pin!(budget.ticket(bytes, TICKET_BYTES));
-        // From now on: if nothing has come unread when there is room, it has stalled.
-        self.be_patient();
-        let mut departures = budget.departures_before(bytes);
-        let mut waited = Duration::ZERO;
-        loop {
-            if let Some(ticket) = environment.timeout(BUSY_GRACE, ticket.as_mut()).await {
-                return Ok(ticket?);
-            }
-            let departures_before = departures;
-            departures = budget.departures_before(bytes);
-            if departures.is_some() && departures == departures_before {
-                return Err(Unreadable::Full);
-            }
-            waited += BUSY_GRACE;
-            let unread = self.body.flow_control().used_capacity();
-            if waited >= PROGRESS_TIME && read + unread < PROGRESS_BYTES {
-                connection.counters.slow.increment();
-                return Err(Unreadable::Slow);
-            }
-        }
-    }
-
-    /// Waits until the client has taken so many replies that there will be room for replies as large
-    /// as the messages that are here.
-    async fn replies_taken(&self) {
+    async fn ticket(&mut self, read: usize, length: usize) -> Result<(Charge, Charge), Unreadable> {
         let ServedConnection {
             environment,
+            counters,
             received,
             replies,
             ..
         } = self.connection;
-        while replies.used() > 0 && !replies.allows(replies.used() + received.used()) {
-            environment.sleep(REPLIES_LOOK).await;
+        // From now on: if nothing has come unread when there is room, it has stalled.
+        self.be_patient();
+        let mut tickets = pin!(async {
+            let reply_room = replies.ticket(length, TICKET_BYTES).await?;
+            let ticket = received.ticket(length, TICKET_BYTES).await?;
+            Ok::<_, BudgetFull>((ticket, reply_room))
+        });
+        let (mut departures, mut looks) = (received.departures_before(length), 0);
+        for look in 1_u32.. {
+            if let Some(tickets) = environment.timeout(LOOK_TIME, tickets.as_mut()).await {
+                return Ok(tickets?);
+            }
+            let departures_before = departures;
+            departures = received.departures_before(length);
+            let is_stuck = departures.is_some() && departures == departures_before;
+            looks = if is_stuck { looks + 1 } else { 0 };
+            if looks >= STUCK_LOOKS {
+                return Err(Unreadable::Full);
+            }
+            let unread = self.body.flow_control().used_capacity();
+            if LOOK_TIME * look >= PROGRESS_TIME && read + unread < PROGRESS_BYTES {
+                counters.slow.increment();
+                break;
+            }
         }
+        Err(Unreadable::Slow)
     }
 
     /// Reads the prefix of a message: its length.
@@ -212,11 +242,15 @@ impl<'a> MessageReader<'a> {
                 break;
             }
             chunk = self.chunk().await?.ok_or(Unreadable::Cut)?;
+            if length <= TICKET_BYTES {
+                charge.extend(chunk.len())?;
+            }
         }
         charge.arrived();
         Ok(ReceivedMessage {
             bytes: bytes.freeze(),
             charge,
+            reply_room: None,
             is_shared: false,
         })
     }
@@ -230,6 +264,7 @@ impl<'a> MessageReader<'a> {
             // It fails only if more is released than was received.
             let _ = self.body.flow_control().release_capacity(chunk.len());
             self.progress += chunk.len();
+            self.connection.received.note_received(chunk.len());
             if !chunk.is_empty() {
                 return Ok(Some(chunk));
             }
@@ -241,13 +276,12 @@ impl<'a> MessageReader<'a> {
             if let Poll::Ready(data) = self.body.poll_data(cx) {
                 return Poll::Ready(data.transpose().map_err(|_| Unreadable::Broken));
             }
-            let environment = &self.connection.environment;
             while self.be_patient().as_mut().poll(cx).is_ready() {
-                if std::mem::take(&mut self.progress) < PROGRESS_BYTES {
+                if !self.makes_progress() {
                     self.connection.counters.slow.increment();
                     return Poll::Ready(Err(Unreadable::Slow));
                 }
-                self.be_patient().set(environment.sleep(PROGRESS_TIME));
+                self.patience = None;
             }
             Poll::Pending
         })
@@ -256,9 +290,25 @@ impl<'a> MessageReader<'a> {
 
     /// The time that the client has for the next part of its message.
     fn be_patient(&mut self) -> &mut Pin<Box<tokio::time::Sleep>> {
+        let ServedConnection {
+            environment,
+            received,
+            ..
+        } = self.connection;
         self.patience.get_or_insert_with(|| {
             self.progress = 0;
-            Box::pin(self.connection.environment.sleep(PROGRESS_TIME))
+            self.received_before = received.received();
+            Box::pin(environment.sleep(PROGRESS_TIME))
         })
+    }
+
+    /// Whether enough has come in the time that is over.
+    fn makes_progress(&self) -> bool {
+        let received = &self.connection.received;
+        if self.progress < PROGRESS_BYTES {
+            return false;
+        }
+        let on_connection = received.received() - self.received_before;
+        on_connection >= CONTENDED_PROGRESS_BYTES || !received.is_contended(self.limit)
     }
 }

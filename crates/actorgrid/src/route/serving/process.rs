@@ -12,24 +12,24 @@ use tonic::Status;
 use tracing::debug;
 
 use super::answers::{Answered, UNMARSHALLING, failed, malformed, replied, too_large, unreadable};
-use super::message_reader::{MessageReader, ReceivedMessage};
+use super::message_reader::{MessageReader, ReceivedMessage, Unreadable};
 use super::served_connection::ServedConnection;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
-use crate::route::answer::ReplyTo;
+use crate::route::answer::{AnswerReader, ReplyTo};
+use crate::route::budget::Charge;
 use crate::route::codec::frame::{Framed, MAX_ENVELOPE_BYTES, frame_delivery};
 use crate::route::codec::{metadata, status};
 use crate::route::directory::{Directory, answered, deliver, is_busy};
 use crate::route::incoming::Incoming;
 use crate::route::meta::Meta;
+use crate::route::reply_room::ReplyRoom;
 use crate::wire::grid;
 
 /// A larger reply is encoded in a task of its own, so that it does not hold up the others of its
 /// connection.
-const ENCODED_APART_BYTES: usize = 256 * 1024;
-/// What each reply is charged beyond its message.
-const REPLY_BYTES: usize = 512;
+const ENCODED_IN_TASK_BYTES: usize = 256 * 1024;
 
 /// Brings requests to the mailboxes of the peer, and their answers back.
 pub(super) struct ProcessService {
@@ -52,7 +52,7 @@ impl ProcessService {
             .bound(self.exchange(headers, deadline, body, connection, &mut executed))
             .await;
         match answer {
-            Some(Ok(body)) => reply(body, deadline, connection).await,
+            Some(Ok((body, charge))) => reply(body, charge, deadline, connection).await,
             Some(Err(status)) => failed(&status).into(),
             None => failed(&status::of_error(&RequestError::deadline(executed))).into(),
         }
@@ -65,7 +65,7 @@ impl ProcessService {
         body: RecvStream,
         connection: &ServedConnection,
         executed: &mut Executed,
-    ) -> Result<Body, Box<Status>> {
+    ) -> Result<(Body, Option<Charge>), Box<Status>> {
         let failed = |error: RequestError| Box::new(status::of_error(&error));
         let capabilities = metadata::capabilities(&headers);
         let envelope = match capabilities.count_messages_without_envelope() {
@@ -78,6 +78,11 @@ impl ProcessService {
             self.directory.failed(error.kind());
             failed(error)
         })?;
+        if connection.replies.is_crowded() {
+            connection.counters.no_room.increment();
+            self.directory.failed(RequestErrorKind::Busy);
+            return Err(failed(RequestError::replies_not_taken()));
+        }
         let reader = MessageReader::new(connection, body, self.max_message_bytes + envelope);
         let is_wanted = || match receiver {
             Some(receiver) if is_busy(&*self.directory, self.local_name(&receiver)) => {
@@ -86,20 +91,20 @@ impl ProcessService {
             _ => Ok(()),
         };
         let message = reader.message(is_wanted).await.map_err(|error| {
-            let rejection = unreadable(error, self.max_message_bytes);
-            if rejection.kind == RequestErrorKind::Busy {
+            if matches!(error, Unreadable::Full) {
                 connection.counters.no_room.increment();
             }
+            let rejection = unreadable(error, self.max_message_bytes);
             self.directory.failed(rejection.kind);
             Box::new(rejection.status)
         })?;
-        let (incoming, name, answer) = self.incoming(message, meta)?;
+        let (incoming, name, answer) = self.incoming(message, meta, connection)?;
         let queued = deliver(&*self.directory, &name, incoming)
             .await
             .map_err(|refused| failed(refused.error))?;
-        answered(&*self.directory, queued, answer, executed)
-            .await
-            .map_err(failed)
+        let charged = answered(&*self.directory, queued, answer, executed).await;
+        let answer = charged.answer.map_err(failed)?;
+        Ok((answer, charged.charge))
     }
 }
 
@@ -118,10 +123,12 @@ impl ProcessService {
         &self,
         message: ReceivedMessage,
         meta: Meta,
-    ) -> Result<(Incoming, String, oneshot::Receiver<crate::route::Answer>), Box<Status>> {
+        connection: &ServedConnection,
+    ) -> Result<(Incoming, String, AnswerReader), Box<Status>> {
         let ReceivedMessage {
             bytes,
             charge,
+            reply_room,
             is_shared,
         } = message;
         let length = bytes.len();
@@ -151,46 +158,53 @@ impl ProcessService {
         }
         let body = Body::Encoded(Payload::new(delivery.type_name, data));
         let (reply_to, answer) = ReplyTo::channel();
-        let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to).charged(charge);
+        let reply_room = match reply_room {
+            Some(reserved) => ReplyRoom::Reserved(reserved),
+            None => ReplyRoom::Of(connection.replies.clone()),
+        };
+        let incoming =
+            Incoming::new(body, meta, self.max_message_bytes, reply_to).charged(charge, reply_room);
         Ok((incoming, name, answer))
     }
 }
 
-/// The response that carries a reply, if there is room for it.
-async fn reply(body: Body, deadline: Deadline, connection: &ServedConnection) -> Answered {
+/// The response that carries a reply.
+async fn reply(
+    body: Body,
+    charge: Option<Charge>,
+    deadline: Deadline,
+    connection: &ServedConnection,
+) -> Answered {
     let length = body.encoded_len();
-    let Ok(charge) = connection.replies.charge(length + REPLY_BYTES) else {
-        connection.counters.replies_no_room.increment();
-        let error = RequestError::new(
-            RequestErrorKind::Busy,
-            Executed::Yes,
-            "the peer holds as many bytes of replies as it may (max_reply_bytes): the request was \
-             executed, and its reply is lost",
-        );
-        return failed(&status::of_error(&error)).into();
+    let encoded = match &body {
+        Body::Value(_) if length > ENCODED_IN_TASK_BYTES => {
+            encode_in_task(body, charge, connection).await
+        }
+        _ => Some((frame_delivery(&body.encode(), body.wire_name(), ""), charge)),
     };
-    let message = match &body {
-        Body::Value(_) if length > ENCODED_APART_BYTES => encode_apart(body, connection).await,
-        _ => Some(frame_delivery(&body.encode(), body.wire_name(), "")),
-    };
-    let Some(message) = message else {
+    let Some((message, charge)) = encoded else {
         let error = RequestError::no_reply("encoding the reply panicked");
         return failed(&status::of_error(&error)).into();
     };
     Answered {
         response: replied(message),
-        charge: Some(charge),
+        charge,
         until: Some(deadline),
     }
 }
 
 /// Encodes a reply in a task of its own; `None` if that panics.
-async fn encode_apart(body: Body, connection: &ServedConnection) -> Option<Framed> {
+async fn encode_in_task(
+    body: Body,
+    charge: Option<Charge>,
+    connection: &ServedConnection,
+) -> Option<(Framed, Option<Charge>)> {
     let (encoded, message) = oneshot::channel();
     // It ends with its work, and the server's end waits for it.
     connection.tasks.spawn(async move {
+        let message = frame_delivery(&body.encode(), body.wire_name(), "");
         // Without a receiver the client has gone.
-        let _ = encoded.send(frame_delivery(&body.encode(), body.wire_name(), ""));
+        let _ = encoded.send((message, charge));
     });
     message.await.ok()
 }

@@ -1,30 +1,39 @@
 //! The bytes of a reply on their way through the HTTP/2 library.
 
-use bytes::{Buf, Bytes};
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
+use bytes::{Buf, Bytes};
+use h2::{Reason, SendStream};
+
+use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 
 /// Some bytes of a reply. The library drops it when they are written to the socket, or will never
-/// be: until then they are charged.
+/// be (the smallest ones when they are in its buffer for the socket).
 pub(super) struct ReplyBuffer {
     data: Framed,
+    /// Of the whole reply, with its last bytes: earlier ones may keep all of its memory alive.
     _charge: Option<Charge>,
-    /// Dropped with the last bytes of a reply that somebody watches.
-    _sent: Option<oneshot::Sender<()>>,
+    _unsent: Option<Arc<()>>,
 }
 
 impl ReplyBuffer {
-    pub(super) fn new(
-        data: Framed,
-        charge: Option<Charge>,
-        sent: Option<oneshot::Sender<()>>,
-    ) -> Self {
+    /// Bytes that others follow.
+    pub(super) fn part(data: Framed) -> Self {
+        Self {
+            data,
+            _charge: None,
+            _unsent: None,
+        }
+    }
+
+    /// The last bytes of a message, with what the whole message is charged.
+    pub(super) fn last(data: Framed, charge: Option<Charge>, unsent: Arc<()>) -> Self {
         Self {
             data,
             _charge: charge,
-            _sent: sent,
+            _unsent: Some(unsent),
         }
     }
 }
@@ -48,5 +57,37 @@ impl Buf for ReplyBuffer {
 
     fn copy_to_bytes(&mut self, length: usize) -> Bytes {
         self.data.copy_to_bytes(length)
+    }
+}
+
+/// A reply of which everything is with the HTTP/2 library, and nothing need be with the client.
+pub(super) struct UnsentReply {
+    stream: SendStream<ReplyBuffer>,
+    until: Deadline,
+    /// Shared with the last bytes.
+    sent: Arc<()>,
+}
+
+impl UnsentReply {
+    pub(super) fn new(stream: SendStream<ReplyBuffer>, until: Deadline, sent: Arc<()>) -> Self {
+        Self {
+            stream,
+            until,
+            sent,
+        }
+    }
+
+    /// Whether its last bytes have left the library.
+    pub(super) fn is_sent(&self) -> bool {
+        Arc::strong_count(&self.sent) == 1
+    }
+
+    /// Resets it if its time is over. Returns whether it did.
+    pub(super) fn expire(&mut self) -> bool {
+        let is_over = self.until.remaining().is_zero();
+        if is_over {
+            self.stream.send_reset(Reason::CANCEL);
+        }
+        is_over
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::connection_activity::ConnectionActivity;
+use super::control_budget::ControlBudget;
 use super::counters::ServingCounters;
 use crate::environment::Environment;
 use crate::route::budget::ConnectionBudget;
@@ -15,9 +16,12 @@ pub(super) struct ServedConnection {
     pub(super) tasks: Tasks,
     pub(super) counters: Arc<ServingCounters>,
     pub(super) activity: Arc<ConnectionActivity>,
+    pub(super) control: ControlBudget,
     pub(super) caller: Caller,
     /// Its share of the memory for messages that were received.
     pub(super) received: ConnectionBudget,
+    /// Its share of the memory for requests that are under way, beside their messages.
+    pub(super) under_way: ConnectionBudget,
     /// Its share of the memory for replies.
     pub(super) replies: ConnectionBudget,
     pub(super) max_streams: u32,

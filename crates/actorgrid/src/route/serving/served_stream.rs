@@ -10,11 +10,10 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use http_body::Body as _;
-use tokio::sync::oneshot;
 
 use super::answers::Answered;
 use super::grid_service::GridService;
-use super::reply_buffer::ReplyBuffer;
+use super::reply_buffer::{ReplyBuffer, UnsentReply};
 use super::served_connection::ServedConnection;
 use crate::environment::Deadline;
 use crate::route::budget::Charge;
@@ -29,32 +28,31 @@ impl From<h2::Error> for ClientGone {
     }
 }
 
-/// Serves one stream to its end, which comes at once when the client resets it.
+/// Serves one stream until its response is with the HTTP/2 library, which comes at once when the
+/// client resets it. Returns a reply that is not in the socket yet.
 pub(super) async fn serve_stream(
     connection: Arc<ServedConnection>,
     service: Arc<GridService>,
     request: Request<RecvStream>,
     mut respond: SendResponse<ReplyBuffer>,
-) {
+) -> Option<UnsentReply> {
     let answered = {
         let mut answer = pin!(service.answer(request, &connection));
         poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answered) => Poll::Ready(Some(answered)),
             Poll::Pending => respond.poll_reset(cx).map(|_| None),
         })
-        .await
+        .await?
     };
-    if let Some(answered) = answered {
-        // Nobody is left to report it to.
-        let _ = send(&connection, &mut respond, answered).await;
-    }
+    // Where the client has gone, nobody is left to report it to.
+    send(&connection, &mut respond, answered).await.ok()?
 }
 
 async fn send(
     connection: &ServedConnection,
     respond: &mut SendResponse<ReplyBuffer>,
     answered: Answered,
-) -> Result<(), ClientGone> {
+) -> Result<Option<UnsentReply>, ClientGone> {
     let Answered {
         response,
         mut charge,
@@ -62,15 +60,16 @@ async fn send(
     } = answered;
     let (head, mut body) = response.into_parts();
     let head = Response::from_parts(head, ());
+    connection.activity.note_response();
     if body.is_end_stream() {
         respond.send_response(head, true)?;
-        return Ok(());
+        return Ok(None);
     }
     let mut outgoing = OutgoingResponse {
         connection,
         stream: respond.send_response(head, false)?,
         until,
-        sent: None,
+        sent: Arc::default(),
     };
     loop {
         let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
@@ -85,7 +84,8 @@ async fn send(
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 outgoing.stream.send_trailers(trailers)?;
-                return outgoing.taken().await;
+                let OutgoingResponse { stream, sent, .. } = outgoing;
+                return Ok(until.map(|until| UnsentReply::new(stream, until, sent)));
             }
         }
     }
@@ -96,8 +96,8 @@ struct OutgoingResponse<'a> {
     connection: &'a ServedConnection,
     stream: SendStream<ReplyBuffer>,
     until: Option<Deadline>,
-    /// Ends when the last bytes are in the socket; none if nothing holds them up.
-    sent: Option<oneshot::Receiver<()>>,
+    /// Shared with the last bytes of each message.
+    sent: Arc<()>,
 }
 
 impl OutgoingResponse<'_> {
@@ -105,34 +105,24 @@ impl OutgoingResponse<'_> {
     async fn message(
         &mut self,
         mut data: Framed,
-        mut charge: Option<Charge>,
+        charge: Option<Charge>,
     ) -> Result<(), ClientGone> {
         loop {
             let left = data.remaining();
             let capacity = self.capacity(left).await?;
             if capacity >= left {
-                let sent = if self.connection.activity.is_write_blocked() || self.sent.is_some() {
-                    let (sending, sent) = oneshot::channel();
-                    self.sent = Some(sent);
-                    Some(sending)
-                } else {
-                    None
-                };
-                let last = ReplyBuffer::new(data, charge, sent);
+                let last = ReplyBuffer::last(data, charge, self.sent.clone());
                 self.stream.send_data(last, false)?;
                 return Ok(());
             }
-            let part = whole(data.copy_to_bytes(capacity));
-            let part_charge = charge.as_mut().map(|charge| charge.split(capacity));
-            // From now on the end is watched.
-            let (sending, sent) = oneshot::channel();
-            self.sent = Some(sent);
-            let part = ReplyBuffer::new(part, part_charge, Some(sending));
-            self.stream.send_data(part, false)?;
+            let part = data.copy_to_bytes(capacity);
+            let part = part.chain(Bytes::new().chain(Bytes::new()));
+            self.stream.send_data(ReplyBuffer::part(part), false)?;
         }
     }
 
-    /// Waits until the client takes more bytes, and returns how many.
+    /// Waits until the client takes more bytes, and returns how many. At the deadline, what is left
+    /// is dropped.
     async fn capacity(&mut self, wanted: usize) -> Result<usize, ClientGone> {
         let Self { stream, until, .. } = self;
         stream.reserve_capacity(wanted);
@@ -154,28 +144,10 @@ impl OutgoingResponse<'_> {
             Some(until) => until.bound(granted).await,
             None => Some(granted.await),
         };
-        granted.unwrap_or_else(|| Err(self.give_up()))
+        granted.unwrap_or_else(|| {
+            self.connection.counters.replies_not_taken.increment();
+            stream.send_reset(Reason::CANCEL);
+            Err(ClientGone)
+        })
     }
-
-    /// Waits until the client has taken everything, where that is in doubt.
-    async fn taken(mut self) -> Result<(), ClientGone> {
-        if let (Some(sent), Some(until)) = (self.sent.take(), self.until)
-            && until.bound(sent).await.is_none()
-        {
-            return Err(self.give_up());
-        }
-        Ok(())
-    }
-
-    /// Drops what the client does not take.
-    fn give_up(&mut self) -> ClientGone {
-        self.connection.counters.replies_not_taken.increment();
-        self.stream.send_reset(Reason::CANCEL);
-        ClientGone
-    }
-}
-
-/// Bytes as a framed message.
-fn whole(bytes: Bytes) -> Framed {
-    bytes.chain(Bytes::new().chain(Bytes::new()))
 }

@@ -31,7 +31,7 @@ pub(crate) struct ServerConfig {
     pub(crate) bounds: WireBounds,
 }
 
-/// What a wire port holds for its clients at a moment, in bytes.
+/// The bytes that a wire port holds for its clients at a moment, and has held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HeldBytes {
     /// Messages that are queued, or wait for a name to be decided.
@@ -40,13 +40,15 @@ pub(crate) struct HeldBytes {
     pub(crate) arriving: u64,
     /// The most that messages have taken together.
     pub(crate) received_peak: u64,
-    /// Replies that are not sent yet.
+    /// Replies that are not sent yet, and room for those to large requests.
     pub(crate) replies: u64,
     /// The most that replies have taken together.
     pub(crate) replies_peak: u64,
+    /// Replies for which there was no room.
+    pub(crate) replies_lost: u64,
 }
 
-/// What others may ask of a wire port. Cheap to clone.
+/// The counters and the use of the budgets of a wire port. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ServingGauges {
     pub(crate) counters: Arc<ServingCounters>,
@@ -56,13 +58,14 @@ pub(crate) struct ServingGauges {
 
 impl ServingGauges {
     pub(crate) fn held(&self) -> HeldBytes {
-        let received = self.received.current();
+        let (received, replies) = (self.received.current(), self.replies.current());
         HeldBytes {
             queued: received.queued as u64,
             arriving: received.arriving as u64,
             received_peak: self.received.peak() as u64,
-            replies: self.replies.current().queued as u64,
+            replies: (replies.queued + replies.arriving) as u64,
             replies_peak: self.replies.peak() as u64,
+            replies_lost: self.replies.refusals(),
         }
     }
 }
@@ -114,6 +117,7 @@ impl ProcessServer {
             graceful: graceful.clone(),
             counters: gauges.counters.clone(),
             received: gauges.received.clone(),
+            under_way: ByteBudget::new(config.bounds.under_way()),
             replies: gauges.replies.clone(),
             max_streams: config.bounds.max_streams,
             max_connections: config.bounds.max_connections,

@@ -204,15 +204,15 @@ async fn queued_bytes_are_bounded_and_more_is_busy() {
     let sender = peer.raw().await;
     let held = message("held", LARGE);
     let mut queued = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let (response, mut stream) = begin(&sender).await;
         stream.send_data(held.clone(), true).unwrap();
         queued.push((response, stream));
     }
-    while peer.unread.lock().unwrap().len() < 2 {
+    while peer.unread.lock().unwrap().len() < 3 {
         tokio::task::yield_now().await;
     }
-    // Nobody takes one of them, so waiting would not help a third one.
+    // Nobody takes one of them, so waiting would not help a fourth one.
     let begun = peer.environment.now();
     let (response, mut stream) = begin(&sender).await;
     stream.send_data(message("held", LARGE), false).unwrap();
@@ -238,8 +238,8 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     let begun = peer.environment.now();
     let sender = peer.raw().await;
     let mut queued = Vec::new();
-    // With its envelope and what each request is charged, 64 KiB.
-    let small = 63 * KIB - (message("held", 0).len() - 5) - 4;
+    // With its envelope, 64 KiB.
+    let small = 64 * KIB - (message("held", 0).len() - 5) - 4;
     for _ in 0..64 {
         let (response, mut stream) = begin(&sender).await;
         stream.send_data(message("held", small), true).unwrap();
@@ -254,6 +254,89 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     assert_eq!(peer.environment.now(), begun);
     let other = peer.raw().await;
     assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_under_way_are_bounded_and_health_is_reported_all_the_same() {
+    // 512 KiB in all: 128 requests of 4 KiB without their headers.
+    let limits = BudgetLimits {
+        total: MIB,
+        per_connection: MIB,
+    };
+    let peer = Bounded::with(WireBounds {
+        received: limits,
+        max_streams: 64,
+        ..WireBounds::default()
+    })
+    .await;
+    let mut under_way = Vec::new();
+    for sender in [peer.raw().await, peer.raw().await] {
+        for _ in 0..64 {
+            let (response, mut stream) = begin(&sender).await;
+            stream.send_data(message("held", 1), true).unwrap();
+            under_way.push((sender.clone(), response, stream));
+        }
+    }
+    while peer.unread.lock().unwrap().len() < 120 {
+        tokio::task::yield_now().await;
+    }
+    let sender = peer.raw().await;
+    assert_eq!(whole(&sender, message("a", 1)).await.0, BUSY);
+    let live = framed(b"\x0a\x04live");
+    let health = send(&sender, request("/grpc.health.v1.Health/Check"), Some(live)).await;
+    // The server of this test serves under no session, and says so.
+    assert_eq!(health.body()[..], framed(b"\x08\x02"));
+    drop(under_way);
+    peer.unread.lock().unwrap().clear();
+    while whole(&sender, message("a", 1)).await.0 == BUSY {
+        tokio::task::yield_now().await;
+    }
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_requests_waits_for_no_timer() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let begun = peer.environment.now();
+    let mut answers: FuturesUnordered<_> = (0..1_000)
+        .map(|_| whole(&sender, message("a", 300)))
+        .collect();
+    while let Some((text, _)) = answers.next().await {
+        assert_eq!(text, "");
+    }
+    assert_eq!(peer.environment.now(), begun);
+    drop(answers);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_takes_the_place_of_a_cancelled_one_waits_for_no_timer() {
+    let peer = Bounded::with(WireBounds {
+        max_streams: 2,
+        ..WireBounds::default()
+    })
+    .await;
+    let mut socket = greeted(&peer).await;
+    let begun = peer.environment.now();
+    let block = header_block();
+    let held = |stream: u32| {
+        let data = frame(DATA, 1, stream, &message("held", 1));
+        [frame(HEADERS, 4, stream, &block), data].concat()
+    };
+    let frames = [held(1), held(3)].concat();
+    send_frames(&mut socket, [frames].into_iter()).await;
+    for stream in (5..100).step_by(2) {
+        let cancel = frame(RST_STREAM, 0, stream - 2, &[0, 0, 0, 8]);
+        let frames = [cancel, held(stream)].concat();
+        let before = peer.unread.lock().unwrap().len();
+        send_frames(&mut socket, [frames].into_iter()).await;
+        while peer.unread.lock().unwrap().len() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(peer.environment.now(), begun);
     peer.end().await;
 }
 
@@ -287,23 +370,51 @@ async fn a_reply_without_room_is_an_error_that_says_executed() {
     let peer = Bounded::new().await;
     let sender = peer.raw().await;
     let mut unread = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let (response, mut stream) = begin(&sender).await;
         stream.send_data(message("large", 1), true).unwrap();
         // Its body is never read.
         unread.push((response.await.unwrap(), stream));
     }
-    assert!(peer.gauges().held().replies > 3 * MIB as u64);
+    assert!(peer.gauges().held().replies >= 3 * MIB as u64);
     let response = send(&sender, request(PROCESS_PATH), Some(message("large", 1))).await;
     let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
-    assert_eq!(
-        (error.kind(), error.executed()),
-        (Kind::Busy, Executed::Yes)
-    );
-    assert_eq!(peer.gauges().counters.replies_no_room.get(), 1);
+    let executed = (error.kind(), error.executed());
+    assert_eq!(executed, (Kind::NoReply, Executed::Yes));
+    // A Go client must not take it for a request that was not executed.
+    assert_eq!(grpc(response.headers()).1, "grid: no reply");
+    assert_eq!(peer.gauges().held().replies_lost, 1);
     // Others have room.
     let other = peer.raw().await;
     assert!(whole(&other, message("large", 1)).await.1 > MIB);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_replies_is_busy_before_more_is_executed() {
+    let limits = BudgetLimits {
+        total: 64 * MIB,
+        per_connection: 8 * MIB,
+    };
+    let peer = Bounded::with(WireBounds {
+        received: limits,
+        replies: limits,
+        ..WireBounds::default()
+    })
+    .await;
+    let sender = peer.raw().await;
+    let mut unread = Vec::new();
+    for _ in 0..7 {
+        let (response, mut stream) = begin(&sender).await;
+        stream.send_data(message("large", 1), true).unwrap();
+        unread.push((response.await.unwrap(), stream));
+    }
+    let response = send(&sender, request(PROCESS_PATH), Some(message("a", 1))).await;
+    let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
+    let executed = (error.kind(), error.executed());
+    assert_eq!(executed, (Kind::Busy, Executed::No));
+    let other = peer.raw().await;
+    assert_eq!(whole(&other, message("a", 1)).await.0, "");
     peer.end().await;
 }
 
@@ -353,6 +464,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -381,12 +493,13 @@ async fn send_frames(socket: &mut Socket, frames: impl Iterator<Item = Vec<u8>>)
     };
     let read = async {
         let mut bytes = Vec::new();
-        while !bytes.ends_with(b"the last") {
+        while !bytes.windows(8).any(|part| part == b"the last") {
             let mut part = [0; 4096];
             let read = reading.read(&mut part).await.unwrap();
             assert_ne!(read, 0, "the connection was closed");
             bytes.extend_from_slice(&part[..read]);
-            bytes.drain(..bytes.len().saturating_sub(100));
+            let is_old = bytes.len().saturating_sub(read + 8);
+            bytes.drain(..is_old);
         }
     };
     tokio::join!(write, read);
@@ -428,6 +541,20 @@ async fn settings_that_change_the_windows_of_many_streams_are_read_slowly() {
     // ones is answered before they are paid for.
     let took = peer.environment.now().since(begun);
     assert!(took > SECOND && took < 3 * SECOND, "{took:?}");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let peer = Bounded::new().await;
+    let mut socket = peer.environment.connect(&peer.address).await.unwrap();
+    let begun = peer.environment.now();
+    // It trickles, but it does not greet.
+    socket.write_all(&PREFACE[..10]).await.unwrap();
+    let mut bytes = Vec::new();
+    // Whatever the server has said by then, it closes.
+    let _ = socket.read_to_end(&mut bytes).await;
+    assert_eq!(peer.environment.now().since(begun), 5 * SECOND);
     peer.end().await;
 }
 

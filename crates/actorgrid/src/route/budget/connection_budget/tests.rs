@@ -52,14 +52,41 @@ fn a_source_leaves_half_to_the_others() {
 }
 
 #[test]
-fn parts_of_a_charge_are_freed_one_by_one() {
+fn however_many_sources_take_all_they_can_there_is_room_for_another() {
+    let budget = ByteBudget::new(BudgetLimits {
+        total: 100_000,
+        per_connection: 50_000,
+    });
+    let mut held = Vec::new();
+    for sources in 1..=9 {
+        let connection = budget.connection(Some(&budget.source()));
+        let mut own = 0;
+        while let Ok(charge) = connection.charge(100) {
+            held.push(charge);
+            own += 100;
+        }
+        let free = 100_000 - used(&budget).0;
+        assert!(own <= free + 100, "{sources} sources: {own} of {free}");
+        assert!(own >= 100_000 >> (sources + 1), "{sources} sources: {own}");
+    }
+}
+
+#[test]
+fn a_charge_grows_as_far_as_there_is_room() {
     let budget = budget();
-    let mut charge = budget.connection(None).charge(300).unwrap();
-    let part = charge.split(100);
-    assert_eq!((charge.bytes(), part.bytes()), (200, 100));
+    let connection = budget.connection(None);
+    let mut charge = connection.charge_arriving(100).unwrap();
+    charge.extend(200).unwrap();
+    assert_eq!(used(&budget), (0, 300));
+    assert_eq!(charge.extend(101), Err(BudgetFull));
+    charge.arrived();
+    assert_eq!(used(&budget), (300, 0));
+    charge.resize(50).unwrap();
+    assert_eq!(used(&budget), (50, 0));
+    charge.resize(400).unwrap();
+    assert_eq!(charge.resize(401), Err(BudgetFull));
+    assert_eq!(used(&budget), (400, 0));
     drop(charge);
-    assert_eq!(used(&budget), (100, 0));
-    drop(part);
     assert_eq!(used(&budget), (0, 0));
 }
 
@@ -117,6 +144,25 @@ async fn it_is_known_whether_queued_messages_hold_a_message_up_and_whether_they_
 }
 
 #[tokio::test]
+async fn room_is_contended_only_where_another_connection_waits_for_it() {
+    let budget = budget();
+    let (source, other_source) = (budget.source(), budget.source());
+    let connection = budget.connection(Some(&source));
+    let same = budget.connection(Some(&source));
+    let other = budget.connection(Some(&other_source));
+    let ticket = connection.ticket(300, WINDOW).await.unwrap();
+    let mut own = Box::pin(connection.ticket(300, WINDOW));
+    assert!(poll!(&mut own).is_pending());
+    assert!(!connection.is_contended(100), "it waits for itself");
+    let mut second = Box::pin(same.ticket(300, WINDOW));
+    assert!(poll!(&mut second).is_pending());
+    assert!(connection.is_contended(100));
+    assert!(!other.is_contended(100), "nobody waits for its source");
+    drop((ticket, own, second));
+    assert!(!connection.is_contended(100));
+}
+
+#[tokio::test]
 async fn one_that_gives_up_makes_way() {
     let budget = budget();
     let connection = budget.connection(None);
@@ -166,16 +212,16 @@ async fn those_that_wait_are_bounded() {
 #[tokio::test]
 async fn the_peer_is_bounded_in_order_of_arrival() {
     let budget = budget();
-    let connections: Vec<_> = (0..4).map(|_| budget.connection(None)).collect();
+    let connections: Vec<_> = (0..5).map(|_| budget.connection(None)).collect();
     let mut held = Vec::new();
-    for connection in &connections[..2] {
+    for connection in &connections[..3] {
         held.push(connection.ticket(300, WINDOW).await.unwrap());
     }
-    let mut third = pin!(connections[2].ticket(300, WINDOW));
-    let mut fourth = pin!(connections[3].ticket(150, WINDOW));
-    assert!(poll!(&mut third).is_pending());
+    let mut fourth = pin!(connections[3].ticket(300, WINDOW));
+    let mut fifth = pin!(connections[4].ticket(30, WINDOW));
     assert!(poll!(&mut fourth).is_pending());
+    assert!(poll!(&mut fifth).is_pending());
     held.pop();
-    assert!(third.now_or_never().unwrap().is_ok());
     assert!(fourth.now_or_never().unwrap().is_ok());
+    assert!(fifth.now_or_never().unwrap().is_ok());
 }

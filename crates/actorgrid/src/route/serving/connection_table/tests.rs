@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::environment::Timestamp;
-use crate::route::budget::BudgetLimits;
+use crate::route::budget::{BudgetLimits, ByteBudget};
 
 const A: Source = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
 const B: Source = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
@@ -28,10 +28,16 @@ impl Filled {
     }
 
     fn add(&mut self, source: Source, activity: ConnectionActivity) -> ConnectionId {
-        let budgets = (&self.budget, &self.budget);
+        let shares = || SourceShares {
+            control: ControlBudget::new(Timestamp::ZERO),
+            received: self.budget.source(),
+            under_way: self.budget.source(),
+            replies: self.budget.source(),
+        };
         let evicted = CancellationToken::new();
-        let (id, ..) = self.table.add(source, Arc::new(activity), evicted, budgets);
-        id
+        self.table
+            .add(source, Arc::new(activity), evicted, shares)
+            .0
     }
 
     fn add_all<const N: usize>(
@@ -103,6 +109,30 @@ fn the_silent_go_before_the_idle_and_the_oldest_first_and_the_busy_stay() {
 }
 
 #[test]
+fn where_all_are_used_a_source_that_has_many_more_gives_one() {
+    let mut filled = Filled::new(12);
+    let [oldest, ..] = filled.add_all::<6>(A, busy);
+    filled.add_all::<3>(B, busy);
+    filled.add_all::<3>(C, busy);
+    assert_eq!(filled.table.victim(), None);
+    let other = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 4)));
+    assert_eq!(
+        filled.table.arrive(other, false),
+        Arrival::AcceptFor(oldest)
+    );
+    assert_eq!(filled.table.arrive(B, false), Arrival::Refuse);
+    // An unused one of another source goes first.
+    let mut filled = Filled::new(12);
+    filled.add_all::<6>(A, busy);
+    let [idle_one] = filled.add_all::<1>(B, || idle(0));
+    filled.add_all::<5>(C, busy);
+    assert_eq!(
+        filled.table.arrive(other, false),
+        Arrival::AcceptFor(idle_one)
+    );
+}
+
+#[test]
 fn one_that_is_being_closed_counts_no_more_and_is_closed_once() {
     let mut filled = Filled::new(2);
     let only = filled.add(A, silent(0));
@@ -118,11 +148,11 @@ fn one_that_is_being_closed_counts_no_more_and_is_closed_once() {
 
 #[test]
 fn so_many_are_closed_at_a_time() {
-    let mut filled = Filled::new(4 * MAX_CLOSING);
-    for _ in 0..2 * MAX_CLOSING {
+    let mut filled = Filled::new(4 * MAX_CLOSING_PER_SOURCE);
+    for _ in 0..2 * MAX_CLOSING_PER_SOURCE {
         filled.add(A, silent(0));
     }
-    for _ in 0..MAX_CLOSING {
+    for _ in 0..MAX_CLOSING_PER_SOURCE {
         let Arrival::AcceptFor(victim) = filled.table.arrive(A, false) else {
             panic!("no victim");
         };
@@ -130,6 +160,12 @@ fn so_many_are_closed_at_a_time() {
         filled.add(A, silent(1));
     }
     assert_eq!(filled.table.arrive(A, false), Arrival::Refuse);
+    // That is no reason to refuse others.
+    let [idle_one] = filled.add_all::<1>(B, || idle(0));
+    for _ in filled.table.len()..filled.table.limit {
+        filled.add(B, busy());
+    }
+    assert_eq!(filled.table.arrive(C, false), Arrival::AcceptFor(idle_one));
 }
 
 #[test]
