@@ -47,6 +47,8 @@ pub async fn serve(
     let leading = Arc::clone(ledger);
     let mut server = Server::builder(NAMESPACE, registry)
         .lease_ttl(lease_ttl)
+        // Starts that nobody waits for count until then, and all is to be back within 10 s.
+        .constructor_timeout(Duration::from_secs(5))
         .actor_fn("leader", move |_start, ctx| lead(ctx, Arc::clone(&leading)))
         .actor(HANGING, async |_start| hang().await);
     for actor_type in actor_types(ledger) {
