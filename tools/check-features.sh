@@ -1,36 +1,51 @@
 #!/usr/bin/env bash
-# Fails where a line of the README's list of features names a test that is not there.
+# Fails where a table that names the tests of each line names one that is not there: the features of
+# README.md and the bounds of docs/limits.md.
 #
-# A line is `| feature | [file](path) test, test ... |`: each word in backticks after a path is a
-# test function in that file.
+# The last column of a line is `[file](path) `test`, `test` ...`: each word in backticks after a path
+# is a test function in that file. The path is relative to the document.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-lines=0
 failed=0
-while IFS= read -r line; do
-    lines=$((lines + 1))
-    shown=${line#|*|}
-    path=
-    while read -r word; do
-        case $word in
-        \(*) path=${word:1:-1} ;;
-        \`*)
-            if ! grep -Eq "fn ${word:1:-1}\b" "$path" 2>/dev/null; then
-                echo "README.md: no test ${word:1:-1} in ${path:-(no file)}" >&2
-                failed=1
-            fi
-            ;;
-        esac
-    done < <(grep -oE '\]\([^)]+\)|`[^`]+`' <<<"$shown" | sed 's/^\]//')
-    if [ -z "$path" ]; then
-        echo "README.md: no test is named: $line" >&2
+
+# The last column of each line of the tables of a document whose header ends in a certain word.
+shown_by() {
+    awk -v header="$2" '
+        /^\|/ && index($0, header) { on = 1; getline; next }
+        on && !/^\|/ { on = 0 }
+        on { line = $0; sub(/ *\| *$/, "", line); sub(/.*\| /, "", line); print line }
+    ' "$1"
+}
+
+check() {
+    local document=$1 header=$2 lines=0 shown path word
+    while IFS= read -r shown; do
+        lines=$((lines + 1))
+        path=
+        while read -r word; do
+            case $word in
+            \(*) path=$(dirname "$document")/${word:1:-1} ;;
+            \`*)
+                if [ -n "$path" ] && ! grep -Eq "fn ${word:1:-1}\\b" "$path" 2>/dev/null; then
+                    echo "$document: no test ${word:1:-1} in $path" >&2
+                    failed=1
+                fi
+                ;;
+            esac
+        done < <(grep -oE '\]\([^)]+\)|`[a-z0-9_]+`' <<<"$shown" | sed 's/^\]//')
+        if [ -z "$path" ]; then
+            echo "$document: no test is named: $shown" >&2
+            failed=1
+        fi
+    done < <(shown_by "$document" "$header")
+    if [ "$lines" -eq 0 ]; then
+        echo "$document: no table of tests" >&2
         failed=1
     fi
-done < <(awk '/^\| feature \| shown by \|/ { on = 1; getline; next } on && !/^\|/ { on = 0 } on' README.md)
+    echo "each of $lines lines of $document is shown by a test"
+}
 
-if [ "$lines" -eq 0 ]; then
-    echo "README.md: no list of features" >&2
-    exit 1
-fi
-[ "$failed" -eq 0 ] && echo "each of $lines features of the README is shown by a test"
+check README.md '| shown by |'
+check docs/limits.md '| test |'
+exit "$failed"
