@@ -382,10 +382,12 @@ async fn a_peer_takes_so_many_actors_and_no_more(world: World) {
     for i in 0..3 {
         start(format!("s-{i}")).await.unwrap();
     }
-    assert_eq!(
-        start("s-3".to_owned()).await.unwrap_err().kind(),
-        RequestErrorKind::Busy
-    );
+    let busy = server.statistics().refused_busy;
+    let kind = start("s-3".to_owned()).await.unwrap_err().kind();
+    // Which of the two it is depends on when the last repeat comes back.
+    let kinds = [RequestErrorKind::Busy, RequestErrorKind::DeadlineExceeded];
+    assert!(kinds.contains(&kind), "{kind:?}");
+    assert!(server.statistics().refused_busy > busy);
     client.stop("s-0").await.unwrap();
     world.until_free("s-0").await;
     start("s-3".to_owned()).await.unwrap();

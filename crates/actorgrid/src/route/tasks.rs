@@ -6,7 +6,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::environment::Environment;
 
-/// The tasks of one server or one pool: hyper spawns its streams and connections here.
+/// The tasks of one server or one pool: those that encode large replies, and those in which hyper
+/// drives the connections of a pool.
 ///
 /// They are counted, so that who owns them can wait for their end. Nothing aborts them one by
 /// one: each ends when its connection does, and the owner ends the connections. A panic in one
