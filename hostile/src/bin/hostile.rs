@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 use actorgrid::BoxError;
 use clap::Parser;
 use hostile::attack::{Attack, all_attacks, attack_named};
-use hostile::run::{Bed, BedOptions, Demands, Mode, PlannedRound, failures, plan, run_round};
+use hostile::run::{
+    Bed, BedOptions, Demands, Mode, P99_FLOOR, PlannedRound, failures, plan, run_round,
+};
 
 /// What attackers may use of a processor, unless they run at full speed.
 const HALF: f64 = 0.5;
+/// Brief attacks show whether the peer serves. How fast it does is for long ones, on a quiet machine.
+const SMOKE_P99_FLOOR: Duration = Duration::from_millis(500);
 
 /// Attacks a peer and says how it bears it.
 #[derive(Parser)]
@@ -106,6 +110,10 @@ async fn run_rounds(options: &Options, rounds: &[PlannedRound]) -> Result<usize,
         let figures = run_round(current, round, share).await;
         let demands = Demands {
             serves: share.is_some(),
+            p99_floor: match options.smoke {
+                true => SMOKE_P99_FLOOR,
+                false => P99_FLOOR,
+            },
             honest_starts: round.attack.honest_starts,
         };
         let failures = failures(demands, &current.quiet, &figures);

@@ -8,7 +8,7 @@ const CHUNK: usize = 16;
 /// No place.
 const NONE: u32 = u32::MAX;
 
-/// What is queued, in its order. It grows on demand and gives memory back when it is empty.
+/// The queued requests, in their order. The memory grows on demand and gives memory back when it is empty.
 pub(super) struct Places<T> {
     chunks: Vec<Chunk<T>>,
     first: u32,
@@ -24,7 +24,7 @@ pub(super) type Chunk<T> = Box<[Place<T>]>;
 /// One place. Linked with its neighbours in the queue, or with the next one that is free.
 pub(super) struct Place<T> {
     value: Option<T>,
-    /// Never used twice, so that whoever was here before cannot remove a successor.
+    /// Never used twice, so that an earlier request here cannot remove a successor.
     generation: u64,
     before: u32,
     after: u32,

@@ -28,7 +28,7 @@ pub(super) enum NotQueued<T> {
     Closed(T),
 }
 
-/// What there is to take.
+/// The outcome of taking the next request.
 pub(super) enum Popped<T> {
     Next(T),
     /// Nothing at this moment.

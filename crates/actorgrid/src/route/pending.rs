@@ -22,7 +22,7 @@ pub struct Pending {
     reply_room: Option<ReplyRoom>,
 }
 
-/// What each reply is charged beyond its message.
+/// The bytes that each reply is charged beyond its message.
 const REPLY_BYTES: usize = 512;
 
 /// How far a request has come: it says what was done if it is dropped.

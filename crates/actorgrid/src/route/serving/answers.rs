@@ -14,7 +14,7 @@ use crate::route::codec::{Outgoing, status};
 /// A response, and the bounds on its way.
 pub(super) struct Answered {
     pub(super) response: Response<Outgoing>,
-    /// What its message is charged.
+    /// The charge of its message.
     pub(super) charge: Option<Charge>,
     /// A response that the client has not taken by then is given up.
     pub(super) until: Option<Deadline>,

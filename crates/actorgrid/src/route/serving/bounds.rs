@@ -35,7 +35,7 @@ pub(crate) struct WireBounds {
     pub(crate) proxies: Arc<[IpAddr]>,
 }
 
-/// What a request of the usual size takes while it is under way, beside its message, and more.
+/// More than a request of the usual size takes while it is under way, beside its message.
 const BYTES_PER_STREAM: usize = 8 * 1024;
 /// The descriptors that are left for the connections to etcd and to other peers, and for all else
 /// that a process opens.

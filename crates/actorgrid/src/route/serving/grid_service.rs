@@ -14,7 +14,7 @@ use crate::route::codec::frame::PROCESS_PATH;
 use crate::route::codec::health::{CHECK_PATH, WATCH_PATH};
 use crate::route::codec::{metadata, status};
 
-/// What each request takes while it is under way, beside its headers and its message: its stream and
+/// The bytes of each request under way, beside its headers and its message: its stream and
 /// its place in a queue.
 const STREAM_BYTES: usize = 4 * 1024;
 /// How much of a path is repeated in the error for it.
@@ -83,7 +83,7 @@ impl GridService {
     }
 }
 
-/// What a request takes from its headers to its response, beside its message.
+/// The bytes that a request takes from its headers to its response, beside its message.
 fn bytes_of(headers: &HeaderMap) -> usize {
     let bytes = headers
         .iter()

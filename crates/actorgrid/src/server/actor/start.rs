@@ -53,7 +53,7 @@ pub(in crate::server) async fn start(
     }
 }
 
-/// What a start owns once the actor's name is reserved at this peer.
+/// The state of a start once the actor's name is reserved at this peer.
 struct BegunStart {
     actor: ReservedActor,
     permit: Arc<StartPermit>,

@@ -15,7 +15,7 @@ pub(in crate::server) struct StartBudget {
 }
 
 impl StartBudget {
-    /// A start for whoever asks for one; none while there are too many.
+    /// Takes a permit for one start; none while there are too many.
     pub(in crate::server) fn take(self: &Arc<Self>) -> Option<StartPermit> {
         let one_more = |starts: usize| (starts < MAX_STARTS).then_some(starts + 1);
         // Nothing else is read or written by it, so the order does not matter.

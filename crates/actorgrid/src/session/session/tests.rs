@@ -1,4 +1,4 @@
-//! What a session does when its log panics, and in which order it ends.
+//! Sessions whose log panics, and the order in which sessions end.
 
 use std::sync::Arc;
 use std::time::Duration;
