@@ -87,7 +87,7 @@ impl Arena {
         self.found(|found| *found.failures.entry(what.to_owned()).or_default() += 1);
     }
 
-    /// What was found, at the end.
+    /// The findings, at the end.
     pub(crate) fn conclude(&self) -> Findings {
         let mut findings = self.findings().clone();
         let cpu = process_time().saturating_sub(self.0.cpu).as_secs_f64();

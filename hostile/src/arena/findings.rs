@@ -1,4 +1,4 @@
-//! What an attacker has done, and what was done to it.
+//! The acts of an attacker, and how the peer treated it.
 
 use std::collections::BTreeMap;
 

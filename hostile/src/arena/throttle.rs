@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What an attacker that has waited may use at once, in seconds of processor time.
+/// The processor time, in seconds, that an attacker that has waited may use at once.
 const BURST: f64 = 0.02;
 
 /// Keeps this process within a share of a processor, by blocking it.

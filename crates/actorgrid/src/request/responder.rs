@@ -42,6 +42,8 @@ impl<R: Message> Responder<R> {
     /// [`RespondError`]: the requester does not get this reply. The error says why and gives the
     /// reply back. A requester that still waits gets an error at once
     /// ([`RequestErrorKind::NoReply`] from a fenced peer, or [`RequestErrorKind::ReplyTooLarge`]).
+    /// So does one whose earlier replies fill the room for replies
+    /// ([`RequestErrorKind::NoReply`]); this error then says that the requester is gone.
     pub fn respond(self, reply: R) -> Result<(), RespondError<R>> {
         let length = reply.encoded_len();
         let limit = self.pending.max_reply_bytes();

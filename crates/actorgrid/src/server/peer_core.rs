@@ -64,7 +64,7 @@ impl Admission for Fence {
 }
 
 impl PeerCore {
-    /// What each session keeps to.
+    /// The terms of each session.
     pub(super) fn terms(&self) -> SessionTerms {
         SessionTerms {
             ttl: self.config.lease_ttl,

@@ -196,7 +196,9 @@ impl ConnectionBudget {
             .as_ref()
             .is_some_and(|source| std::ptr::eq(source.all(), level));
         match is_of_source {
-            true => level.limit().min(peer.all.limit() - peer.all.used()),
+            true => level
+                .limit()
+                .min(peer.all.limit().saturating_sub(peer.all.used())),
             false => level.limit(),
         }
     }
