@@ -95,6 +95,7 @@ pinned! {
         Fenced = "fenced",
         RequesterGone = "requester-gone",
         TooLarge = "too-large",
+        NoRoom = "no-room",
     }
     code: Code {
         Cancelled = "cancelled",

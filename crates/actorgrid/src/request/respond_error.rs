@@ -15,6 +15,9 @@ pub enum RespondErrorKind {
     RequesterGone,
     /// The reply, or the detail of a failure, is larger than its limit.
     TooLarge,
+    /// The replies that clients have not taken yet fill the room for replies. The requester has an
+    /// error that says *executed*.
+    NoRoom,
 }
 
 stable_names! {
@@ -22,6 +25,7 @@ stable_names! {
         Fenced = "fenced",
         RequesterGone = "requester-gone",
         TooLarge = "too-large",
+        NoRoom = "no-room",
     }
 }
 
@@ -66,6 +70,11 @@ impl<R> RespondError<R> {
         let mut error = Self::new(RespondErrorKind::TooLarge, reply, true);
         error.unsent.too_large = Some((length, limit));
         error
+    }
+
+    /// The requester has got an error in the place of this reply, which it waited for.
+    pub(super) fn no_room(reply: Option<R>) -> Self {
+        Self::new(RespondErrorKind::NoRoom, reply, true)
     }
 
     pub(super) fn with_reply(mut self, reply: R) -> Self {
@@ -113,6 +122,9 @@ impl<R> fmt::Display for RespondError<R> {
                 f.write_str("the peer is fenced, so the answer does not count")
             }
             RespondErrorKind::RequesterGone => f.write_str("nobody waits for the answer any more"),
+            RespondErrorKind::NoRoom => {
+                f.write_str("replies that were not taken yet leave no room for this one")
+            }
             RespondErrorKind::TooLarge => {
                 let (length, limit) = self.unsent.too_large.unwrap_or_default();
                 write!(f, "the answer has {length} bytes and the limit is {limit}")

@@ -8,7 +8,7 @@ use super::respond_error::RespondError;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, Message, Payload};
-use crate::route::{Answer, Caller, Pending, RequestId};
+use crate::route::{Caller, LostReply, Pending, RequestId};
 use crate::token::Token;
 
 /// Where the answer to one request goes. If it is dropped without one, the requester gets
@@ -42,8 +42,8 @@ impl<R: Message> Responder<R> {
     /// [`RespondError`]: the requester does not get this reply. The error says why and gives the
     /// reply back. A requester that still waits gets an error at once
     /// ([`RequestErrorKind::NoReply`] from a fenced peer, or [`RequestErrorKind::ReplyTooLarge`]).
-    /// So does one whose earlier replies fill the room for replies
-    /// ([`RequestErrorKind::NoReply`]); this error then says that the requester is gone.
+    /// So does one for whose reply there is no room ([`RequestErrorKind::NoReply`]), as replies
+    /// that were not taken yet fill it.
     pub fn respond(self, reply: R) -> Result<(), RespondError<R>> {
         let length = reply.encoded_len();
         let limit = self.pending.max_reply_bytes();
@@ -55,7 +55,10 @@ impl<R: Message> Responder<R> {
         }
         match self.pending.reply(Body::value(reply), length) {
             Ok(()) => Ok(()),
-            Err(answer) => Err(gone(answer)),
+            Err(LostReply::NoRoom(reply)) => Err(RespondError::no_room(unsent(reply))),
+            Err(LostReply::RequesterGone(reply)) => {
+                Err(RespondError::requester_gone(reply.and_then(unsent)))
+            }
         }
     }
 
@@ -86,7 +89,8 @@ impl<R: Message> Responder<R> {
         if self.pending.is_fenced() {
             return Err(self.fenced(None));
         }
-        self.pending.answer(Err(error)).map_err(gone)
+        let answered = self.pending.answer(Err(error));
+        answered.map_err(|_| RespondError::requester_gone(None))
     }
 
     #[cold]
@@ -162,9 +166,8 @@ impl<R: Message> fmt::Debug for Responder<R> {
     }
 }
 
-/// Nobody waited for this answer.
+/// The reply that was not sent, as its receiver gave it.
 #[cold]
-fn gone<R: Message>(answer: Answer) -> RespondError<R> {
-    let reply = answer.ok().and_then(|reply| reply.into_message().ok());
-    RespondError::requester_gone(reply)
+fn unsent<R: Message>(reply: Body) -> Option<R> {
+    reply.into_message().ok()
 }

@@ -28,7 +28,6 @@ mod tests;
 mod transport;
 
 pub(crate) use admission::Admission;
-pub(crate) use answer::Answer;
 #[cfg(test)]
 pub(crate) use answer::{AnswerReader, ReplyTo};
 pub use call::DEFAULT_MAX_MESSAGE_BYTES;
@@ -42,6 +41,7 @@ pub(crate) use incoming::Refused;
 pub(crate) use local::LocalRoute;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;
+pub(crate) use pending::LostReply;
 pub use pending::Pending;
 pub use serving::{
     DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_RECEIVED_BYTES, DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION,

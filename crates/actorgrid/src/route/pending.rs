@@ -22,6 +22,23 @@ pub struct Pending {
     reply_room: Option<ReplyRoom>,
 }
 
+/// A reply that was not sent, and why.
+#[derive(Debug)]
+pub(crate) enum LostReply {
+    /// Nobody waits for it any more.
+    RequesterGone(Option<Body>),
+    /// There is no room for it. The requester has got an error in its place.
+    NoRoom(Body),
+}
+
+impl LostReply {
+    /// Nobody waits for this answer any more.
+    #[cold]
+    fn gone(answer: Answer) -> Self {
+        Self::RequesterGone(answer.ok())
+    }
+}
+
 /// The bytes that each reply is charged beyond its message.
 const REPLY_BYTES: usize = 512;
 
@@ -136,19 +153,19 @@ impl Pending {
         }
     }
 
-    /// Answers with a reply of this length. If there is no room for it, it is lost, and the
-    /// requester gets an error that says so.
-    pub(crate) fn reply(mut self, reply: Body, length: usize) -> Result<(), Answer> {
+    /// Answers with a reply of this length. If there is no room for it, the requester gets an error
+    /// that says so.
+    pub(crate) fn reply(mut self, reply: Body, length: usize) -> Result<(), LostReply> {
         let Some(reply_to) = self.reply_to.take() else {
-            return Err(Ok(reply));
+            return Err(LostReply::gone(Ok(reply)));
         };
         let room = self.reply_room.take();
         match room.map(|room| room.take(length + REPLY_BYTES)).transpose() {
-            Ok(charge) => reply_to.send(Ok(reply), charge),
-            Err(BudgetFull) => {
-                let _ = reply_to.send(Err(RequestError::no_reply_room()), None);
-                Err(Ok(reply))
-            }
+            Ok(charge) => reply_to.send(Ok(reply), charge).map_err(LostReply::gone),
+            Err(BudgetFull) => match reply_to.send(Err(RequestError::no_reply_room()), None) {
+                Ok(()) => Err(LostReply::NoRoom(reply)),
+                Err(_) => Err(LostReply::gone(Ok(reply))),
+            },
         }
     }
 }

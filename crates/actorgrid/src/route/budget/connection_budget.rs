@@ -106,11 +106,20 @@ impl ConnectionBudget {
 
     /// Whether queued messages keep one of this size from getting a ticket: then how many have left
     /// so far. If none leaves, waiting does not help.
+    ///
+    /// Arriving messages do not count, whose ever they are: their room is worth waiting for.
     pub(in crate::route) fn departures_before(&self, bytes: usize) -> Option<u64> {
-        let lacks_room =
-            |level: &&Level| level.queued().saturating_add(bytes) > self.ticket_limit_of(level);
-        let full = self.levels().filter(lacks_room);
-        full.map(Level::departures).reduce(u64::wrapping_add)
+        let all = &self.0.peer.all;
+        let full = self.levels().filter_map(|level| {
+            let queued = level.queued().saturating_add(bytes);
+            if queued > self.ticket_limit(level, level.limit()) {
+                return Some(level.departures());
+            }
+            // Queued messages of others leave too little to this source.
+            let beside_queued = self.limit_beside(level, all.queued());
+            (queued > self.ticket_limit(level, beside_queued)).then(|| all.departures())
+        });
+        full.reduce(u64::wrapping_add)
     }
 
     /// Whether other connections wait for room that this one may hold: at the level of its source or
@@ -191,23 +200,31 @@ impl ConnectionBudget {
     /// one alone has half of the budget, and however many there are that take all they can, there is
     /// room for another.
     fn limit_of(&self, level: &Level) -> usize {
+        self.limit_beside(level, self.0.peer.all.used())
+    }
+
+    /// The limit of a level if so much of the peer's budget is used.
+    fn limit_beside(&self, level: &Level, used: usize) -> usize {
         let ConnectionLevels { peer, source, .. } = &*self.0;
         let is_of_source = source
             .as_ref()
             .is_some_and(|source| std::ptr::eq(source.all(), level));
         match is_of_source {
-            true => level
-                .limit()
-                .min(peer.all.limit().saturating_sub(peer.all.used())),
+            true => level.limit().min(peer.all.limit().saturating_sub(used)),
             false => level.limit(),
         }
     }
 
     /// The use up to which tickets are granted at a level.
     fn ticket_limit_of(&self, level: &Level) -> usize {
+        self.ticket_limit(level, self.limit_of(level))
+    }
+
+    /// The use up to which tickets are granted at a level that has this limit.
+    fn ticket_limit(&self, level: &Level, limit: usize) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
-            true => BudgetLimits::of_tickets_of_peer(level.limit()),
-            false => BudgetLimits::of_tickets(self.limit_of(level)),
+            true => BudgetLimits::of_tickets_of_peer(limit),
+            false => BudgetLimits::of_tickets(limit),
         }
     }
 

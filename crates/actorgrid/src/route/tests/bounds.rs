@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::message::Payload;
-use crate::request::{MessageSet as _, Request as GridRequest};
+use crate::request::{MessageSet as _, Request as GridRequest, RespondErrorKind};
 use crate::route::Incoming;
 use crate::route::conformance::{namespace, serve_with};
 use crate::route::serving::{
@@ -35,6 +35,8 @@ struct Bounded {
     address: Address,
     server: ProcessServer,
     unread: Unread,
+    /// Why replies of `large` were not sent, and whether they came back.
+    unsent: Arc<Mutex<Vec<(RespondErrorKind, bool)>>>,
 }
 
 impl Bounded {
@@ -68,9 +70,14 @@ impl Bounded {
             Ok(())
         });
         house.full("full");
-        house.open("large", |incoming| {
+        let unsent = Arc::<Mutex<Vec<_>>>::default();
+        let failures = unsent.clone();
+        house.open("large", move |incoming| {
             let request = GridRequest::<Payload>::receive(incoming).unwrap();
-            let _ = request.respond(Payload::new("large", vec![7; MIB]));
+            if let Err(error) = request.respond(Payload::new("large", vec![7; MIB])) {
+                let failure = (error.kind(), error.into_reply().is_some());
+                failures.lock().unwrap().push(failure);
+            }
             Ok(())
         });
         let config = ServerConfig {
@@ -85,6 +92,7 @@ impl Bounded {
             address,
             server,
             unread,
+            unsent,
         }
     }
 
@@ -384,6 +392,8 @@ async fn a_reply_without_room_is_an_error_that_says_executed() {
     // A Go client must not take it for a request that was not executed.
     assert_eq!(grpc(response.headers()).1, "grid: no reply");
     assert_eq!(peer.gauges().held().replies_lost, 1);
+    let unsent = std::mem::take(&mut *peer.unsent.lock().unwrap());
+    assert_eq!(unsent, [(RespondErrorKind::NoRoom, true)]);
     // Others have room.
     let other = peer.raw().await;
     assert!(whole(&other, message("large", 1)).await.1 > MIB);

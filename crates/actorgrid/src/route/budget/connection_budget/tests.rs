@@ -144,6 +144,31 @@ async fn it_is_known_whether_queued_messages_hold_a_message_up_and_whether_they_
 }
 
 #[tokio::test]
+async fn only_queued_messages_of_others_are_not_worth_waiting_for() {
+    let budget = budget();
+    let (source, other) = (budget.source(), budget.source());
+    let connection = budget.connection(Some(&source));
+    let others: Vec<_> = (0..2).map(|_| budget.connection(Some(&other))).collect();
+    let mut held = Vec::new();
+    for other in &others {
+        // Small ones: they need no tickets.
+        held.push(other.charge_arriving(240).unwrap());
+    }
+    held.push(budget.connection(None).charge_arriving(300).unwrap());
+    // 220 are free, of which tickets may have 165.
+    assert!(connection.ticket(200, WINDOW).now_or_never().is_none());
+    assert_eq!(connection.departures_before(200), None, "they arrive");
+    held.iter_mut().for_each(Charge::arrived);
+    assert_eq!(connection.departures_before(200), Some(0));
+    assert_eq!(connection.departures_before(100), None, "there is room");
+    let small = budget.connection(None).charge(10).unwrap();
+    drop(small);
+    assert!(connection.departures_before(200) > Some(0), "others leave");
+    drop(held);
+    assert_eq!(connection.departures_before(200), None);
+}
+
+#[tokio::test]
 async fn room_is_contended_only_where_another_connection_waits_for_it() {
     let budget = budget();
     let (source, other_source) = (budget.source(), budget.source());
