@@ -2,7 +2,8 @@
 //! stopped and killed, and a resource that checks fencing tokens.
 //!
 //! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a cluster.
-//! - [`Proxy`] stands before a server and cuts connections.
+//! - [`Proxy`] stands before a server and cuts connections; [`EtcdProxy`] stands before an etcd and
+//!   delays, swallows or poisons parts of calls.
 //! - [`Process`] is a program under test. What it prints is kept in a [`Transcript`], which several
 //!   processes may share.
 //! - [`Resource`] accepts a token of a name unless it has seen a greater one.
@@ -17,6 +18,7 @@ mod etcd;
 mod etcd_binary;
 mod etcd_cluster;
 mod etcd_member;
+mod etcd_proxy;
 mod etcd_start;
 mod ports;
 mod process;
@@ -27,6 +29,7 @@ mod transcript;
 
 pub use etcd::Etcd;
 pub use etcd_cluster::EtcdCluster;
+pub use etcd_proxy::{CallPart, EtcdProxy, Fate, PartKind};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use resource::{Entry, Resource, Verdict};
