@@ -101,7 +101,15 @@ impl ConnectionBudget {
     /// Whether more is used of the budget than tickets alone can use, and little is left.
     pub(in crate::route) fn is_crowded(&self) -> bool {
         self.levels()
-            .any(|level| level.used() > BudgetLimits::crowded(self.limit_of(level)))
+            .any(|level| level.used() > self.crowded_from(level))
+    }
+
+    /// The use from which on a level is crowded.
+    fn crowded_from(&self, level: &Level) -> usize {
+        match std::ptr::eq(level, &self.0.peer.all) {
+            true => BudgetLimits::crowded_peer(level.limit()),
+            false => BudgetLimits::crowded(self.limit_of(level)),
+        }
     }
 
     /// Whether queued messages keep one of this size from getting a ticket: then how many have left
@@ -269,14 +277,17 @@ impl ConnectionBudget {
     /// Takes room for the bytes that a waiting stream may hold.
     fn park(&self, window: usize) -> Option<ParkedBytes<'_>> {
         let ConnectionLevels { peer, source, .. } = &*self.0;
-        if !peer.waiting.reserve(window, peer.waiting.limit()) {
+        let all = &peer.waiting;
+        if !all.reserve(window, all.limit()) {
             return None;
         }
-        if let Some(source) = source
-            && !source.waiting().reserve(window, source.waiting().limit())
-        {
-            let _ = peer.waiting.release(window);
-            return None;
+        if let Some(own) = source.as_ref().map(SourceBudget::waiting) {
+            // As of the budget itself: as much as others leave free.
+            let free = all.limit().saturating_sub(all.used());
+            if !own.reserve(window, own.limit().min(free)) {
+                let _ = all.release(window);
+                return None;
+            }
         }
         Some(ParkedBytes {
             connection: self,

@@ -33,9 +33,15 @@ impl BudgetLimits {
         limit - limit / 4
     }
 
-    /// The use from which on a budget is crowded.
+    /// The use from which on a source or a connection is crowded.
     pub(super) const fn crowded(limit: usize) -> usize {
         limit - limit / 8
+    }
+
+    /// The use from which on the whole budget is crowded: later than any one source is, as a source
+    /// that holds nothing must not suffer from many others.
+    pub(super) const fn crowded_peer(limit: usize) -> usize {
+        limit - limit / 64
     }
 
     /// The bytes that may be parked, unread, in streams whose messages wait for a ticket.

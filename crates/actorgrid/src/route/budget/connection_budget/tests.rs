@@ -235,6 +235,47 @@ async fn those_that_wait_are_bounded() {
 }
 
 #[tokio::test]
+async fn however_many_sources_wait_there_is_a_place_for_another() {
+    let budget = budget();
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(budget.connection(None).ticket(230, WINDOW).await.unwrap());
+    }
+    // Of the 25 windows, each source may take as many as are free beside it then.
+    let mut waiting = Vec::new();
+    for places in [12, 6, 3, 2, 1] {
+        let connection = budget.connection(Some(&budget.source()));
+        let before = waiting.len();
+        for _ in 0..13 {
+            let own = connection.clone();
+            let mut ticket = Box::pin(async move { own.ticket(300, WINDOW).await });
+            if poll!(&mut ticket).is_pending() {
+                waiting.push(ticket);
+            }
+        }
+        assert_eq!(waiting.len() - before, places);
+    }
+}
+
+#[tokio::test]
+async fn tickets_of_many_sources_crowd_nobody_else() {
+    let budget = ByteBudget::new(BudgetLimits {
+        total: 100_000,
+        per_connection: 50_000,
+    });
+    let mut held = Vec::new();
+    for _ in 0..30 {
+        let connection = budget.connection(Some(&budget.source()));
+        while let Some(Ok(ticket)) = connection.ticket(100, WINDOW).now_or_never() {
+            held.push(ticket);
+        }
+    }
+    let others = budget.connection(Some(&budget.source()));
+    assert!(!others.is_crowded(), "{:?} used", budget.current());
+    assert!(others.charge(1_000).is_ok());
+}
+
+#[tokio::test]
 async fn the_peer_is_bounded_in_order_of_arrival() {
     let budget = budget();
     let connections: Vec<_> = (0..5).map(|_| budget.connection(None)).collect();
