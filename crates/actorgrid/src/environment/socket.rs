@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection.
@@ -21,6 +22,18 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Memory(_) => None,
+        }
+    }
+
+    /// Whether the other end says nothing more, though what it said may not be read yet. False where
+    /// that is not known: of a simulated connection, and on systems that do not tell.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => {
+                let ready = stream.ready(Interest::READABLE).now_or_never();
+                ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+            }
+            Self::Memory(_) => false,
         }
     }
 }
@@ -73,6 +86,32 @@ impl AsyncWrite for Socket {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Memory(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use crate::environment::Environment;
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_is_noticed_before_all_is_read() {
+        let environment = Environment::real();
+        let listening = "127.0.0.1:0".parse().unwrap();
+        let mut listener = environment.listen(listening).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let address = address.parse().unwrap();
+        let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
+        let (mut client, server) = (client.unwrap(), server.unwrap());
+        client.write_all(b"unread").await.unwrap();
+        assert!(!server.is_read_closed());
+        drop(client);
+        while !server.is_read_closed() {
+            environment.sleep(Duration::from_millis(1)).await;
         }
     }
 }

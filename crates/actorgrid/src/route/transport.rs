@@ -28,6 +28,12 @@ impl Transport {
         Self { socket }
     }
 
+    /// Whether the other end says nothing more, though what it said may not be read yet. False where
+    /// that is not known.
+    pub(super) fn is_read_closed(&self) -> bool {
+        self.socket.is_read_closed()
+    }
+
     /// Who is at the other end.
     pub(super) fn caller(&self) -> Caller {
         Caller::remote(self.socket.peer_addr())

@@ -108,7 +108,7 @@ impl ConnectionBudget {
     fn crowded_from(&self, level: &Level) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
             true => BudgetLimits::crowded_peer(level.limit()),
-            false => BudgetLimits::crowded(self.limit_of(level)),
+            false => BudgetLimits::crowded(self.limit_of(level, 0)),
         }
     }
 
@@ -124,7 +124,7 @@ impl ConnectionBudget {
                 return Some(level.departures());
             }
             // Queued messages of others leave too little to this source.
-            let beside_queued = self.limit_beside(level, all.queued());
+            let beside_queued = self.limit_beside(level, all.queued() + bytes);
             (queued > self.ticket_limit(level, beside_queued)).then(|| all.departures())
         });
         full.reduce(u64::wrapping_add)
@@ -135,7 +135,7 @@ impl ConnectionBudget {
     pub(in crate::route) fn is_contended(&self, bytes: usize) -> bool {
         let ConnectionLevels { number, peer, .. } = &*self.0;
         let is_full =
-            |level: &Level| level.used().saturating_add(bytes) > self.ticket_limit_of(level);
+            |level: &Level| level.used().saturating_add(bytes) > self.ticket_limit_of(level, bytes);
         peer.has_other_waiters(*number) && self.levels().skip(1).any(is_full)
     }
 
@@ -160,6 +160,12 @@ impl ConnectionBudget {
         self.0.ticketed.load(Ordering::Relaxed)
     }
 
+    /// What its source holds of the budget, or without a source the connection.
+    fn holding(&self) -> usize {
+        let source = self.0.source.as_ref().map(SourceBudget::all);
+        source.unwrap_or(&self.0.all).used()
+    }
+
     /// Decides about the first of this connection's line, and reserves its bytes if granted.
     fn judge(&self, bytes: usize) -> Verdict {
         let reserve = |level: &Level| {
@@ -169,7 +175,7 @@ impl ConnectionBudget {
             if !std::ptr::eq(level, &self.0.all) {
                 self.0.peer.all.hold_back();
             }
-            level.reserve(bytes, self.ticket_limit_of(level))
+            level.reserve(bytes, self.ticket_limit_of(level, bytes))
         };
         // Nobody else is judged meanwhile, so nobody waits for what is given back.
         let give_back = |level: &Level| level.give_back(bytes);
@@ -204,11 +210,11 @@ impl ConnectionBudget {
         }
     }
 
-    /// The limit of a level at this moment. A source may have as much as all others leave free: so
-    /// one alone has half of the budget, and however many there are that take all they can, there is
-    /// room for another.
-    fn limit_of(&self, level: &Level) -> usize {
-        self.limit_beside(level, self.0.peer.all.used())
+    /// The limit of a level for so many bytes more, at this moment. A source may have as much as is
+    /// free then: so one alone has half of the budget, and however many there are that take all
+    /// they can, there is room for another.
+    fn limit_of(&self, level: &Level, bytes: usize) -> usize {
+        self.limit_beside(level, self.0.peer.all.used().saturating_add(bytes))
     }
 
     /// The limit of a level if so much of the peer's budget is used.
@@ -224,8 +230,8 @@ impl ConnectionBudget {
     }
 
     /// The use up to which tickets are granted at a level.
-    fn ticket_limit_of(&self, level: &Level) -> usize {
-        self.ticket_limit(level, self.limit_of(level))
+    fn ticket_limit_of(&self, level: &Level, bytes: usize) -> usize {
+        self.ticket_limit(level, self.limit_of(level, bytes))
     }
 
     /// The use up to which tickets are granted at a level that has this limit.
@@ -246,7 +252,7 @@ impl ConnectionBudget {
     /// Reserves bytes for what does not wait.
     fn reserve(&self, bytes: usize) -> Result<(), BudgetFull> {
         let mut somebody_waits = false;
-        let reserve = |level: &Level| level.reserve(bytes, self.limit_of(level));
+        let reserve = |level: &Level| level.reserve(bytes, self.limit_of(level, bytes));
         let give_back = |level: &Level| somebody_waits |= level.release(bytes);
         let reserved = self.reserve_at(reserve, give_back).map_err(|_| BudgetFull);
         if somebody_waits {
@@ -370,6 +376,10 @@ struct TicketWaiter {
 impl TicketApplicant for TicketWaiter {
     fn judge(&self) -> Verdict {
         self.connection.judge(self.bytes)
+    }
+
+    fn holding(&self) -> usize {
+        self.connection.holding()
     }
 
     fn grant(self: Box<Self>) {

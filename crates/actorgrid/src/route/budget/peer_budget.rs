@@ -12,6 +12,9 @@ pub(super) trait TicketApplicant: Send {
     /// Decides about it, and reserves its bytes if it gets its ticket.
     fn judge(&self) -> Verdict;
 
+    /// What its source holds: who holds least goes first.
+    fn holding(&self) -> usize;
+
     /// Hands it the ticket for the bytes that were reserved.
     fn grant(self: Box<Self>);
 }
@@ -119,7 +122,10 @@ impl PeerBudget {
     fn decide(&self) {
         let granted = {
             let mut tickets = self.tickets();
-            let granted = tickets.decide(|applicant| applicant.judge());
+            let granted = tickets.decide(
+                |applicant| applicant.holding(),
+                |applicant| applicant.judge(),
+            );
             self.has_waiters
                 .store(!tickets.is_empty(), Ordering::SeqCst);
             granted

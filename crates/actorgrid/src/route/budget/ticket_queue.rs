@@ -1,13 +1,16 @@
 //! Who waits for a ticket, and who is next. Pure.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;
 
 /// The order in which the messages of all connections wait.
 ///
 /// Each connection has a line of its own, first come, first served. Of the lines, the one whose
-/// first has waited longest goes first. A line that a limit of its own holds back does not hold
-/// back the others; once the limit of the peer is reached, nobody behind overtakes.
+/// source holds least goes first, and of those that hold the same the one whose first has waited
+/// longest: so however many tickets others hold and wait for, one that holds none is next. A line
+/// that a limit of its own holds back does not hold back the others; once the limit of the peer is
+/// reached, nobody behind overtakes.
 #[derive(Debug)]
 pub(super) struct TicketQueue<C, W> {
     lines: HashMap<C, VecDeque<Waiting<W>>>,
@@ -22,6 +25,9 @@ struct Waiting<W> {
     waiter: W,
 }
 
+/// The least is the greatest of a heap.
+type Place<C> = Reverse<(usize, u64, C)>;
+
 /// Whether the first of a line gets its ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -33,7 +39,7 @@ pub(super) enum Verdict {
     AllWait,
 }
 
-impl<C: Eq + Hash + Copy, W> TicketQueue<C, W> {
+impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
     pub(super) fn new() -> Self {
         Self {
             lines: HashMap::new(),
@@ -78,24 +84,52 @@ impl<C: Eq + Hash + Copy, W> TicketQueue<C, W> {
         Some(removed.waiter)
     }
 
-    /// Takes everyone out who gets a ticket now, in order.
-    pub(super) fn decide(&mut self, mut judge: impl FnMut(&W) -> Verdict) -> Vec<W> {
+    /// Takes everyone out who gets a ticket now, in order. `holding` says what the source of one
+    /// that waits holds at that moment.
+    pub(super) fn decide(
+        &mut self,
+        holding: impl Fn(&W) -> usize,
+        mut judge: impl FnMut(&W) -> Verdict,
+    ) -> Vec<W> {
         let mut granted = Vec::new();
-        let mut from = 0;
-        while let Some((&arrival, &connection)) = self.firsts.range(from..).next() {
-            let line = self.lines.get_mut(&connection);
-            let Some(first) = line.and_then(|line| line.front()) else {
-                // Cannot be: a line that is empty has no first.
-                self.firsts.remove(&arrival);
+        let mut order: BinaryHeap<_> = self
+            .firsts
+            .values()
+            .filter_map(|connection| self.place(*connection, &holding))
+            .collect();
+        while let Some(Reverse((held, arrival, connection))) = order.pop() {
+            // A grant to another line of the same source may have come before.
+            let Some(place) = self.place(connection, &holding) else {
                 continue;
             };
-            match judge(&first.waiter) {
+            if place.0.0 > held {
+                order.push(place);
+                continue;
+            }
+            let Some(first) = self.first(connection) else {
+                continue;
+            };
+            match judge(first) {
                 Verdict::AllWait => break,
-                Verdict::LineWaits => from = arrival + 1,
-                Verdict::Granted => granted.extend(self.remove(connection, arrival)),
+                Verdict::LineWaits => {}
+                Verdict::Granted => {
+                    granted.extend(self.remove(connection, arrival));
+                    order.extend(self.place(connection, &holding));
+                }
             }
         }
         granted
+    }
+
+    fn first(&self, connection: C) -> Option<&W> {
+        let first = self.lines.get(&connection)?.front()?;
+        Some(&first.waiter)
+    }
+
+    /// The place of a line among the others: what its source holds, and when its first came.
+    fn place(&self, connection: C, holding: impl Fn(&W) -> usize) -> Option<Place<C>> {
+        let first = self.lines.get(&connection)?.front()?;
+        Some(Reverse((holding(&first.waiter), first.arrival, connection)))
     }
 
     /// The first of a line has left: the next is the first now.
@@ -151,10 +185,10 @@ mod tests {
     #[test]
     fn the_one_that_has_waited_longest_goes_first() {
         let mut queue = queue(&[('a', 1, 1), ('b', 1, 2), ('a', 1, 3)]);
-        let decided = numbers(queue.decide(within(2, vec![('a', 9), ('b', 9)])));
+        let decided = numbers(queue.decide(|_| 0, within(2, vec![('a', 9), ('b', 9)])));
         assert_eq!(decided, [1, 2]);
         assert!(!queue.is_empty());
-        let decided = numbers(queue.decide(within(2, vec![('a', 9)])));
+        let decided = numbers(queue.decide(|_| 0, within(2, vec![('a', 9)])));
         assert_eq!(decided, [3]);
         assert!(queue.is_empty());
     }
@@ -163,7 +197,7 @@ mod tests {
     fn a_connection_at_its_limit_holds_nobody_else_back() {
         let mut queue = queue(&[('a', 5, 1), ('a', 1, 2), ('b', 5, 3)]);
         // The small one of the same connection does not overtake.
-        let decided = numbers(queue.decide(within(9, vec![('a', 4), ('b', 9)])));
+        let decided = numbers(queue.decide(|_| 0, within(9, vec![('a', 4), ('b', 9)])));
         assert_eq!(decided, [3]);
         assert!(!queue.is_empty());
     }
@@ -171,8 +205,32 @@ mod tests {
     #[test]
     fn nobody_overtakes_one_that_waits_for_the_peer() {
         let mut queue = queue(&[('a', 5, 1), ('b', 1, 2)]);
-        let decided = numbers(queue.decide(within(4, vec![('a', 9), ('b', 9)])));
+        let decided = numbers(queue.decide(|_| 0, within(4, vec![('a', 9), ('b', 9)])));
         assert!(decided.is_empty());
+    }
+
+    #[test]
+    fn who_holds_least_goes_first_and_each_grant_counts() {
+        let mut queue = queue(&[
+            ('a', 2, 1),
+            ('a', 2, 2),
+            ('b', 1, 3),
+            ('b', 1, 4),
+            ('c', 9, 5),
+        ]);
+        let held = std::cell::RefCell::new(HashMap::from([('a', 1), ('b', 0), ('c', 3)]));
+        let holding = |message: &Message| held.borrow()[&message.0];
+        let mut room = 5;
+        let judge = |(connection, bytes, _): &Message| {
+            if *bytes > room {
+                return Verdict::AllWait;
+            }
+            room -= bytes;
+            *held.borrow_mut().get_mut(connection).unwrap() += bytes;
+            Verdict::Granted
+        };
+        // b holds 0, then a and b hold 1 each, then b holds 2 and a 3.
+        assert_eq!(numbers(queue.decide(holding, judge)), [3, 1, 4]);
     }
 
     #[test]
@@ -183,7 +241,7 @@ mod tests {
         assert!(queue.has_others('b') && !queue.has_others('a'));
         assert_eq!(queue.remove('a', second), Some(('a', 1, 2)));
         assert_eq!(queue.remove('a', second), None);
-        let decided = numbers(queue.decide(within(9, vec![('a', 9)])));
+        let decided = numbers(queue.decide(|_| 0, within(9, vec![('a', 9)])));
         assert_eq!(decided, [1, 3]);
     }
 }

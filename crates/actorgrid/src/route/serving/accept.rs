@@ -14,7 +14,7 @@ use super::connection_activity::ConnectionActivity;
 use super::connection_table::{
     Arrival, ConnectionId, ConnectionTable, Source, SourceShares, source_of,
 };
-use super::control_budget::ControlBudget;
+use super::control_budget::PeerControlBudget;
 use super::counters::ServingCounters;
 use super::grid_service::GridService;
 use super::served_connection::ServedConnection;
@@ -80,6 +80,7 @@ impl AcceptPace {
 struct AcceptedConnections {
     table: ConnectionTable,
     tasks: JoinSet<ConnectionId>,
+    control: PeerControlBudget,
     /// To name a connection whose task has panicked.
     ids: std::collections::HashMap<Id, ConnectionId>,
 }
@@ -90,6 +91,7 @@ impl AcceptLoop {
         let mut connections = AcceptedConnections {
             table: ConnectionTable::new(self.max_connections),
             tasks: JoinSet::new(),
+            control: PeerControlBudget::new(self.environment.now()),
             ids: std::collections::HashMap::new(),
         };
         loop {
@@ -157,7 +159,7 @@ impl AcceptLoop {
         let evicted = CancellationToken::new();
         let now = self.environment.now();
         let shares = || SourceShares {
-            control: ControlBudget::new(now),
+            control: connections.control.source(now),
             received: self.received.source(),
             under_way: self.under_way.source(),
             replies: self.replies.source(),
@@ -174,7 +176,7 @@ impl AcceptLoop {
             activity,
             control: match &shares {
                 Some(shares) => shares.control.clone(),
-                None => ControlBudget::new(now),
+                None => connections.control.source(now),
             },
             caller: transport.caller(),
             received: self

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection_activity::ConnectionActivity;
 use super::control_budget::ControlBudget;
 use super::frame_meter::FrameMeter;
-use crate::environment::Environment;
+use crate::environment::{Environment, Timestamp};
 use crate::route::transport::Transport;
 
 /// How long the client has to close a connection that we have said the last word on. One round
@@ -27,6 +27,9 @@ const DISCARD_BYTES: usize = 4096;
 const TURN_BYTES: usize = 64 * 1024;
 /// The requests that may begin in one turn, and may be cancelled in it.
 const TURN_REQUESTS: u32 = 128;
+
+/// How often it is looked whether a connection of which nothing is read has ended.
+const THROTTLE_SLICE: Duration = Duration::from_millis(500);
 
 /// How much more an accepted socket may read in this turn. The socket and the driver of its
 /// connection share it; both are polled by one task.
@@ -71,12 +74,44 @@ pub(super) struct AcceptedSocket {
     meter: FrameMeter,
     control: ControlBudget,
     /// Runs while the client has sent too many control frames.
-    throttle: Option<Pin<Box<tokio::time::Sleep>>>,
+    throttle: Option<Throttle>,
     turn: Turn,
     turn_bytes: usize,
     turn_requests: u32,
     /// Runs once our side is closed.
     linger: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Whether anything is read.
+#[derive(Debug, PartialEq, Eq)]
+enum MayRead {
+    /// What is left of this turn.
+    Turn,
+    /// The connection is at its end.
+    Nothing,
+}
+
+/// A pause before more is read. It is slept in slices, so that the end of the connection is noticed.
+struct Throttle {
+    slice: Pin<Box<tokio::time::Sleep>>,
+    until: Timestamp,
+}
+
+impl Throttle {
+    /// A pause until then, if that has not passed.
+    fn until(until: Timestamp, environment: &Environment) -> Option<Self> {
+        let left = until.since(environment.now());
+        let slice = left.min(THROTTLE_SLICE);
+        (!left.is_zero()).then(|| Self {
+            slice: Box::pin(environment.sleep(slice)),
+            until,
+        })
+    }
+
+    /// What is left of it.
+    fn rest(&self, environment: &Environment) -> Option<Self> {
+        Self::until(self.until, environment)
+    }
 }
 
 impl AcceptedSocket {
@@ -115,11 +150,16 @@ impl AcceptedSocket {
     }
 
     /// Ready when more may be read now. When the turn is over, its driver polls again.
-    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(throttle) = &mut self.throttle {
-            ready!(throttle.as_mut().poll(cx));
-            self.throttle = None;
-            self.turn.0.throttled.store(false, Ordering::Relaxed);
+    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<MayRead> {
+        while let Some(pause) = &mut self.throttle {
+            ready!(pause.slice.as_mut().poll(cx));
+            // What a client that has closed left behind is not worth reading.
+            if self.socket.is_read_closed() {
+                return Poll::Ready(MayRead::Nothing);
+            }
+            self.throttle = pause.rest(&self.environment);
+            let throttled = self.throttle.is_some();
+            self.turn.0.throttled.store(throttled, Ordering::Relaxed);
         }
         if self.turn.0.begun.swap(false, Ordering::Relaxed) {
             self.turn_bytes = 0;
@@ -129,7 +169,7 @@ impl AcceptedSocket {
             self.turn.0.cut_short.store(true, Ordering::Relaxed);
             return Poll::Pending;
         }
-        Poll::Ready(())
+        Poll::Ready(MayRead::Turn)
     }
 
     fn note_read(&mut self, bytes: &[u8]) {
@@ -143,7 +183,8 @@ impl AcceptedSocket {
         if seen.weight > 0
             && let Some(pause) = self.control.spend(seen.weight, self.environment.now())
         {
-            self.throttle = Some(Box::pin(self.environment.sleep(pause)));
+            let until = self.environment.now() + pause;
+            self.throttle = Throttle::until(until, &self.environment);
             self.turn.0.throttled.store(true, Ordering::Relaxed);
         }
     }
@@ -163,7 +204,9 @@ impl AsyncRead for AcceptedSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_may_read(cx));
+        if ready!(self.poll_may_read(cx)) == MayRead::Nothing {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         self.note_read(&buffer.filled()[before..]);
@@ -226,6 +269,7 @@ mod tests {
 
     use super::*;
     use crate::environment::{Simulation, Socket};
+    use crate::route::serving::control_budget::PeerControlBudget;
 
     async fn pair() -> (Environment, AcceptedSocket, Socket) {
         let environment = Simulation::new(1).environment();
@@ -236,7 +280,7 @@ mod tests {
         let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
         let activity = Arc::new(ConnectionActivity::new(environment.now()));
         let server = Transport::accepted(server.unwrap());
-        let control = ControlBudget::new(environment.now());
+        let control = PeerControlBudget::new(environment.now()).source(environment.now());
         let (server, _) = AcceptedSocket::new(server, environment.clone(), activity, control);
         (environment, server, client.unwrap())
     }

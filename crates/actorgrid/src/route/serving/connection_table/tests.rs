@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::environment::Timestamp;
 use crate::route::budget::{BudgetLimits, ByteBudget};
+use crate::route::serving::control_budget::PeerControlBudget;
 
 const A: Source = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
 const B: Source = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
@@ -29,7 +30,7 @@ impl Filled {
 
     fn add(&mut self, source: Source, activity: ConnectionActivity) -> ConnectionId {
         let shares = || SourceShares {
-            control: ControlBudget::new(Timestamp::ZERO),
+            control: PeerControlBudget::new(Timestamp::ZERO).source(Timestamp::ZERO),
             received: self.budget.source(),
             under_way: self.budget.source(),
             replies: self.budget.source(),
