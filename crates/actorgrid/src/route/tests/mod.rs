@@ -548,9 +548,9 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn more_calls_than_streams_wait_for_their_turn() {
-    let environment = Environment::real();
+    let environment = Simulation::new(1).environment();
     let house: Arc<House> = Arc::default();
     house.echo("a");
     let mut held = house.queue("held");
@@ -573,6 +573,8 @@ async fn more_calls_than_streams_wait_for_their_turn() {
     while first.len() < 1_024 {
         first.push(held.recv().await.unwrap());
     }
+    environment.sleep(Duration::from_secs(1)).await;
+    assert!(held.try_recv().is_err(), "one more has come");
     for request in first {
         let message = request.message().clone();
         request.respond(message).unwrap();
