@@ -549,6 +549,25 @@ async fn a_deadline_that_has_passed_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_limit_is_exact_for_clients_that_send_more() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("a");
+    let (server, address) = serve(&environment, &house, 0).await;
+    let pool = pool_with(&environment, 2 * LIMIT);
+    let route = pool.route(&address, Capabilities::ACTORGRID);
+    // The text's tag and its length take 4 bytes.
+    let mut largest = call("a", EchoMsg::new("x".repeat(LIMIT - 4)));
+    assert!(route.call(&mut largest).await.is_ok());
+    let mut larger = call("a", EchoMsg::new("x".repeat(LIMIT - 3)));
+    let error = route.call(&mut larger).await.unwrap_err();
+    let outcome = (error.kind(), error.executed());
+    assert_eq!(outcome, (Kind::MessageTooLarge, Executed::No));
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_calls_than_streams_wait_for_their_turn() {
     let environment = Simulation::new(1).environment();
     let house: Arc<House> = Arc::default();
