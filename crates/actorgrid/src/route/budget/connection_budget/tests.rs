@@ -232,6 +232,16 @@ async fn those_that_wait_are_bounded() {
     assert_eq!(rejected, 1);
     let other = budget.connection(Some(&budget.source()));
     assert!(other.ticket(300, WINDOW).now_or_never().unwrap().is_ok());
+    // Of the quarter, 13 windows are left for a proxy, which no source bounds.
+    let proxied = budget.connection(None);
+    let _held = proxied.ticket(300, WINDOW).await.unwrap();
+    let mut waiting: Vec<_> = (0..14)
+        .map(|_| Box::pin(proxied.ticket(300, WINDOW)))
+        .collect();
+    let rejected = waiting
+        .iter_mut()
+        .filter_map(|ticket| ticket.now_or_never());
+    assert_eq!(rejected.count(), 1);
 }
 
 #[tokio::test]
