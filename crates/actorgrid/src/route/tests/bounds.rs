@@ -184,6 +184,99 @@ async fn a_message_that_keeps_coming_is_waited_for() {
         peer.environment.sleep(4 * SECOND).await;
     }
     assert_eq!(response.await.unwrap().status(), 200);
+    // One that brings half as much is not.
+    let (response, mut stream) = begin(&sender).await;
+    for part in 0..2 {
+        let part = large.slice(part * 8 * KIB..(part + 1) * 8 * KIB);
+        stream.send_data(part, false).unwrap();
+        peer.environment.sleep(4 * SECOND).await;
+    }
+    assert_eq!(peer.gauges().counters.slow.get(), 1);
+    assert_eq!(status(response).await, "grid: context finished");
+    peer.end().await;
+}
+
+/// Large messages that come as slowly as is allowed.
+struct SlowMessages {
+    message: Bytes,
+    sent: usize,
+    requests: Vec<(ResponseFuture, SendStream<Bytes>)>,
+}
+
+impl SlowMessages {
+    /// Begins three: as many as may arrive at a time on a connection.
+    async fn begin(sender: &Sender) -> Self {
+        let mut requests = Vec::new();
+        for _ in 0..3 {
+            requests.push(begin(sender).await);
+        }
+        let mut slow = Self {
+            message: message("a", LARGE),
+            sent: 0,
+            requests,
+        };
+        slow.send_part();
+        slow
+    }
+
+    /// Sends the next part of each, of those that are not given up.
+    fn send_part(&mut self) {
+        let part = self.message.slice(self.sent..self.sent + 16 * KIB);
+        self.sent += part.len();
+        for (_, stream) in &mut self.requests {
+            let _ = stream.send_data(part.clone(), false);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stalls_while_it_waits_is_given_up_though_others_keep_coming() {
+    let peer = Bounded::new().await;
+    let sender = peer.raw().await;
+    let begun = peer.environment.now();
+    let mut slow = SlowMessages::begin(&sender).await;
+    let (stalled, mut stream) = begin(&sender).await;
+    stream
+        .send_data(message("a", LARGE).slice(..6), false)
+        .unwrap();
+    for _ in 0..2 {
+        peer.environment.sleep(4 * SECOND).await;
+        slow.send_part();
+    }
+    assert_eq!(status(stalled).await, "grid: context finished");
+    assert_eq!(peer.environment.now().since(begun), 8 * SECOND);
+    assert_eq!(peer.gauges().counters.slow.get(), 1);
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_come_slowly_are_given_up_for_those_of_another_connection() {
+    // Tickets fill 3.75 MiB in all.
+    let peer = Bounded::with(WireBounds {
+        received: BudgetLimits {
+            total: 4 * MIB,
+            per_connection: 4 * MIB,
+        },
+        ..WireBounds::default()
+    })
+    .await;
+    let begun = peer.environment.now();
+    let mut slow = SlowMessages::begin(&peer.raw().await).await;
+    let other = peer.raw().await;
+    let answered = async {
+        assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+        peer.environment.now().since(begun)
+    };
+    let sent = async {
+        for _ in 0..4 {
+            peer.environment.sleep(4 * SECOND).await;
+            slow.send_part();
+        }
+    };
+    assert_eq!(tokio::join!(answered, sent).0, 5 * SECOND);
+    for (response, _stream) in slow.requests {
+        assert_eq!(status(response).await, "grid: context finished");
+    }
     peer.end().await;
 }
 
