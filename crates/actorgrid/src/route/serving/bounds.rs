@@ -113,6 +113,16 @@ mod tests {
         assert_eq!(connections_within(65_536), 65_280);
     }
 
+    #[test]
+    fn one_connection_has_a_quarter_of_the_room_for_requests_under_way() {
+        let mebibytes = |number: usize| number * 1024 * 1024;
+        let limits = BudgetLimits {
+            total: mebibytes(128),
+            per_connection: mebibytes(32),
+        };
+        assert_eq!(WireBounds::default().under_way(), limits);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_simulation_has_descriptors_enough() {
         let environment = Simulation::new(1).environment();

@@ -388,6 +388,8 @@ async fn requests_that_are_under_way_are_bounded_and_health_is_reported_all_the_
     }
     let sender = peer.raw().await;
     assert_eq!(whole(&sender, message("a", 1)).await.0, BUSY);
+    // This one, and one of the 128 for the headers of all.
+    assert_eq!(peer.gauges().counters.no_room.get(), 2);
     let live = framed(b"\x0a\x04live");
     let health = send(&sender, request("/grpc.health.v1.Health/Check"), Some(live)).await;
     // The server of this test serves under no session, and says so.
