@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -138,7 +138,6 @@ where
     let environment = driver.connection.environment.clone();
     let mut is_ending = false;
     let mut look = pin!(environment.sleep(LOOK_INTERVAL));
-    let mut sweep = pin!(environment.sleep(SWEEP_INTERVAL));
     let mut cut_off = pin!(async {
         end.evicted.cancelled().await;
         environment.sleep(EVICTION_TIME).await;
@@ -160,10 +159,6 @@ where
                     return;
                 }
                 look.set(environment.sleep(LOOK_INTERVAL));
-            }
-            () = &mut sweep, if !driver.unsent.is_empty() => {
-                driver.expire_replies();
-                sweep.set(environment.sleep(SWEEP_INTERVAL));
             }
             () = poll_fn(|cx| driver.poll(cx)) => return,
         }
@@ -187,6 +182,8 @@ struct Driver<'a, F, A> {
     streams: FuturesUnordered<F>,
     /// Replies that are with the HTTP/2 library.
     unsent: Vec<UnsentReply>,
+    /// Runs while there are some.
+    sweep: Option<Pin<Box<tokio::time::Sleep>>>,
     ping: Option<PingPong>,
     keep_alive: KeepAlive,
     window: u32,
@@ -206,6 +203,7 @@ where
             answer,
             streams: FuturesUnordered::new(),
             unsent: Vec::new(),
+            sweep: None,
             keep_alive: KeepAlive::default(),
             window: CONNECTION_WINDOW_BYTES,
         }
@@ -227,6 +225,9 @@ where
             return Poll::Ready(());
         }
         self.unsent.retain(|reply| !reply.is_sent());
+        if self.poll_sweep(cx) && self.poll_http2(cx).is_ready() {
+            return Poll::Ready(());
+        }
         self.note_streams();
         if self.turn.was_cut_short() || (was_held_back && self.may_accept()) {
             // Others first, then the next turn.
@@ -294,6 +295,24 @@ where
             activity.idle_from(self.connection.environment.now());
         }
         activity.set_streams(streams);
+    }
+
+    /// Looks for replies that were not taken in time, once in each interval while there are unsent
+    /// ones. Returns whether one was reset.
+    fn poll_sweep(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.unsent.len();
+        while !self.unsent.is_empty() {
+            let environment = &self.connection.environment;
+            let sweep = self
+                .sweep
+                .get_or_insert_with(|| Box::pin(environment.sleep(SWEEP_INTERVAL)));
+            if sweep.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            self.sweep = None;
+            self.expire_replies();
+        }
+        self.unsent.len() < before
     }
 
     /// Resets the replies that their clients have not taken in time.

@@ -551,6 +551,40 @@ async fn a_reply_that_is_not_taken_by_its_deadline_is_reset() {
     peer.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn replies_that_wait_for_the_socket_are_reset_at_their_deadline_too() {
+    let peer = Bounded::new().await;
+    let mut socket = greeted(&peer).await;
+    // HTTP/2 lets all replies through, but the client does not read its socket.
+    let window = u32::try_from(MIB).unwrap().to_be_bytes();
+    let mut frames = vec![
+        frame(SETTINGS, 0, 0, &[&[0, 4], &window[..]].concat()),
+        frame(WINDOW_UPDATE, 0, 0, &window),
+    ];
+    let timeout = [&[0, 12], &b"grpc-timeout"[..], &[2], b"3S"].concat();
+    let block = [header_block(), timeout].concat();
+    for stream in [1, 3, 5] {
+        frames.push(frame(HEADERS, 4, stream, &block));
+        frames.push(frame(DATA, 1, stream, &message("held", 1)));
+    }
+    send_frames(&mut socket, frames.into_iter()).await;
+    while peer.unread.lock().unwrap().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    for incoming in std::mem::take(&mut *peer.unread.lock().unwrap()) {
+        let request = GridRequest::<Payload>::receive(incoming).unwrap();
+        let reply = Payload::new("large", vec![7; 100 * KIB]);
+        request.respond(reply).unwrap();
+    }
+    peer.environment.sleep(2 * SECOND).await;
+    assert!(peer.gauges().held().replies > 300 * KIB as u64);
+    peer.environment.sleep(2 * SECOND).await;
+    assert_eq!(peer.gauges().counters.replies_not_taken.get(), 3);
+    // Of one, a part is on its way into the socket.
+    assert!(peer.gauges().held().replies < 110 * KIB as u64);
+    peer.end().await;
+}
+
 /// Literal headers of a request: `:method`, `:scheme`, `:path`, `:authority`, `content-type`.
 fn header_block() -> Vec<u8> {
     let literal = |index: &[u8], value: &str| {
@@ -578,6 +612,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 
 /// A connection that has greeted, and whose client reads everything that comes.
 async fn greeted(peer: &Bounded) -> Socket {
