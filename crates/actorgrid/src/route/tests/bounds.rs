@@ -734,6 +734,11 @@ async fn a_silent_connection_makes_room_for_another() {
     let busy = peer.raw().await;
     let (response, mut stream) = begin(&busy).await;
     stream.send_data(message("held", 1), true).unwrap();
+    // One is idle, one silent, and one busy.
+    send_frames(&mut first, std::iter::empty()).await;
+    while peer.unread.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
     let begun = peer.environment.now();
     for _ in 0..2 {
         let new = peer.raw().await;
@@ -747,6 +752,8 @@ async fn a_silent_connection_makes_room_for_another() {
     let closed = silent.read_to_end(&mut bytes).await;
     assert!(closed.is_ok() || closed.is_err());
     first.read_to_end(&mut bytes).await.unwrap();
+    let took = peer.environment.now().since(begun);
+    assert!(took < SECOND, "{took:?}");
     assert_eq!(peer.gauges().counters.evicted.get(), 2);
     drop(peer.unread.lock().unwrap().drain(..));
     assert_eq!(status(response).await, "grid: unknown mailbox");
