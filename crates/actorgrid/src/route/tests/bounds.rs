@@ -689,6 +689,22 @@ async fn settings_that_change_the_windows_of_many_streams_are_read_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_are_accepted_at_a_pace() {
+    let peer = Bounded::new().await;
+    let begun = peer.environment.now();
+    let mut connections = Vec::new();
+    for _ in 0..400 {
+        connections.push(peer.raw().await);
+    }
+    let last = connections.last().unwrap();
+    assert_eq!(whole(last, message("a", 1)).await.0, "");
+    // 4,000 a second, of which 32 may come at once.
+    let took = peer.environment.now().since(begun);
+    assert!(took >= Duration::from_millis(92), "{took:?}");
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_says_nothing_is_closed() {
     let peer = Bounded::new().await;
     let mut socket = peer.environment.connect(&peer.address).await.unwrap();
