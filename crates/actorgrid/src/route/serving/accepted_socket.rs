@@ -265,13 +265,20 @@ impl AsyncWrite for AcceptedSocket {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use super::super::frame_meter::PREFACE_BYTES;
     use super::*;
     use crate::environment::{Simulation, Socket};
     use crate::route::serving::control_budget::PeerControlBudget;
 
     async fn pair() -> (Environment, AcceptedSocket, Socket) {
+        let (environment, server, _, client) = pair_with_turn().await;
+        (environment, server, client)
+    }
+
+    async fn pair_with_turn() -> (Environment, AcceptedSocket, Turn, Socket) {
         let environment = Simulation::new(1).environment();
         let listening = "127.0.0.1:0".parse().unwrap();
         let mut listener = environment.listen(listening).await.unwrap();
@@ -281,8 +288,32 @@ mod tests {
         let activity = Arc::new(ConnectionActivity::new(environment.now()));
         let server = Transport::accepted(server.unwrap());
         let control = PeerControlBudget::new(environment.now()).source(environment.now());
-        let (server, _) = AcceptedSocket::new(server, environment.clone(), activity, control);
-        (environment, server, client.unwrap())
+        let (server, turn) = AcceptedSocket::new(server, environment.clone(), activity, control);
+        (environment, server, turn, client.unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_ends_after_so_many_bytes_and_after_so_many_requests() {
+        let preface = [0xff; PREFACE_BYTES];
+        // One frame of data, longer than all that comes.
+        let data = [&preface[..], &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
+        let data = [data, vec![0; TURN_BYTES]].concat();
+        let requests = [0, 0, 0, 1, 4, 0, 0, 0, 1].repeat(TURN_REQUESTS as usize);
+        let requests = [&preface[..], &requests].concat();
+        for (sent, turn_bytes) in [(&data, TURN_BYTES), (&requests, requests.len())] {
+            let (_environment, mut server, turn, mut client) = pair_with_turn().await;
+            turn.begin();
+            let mut read = vec![0; turn_bytes];
+            let sends = client.write_all(&sent[..turn_bytes]);
+            let (sends, reads) = tokio::join!(sends, server.read_exact(&mut read));
+            sends.and(reads).unwrap();
+            // There is more to read, but not in this turn.
+            client.write_all(b"more").await.unwrap();
+            assert!(server.read_u8().now_or_never().is_none());
+            assert!(turn.was_cut_short());
+            turn.begin();
+            assert!(server.read_u8().now_or_never().is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]
