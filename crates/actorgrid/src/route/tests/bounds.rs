@@ -55,7 +55,10 @@ impl Bounded {
     }
 
     async fn with(bounds: WireBounds) -> Self {
-        let environment = Simulation::new(1).environment();
+        Self::in_environment(Simulation::new(1).environment(), bounds).await
+    }
+
+    async fn in_environment(environment: Environment, bounds: WireBounds) -> Self {
         let house: Arc<House> = Arc::default();
         house.open("a", |incoming| {
             let request = GridRequest::<Payload>::receive(incoming).unwrap();
@@ -359,6 +362,59 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     assert_eq!(peer.environment.now(), begun);
     let other = peer.raw().await;
     assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+    peer.end().await;
+}
+
+/// Over TCP: only there connections have sources.
+#[tokio::test]
+async fn the_connections_of_a_source_have_half_of_the_bytes_together_unless_it_is_a_proxy() {
+    let proxy = "127.0.0.1".parse().unwrap();
+    for (proxies, expected) in [(Vec::new(), BUSY), (vec![proxy], "")] {
+        let bounds = WireBounds {
+            received: BudgetLimits {
+                total: 8 * MIB,
+                per_connection: 4 * MIB,
+            },
+            proxies: proxies.into(),
+            ..WireBounds::default()
+        };
+        let peer = Bounded::in_environment(Environment::real(), bounds).await;
+        let sender = peer.raw().await;
+        let mut queued = Vec::new();
+        // With its envelope, 64 KiB.
+        let small = 64 * KIB - (message("held", 0).len() - 5) - 4;
+        for _ in 0..64 {
+            let (response, mut stream) = begin(&sender).await;
+            stream.send_data(message("held", small), true).unwrap();
+            queued.push((response, stream));
+        }
+        while peer.unread.lock().unwrap().len() < 64 {
+            tokio::task::yield_now().await;
+        }
+        let other = peer.raw().await;
+        assert_eq!(whole(&other, message("a", 1)).await.0, expected);
+        peer.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_source_over_tcp_has_half_of_the_connections() {
+    let bounds = WireBounds {
+        max_connections: 2,
+        ..WireBounds::default()
+    };
+    let peer = Bounded::in_environment(Environment::real(), bounds).await;
+    let busy = peer.raw().await;
+    let (_response, mut stream) = begin(&busy).await;
+    stream.send_data(message("held", 1), true).unwrap();
+    while peer.unread.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut refused = peer.environment.connect(&peer.address).await.unwrap();
+    let mut bytes = Vec::new();
+    refused.read_to_end(&mut bytes).await.unwrap();
+    assert!(bytes.is_empty(), "it was served");
+    assert_eq!(peer.gauges().counters.refused.get(), 1);
     peer.end().await;
 }
 
