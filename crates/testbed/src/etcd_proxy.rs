@@ -2,16 +2,18 @@
 
 mod forward;
 mod frames;
+mod rule;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
+
+pub use rule::{CallPart, Fate, PartKind};
+use rule::{ProxyState, lock};
 
 /// Stands between clients and an etcd, and asks a rule about each part of each call.
 ///
@@ -25,89 +27,6 @@ pub struct EtcdProxy {
     runtime: Option<Runtime>,
 }
 
-/// A part of a call, as a rule sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct CallPart<'a> {
-    /// The path of the method, such as `/etcdserverpb.KV/Range`.
-    pub method: &'a str,
-    /// Which part it is.
-    pub kind: PartKind,
-    /// The message, in the encoding of protobuf. Empty for headers and trailers.
-    pub message: &'a [u8],
-}
-
-impl CallPart<'_> {
-    /// Whether its message has these bytes in it: a key, for example.
-    #[must_use]
-    pub fn contains(&self, bytes: impl AsRef<[u8]>) -> bool {
-        let bytes = bytes.as_ref();
-        self.message
-            .windows(bytes.len().max(1))
-            .any(|part| part == bytes)
-    }
-
-    /// Whether it is a message from etcd on a watch that says that the watch is created.
-    #[must_use]
-    pub fn is_created_reply(&self) -> bool {
-        self.is_watch_reply() && frames::has_created_flag(self.message)
-    }
-
-    /// Whether it is a message from etcd on a watch that brings events.
-    #[must_use]
-    pub fn has_events(&self) -> bool {
-        self.is_watch_reply() && frames::has_events(self.message)
-    }
-
-    /// Whether it is a message from etcd on a watch that only tells its revision.
-    #[must_use]
-    pub fn is_progress(&self) -> bool {
-        self.is_watch_reply() && !self.is_created_reply() && !self.has_events()
-    }
-
-    fn is_watch_reply(&self) -> bool {
-        self.method == "/etcdserverpb.Watch/Watch" && self.kind == PartKind::Reply
-    }
-}
-
-/// The kinds of parts of a call, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PartKind {
-    /// A message from the client.
-    Request,
-    /// The headers of etcd's answer.
-    Headers,
-    /// A message from etcd.
-    Reply,
-    /// The trailers of etcd's answer, which end it. An answer that has only headers has none.
-    Trailers,
-}
-
-/// What becomes of a part. Those behind it in the same direction wait for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is passed on.
-    Pass,
-    /// It is passed on after so long.
-    Delay(Duration),
-    /// It is not passed on. Without its trailers, a call does not end.
-    Swallow,
-    /// In headers and trailers: gets a `grpc-status-details-bin` that is not base64. Headers then
-    /// end the call, as unavailable.
-    Poison,
-}
-
-type Rule = dyn Fn(CallPart<'_>) -> Fate + Send + Sync;
-
-struct ProxyState {
-    server: Mutex<SocketAddr>,
-    rule: Mutex<Arc<Rule>>,
-    open: AtomicUsize,
-    accepted: AtomicU64,
-    calls: AtomicU64,
-    refusing: AtomicBool,
-    cut: Notify,
-}
-
 impl EtcdProxy {
     /// A proxy of the etcd at this address. It passes everything on.
     ///
@@ -117,15 +36,7 @@ impl EtcdProxy {
     #[must_use]
     #[track_caller]
     pub fn of(server: SocketAddr) -> Self {
-        let state = Arc::new(ProxyState {
-            server: Mutex::new(server),
-            rule: Mutex::new(Arc::new(|_| Fate::Pass)),
-            open: AtomicUsize::new(0),
-            accepted: AtomicU64::new(0),
-            calls: AtomicU64::new(0),
-            refusing: AtomicBool::new(false),
-            cut: Notify::new(),
-        });
+        let state = Arc::new(ProxyState::new(server));
         match Self::start(&state) {
             Ok((address, runtime)) => Self {
                 address,
@@ -236,19 +147,4 @@ impl fmt::Debug for EtcdProxy {
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }
-}
-
-impl ProxyState {
-    fn fate(&self, method: &str, kind: PartKind, message: &[u8]) -> Fate {
-        let rule = Arc::clone(&lock(&self.rule));
-        rule(CallPart {
-            method,
-            kind,
-            message,
-        })
-    }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

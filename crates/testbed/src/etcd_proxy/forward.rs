@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 
 use super::frames::{self, Frames};
-use super::{Fate, PartKind, ProxyState, lock};
+use super::rule::{Fate, PartKind, ProxyState, lock};
 
 /// More than any test sends.
 const WINDOW_BYTES: u32 = 1 << 30;

@@ -283,17 +283,22 @@ impl ConnectionBudget {
     /// Takes room for the bytes that a waiting stream may hold.
     fn park(&self, window: usize) -> Option<ParkedBytes<'_>> {
         let ConnectionLevels { peer, source, .. } = &*self.0;
-        let all = &peer.waiting;
-        if !all.reserve(window, all.limit()) {
+        let own = source.as_ref().map(SourceBudget::waiting);
+        if let Some(own) = own
+            && !own.reserve(window, own.limit())
+        {
             return None;
         }
-        if let Some(own) = source.as_ref().map(SourceBudget::waiting) {
-            // As of the budget itself: as much as others leave free.
-            let free = all.limit().saturating_sub(all.used());
-            if !own.reserve(window, own.limit().min(free)) {
-                let _ = all.release(window);
+        if !peer.waiting.reserve(window, peer.waiting.limit()) {
+            let waiting = own.map_or(usize::MAX, Level::used);
+            if !peer.displace_for(waiting) {
+                if let Some(own) = own {
+                    let _ = own.release(window);
+                }
                 return None;
             }
+            // The one that is displaced frees as much as soon as it knows.
+            let _ = peer.waiting.reserve(window, usize::MAX);
         }
         Some(ParkedBytes {
             connection: self,
@@ -380,6 +385,11 @@ impl TicketApplicant for TicketWaiter {
 
     fn holding(&self) -> usize {
         self.connection.holding()
+    }
+
+    fn waiting(&self) -> usize {
+        let source = self.connection.0.source.as_ref();
+        source.map_or(0, |source| source.waiting().used())
     }
 
     fn grant(self: Box<Self>) {

@@ -15,6 +15,10 @@ pub(super) trait TicketApplicant: Send {
     /// What its source holds: who holds least goes first.
     fn holding(&self) -> usize;
 
+    /// The bytes of its source that are parked: who has most makes room for others. A connection
+    /// without a source has none, and is not displaced.
+    fn waiting(&self) -> usize;
+
     /// Hands it the ticket for the bytes that were reserved.
     fn grant(self: Box<Self>);
 }
@@ -66,6 +70,20 @@ impl PeerBudget {
         // For what became free before the flag was set.
         self.decide();
         arrival
+    }
+
+    /// Gives up the last message of the source that has most waiting, for one whose source has so
+    /// much. False if no source has more.
+    pub(super) fn displace_for(&self, waiting: usize) -> bool {
+        let displaced = {
+            let mut tickets = self.tickets();
+            let displaced = tickets.displace(|applicant| applicant.waiting(), waiting);
+            self.has_waiters
+                .store(!tickets.is_empty(), Ordering::SeqCst);
+            displaced
+        };
+        // Dropped without the lock: that tells it.
+        displaced.is_some()
     }
 
     pub(super) fn give_up(&self, connection: u64, arrival: u64) {

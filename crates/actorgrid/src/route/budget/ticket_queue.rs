@@ -26,7 +26,7 @@ struct Waiting<W> {
 }
 
 /// The least is the greatest of a heap.
-type Place<C> = Reverse<(usize, u64, C)>;
+type LineRank<C> = Reverse<(usize, u64, C)>;
 
 /// Whether the first of a line gets its ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,19 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         Some(removed.waiter)
     }
 
+    /// Takes out the last of the line with the greatest weight, if that is greater than this.
+    pub(super) fn displace(&mut self, weight: impl Fn(&W) -> usize, than: usize) -> Option<W> {
+        let lines = self.lines.iter().filter_map(|(connection, line)| {
+            let last = line.back()?;
+            Some((weight(&last.waiter), *connection, last.arrival))
+        });
+        let (greatest, connection, arrival) = lines.max()?;
+        if greatest <= than {
+            return None;
+        }
+        self.remove(connection, arrival)
+    }
+
     /// Takes everyone out who gets a ticket now, in order. `holding` says what the source of one
     /// that waits holds at that moment.
     pub(super) fn decide(
@@ -127,7 +140,7 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
     }
 
     /// The place of a line among the others: what its source holds, and when its first came.
-    fn place(&self, connection: C, holding: impl Fn(&W) -> usize) -> Option<Place<C>> {
+    fn place(&self, connection: C, holding: impl Fn(&W) -> usize) -> Option<LineRank<C>> {
         let first = self.lines.get(&connection)?.front()?;
         Some(Reverse((holding(&first.waiter), first.arrival, connection)))
     }

@@ -26,7 +26,7 @@ const DISCARD_BYTES: usize = 4096;
 /// them other connections: what is read and not yet looked at stays small.
 const TURN_BYTES: usize = 64 * 1024;
 /// The requests that may begin in one turn, and may be cancelled in it.
-const TURN_REQUESTS: u32 = 128;
+const TURN_REQUESTS: u32 = 32;
 
 /// How often it is looked whether a connection of which nothing is read has ended.
 const THROTTLE_SLICE: Duration = Duration::from_millis(500);
