@@ -8,7 +8,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::auth::Authenticator;
-use super::endpoints::{Endpoints, wrong_cluster};
+use super::dialer::wrong_cluster;
+use super::endpoints::Endpoints;
 use super::exchange::{self, Cluster};
 use super::security::Security;
 use super::{txn, url};
@@ -24,7 +25,7 @@ const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle on an etcd cluster.
 ///
-/// It spawns nothing but what drives its connections, which ends with it and its watches.
+/// It spawns nothing but what opens and drives its connections, which ends with it and its watches.
 pub(in crate::registry) struct Etcd {
     pub(super) cluster: Arc<Cluster>,
     /// How wide a transaction may be, as far as is known to any handle on the cluster.

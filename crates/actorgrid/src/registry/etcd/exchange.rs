@@ -1,14 +1,19 @@
 //! One exchange with the cluster, over whichever endpoint works.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use tonic::{Request, Status};
 
-use super::connection::{EtcdConnection, EtcdTransport};
+use super::connection::EtcdConnection;
 use super::endpoints::Endpoints;
 use super::status::{self, Meaning};
+use super::transport::EtcdTransport;
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 use crate::wire::etcd::ResponseHeader;
@@ -16,6 +21,10 @@ use crate::wire::etcd::ResponseHeader;
 /// The longest message that is taken: many times what etcd's own limits on requests, and our
 /// pages, amount to.
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long to wait at one endpoint until a request that cannot be sent twice can be sent, before
+/// another one is asked: several round trips.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The cluster as the calls see it.
 pub(super) struct Cluster {
@@ -74,8 +83,38 @@ impl ExchangeFailure {
     }
 }
 
+/// The answer to an exchange, and where it came from.
+type ExchangeAnswer<R> = Result<(R, At), ExchangeFailure>;
+
+/// How one endpoint is tried.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    index: usize,
+    /// It is sent only where the endpoint is known to be there, as it cannot be sent again.
+    is_careful: bool,
+    /// An endpoint that falls silent is left, as there are others.
+    leaves_silence: bool,
+}
+
+/// Why an exchange over one connection failed.
+struct Fault {
+    /// What that says about the connection and its endpoint.
+    meaning: Meaning,
+    failure: ExchangeFailure,
+}
+
+impl From<ExchangeFailure> for Fault {
+    fn from(failure: ExchangeFailure) -> Self {
+        Self {
+            meaning: failure.meaning.clone(),
+            failure,
+        }
+    }
+}
+
 impl Cluster {
-    /// Asks one endpoint after the other, each once at most, until one gives the answer.
+    /// Asks the endpoints until one gives the answer: one after the other, each once at most, and
+    /// where the request may be repeated, another one as well when an answer is late.
     ///
     /// Cancel safe as far as the request is: who drops this does not know its outcome.
     pub(super) async fn exchange<Q: Clone, R: Headed>(
@@ -95,16 +134,45 @@ impl Cluster {
         repeat: Repetition,
         request: &Q,
         send: SendCall<Q, R>,
-    ) -> Result<(R, At), ExchangeFailure> {
+    ) -> ExchangeAnswer<R> {
+        let order = self.endpoints.order();
+        let answered = match repeat {
+            Repetition::Never => self.in_turn(&order, request, send).await,
+            Repetition::Safe | Repetition::Read => self.hedged(&order, request, send).await,
+        };
+        answered.map_err(|failures| sum_up(failures, repeat))
+    }
+
+    /// One endpoint after the other, as long as nothing was sent. Those to which nothing can be
+    /// sent at once are waited for when no other one takes the request.
+    async fn in_turn<Q: Clone, R: Headed>(
+        &self,
+        order: &[usize],
+        request: &Q,
+        send: SendCall<Q, R>,
+    ) -> Result<(R, At), Vec<ExchangeFailure>> {
+        let patience = (order.len() > 1).then_some(PATIENCE);
+        let mut tries: VecDeque<_> = order.iter().map(|index| (*index, patience)).collect();
         let mut failures = Vec::new();
-        for index in self.endpoints.order() {
-            match self.once(index, request, send).await {
-                Ok((reply, connection)) => {
-                    self.endpoints.prefer(index);
-                    return Ok((reply, At { index, connection }));
-                }
+        while let Some((index, patience)) = tries.pop_front() {
+            let one = Try {
+                index,
+                is_careful: true,
+                leaves_silence: false,
+            };
+            let ready = self.ready(one);
+            let ready = match patience {
+                Some(patience) => self.endpoints.environment().timeout(patience, ready).await,
+                None => Some(ready.await),
+            };
+            let Some(connection) = ready else {
+                tries.push_back((index, None));
+                continue;
+            };
+            match self.at(one, connection, request, send).await {
+                Ok(answer) => return Ok(answer),
                 Err(failure) => {
-                    let passes_on = failure.passes_on(repeat);
+                    let passes_on = failure.passes_on(Repetition::Never);
                     failures.push(failure);
                     if !passes_on {
                         break;
@@ -112,73 +180,191 @@ impl Cluster {
                 }
             }
         }
-        Err(sum_up(failures, repeat))
+        Err(failures)
     }
 
-    async fn once<Q: Clone, R: Headed>(
+    /// One endpoint, and further ones as soon as that one fails or is late.
+    async fn hedged<Q: Clone, R: Headed>(
         &self,
-        index: usize,
+        order: &[usize],
         request: &Q,
         send: SendCall<Q, R>,
-    ) -> Result<(R, Arc<EtcdConnection>), ExchangeFailure> {
-        let mut unanswered = self.endpoints.await_answer(index);
-        let (mut reconnected, mut authenticated) = (false, false);
-        let outcome = loop {
-            let connection = match self.endpoints.connection(index).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    self.endpoints.suspect(index);
-                    break Err(ExchangeFailure::not_sent(error));
+    ) -> Result<(R, At), Vec<ExchangeFailure>> {
+        let leaves_silence = order.len() > 1;
+        let attempt = |index, hedge| async move {
+            let _hedge = hedge;
+            let one = Try {
+                index,
+                is_careful: false,
+                leaves_silence,
+            };
+            let connection = self.ready(one).await;
+            self.at(one, connection, request, send).await
+        };
+        let mut rest = order.iter().copied();
+        let mut next = rest.next();
+        let mut tries = FuturesUnordered::new();
+        let mut failures = Vec::new();
+        loop {
+            if tries.is_empty() {
+                let Some(index) = next else {
+                    return Err(failures);
+                };
+                tries.push(attempt(index, None));
+                next = rest.next();
+            }
+            let hedge = async {
+                match next {
+                    Some(index) => (index, self.endpoints.hedge().await),
+                    None => std::future::pending().await,
                 }
             };
-            unanswered.goes_over(&connection);
-            let mut message = Request::new(request.clone());
-            let mut pass = None;
-            if let Some(authenticator) = self.endpoints.authenticator() {
-                match authenticator.pass(&connection).await {
-                    Ok(new) => {
-                        new.show(&mut message);
-                        pass = Some((authenticator, new));
+            tokio::select! {
+                biased;
+                Some(tried) = tries.next() => match tried {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => {
+                        let passes_on = failure.passes_on(Repetition::Safe);
+                        failures.push(failure);
+                        if !passes_on {
+                            return Err(failures);
+                        }
                     }
-                    Err(status) => break Err(self.unauthenticated(index, &connection, &status)),
+                },
+                (index, permit) = hedge => {
+                    tries.push(attempt(index, permit));
+                    next = rest.next();
                 }
             }
-            let sent = send(connection.transport(), connection.origin(), message);
-            let status = match sent.await {
-                Ok(reply) => {
-                    let verified = self.verify(index, &reply);
-                    break match verified {
-                        Ok(()) => Ok((reply, connection)),
-                        Err(error) => {
-                            connection.retire();
-                            let meaning = Meaning::Refused(RegistryErrorKind::WrongCluster);
-                            Err(ExchangeFailure { meaning, error })
-                        }
-                    };
+        }
+    }
+
+    /// Tries one endpoint, over this connection.
+    async fn at<Q: Clone, R: Headed>(
+        &self,
+        one: Try,
+        mut connection: Result<Arc<EtcdConnection>, RegistryError>,
+        request: &Q,
+        send: SendCall<Q, R>,
+    ) -> ExchangeAnswer<R> {
+        let mut reconnected = false;
+        loop {
+            let over = match connection {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.endpoints.suspect(one.index);
+                    return Err(ExchangeFailure::not_sent(error));
                 }
-                Err(status) => status,
             };
-            let failure = ExchangeFailure::of(&status);
-            match failure.meaning {
+            match self.over(one, &over, request, send).await {
+                Ok(reply) => {
+                    self.endpoints.answered(one.index, &over);
+                    let at = At {
+                        index: one.index,
+                        connection: over,
+                    };
+                    return Ok((reply, at));
+                }
                 // The connection had ended before: the endpoint may be there all the same.
-                Meaning::NotSent if !reconnected => {
+                Err(fault) if fault.meaning == Meaning::NotSent && !reconnected => {
                     reconnected = true;
-                    connection.retire();
+                    over.retire();
+                    connection = self.ready(one).await;
                 }
-                Meaning::Token if !authenticated && pass.is_some() => {
-                    authenticated = true;
-                    if let Some((authenticator, pass)) = &pass {
-                        authenticator.forget(pass);
+                Err(fault) => {
+                    self.blame(one.index, &over, &fault.meaning);
+                    return Err(fault.failure);
+                }
+            }
+        }
+    }
+
+    /// A connection over which a request can be sent.
+    async fn ready(&self, one: Try) -> Result<Arc<EtcdConnection>, RegistryError> {
+        let connection = self.endpoints.connection(one.index).await?;
+        if one.is_careful && !connection.assured().await {
+            return self.endpoints.connection(one.index).await;
+        }
+        Ok(connection)
+    }
+
+    /// Sends the request over a connection, again where etcd asks for a new token.
+    async fn over<Q: Clone, R: Headed>(
+        &self,
+        one: Try,
+        connection: &EtcdConnection,
+        request: &Q,
+        send: SendCall<Q, R>,
+    ) -> Result<R, Fault> {
+        let _owed = connection.owe();
+        let sending = async {
+            let mut authenticated = false;
+            loop {
+                let mut message = Request::new(request.clone());
+                let mut shown = None;
+                if let Some(authenticator) = self.endpoints.authenticator() {
+                    let pass = authenticator.pass(connection).await;
+                    let pass = pass.map_err(|status| unauthenticated(&status))?;
+                    pass.show(&mut message);
+                    shown = Some((authenticator, pass));
+                }
+                let sent = send(connection.transport(), connection.origin(), message).await;
+                let failure = match sent {
+                    Ok(reply) => {
+                        let verified = self.verified(one.index, connection, reply);
+                        return verified.map_err(Fault::from);
                     }
-                }
-                _ => {
-                    self.blame(index, &connection, &failure.meaning);
-                    break Err(failure);
+                    Err(status) => ExchangeFailure::of(&status),
+                };
+                match shown {
+                    Some((authenticator, pass))
+                        if failure.meaning == Meaning::Token && !authenticated =>
+                    {
+                        authenticated = true;
+                        authenticator.forget(&pass);
+                    }
+                    _ => return Err(failure.into()),
                 }
             }
         };
-        unanswered.answered();
-        outcome
+        let silence = async {
+            match one.leaves_silence {
+                true => connection.fell_silent().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            sent = sending => sent,
+            () = silence => Err(self.silent(one.index).into()),
+        }
+    }
+
+    fn verified<R: Headed>(
+        &self,
+        index: usize,
+        connection: &EtcdConnection,
+        reply: R,
+    ) -> Result<R, ExchangeFailure> {
+        match self.verify(index, &reply) {
+            Ok(()) => Ok(reply),
+            Err(error) => {
+                connection.retire();
+                let meaning = Meaning::Refused(RegistryErrorKind::WrongCluster);
+                Err(ExchangeFailure { meaning, error })
+            }
+        }
+    }
+
+    /// The endpoint is silent. It may come back, and so its connection is kept until it is known
+    /// to lead nowhere.
+    fn silent(&self, index: usize) -> ExchangeFailure {
+        let address = self.endpoints.address(index);
+        let text = format!("etcd at {address} is silent");
+        ExchangeFailure {
+            meaning: Meaning::Unsettled,
+            error: RegistryError::new(RegistryErrorKind::Unknown, text),
+        }
     }
 
     /// Takes the consequences of a failure for the endpoint and its connection.
@@ -191,23 +377,6 @@ impl Cluster {
         self.endpoints.suspect(index);
     }
 
-    /// The authentication failed, or may have been carried out: the request itself was not sent.
-    fn unauthenticated(
-        &self,
-        index: usize,
-        connection: &EtcdConnection,
-        status: &Status,
-    ) -> ExchangeFailure {
-        let mut failure = ExchangeFailure::of(status);
-        self.blame(index, connection, &failure.meaning);
-        if failure.error.may_have_executed() {
-            let text = format!("etcd did not authenticate the user: {}", status.message());
-            let error = RegistryError::new(RegistryErrorKind::Unavailable, text);
-            failure = ExchangeFailure::not_sent(error.caused_by(status.clone()));
-        }
-        failure
-    }
-
     pub(super) fn verify(&self, index: usize, reply: &impl Headed) -> Result<(), RegistryError> {
         match reply.header() {
             Some(header) if header.cluster_id != 0 => {
@@ -216,6 +385,17 @@ impl Cluster {
             _ => Ok(()),
         }
     }
+}
+
+/// The authentication failed, or may have been carried out: the request itself was not sent.
+fn unauthenticated(status: &Status) -> Fault {
+    let mut fault = Fault::from(ExchangeFailure::of(status));
+    if fault.failure.error.may_have_executed() {
+        let text = format!("etcd did not authenticate the user: {}", status.message());
+        let error = RegistryError::new(RegistryErrorKind::Unavailable, text);
+        fault.failure = ExchangeFailure::not_sent(error.caused_by(status.clone()));
+    }
+    fault
 }
 
 /// Where an answer came from.

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::Uri;
 
-use super::connection::EtcdTransport;
 use super::etcd::Etcd;
 use super::exchange::{ExchangeFailure, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::status::Meaning;
+use super::transport::EtcdTransport;
 use super::txn;
 use crate::registry::{
     Claim, ClaimBatch, ClaimOutcome, Entry, LeaseId, Listing, RaiseOutcome, RegistryError,

@@ -1,26 +1,35 @@
 //! The registry on etcd.
 //!
 //! - [`etcd`] is the handle, and [`url`] reads where its cluster is.
-//! - [`connection`] speaks to one endpoint, over what [`security`] and `tls` secure and
-//!   [`witness`] watches; [`endpoints`] picks an endpoint.
+//! - [`endpoints`] picks an endpoint. [`endpoint`] has its connection, which [`dialer`] opens, over
+//!   what [`security`] and `tls` secure; [`attempts`] holds back those that would fail again.
+//! - [`connection`] drives it. [`activity`] and [`witness`] see what happens on it, [`liveness`]
+//!   decides what its silence means, [`transport`] is one call over it.
 //! - [`exchange`] sends a request, with the token of [`auth`]; [`status`] knows its failures.
 //! - [`kv`], [`lease`] and [`watch`] are the calls, [`txn`] builds and reads transactions, and
 //!   [`backend`] puts them together.
 
+mod activity;
+mod attempts;
 mod auth;
 mod backend;
 mod connection;
+mod dialer;
+mod endpoint;
 mod endpoints;
 mod etcd;
 mod exchange;
+mod io;
 mod kv;
 mod lease;
+mod liveness;
 mod security;
 mod status;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
+mod transport;
 mod txn;
 mod url;
 mod watch;

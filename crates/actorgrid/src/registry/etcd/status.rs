@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::connection::NotSent;
+use super::transport::NotSent;
 use crate::registry::{RegistryError, RegistryErrorKind};
 
 /// The meaning of a failed exchange.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::etcd::{CONNECT_TIMEOUT, Etcd};
-use super::{connection, exchange};
+use super::exchange;
 use crate::environment::Environment;
 use crate::registry::conformance::{Fixture, conformance_suite};
 use crate::registry::{Backend as _, Registry, RegistryError, RegistryErrorKind};
@@ -126,6 +127,19 @@ async fn metric(server: &EtcdServer, name: &str) -> usize {
     values.sum::<f64>() as usize
 }
 
+/// Where hyper's servers of tests spawn their tasks, which end with their connections.
+#[derive(Clone)]
+struct Spawner(Environment);
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(self.0.spawn(future));
+    }
+}
+
 /// Connects as soon as etcd is there.
 async fn connect(rest: &str) -> Etcd {
     let environment = Environment::real();
@@ -216,6 +230,8 @@ mod conforms {
     conformance_suite!(Conforming, tokio::test);
 }
 
+mod endpoints;
+mod fake;
 mod faults;
 #[cfg(feature = "tls")]
 mod secured;

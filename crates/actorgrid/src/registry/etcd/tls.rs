@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::connection::Io;
+use super::io::Io;
 use super::url::TlsFiles;
 use crate::environment::Socket;
 use crate::registry::{RegistryError, RegistryErrorKind};

@@ -98,7 +98,7 @@ pub(super) async fn open(
 }
 
 async fn create_watch(
-    mut client: WatchClient<super::connection::EtcdTransport>,
+    mut client: WatchClient<super::transport::EtcdTransport>,
     request: Request<WatchCreateRequest>,
 ) -> Result<OpenedWatch, Status> {
     // The stream of requests must stay open as long as the watch, and not longer: while it does,

@@ -1,4 +1,4 @@
-//! Why reading from a connection failed, where HTTP/2 does not say.
+//! What HTTP/2 does not say: that bytes have come, and why reading failed.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Io;
+use super::activity::Activity;
+use super::io::Io;
 
 /// Remembers why reading from a connection failed. HTTP/2 on top of it often says only that the
 /// connection is closed, and an etcd that does not accept a client's certificate says so here.
@@ -15,9 +16,14 @@ use super::connection::Io;
 pub(super) struct Witness(Arc<Mutex<Option<io::Error>>>);
 
 impl Witness {
-    pub(super) fn watch(&self, io: Box<dyn Io>) -> Box<dyn Io> {
+    /// Watches over what is read, and reports bytes that come.
+    pub(super) fn watch(&self, io: Box<dyn Io>, activity: Arc<Activity>) -> WitnessedIo {
         let witness = self.clone();
-        Box::new(WitnessedIo { io, witness })
+        WitnessedIo {
+            io,
+            witness,
+            activity,
+        }
     }
 
     /// Why it failed, if it did.
@@ -30,9 +36,11 @@ impl Witness {
     }
 }
 
-struct WitnessedIo {
+/// A connection under the eyes of a [`Witness`].
+pub(super) struct WitnessedIo {
     io: Box<dyn Io>,
     witness: Witness,
+    activity: Arc<Activity>,
 }
 
 impl AsyncRead for WitnessedIo {
@@ -41,13 +49,16 @@ impl AsyncRead for WitnessedIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io)
-            .poll_read(cx, buffer)
-            .map_err(|error| {
-                let kind = error.kind();
-                self.witness.lock().get_or_insert(error);
-                kind.into()
-            })
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.heard();
+        }
+        read.map_err(|error| {
+            let kind = error.kind();
+            self.witness.lock().get_or_insert(error);
+            kind.into()
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Faults of etcd and of its endpoints.
 
-use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::*;

@@ -226,10 +226,7 @@ async fn watched(
             let speaker = speaker.clone();
             let service =
                 hyper::service::service_fn(move |request| speaker.clone().answer(request));
-            let tasks = connection::ConnectionTasks {
-                environment: serving.clone(),
-                closed: tokio_util::sync::CancellationToken::new(),
-            };
+            let tasks = Spawner(serving.clone());
             let server = hyper::server::conn::http2::Builder::new(tasks);
             drop(serving.spawn(server.serve_connection(TokioIo::new(socket), service)));
         }
