@@ -17,6 +17,9 @@ use super::rule::{Fate, PartKind, ProxyState, lock};
 /// More than any test sends.
 const WINDOW_BYTES: u32 = 1 << 30;
 
+/// More calls than any test gives up at once: etcd itself has no limit on that.
+const RESETS: usize = 1 << 20;
+
 /// A call that cannot go on: its stream, or its connection, has ended.
 struct Ended;
 
@@ -48,11 +51,15 @@ async fn serve_until_end(state: &Arc<ProxyState>, client: TcpStream) -> Result<(
     let mut client_side = h2::server::Builder::new()
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(None)
         .handshake(client)
         .await?;
     let (to_server, server_side) = h2::client::Builder::new()
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_reset_streams(RESETS)
+        .max_local_error_reset_streams(None)
         .handshake::<_, Bytes>(server)
         .await?;
     let calls = async {

@@ -1,0 +1,66 @@
+//! An etcd that answers late, under lookups whose callers do not wait for it.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actorgrid::{Client, EchoMsg, Registry, Server, ServerState};
+use testbed::{Etcd, EtcdProxy, Fate, PartKind};
+use tokio::time::MissedTickBehavior;
+
+const LATE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(600);
+const TIME: Duration = Duration::from_secs(60);
+
+/// How many lookups begin in a second: a thousand, or what LOOKUPS says. A machine that cannot bear
+/// that many has no time for the proxy either, and then it is not etcd that is slow.
+fn lookups_a_second() -> u32 {
+    std::env::var("LOOKUPS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_without_patience_cost_a_late_etcd_no_connection_and_a_peer_no_lease() {
+    examples::log_to_stderr();
+    let etcd = tokio::task::spawn_blocking(Etcd::start).await.unwrap();
+    let proxy = EtcdProxy::of(etcd.address());
+    let registry = Registry::connect(&proxy.url()).await.unwrap();
+    let server = Server::builder("acceptance", registry.clone())
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let client = Client::new("acceptance", registry);
+    proxy.set_rule(|part| match part.kind {
+        PartKind::Headers => Fate::Delay(LATE),
+        _ => Fate::Pass,
+    });
+    let failed = Arc::<AtomicU64>::default();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / lookups_a_second());
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (begin, mut number) = (Instant::now(), 0_u64);
+    while begin.elapsed() < TIME {
+        pace.tick().await;
+        number += 1;
+        let (client, failed) = (client.clone(), Arc::clone(&failed));
+        tokio::spawn(async move {
+            let request = client.request(format!("nobody-{number}"), EchoMsg::new("x"));
+            if request.deadline(PATIENCE).send().await.is_err() {
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert_eq!(server.state(), ServerState::Serving);
+    }
+    eprintln!("{number} lookups, {} connections to etcd", proxy.accepted());
+    assert!(
+        failed.load(Ordering::Relaxed) > number / 2,
+        "nobody is there"
+    );
+    assert_eq!(server.statistics().sessions_fenced, 0);
+    assert!(proxy.accepted() <= 2, "{}", proxy.accepted());
+    proxy.pass_all();
+    server.shutdown().await.unwrap();
+}
