@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use tokio::sync::watch;
 
-use super::attempts::Attempts;
+use super::attempts::{AttemptPace, Attempts};
 use super::connection::EtcdConnection;
 use super::dialer::{Dialer, unreachable};
 use crate::address::Address;
@@ -40,11 +40,12 @@ enum Present {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address, origin: Uri) -> Self {
+    /// An endpoint, at the pace of all endpoints of its cluster.
+    pub(super) fn new(address: Address, origin: Uri, pace: &Arc<AttemptPace>) -> Self {
         Self {
             address,
             origin,
-            attempts: Arc::new(Attempts::new()),
+            attempts: Arc::new(Attempts::new(Arc::clone(pace))),
             opening: Mutex::default(),
         }
     }
@@ -121,6 +122,7 @@ impl Endpoint {
         if let Some((pause, failure)) = self.attempts.pause(dialer.environment.now()) {
             return Present::Pausing(pause, failure);
         }
+        self.attempts.begin(dialer.environment.now());
         let opening = self.open(dialer);
         *place = Some(opening.clone());
         Present::Opening(opening)

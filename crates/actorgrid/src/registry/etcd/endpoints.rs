@@ -8,6 +8,7 @@ use http::uri::InvalidUri;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::attempts::AttemptPace;
 use super::auth::Authenticator;
 use super::connection::{ConnectionTasks, EtcdConnection};
 use super::dialer::Dialer;
@@ -45,6 +46,7 @@ impl Endpoints {
         authenticator: Option<Authenticator>,
     ) -> Result<Self, RegistryError> {
         let scheme = security.scheme();
+        let pace = Arc::new(AttemptPace::default());
         let endpoints = addresses.into_iter().map(|address| {
             let origin = format!("{scheme}://{address}")
                 .parse()
@@ -52,7 +54,7 @@ impl Endpoints {
                     let text = format!("{address} is not an endpoint: {error}");
                     RegistryError::new(RegistryErrorKind::Url, text).caused_by(error)
                 })?;
-            Ok(Endpoint::new(address, origin))
+            Ok(Endpoint::new(address, origin, &pace))
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
         // So that not all processes load the endpoint that their URLs name first.

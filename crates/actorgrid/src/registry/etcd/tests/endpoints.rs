@@ -222,6 +222,38 @@ async fn an_endpoint_that_refuses_is_not_stormed_and_found_soon_when_it_is_back(
 }
 
 #[tokio::test(start_paused = true)]
+async fn three_endpoints_that_refuse_are_not_stormed_either() {
+    let environment = environment();
+    let (fakes, etcd) = fakes::<3>(&environment).await;
+    let dedicated = etcd.dedicated();
+    for fake in &fakes {
+        fake.behave(|behaviour| behaviour.refuses = true);
+    }
+    let begun = environment.now();
+    let end = begun + ms(4_000);
+    for index in 0..3 {
+        for etcd in [&etcd, &dedicated] {
+            if let Ok(connection) = etcd.cluster.endpoints.connection(index).await {
+                connection.retire();
+            }
+        }
+    }
+    let ask = async |etcd: &Etcd| {
+        while environment.now() < end {
+            let asked = etcd.renew(LEASE);
+            let _ = environment.timeout(ms(666), asked).await;
+            environment.sleep(ms(100)).await;
+        }
+    };
+    tokio::join!(biased; ask(&etcd), ask(&dedicated));
+    let mut accepted: Vec<_> = fakes.iter().flat_map(FakeEtcd::accepted).collect();
+    accepted.retain(|at| *at >= begun);
+    accepted.sort();
+    assert!(accepted.len() >= 12, "they are tried again: {accepted:?}");
+    assert!(busiest_second(&accepted) <= 10, "{accepted:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn details_that_are_no_base64_end_no_task() {
     let environment = environment();
     let fake = FakeEtcd::start(&environment).await;
