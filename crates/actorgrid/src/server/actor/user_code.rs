@@ -26,6 +26,15 @@ pub(super) enum CodeFailure {
 }
 
 impl CodeFailure {
+    fn panicked(panic: Box<dyn Any + Send>) -> Self {
+        let failure = Self::Panicked(panic_text(&*panic));
+        // What it panicked with is user code's too, and may panic when it is dropped.
+        if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
+        failure
+    }
+
     /// As an event reports it.
     pub(super) fn end(&self) -> ActorEnd {
         match self {
@@ -55,26 +64,28 @@ impl UserCode<'_> {
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
     ) -> Result<T, CodeFailure> {
         if self.stop.is_asked() || !self.fence.admits() {
-            return Err(CodeFailure::NotRun);
+            // It owns the actor.
+            return Err(drop_caught(make).err().unwrap_or(CodeFailure::NotRun));
         }
         let limit = limit.map(|limit| (limit, self.environment.now() + limit));
-        let mut code = match std::panic::catch_unwind(AssertUnwindSafe(make)) {
-            Ok(code) => code,
-            Err(panic) => return Err(CodeFailure::Panicked(panic_text(&*panic))),
-        };
+        let mut code = caught(make)?;
         let outcome = async { (&mut code).await.map_err(|error| error.to_string()) };
         let ended = tokio::select! {
             biased;
             () = self.aborted() => Err(CodeFailure::Aborted),
             result = AssertUnwindSafe(outcome).catch_unwind() => match result {
                 Ok(result) => result.map_err(CodeFailure::Failed),
-                Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
+                Err(panic) => Err(CodeFailure::panicked(panic)),
             },
             limit = self.timed_out(limit) => Err(CodeFailure::TimedOut(limit)),
         };
-        match std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))) {
+        match drop_caught(code) {
             Ok(()) => ended,
-            Err(panic) => Err(CodeFailure::Panicked(panic_text(&*panic))),
+            Err(failure) => {
+                // An actor that was constructed is not used: one panic is enough to report.
+                let _ = drop_caught(ended);
+                Err(failure)
+            }
         }
     }
 
@@ -102,6 +113,16 @@ impl UserCode<'_> {
             () = overdue => {}
         }
     }
+}
+
+/// Calls user code that does not wait.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CodeFailure> {
+    std::panic::catch_unwind(AssertUnwindSafe(call)).map_err(CodeFailure::panicked)
+}
+
+/// Drops what belongs to user code, which may panic there.
+fn drop_caught<T>(value: T) -> Result<(), CodeFailure> {
+    caught(|| drop(value))
 }
 
 /// The text of a panic.
