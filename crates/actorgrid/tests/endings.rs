@@ -4,12 +4,87 @@
 
 mod world;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actorgrid::{Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, ServerEvent};
-use world::{MemoryWorld, pass, secs};
+use actorgrid::{
+    Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, RequestErrorKind,
+    ServerEvent,
+};
+use world::{MemoryWorld, World, eventually, pass, secs};
+
+/// Actors that end when they are to stop, or at once, and leave a task behind that blocks its
+/// worker until the sender is dropped; and whether it does by now.
+fn leaves_a_task(at_once: bool) -> (ActorType, Arc<AtomicBool>, std::sync::mpsc::Sender<()>) {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (released, blocked) = (Arc::new(Mutex::new(released)), Arc::default());
+    let blocks: Arc<AtomicBool> = Arc::clone(&blocked);
+    let leaves = ActorType::from_fn("leaves", move |_start, ctx: ActorContext| {
+        let (released, blocks) = (released.clone(), blocks.clone());
+        async move {
+            let blocking = blocks.clone();
+            ctx.spawn(async move {
+                blocking.store(true, Ordering::SeqCst);
+                let _ = released.lock().unwrap().recv();
+            });
+            eventually("it blocks", || blocks.load(Ordering::SeqCst)).await;
+            if !at_once {
+                ctx.stopping().await;
+            }
+            Ok(())
+        }
+    });
+    (leaves, blocked, release)
+}
+
+/// Real workers: the task blocks one of them, so no abort ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_of_an_actor_that_does_not_end_is_reported() {
+    let world = World::on_real_memory();
+    let (leaves, blocked, _release) = leaves_a_task(false);
+    let server = world.server().actor_type(leaves);
+    let server = server.shutdown_timeout(Duration::from_millis(50));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let start = ActorStart::new("s", "leaves");
+    client.start(server.peer(), start).await.unwrap();
+    eventually("it blocks", || blocked.load(Ordering::SeqCst)).await;
+    let error = client.stop("s").await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error}");
+    assert!(error.text().contains("task of the actor s"), "{error}");
+    let error = server.shutdown().await.unwrap_err();
+    let stuck: Vec<_> = error.stuck.iter().map(ToString::to_string).collect();
+    assert_eq!(stuck, ["s"]);
+    assert!(error.not_revoked);
+}
+
+/// The test below is run once more in a process of its own if this is set.
+#[cfg(unix)]
+const ABORTS: &str = "ACTORGRID_TEST_ABORTS";
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_is_aborted_for_a_task_that_does_not_end_if_that_is_asked_for() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let name = "a_process_is_aborted_for_a_task_that_does_not_end_if_that_is_asked_for";
+    if std::env::var_os(ABORTS).is_none() {
+        let itself = std::env::current_exe().unwrap();
+        let mut process = std::process::Command::new(itself);
+        let output = process.args(["--exact", name]).env(ABORTS, "1").output();
+        let output = output.unwrap();
+        assert!(output.status.signal().is_some(), "{output:?}");
+        return;
+    }
+    let world = World::on_real_memory();
+    let (leaves, _, _release) = leaves_a_task(true);
+    let server = world.server().actor_type(leaves).abort_process_when_stuck();
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let start = ActorStart::new("s", "leaves");
+    let client = server.client();
+    client.start(server.peer(), start).await.unwrap();
+    pass(secs(30)).await;
+}
 
 /// Its drop panics, if it has not acted.
 struct Explosive {

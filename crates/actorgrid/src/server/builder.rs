@@ -244,9 +244,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Ends the process when an actor does not end within a second after it was aborted, as it
-    /// runs code that never awaits. Without this, the peer reports it and keeps its name from
-    /// being started again here.
+    /// Ends the process when an actor, or a task that it has [spawned](crate::ActorContext::spawn),
+    /// does not end within a second after it was aborted, as it runs code that never awaits.
+    /// Without this, the peer reports it and keeps its name from being started again here.
     #[must_use]
     pub fn abort_process_when_stuck(mut self) -> Self {
         self.settings.abort_process_when_stuck = true;

@@ -141,7 +141,7 @@ impl PeerCore {
         let stuck = self.actors.unended();
         tracing::error!(
             ?stuck,
-            "actors do not end though aborted: code that never awaits"
+            "actors do not end though aborted: their code, or a task of theirs, never awaits"
         );
         if self.config.abort_process_when_stuck {
             std::process::abort();

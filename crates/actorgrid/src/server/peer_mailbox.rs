@@ -1,6 +1,7 @@
 //! The mailbox named after the peer: it starts and stops actors.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
@@ -162,12 +163,17 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
 
 fn not_stopped(running: &RunningActor) -> RequestError {
     let name = &running.name;
-    let text = match running.stop.ended().is_cancelled() {
-        true => format!("the actor {name} has ended, and its name is not released yet"),
-        false => format!(
+    let text = if running.gone.load(Ordering::Acquire) {
+        format!("the actor {name} has ended, and its name is not released yet")
+    } else if running.stop.ended().is_cancelled() {
+        format!(
+            "a task of the actor {name}, which it has spawned, has not ended since it was aborted"
+        )
+    } else {
+        format!(
             "the actor {name} has not ended in its time (shutdown_timeout of the peer), nor since it \
              was aborted"
-        ),
+        )
     };
     RequestError::new(RequestErrorKind::StopFailed, Executed::Yes, text)
 }

@@ -8,8 +8,9 @@ use crate::name::Name;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownError {
-    /// Actors that did not end, though aborted: code that never awaits. Their names stay
-    /// registered until the lease runs out. Among them are actors that have not started, as the
+    /// Actors that did not end, though aborted: their code, or a task that they have
+    /// [spawned](crate::ActorContext::spawn), never awaits. Their names stay registered until the
+    /// lease runs out. Among them are actors that have not started, as the
     /// function given to [`ActorType::mailbox_with`](crate::ActorType::mailbox_with) does not
     /// return.
     pub stuck: Vec<Name>,

@@ -36,6 +36,8 @@ pub(in crate::server) struct RunningActor {
     pub(in crate::server) preparing: AtomicBool,
     /// Set when the name is registered.
     pub(in crate::server) token: OnceLock<Token>,
+    /// Set when its code and its tasks have ended, and only its names are left.
+    pub(in crate::server) gone: AtomicBool,
     /// Other starts of the name, which wait until it is decided.
     pub(in crate::server) starts_waiting: AtomicUsize,
     /// Cancelled when it is decided whether the name is registered.
@@ -69,6 +71,7 @@ impl ActorTable {
             stop: Arc::default(),
             preparing: AtomicBool::new(false),
             token: OnceLock::new(),
+            gone: AtomicBool::new(false),
             starts_waiting: AtomicUsize::new(0),
             decided: CancellationToken::new(),
             freed: CancellationToken::new(),
@@ -91,12 +94,13 @@ impl ActorTable {
         }
     }
 
-    /// Those whose code has not ended. A name without code is only on its way in or out.
+    /// Those whose code or whose tasks have not ended. A name without either is only on its way in
+    /// or out.
     pub(in crate::server) fn unended(&self) -> Vec<Name> {
         let running = self.lock();
         let unended = |running: &&Arc<RunningActor>| {
             let registered = running.token.get().is_some();
-            let acts = registered && !running.stop.ended().is_cancelled();
+            let acts = registered && !running.gone.load(Ordering::Acquire);
             acts || running.preparing.load(Ordering::Acquire)
         };
         let unended = running.values().filter(unended);

@@ -1,6 +1,8 @@
 //! The task of one actor: constructor, `act`, and what follows.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -13,7 +15,7 @@ use super::start_budget::StartPermit;
 use super::user_code::{CodeFailure, UserCode};
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::ActorStart;
-use crate::server::life::Life;
+use crate::server::life::{ABORT_GRACE, Life};
 use crate::session::HeldClaim;
 
 /// An actor whose name is registered.
@@ -75,7 +77,8 @@ impl RegisteredActor {
             }
         };
         running.stop.end();
-        ctx.end().await;
+        end_tasks(&life, &ctx).await;
+        running.gone.store(true, Ordering::Release);
         match &outcome {
             Ok(result) => report.ended(result),
             Err((_, failure)) => report.start_failed(failure),
@@ -96,5 +99,15 @@ impl RegisteredActor {
             let error = RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text);
             let _ = started.send(Err(error));
         }
+    }
+}
+
+/// Ends what belongs to the actor, however long it takes, and reports a task that does not end.
+async fn end_tasks(life: &Life, ctx: &ActorContext) {
+    let mut end = pin!(ctx.end());
+    let ended = life.environment().timeout(ABORT_GRACE, &mut end).await;
+    if ended.is_none() {
+        life.report_stuck();
+        end.await;
     }
 }

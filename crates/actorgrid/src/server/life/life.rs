@@ -133,6 +133,11 @@ impl Life {
         fence.abort();
     }
 
+    /// Reports the actors that do not end, and ends the process if that was asked for.
+    pub(in crate::server) fn report_stuck(&self) {
+        self.core.report_stuck();
+    }
+
     /// Holds up the end of the life until it is dropped.
     pub(in crate::server) fn track(&self) -> TaskTrackerToken {
         self.tracker.token()
