@@ -83,14 +83,19 @@ kinds! {
     NoReply = "no-reply", retryable true;
     /// The receiver answered with an error: an answer, not a failure of the grid.
     Application = "application", retryable false;
-    /// The name of the actor to start is taken.
+    /// The name of the actor to start is taken, by an actor that runs or is about to. (The holder's
+    /// peer knows that. On another peer only the registration counts: its actor may be ending.)
     AlreadyRunning = "already-running", retryable false;
     /// The peer registers no actor of this type.
     UnknownActorType = "unknown-actor-type", retryable false;
-    /// The actor was not started: its constructor failed or panicked, or the capacity that the
-    /// start message gives its declared mailbox is not valid. In the second case nothing was
-    /// executed.
+    /// The actor was not started, and its name is free: its constructor failed or panicked, or the
+    /// capacity that the start message gives its declared mailbox is not valid. In the second case
+    /// nothing was executed.
     StartFailed = "start-failed", retryable false;
+    /// The name of the actor to start is still being released, and was not free within the deadline
+    /// or before the peer stopped. Either this start has failed, as the text says, or an actor that
+    /// has ended had the name; in the second case nothing was executed.
+    NotReleased = "not-released", retryable true;
     /// The actor was asked to stop, and its name is not free though its time to end has passed: its
     /// code does not notice that it is aborted, or the registry does not confirm the release.
     StopFailed = "stop-failed", retryable true;

@@ -9,10 +9,191 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actorgrid::{
-    Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, RequestErrorKind,
-    ServerEvent,
+    Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxActor, BoxError, EchoMsg,
+    MemoryFault, MemoryOperation, RequestErrorKind, ServerEvent,
 };
-use world::{MemoryWorld, World, eventually, pass, secs};
+use tokio::sync::mpsc;
+use world::{MemoryWorld, World, echo_type, eventually, on_both_registries, pass, secs};
+
+on_both_registries! {
+    a_failed_start_is_answered_when_its_name_is_free,
+    an_actor_that_ended_by_itself_does_not_keep_the_next_one_from_its_name,
+}
+
+/// An actor type whose constructors fail as the start message says.
+fn failing() -> ActorType {
+    ActorType::new("failing", async |start: ActorStart| {
+        match start.decode::<EchoMsg>()?.msg.as_str() {
+            "fails" => Err::<BoxActor, BoxError>("on purpose".into()),
+            "panics" => panic!("on purpose"),
+            _ => std::future::pending().await,
+        }
+    })
+}
+
+fn fails(name: &str, how: &str) -> ActorStart {
+    ActorStart::new(name, "failing").message(&EchoMsg::new(how))
+}
+
+async fn a_failed_start_is_answered_when_its_name_is_free(world: World) {
+    let server = || {
+        let server = world.server().actor_type(failing());
+        let server = server.actor_type(echo_type("echo"));
+        let server = server.constructor_timeout(Duration::from_millis(20));
+        server.bind("127.0.0.1:0")
+    };
+    let (one, two) = (server().await.unwrap(), server().await.unwrap());
+    let client = world.client();
+    for round in 0..10 {
+        for how in ["fails", "panics", "hangs"] {
+            let error = client.start(one.peer(), fails("n", how)).await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::StartFailed, "{error}");
+            let next = [&one, &two][round % 2];
+            let start = ActorStart::new("n", "echo");
+            client.start(next.peer(), start).once().await.unwrap();
+            client.stop("n").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_waits_for_a_slow_release() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(failing());
+    let server = server.actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let slow = Duration::from_millis(700);
+    let delay = MemoryFault::Delay(slow);
+    world.registry.inject(MemoryOperation::Release, delay);
+    let begun = world::clock();
+    let failed = client.start(server.peer(), fails("n", "fails"));
+    // Another one of the name on the same peer meanwhile starts when the name is free.
+    let other = async {
+        pass(slow / 2).await;
+        let other = client.start(server.peer(), ActorStart::new("n", "echo"));
+        other.once().await
+    };
+    let (failed, other) = tokio::join!(failed.send(), other);
+    assert_eq!(failed.unwrap_err().kind(), RequestErrorKind::StartFailed);
+    other.unwrap();
+    assert!(begun.elapsed() >= slow);
+}
+
+/// The registry takes no release for some four seconds.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_not_released_by_the_deadline_is_an_error_of_its_own() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(failing());
+    let server = server.actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    for how in ["fails", "panics"] {
+        // The second one is sent when the first one has had its time, after two seconds.
+        for _ in 0..2 {
+            let away = MemoryFault::Delay(secs(5));
+            world.registry.inject(MemoryOperation::Release, away);
+        }
+        let begun = world::clock();
+        let failed = client.start(server.peer(), fails("n", how));
+        let failed = failed.deadline(secs(2)).await.unwrap_err();
+        assert_eq!(failed.kind(), RequestErrorKind::NotReleased, "{failed}");
+        assert!(failed.may_have_executed() && failed.is_retryable());
+        assert!(failed.text().contains("on purpose"), "{failed}");
+        let took = begun.elapsed();
+        assert!(took > Duration::from_millis(1_700) && took < secs(2));
+
+        let start = || client.start(server.peer(), ActorStart::new("n", "echo"));
+        let refused = start().deadline(secs(1)).await.unwrap_err();
+        assert_eq!(refused.kind(), RequestErrorKind::NotReleased, "{refused}");
+        assert!(!refused.may_have_executed() && refused.is_retryable());
+        // It waits as long as it can.
+        start().deadline(secs(10)).await.unwrap();
+        client.stop("n").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_a_fence_or_a_shutdown_cuts_short_does_not_say_that_its_name_is_free() {
+    for shuts_down in [false, true] {
+        let world = MemoryWorld::new();
+        let server = world.server().actor_type(failing());
+        let server = server.shutdown_timeout(secs(1)).lease_ttl(secs(15));
+        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let start = server.client().start(server.peer(), fails("n", "hangs"));
+        let start = start.deadline(secs(60)).once().send();
+        let (failed, ()) = tokio::join!(start, async {
+            pass(secs(1)).await;
+            if shuts_down {
+                let slow = MemoryFault::Delay(Duration::from_millis(500));
+                world.registry.inject(MemoryOperation::Release, slow);
+                server.shutdown().await.unwrap();
+            } else {
+                world.registry.set_away(true);
+            }
+        });
+        let failed = failed.unwrap_err();
+        // A fenced peer gives no answers.
+        let expected = match shuts_down {
+            true => RequestErrorKind::NotReleased,
+            false => RequestErrorKind::NoReply,
+        };
+        assert_eq!(failed.kind(), expected, "{failed}");
+        assert!(failed.may_have_executed() && failed.is_retryable());
+    }
+}
+
+/// The leader fails once, and its release is slow.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_failed_is_started_again_when_its_name_is_free() {
+    let world = MemoryWorld::new();
+    let failed = Arc::new(AtomicBool::new(false));
+    let leader = ActorType::new("leader", move |start| {
+        let fails = !failed.swap(true, Ordering::SeqCst);
+        async move {
+            match fails {
+                true => Err("on purpose".into()),
+                false => Ok(Waits(start).boxed()),
+            }
+        }
+    });
+    let slow = MemoryFault::Delay(Duration::from_millis(700));
+    world.registry.inject(MemoryOperation::Release, slow);
+    let server = world.server().actor_type(leader);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    eventually("the leader runs", || {
+        server.statistics().actors_running == 1
+    })
+    .await;
+    let counted = server.statistics();
+    assert_eq!((counted.starts_failed, counted.starts_refused), (1, 0));
+}
+
+struct Waits(#[allow(dead_code)] ActorStart);
+
+impl Actor for Waits {
+    async fn act(self, ctx: ActorContext) -> ActorResult {
+        ctx.stopping().await;
+        Ok(())
+    }
+}
+
+async fn an_actor_that_ended_by_itself_does_not_keep_the_next_one_from_its_name(world: World) {
+    let (ends, mut ended) = mpsc::unbounded_channel();
+    let server = world.server().actor_fn("short", move |_start, _ctx| {
+        let ends = ends.clone();
+        async move { Ok(ends.send(())?) }
+    });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..50 {
+        let start = ActorStart::new("n", "short");
+        let start = server.client().start(server.peer(), start);
+        start.once().await.unwrap();
+        ended.recv().await.unwrap();
+        // Until it has ended in the eyes of its peer, its name is taken.
+        eventually("it has ended", || server.statistics().actors_running == 0).await;
+    }
+}
 
 /// Actors that end when they are to stop, or at once, and leave a task behind that blocks its
 /// worker until the sender is dropped; and whether it does by now.

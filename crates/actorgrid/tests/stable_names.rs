@@ -58,6 +58,7 @@ pinned! {
         AlreadyRunning = "already-running",
         UnknownActorType = "unknown-actor-type",
         StartFailed = "start-failed",
+        NotReleased = "not-released",
         StopFailed = "stop-failed",
         Unreachable = "unreachable",
         ConnectionLost = "connection-lost",

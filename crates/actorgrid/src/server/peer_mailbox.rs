@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actorgrid_macros::MessageSet;
 use tokio::task::JoinSet;
@@ -19,6 +20,10 @@ const CAPACITY: usize = 100;
 /// Stops under way at once. Each is a task that waits for its actor, for no longer than the actor
 /// has to end; stops never wait for starts, nor count with them.
 const MAX_STOPS: usize = 1_024;
+/// The part of a start's time that is kept for its answer, of a short time a quarter: a name that is
+/// not released by then is an answer that says so. The deadline began with the caller, so what is
+/// left of it covers the way there and back around the world.
+const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
 #[derive(MessageSet)]
 pub(super) enum PeerMessage {
@@ -103,11 +108,13 @@ async fn handle_start(
     order: CheckedStart,
     permit: StartPermit,
 ) {
+    let time = request.deadline().remaining();
+    let answer_by = life.environment().now() + (time - ANSWER_MARGIN.min(time / 4));
     // A start that nobody waits for any more is given up; its name is released. Once its
     // constructor runs, it goes on.
     let started = tokio::select! {
         biased;
-        started = start(&life, order, permit) => started,
+        started = start(&life, order, permit, Some(answer_by)) => started,
         () = request.abandoned() => return,
     };
     answer(request, started.map(|_| ()));

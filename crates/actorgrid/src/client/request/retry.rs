@@ -118,6 +118,8 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
         | RequestErrorKind::AlreadyRunning
         | RequestErrorKind::UnknownActorType
         | RequestErrorKind::StartFailed
+        // The peer has waited as long as the deadline lets it.
+        | RequestErrorKind::NotReleased
         | RequestErrorKind::StopFailed
         | RequestErrorKind::ClientClosed
         | RequestErrorKind::Unknown => return Decision::GiveUp,
@@ -285,7 +287,7 @@ mod tests {
                 assert!(error.is_retryable(), "{kind:?}");
             } else if error.is_retryable() {
                 // All the time that there was has been used.
-                let out_of_time = [Kind::DeadlineExceeded, Kind::StopFailed];
+                let out_of_time = [Kind::DeadlineExceeded, Kind::StopFailed, Kind::NotReleased];
                 assert!(out_of_time.contains(kind), "{kind:?}");
             }
         }

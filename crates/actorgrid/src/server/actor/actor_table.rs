@@ -46,6 +46,15 @@ pub(in crate::server) struct RunningActor {
     pub(in crate::server) freed: CancellationToken,
 }
 
+impl RunningActor {
+    /// The token of an actor that runs or is about to; none while its name is being registered, and
+    /// once its code has ended.
+    pub(super) fn holds(&self) -> Option<Token> {
+        let token = self.token.get().copied();
+        token.filter(|_| !self.stop.ended().is_cancelled())
+    }
+}
+
 impl ActorTable {
     pub(in crate::server) fn new(most: usize) -> Self {
         Self {

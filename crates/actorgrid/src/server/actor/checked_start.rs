@@ -9,7 +9,7 @@ use crate::server::life::Life;
 use crate::token::Token;
 
 /// A start message whose names are valid and whose type is registered. Its actor does not run on
-/// this peer, as far as that is decided.
+/// this peer, nor is about to, as far as that is decided.
 pub(in crate::server) struct CheckedStart {
     pub(super) name: Name,
     pub(super) type_name: Name,
@@ -45,9 +45,9 @@ fn check(life: &Life, start: ActorStart) -> Result<CheckedStart, RequestError> {
         )
     })?;
     if let Some(running) = life.actors().get(&name)
-        && let Some(token) = running.token.get()
+        && let Some(token) = running.holds()
     {
-        return Err(already_running_here(life, &name, *token));
+        return Err(already_running_here(life, &name, token));
     }
     Ok(CheckedStart {
         name,

@@ -29,12 +29,13 @@ pub(super) struct RegisteredActor {
     pub(super) ctx: ActorContext,
     /// The life waits for the actor as long as it is there.
     pub(super) tracked: TaskTrackerToken,
-    /// The start counts until the constructor has ended.
+    /// The start counts until the actor is constructed, or its name is free again.
     pub(super) permit: Arc<StartPermit>,
 }
 
 impl RegisteredActor {
-    /// Runs the actor to its end. `started` gets the outcome of its start.
+    /// Runs the actor to its end. `started` gets the outcome of its start; if it has failed, its
+    /// name is still being released.
     ///
     /// User code may panic here; it ends the actor alone.
     pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {
@@ -58,9 +59,9 @@ impl RegisteredActor {
 
         let limit = Some(life.constructor_timeout());
         let constructed = code.run(limit, || actor_type.construct(start)).await;
-        permit.give_back();
         let outcome = match constructed {
             Ok(actor) => {
+                permit.give_back();
                 report.started();
                 let _ = started.send(Ok(()));
                 // The caller of the start may be next on this very worker, where nobody could
@@ -83,6 +84,8 @@ impl RegisteredActor {
             Ok(result) => report.ended(result),
             Err((_, failure)) => report.start_failed(failure),
         }
+        // Before the name, so that a start does not count any more when it is answered.
+        drop(permit);
         drop(held);
         drop(tracked);
         if let Err((started, failure)) = outcome {
@@ -92,10 +95,11 @@ impl RegisteredActor {
                 CodeFailure::TimedOut(limit) => format!(
                     "the constructor did not end within {limit:?} (constructor_timeout of the peer)"
                 ),
-                CodeFailure::NotRun | CodeFailure::Aborted => "the peer is stopping".to_owned(),
+                CodeFailure::NotRun | CodeFailure::Aborted => {
+                    "the actor was asked to stop before it was constructed, or its peer is stopping"
+                        .to_owned()
+                }
             };
-            // The name may still be on its way out of the registry: a start that follows at once
-            // and meets it there is refused as taken.
             let error = RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text);
             let _ = started.send(Err(error));
         }

@@ -13,6 +13,7 @@ use super::context::ActorContext;
 use super::declared_mailbox::{CapacityFailure, DeclaredMailbox};
 use super::run::RegisteredActor;
 use super::start_budget::StartPermit;
+use crate::environment::Timestamp;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
 use crate::message::ActorStart;
@@ -21,21 +22,22 @@ use crate::registry::{Kind, RegistryErrorKind, holder};
 use crate::server::life::Life;
 use crate::session::ClaimError;
 
-/// Starts of one name that wait until another one is decided. Their answers come together, so there
+/// Starts of one name that wait until another one is decided, or the name is released. Their answers come together, so there
 /// is no use in more; an eighth of the starts under way leaves room for those of other names.
 const MAX_WAITING_STARTS: usize = 32;
 
-/// Starts an actor, and returns once it acts or it is certain that it will not.
+/// Starts an actor, and returns once it acts, or it is certain that it will not and its name is
+/// free. A name that is not free by `answer_by`, or before the life stops, is an error of its own.
 ///
-/// The permit is held until the constructor has ended. Dropped, the start leaves no name behind
-/// that no actor holds; a constructor that runs by then goes on. A start that is dropped while its
-/// name is claimed holds the permit until the name is free again.
+/// The permit is held until the actor is constructed or its name is free again. Dropped, the start
+/// leaves no name behind that no actor holds; a constructor that runs by then goes on.
 pub(in crate::server) async fn start(
     life: &Arc<Life>,
     start: CheckedStart,
     permit: StartPermit,
+    answer_by: Option<Timestamp>,
 ) -> Result<Arc<RunningActor>, RequestError> {
-    let registered = match register(life, start, Arc::new(permit)).await {
+    let registered = match register(life, start, Arc::new(permit), answer_by).await {
         Ok(registered) => registered,
         Err(error) => {
             life.counters().starts_refused.increment();
@@ -48,8 +50,37 @@ pub(in crate::server) async fn start(
     life.environment().spawn(registered.run(started));
     match outcome.await {
         Ok(Ok(())) => Ok(running),
-        Ok(Err(error)) => Err(error),
+        Ok(Err(error)) => Err(once_free(life, &running, error, answer_by).await),
         Err(_) => Err(RequestError::no_reply("the start was aborted")),
+    }
+}
+
+/// The error of a start that has failed, once its name is free or will not be in time.
+async fn once_free(
+    life: &Life,
+    running: &RunningActor,
+    error: RequestError,
+    answer_by: Option<Timestamp>,
+) -> RequestError {
+    let released = tokio::select! {
+        biased;
+        // A fenced session gives up its names here before they are gone from the registry.
+        () = running.freed.cancelled() => life.names().fence().admits(),
+        () = life.stopping() => false,
+        () = until(life, answer_by) => false,
+    };
+    if released {
+        return error;
+    }
+    let text = format!("{error}; its name is not released yet");
+    RequestError::new(RequestErrorKind::NotReleased, error.executed(), text)
+}
+
+/// Ends at this time, if there is one.
+async fn until(life: &Life, time: Option<Timestamp>) {
+    match time {
+        Some(time) => life.environment().sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -74,6 +105,7 @@ async fn register(
     life: &Arc<Life>,
     start: CheckedStart,
     permit: Arc<StartPermit>,
+    answer_by: Option<Timestamp>,
 ) -> Result<RegisteredActor, RequestError> {
     let CheckedStart {
         name,
@@ -84,7 +116,7 @@ async fn register(
     let reserved = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        reserved = reserve_names(life, &name, &actor_type, &start, permit) => reserved?,
+        reserved = reserve_names(life, &name, &actor_type, &start, permit, answer_by) => reserved?,
     };
     if life.is_stopping() {
         return Err(RequestError::mailbox_closed());
@@ -108,7 +140,8 @@ async fn register(
     }
     // The names outlive this start if it is dropped, and count as a start for as long as they do:
     // otherwise starts that are given up early would fill the queue of claims.
-    let reservation = (actor, mailbox.clone(), permit.clone());
+    // The actor's name last: it is the one that others wait for.
+    let reservation = (permit.clone(), mailbox.clone(), actor);
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
@@ -201,11 +234,12 @@ async fn reserve_names(
     actor_type: &ActorType,
     start: &ActorStart,
     permit: Arc<StartPermit>,
+    answer_by: Option<Timestamp>,
 ) -> Result<ReservedNames, RequestError> {
     // From here on, the end of the life waits for this actor.
     let tracked = life.track();
     let mut begun = BegunStart {
-        actor: reserve(life, name).await?,
+        actor: reserve(life, name, answer_by).await?,
         permit,
         tracked,
     };
@@ -226,7 +260,7 @@ async fn reserve_names(
     let mailbox = match capacity {
         Some(capacity) => {
             let reserved = owner.reserve(name).await;
-            let reserved = reserved.map_err(|error| declared_taken(life, &error))?;
+            let reserved = reserved.map_err(|error| declared_taken(life, name, &error))?;
             Some((reserved, capacity))
         }
         None => None,
@@ -238,8 +272,13 @@ async fn reserve_names(
     })
 }
 
-/// Reserves the name at this peer, waiting while another start of it is being decided.
-async fn reserve(life: &Life, name: &Name) -> Result<ReservedActor, RequestError> {
+/// Reserves the name at this peer, waiting while another start of it is being decided, and while it
+/// is released by an actor that has ended.
+async fn reserve(
+    life: &Life,
+    name: &Name,
+    answer_by: Option<Timestamp>,
+) -> Result<ReservedActor, RequestError> {
     let busy = |text| RequestError::refused(RequestErrorKind::Busy, text);
     loop {
         let other = match life.actors().reserve(name) {
@@ -250,19 +289,33 @@ async fn reserve(life: &Life, name: &Name) -> Result<ReservedActor, RequestError
                 return Err(busy(text.to_owned()));
             }
         };
-        if let Some(token) = other.token.get() {
-            return Err(already_running_here(life, name, *token));
+        if let Some(token) = other.holds() {
+            return Err(already_running_here(life, name, token));
         }
         let Some(_place) = WaitingStart::behind(&other) else {
             life.counters().starts_busy.increment();
             let text = format!("as many starts of {name} as may wait until one is decided");
             return Err(busy(text));
         };
-        other.decided.cancelled().await;
+        if other.token.get().is_none() {
+            other.decided.cancelled().await;
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = other.freed.cancelled() => {}
+            () = until(life, answer_by) => return Err(not_released(name)),
+        }
     }
 }
 
-/// A start that waits until another one of the same name is decided, until this is dropped.
+/// The error of a start whose name an actor that has ended still has.
+fn not_released(name: &Name) -> RequestError {
+    let text = format!("the name {name} is not released yet by an actor or mailbox that has ended");
+    RequestError::refused(RequestErrorKind::NotReleased, text)
+}
+
+/// A start that waits for another actor of the same name, until this is dropped.
 struct WaitingStart<'a>(&'a RunningActor);
 
 impl<'a> WaitingStart<'a> {
@@ -301,11 +354,11 @@ fn not_won(life: &Life, name: &Name, error: ClaimError) -> RequestError {
     }
 }
 
-fn declared_taken(life: &Life, error: &MailboxError) -> RequestError {
+fn declared_taken(life: &Life, name: &Name, error: &MailboxError) -> RequestError {
+    let Some(token) = error.token() else {
+        return not_released(name);
+    };
     let text = format!("the actor's mailbox cannot be registered: {error}");
-    let refused = RequestError::refused(RequestErrorKind::AlreadyRunning, text);
-    match error.token() {
-        Some(token) => refused.held_by(life.names().identity().peer().clone(), Some(token)),
-        None => refused,
-    }
+    RequestError::refused(RequestErrorKind::AlreadyRunning, text)
+        .held_by(life.names().identity().peer().clone(), Some(token))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const MAX_STARTS: usize = 256;
 
 /// The starts that are under way on a peer, over all its sessions. A start counts until its
-/// constructor has ended or its name is free again, also when nobody waits for it any more.
+/// actor is constructed or its name is free again, also when nobody waits for it any more.
 #[derive(Debug, Default)]
 pub(in crate::server) struct StartBudget {
     under_way: AtomicUsize,
@@ -51,7 +51,7 @@ pub(in crate::server) struct StartPermit {
 }
 
 impl StartPermit {
-    /// The start has ended, though others may still hold its permit.
+    /// The start has succeeded, though others may still hold its permit.
     pub(super) fn give_back(&self) {
         if !self.given_back.swap(true, Ordering::Relaxed) {
             self.budget.under_way.fetch_sub(1, Ordering::Relaxed);

@@ -39,7 +39,7 @@ pub(crate) async fn lead(life: Arc<Life>) {
                 let order = ActorStart::new(LEADER, LEADER);
                 let permit = life.starts().take_for_leader();
                 let started = match CheckedStart::new(&life, order) {
-                    Ok(order) => start(&life, order, permit).await,
+                    Ok(order) => start(&life, order, permit, None).await,
                     Err(error) => Err(error),
                 };
                 let (outcome, running) = match started {
