@@ -292,6 +292,7 @@ mod session;
 mod stable_names;
 mod text_form;
 mod token;
+mod wake_list;
 mod wire;
 mod wire_names;
 

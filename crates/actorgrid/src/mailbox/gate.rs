@@ -9,7 +9,6 @@ use crate::token::Token;
 /// Decides whether a mailbox admits requests, and whether it hands them out.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
-    pub(super) fence: Arc<Fence>,
     pub(super) stop: Arc<Stop>,
     pub(super) token: Token,
 }
@@ -21,6 +20,10 @@ impl Gate {
 
     /// Nothing is handed out any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.stop.ended().is_cancelled() || !self.fence.admits()
+        self.stop.is_ended() || !self.fence().admits()
+    }
+
+    pub(super) fn fence(&self) -> &Arc<Fence> {
+        self.stop.fence()
     }
 }

@@ -107,9 +107,9 @@ mod tests {
 
     fn inbox(environment: &Environment) -> TestInbox {
         let until = environment.now() + Duration::from_secs(60);
+        let fence = Arc::new(Fence::new(environment.clone(), until, until));
         let gate = Gate {
-            fence: Arc::new(Fence::new(environment.clone(), until, until)),
-            stop: Arc::new(Stop::default()),
+            stop: Arc::new(Stop::new(&fence)),
             token: Token::new(ClusterId(1), Revision::new(1)),
         };
         MailboxInbox::new(gate, 9, Arc::default())

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
-use super::gate::Gate;
 use super::held_name::HeldName;
 use super::inbox::MailboxInbox;
 use super::queue::Popped;
@@ -14,6 +14,7 @@ use crate::name::Name;
 use crate::request::MessageSet;
 use crate::route::Incoming;
 use crate::token::Token;
+use crate::wake_list::WakePlace;
 
 /// The receiving end of a grid-unique name.
 ///
@@ -24,6 +25,8 @@ use crate::token::Token;
 pub struct Mailbox<S: MessageSet> {
     pub(super) inbox: Arc<MailboxInbox<S>>,
     pub(super) name: HeldName,
+    /// Where it waits for the end of its owner and the fence: kept, so that waiting takes no lock.
+    pub(super) place: WakePlace,
 }
 
 impl<S: MessageSet> Mailbox<S> {
@@ -67,28 +70,29 @@ impl<S: MessageSet> Mailbox<S> {
 
     /// Waits for the next request or for what ends the mailbox.
     async fn wait(&mut self) -> Option<Incoming> {
-        let MailboxInbox { gate, queue, .. } = &*self.inbox;
-        let Gate { fence, stop, .. } = gate;
-        let mut stopping = false;
-        while !gate.is_closed() {
-            tokio::select! {
-                biased;
-                () = fence.fenced().cancelled() => break,
-                () = stop.ended().cancelled() => break,
-                () = stop.asked().cancelled(), if !stopping => {
-                    stopping = true;
-                    queue.close();
-                }
-                incoming = poll_fn(|cx| queue.poll_pop(cx)) => return incoming,
+        let Self { inbox, place, .. } = self;
+        let MailboxInbox { gate, queue, .. } = &**inbox;
+        let stop = &gate.stop;
+        let next = poll_fn(|cx| {
+            place.register(cx);
+            if stop.is_ended() || stop.fence().is_fenced() {
+                return Poll::Ready(None);
             }
+            if stop.is_asked() {
+                queue.close();
+            }
+            queue.poll_pop(cx)
+        });
+        let next = next.await;
+        if next.is_none() {
+            self.reject();
         }
-        self.reject();
-        None
+        next
     }
 
     /// Reads a request whose turn has come.
     fn read(&self, mut incoming: Incoming) -> Option<S> {
-        incoming.begin_reading(self.inbox.gate.fence.clone());
+        incoming.begin_reading(self.inbox.gate.fence().clone());
         // Reading is code of the message. If it panics, the request has been answered.
         let read = catch_unwind(AssertUnwindSafe(|| {
             let mut set = S::receive(incoming)?;

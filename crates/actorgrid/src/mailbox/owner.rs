@@ -71,7 +71,6 @@ impl MailboxOwner {
         held_by: HeldBy,
     ) -> Mailbox<S> {
         let gate = Gate {
-            fence: self.names.fence().clone(),
             stop: self.stop.clone(),
             token,
         };
@@ -79,6 +78,7 @@ impl MailboxOwner {
         let inbox = Arc::new(MailboxInbox::new(gate, capacity, counters));
         reservation.open(inbox.clone(), token);
         Mailbox {
+            place: self.stop.join(),
             inbox,
             name: HeldName::new(self.table.clone(), name, token, held_by),
         }

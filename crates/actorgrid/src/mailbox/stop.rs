@@ -1,13 +1,13 @@
 //! The order to stop that an owner of mailboxes gets.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use crate::environment::Timestamp;
 use crate::session::Fence;
 use crate::stable_names::stable_names;
+use crate::wake_list::{WakeLink, WakeList, WakePlace};
 
 /// Why an actor is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,51 +39,77 @@ pub struct Stopping {
     pub time_left: Duration,
 }
 
-/// Whether an owner of mailboxes is asked to stop, or has ended.
-#[derive(Debug, Default)]
+/// Whether an owner of mailboxes is asked to stop, or has ended, and the fence that it is under.
+///
+/// All of it is read without a lock. Only those who wait join a list, which is the owner's own: the
+/// list of the fence, which all owners share, has one place for each of them.
+#[derive(Debug)]
 pub(crate) struct Stop {
-    asked: CancellationToken,
+    fence: Arc<Fence>,
     order: OnceLock<(StopReason, Timestamp)>,
-    ended: CancellationToken,
+    ended: AtomicBool,
+    /// Woken when one of these has changed.
+    wakes: Arc<WakeList>,
+    #[allow(dead_code)] // held for its drop
+    of_fence: WakeLink,
 }
 
 impl Stop {
+    pub(crate) fn new(fence: &Arc<Fence>) -> Self {
+        let wakes = Arc::default();
+        Self {
+            of_fence: fence.link(&wakes),
+            fence: fence.clone(),
+            order: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            wakes,
+        }
+    }
+
     /// Asks to stop until then. The first order stays.
     pub(crate) fn ask(&self, reason: StopReason, until: Timestamp) {
-        let _ = self.order.set((reason, until));
-        self.asked.cancel();
+        if self.order.set((reason, until)).is_ok() {
+            self.wakes.wake_all();
+        }
     }
 
     /// The owner has ended: its mailboxes close.
     pub(crate) fn end(&self) {
-        self.ended.cancel();
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            self.wakes.wake_all();
+        }
     }
 
     pub(crate) fn is_asked(&self) -> bool {
-        self.asked.is_cancelled()
+        self.order.get().is_some()
     }
 
-    pub(crate) fn asked(&self) -> &CancellationToken {
-        &self.asked
-    }
-
-    pub(crate) fn ended(&self) -> &CancellationToken {
-        &self.ended
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     pub(crate) fn order(&self) -> Option<(StopReason, Timestamp)> {
         self.order.get().copied()
     }
 
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
+    }
+
+    /// A place to wait for a change of it, or of the fence.
+    pub(crate) fn join(&self) -> WakePlace {
+        self.wakes.join()
+    }
+
     /// Ends when the owner is to stop, and says why and until when.
-    pub(crate) async fn stopping(&self, fence: &Fence) -> (StopReason, Timestamp) {
-        tokio::select! {
-            biased;
-            () = fence.fenced().cancelled() => (StopReason::Fenced, fence.hard()),
-            () = self.asked.cancelled() => {
-                let (reason, until) = self.order().unwrap_or((StopReason::Asked, Timestamp::ZERO));
-                (reason, until)
-            }
+    pub(crate) async fn stopping(&self) -> (StopReason, Timestamp) {
+        let is_to_stop = || self.fence.is_fenced() || self.is_asked();
+        if !is_to_stop() {
+            self.join().until(is_to_stop).await;
+        }
+        match self.order() {
+            Some(order) if !self.fence.is_fenced() => order,
+            _ => (StopReason::Fenced, self.fence.hard()),
         }
     }
 }

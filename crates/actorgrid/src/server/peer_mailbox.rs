@@ -172,7 +172,7 @@ fn not_stopped(running: &RunningActor) -> RequestError {
     let name = &running.name;
     let text = if running.gone.load(Ordering::Acquire) {
         format!("the actor {name} has ended, and its name is not released yet")
-    } else if running.stop.ended().is_cancelled() {
+    } else if running.stop.is_ended() {
         format!(
             "a task of the actor {name}, which it has spawned, has not ended since it was aborted"
         )

@@ -1,13 +1,14 @@
 //! The line that a session must not act beyond.
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
 use super::fence_reason::FenceReason;
 use crate::environment::{Environment, Timestamp};
+use crate::wake_list::{WakeLink, WakeList};
 
 /// The line that a session must not act beyond: read on every admission and answer, moved only by
 /// its keeper, and crossed once.
@@ -19,6 +20,13 @@ pub(crate) struct Fence {
     fenced: CancellationToken,
     aborted: CancellationToken,
     reason: OnceLock<FenceReason>,
+    aborts: AtomicBool,
+    /// Woken when it is fenced, and when everything is to be aborted. What waits on hot paths waits
+    /// with this: each poll of a token takes a lock, which all actors would share.
+    wakes: Arc<WakeList>,
+    /// How often a token was handed out, whose lock all share.
+    #[cfg(test)]
+    tokens: AtomicU64,
 }
 
 impl Fence {
@@ -30,6 +38,10 @@ impl Fence {
             fenced: CancellationToken::new(),
             aborted: CancellationToken::new(),
             reason: OnceLock::new(),
+            aborts: AtomicBool::new(false),
+            wakes: Arc::default(),
+            #[cfg(test)]
+            tokens: AtomicU64::new(0),
         }
     }
 
@@ -60,23 +72,55 @@ impl Fence {
     /// Fences the session. The first reason stays.
     pub(crate) fn trip(&self, reason: FenceReason) {
         // The reason first: it is there for everybody who is not admitted.
-        let _ = self.reason.set(reason);
+        let first = self.reason.set(reason).is_ok();
         self.soft.store(0, Ordering::Release);
         self.fenced.cancel();
+        if first {
+            self.wakes.wake_all();
+        }
     }
 
     /// Everything that still runs is to be aborted now.
     pub(crate) fn abort(&self) {
-        self.aborted.cancel();
+        if !self.aborts.swap(true, Ordering::AcqRel) {
+            self.aborted.cancel();
+            self.wakes.wake_all();
+        }
     }
 
-    /// Cancelled when the session is fenced.
+    /// Whether the session was fenced. Does not read the clock: see [`admits`](Self::admits).
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
+    /// Whether everything that still runs is to be aborted.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborts.load(Ordering::Acquire)
+    }
+
+    /// Wakes all in `list` when one of the two has changed.
+    pub(crate) fn link(&self, list: &Arc<WakeList>) -> WakeLink {
+        self.wakes.link(list)
+    }
+
+    /// How often a lock may have been taken that all who watch the fence share.
+    #[cfg(test)]
+    pub(crate) fn locked(&self) -> u64 {
+        self.wakes.locked() as u64 + self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Cancelled when the session is fenced. Not for hot paths: see [`is_fenced`](Self::is_fenced)
+    /// and [`link`](Self::link).
     pub(crate) fn fenced(&self) -> &CancellationToken {
+        #[cfg(test)]
+        self.tokens.fetch_add(1, Ordering::Relaxed);
         &self.fenced
     }
 
-    /// Cancelled when everything that still runs is to be aborted.
+    /// Cancelled when everything that still runs is to be aborted. Not for hot paths either.
     pub(crate) fn aborted(&self) -> &CancellationToken {
+        #[cfg(test)]
+        self.tokens.fetch_add(1, Ordering::Relaxed);
         &self.aborted
     }
 
@@ -100,7 +144,7 @@ impl Fence {
             self.trip(FenceReason::Deadline);
             self.abort();
         }
-        !self.aborted.is_cancelled()
+        !self.is_aborted()
     }
 }
 

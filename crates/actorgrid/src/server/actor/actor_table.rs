@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::environment::Timestamp;
 use crate::mailbox::{Stop, StopReason};
 use crate::name::Name;
+use crate::session::Fence;
 use crate::token::Token;
 
 /// The actors of a peer, over all its sessions: one that cannot be stopped keeps its name here.
@@ -51,7 +52,7 @@ impl RunningActor {
     /// once its code has ended.
     pub(super) fn holds(&self) -> Option<Token> {
         let token = self.token.get().copied();
-        token.filter(|_| !self.stop.ended().is_cancelled())
+        token.filter(|_| !self.stop.is_ended())
     }
 }
 
@@ -63,10 +64,11 @@ impl ActorTable {
         }
     }
 
-    /// Reserves a name, or returns the actor that has it.
+    /// Reserves a name for an actor under this fence, or returns the actor that has it.
     pub(in crate::server) fn reserve(
         self: &Arc<Self>,
         name: &Name,
+        fence: &Arc<Fence>,
     ) -> Result<ReservedActor, NotReserved> {
         let mut running = self.lock();
         if let Some(other) = running.get(name) {
@@ -77,7 +79,7 @@ impl ActorTable {
         }
         let ours = Arc::new(RunningActor {
             name: name.clone(),
-            stop: Arc::default(),
+            stop: Arc::new(Stop::new(fence)),
             preparing: AtomicBool::new(false),
             token: OnceLock::new(),
             gone: AtomicBool::new(false),

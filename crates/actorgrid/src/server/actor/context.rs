@@ -183,7 +183,7 @@ impl ActorContext {
     /// Cancel safe.
     pub async fn stopping(&self) -> Stopping {
         let owner = &self.core.owner;
-        let (reason, until) = owner.stop.stopping(owner.names.fence()).await;
+        let (reason, until) = owner.stop.stopping().await;
         Stopping {
             reason,
             time_left: until.since(self.core.environment.now()),

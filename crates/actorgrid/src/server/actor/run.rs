@@ -49,11 +49,9 @@ impl RegisteredActor {
             tracked,
             permit,
         } = self;
-        let fence = life.names().fence().clone();
         let code = UserCode {
             environment: life.environment(),
             stop: &running.stop,
-            fence: &fence,
         };
         let report = ActorReport::new(&life, &ctx, held.revision());
 

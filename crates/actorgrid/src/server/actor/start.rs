@@ -281,7 +281,7 @@ async fn reserve(
 ) -> Result<ReservedActor, RequestError> {
     let busy = |text| RequestError::refused(RequestErrorKind::Busy, text);
     loop {
-        let other = match life.actors().reserve(name) {
+        let other = match life.actors().reserve(name, life.names().fence()) {
             Ok(reserved) => return Ok(reserved),
             Err(NotReserved::Held(other)) => other,
             Err(NotReserved::Full) => {

@@ -11,7 +11,6 @@ use crate::environment::{Environment, Timestamp};
 use crate::error::BoxError;
 use crate::mailbox::Stop;
 use crate::server::events::ActorEnd;
-use crate::session::Fence;
 
 /// Why the code of an actor did not return a value.
 pub(super) enum CodeFailure {
@@ -51,7 +50,6 @@ impl CodeFailure {
 pub(super) struct UserCode<'a> {
     pub(super) environment: &'a Environment,
     pub(super) stop: &'a Stop,
-    pub(super) fence: &'a Fence,
 }
 
 impl UserCode<'_> {
@@ -63,7 +61,7 @@ impl UserCode<'_> {
         limit: Option<Duration>,
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
     ) -> Result<T, CodeFailure> {
-        if self.stop.is_asked() || !self.fence.admits() {
+        if self.stop.is_asked() || !self.stop.fence().admits() {
             // It owns the actor.
             return Err(drop_caught(make).err().unwrap_or(CodeFailure::NotRun));
         }
@@ -102,15 +100,18 @@ impl UserCode<'_> {
 
     /// Ends when the code must not go on.
     async fn aborted(&self) {
-        let overdue = async {
-            self.stop.asked().cancelled().await;
-            if let Some((_, until)) = self.stop.order() {
-                self.environment.sleep_until(until).await;
-            }
+        let (stop, fence) = (self.stop, self.stop.fence());
+        // Joined once: each poll of the code only reads.
+        let mut place = stop.join();
+        let either = || fence.is_aborted() || stop.is_asked();
+        place.until(either).await;
+        let Some((_, until)) = stop.order() else {
+            return;
         };
         tokio::select! {
-            () = self.fence.aborted().cancelled() => {}
-            () = overdue => {}
+            biased;
+            () = place.until(|| fence.is_aborted()) => {}
+            () = self.environment.sleep_until(until) => {}
         }
     }
 }
@@ -132,4 +133,88 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is no text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
+
+    use super::*;
+    use crate::environment::Simulation;
+    use crate::mailbox::StopReason;
+    use crate::session::{Fence, FenceReason};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Code that never ends and always goes on; with each poll it calls this with their number.
+    fn restless(
+        polls: &Arc<AtomicUsize>,
+        mut each: impl FnMut(usize) + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), BoxError>> {
+        let polls = polls.clone();
+        Box::pin(std::future::poll_fn(move |cx| {
+            each(polls.fetch_add(1, Ordering::SeqCst) + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn polls_take_no_lock_that_actors_share_and_none_follows_an_abort() {
+        let environment = Simulation::new(1).environment();
+        let until = environment.now() + LONG;
+        let fence = Arc::new(Fence::new(environment.clone(), until, until));
+        let stop = Stop::new(&fence);
+        let code = UserCode {
+            environment: &environment,
+            stop: &stop,
+        };
+        let (polls, watched) = (Arc::default(), fence.clone());
+        let mut locked = 0;
+        let restless = restless(&polls, move |poll| {
+            match poll {
+                // With each of the two, all who wait are woken, under the lock.
+                500 => watched.trip(FenceReason::KeyLost),
+                1_000 => watched.abort(),
+                // The code has joined with its first poll.
+                1 | 501 => locked = watched.locked(),
+                _ => assert_eq!(watched.locked(), locked, "with poll {poll}"),
+            }
+        });
+        let ended = code.run(None, || restless).await;
+        assert!(matches!(ended, Err(CodeFailure::Aborted)));
+        assert_eq!(polls.load(Ordering::SeqCst), 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn code_that_waits_is_aborted_when_its_time_is_over_or_its_peer_is_fenced() {
+        for fenced in [false, true] {
+            let environment = Simulation::new(1).environment();
+            let begun = environment.now();
+            let until = begun + LONG;
+            let fence = Arc::new(Fence::new(environment.clone(), until, until));
+            let stop = Stop::new(&fence);
+            let code = UserCode {
+                environment: &environment,
+                stop: &stop,
+            };
+            let second = Duration::from_secs(1);
+            let waits =
+                || -> BoxFuture<'static, Result<(), BoxError>> { Box::pin(std::future::pending()) };
+            let (ended, ()) = tokio::join!(code.run(None, waits), async {
+                environment.sleep(second).await;
+                stop.ask(StopReason::Asked, begun + 4 * second);
+                environment.sleep(second).await;
+                if fenced {
+                    fence.abort();
+                }
+            });
+            assert!(matches!(ended, Err(CodeFailure::Aborted)));
+            let took = environment.now().since(begun);
+            let expected = if fenced { 2 * second } else { 4 * second };
+            assert!(took >= expected && took < expected + second / 10);
+        }
+    }
 }

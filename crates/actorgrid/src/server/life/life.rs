@@ -29,10 +29,10 @@ pub(in crate::server) struct Life {
 impl Life {
     pub(in crate::server) fn new(core: Arc<PeerCore>, names: Names) -> Self {
         Self {
+            stop: Arc::new(Stop::new(names.fence())),
             core,
             names,
             tracker: TaskTracker::new(),
-            stop: Arc::default(),
             fence_reported: Once::new(),
         }
     }
@@ -94,7 +94,7 @@ impl Life {
 
     /// Ends when nothing may be started any more.
     pub(in crate::server) async fn stopping(&self) {
-        self.stop.stopping(self.names.fence()).await;
+        self.stop.stopping().await;
     }
 
     /// Reports the fence if the session is fenced: once, and before this returns. To be called

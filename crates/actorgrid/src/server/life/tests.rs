@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::environment::{Environment, Simulation};
-use crate::message::ActorStart;
+use crate::message::{ActorStart, EchoMsg};
 use crate::registry::{MemoryFault, MemoryOperation, MemoryRegistry};
+use crate::request::Request;
 use crate::server::{ActorType, Server, ServerErrorKind, ServerEvent, ServerEvents, ServerState};
 use crate::session::FenceReason;
 
@@ -26,9 +27,20 @@ impl World {
             ctx.stopping().await;
             Ok(())
         });
+        let echo = ActorType::from_fn("echo", async |_start, ctx| {
+            let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(5).await?;
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = ctx.stopping() => return Ok(()),
+                    Some(request) = mailbox.recv() => request.respond(EchoMsg::new("echo"))?,
+                }
+            }
+        });
         let server = Server::builder("test", registry.registry())
             .environment(environment.clone())
             .lease_ttl(TTL)
+            .actor_type(echo)
             .actor_type(waits);
         let server = server.bind("127.0.0.1:0").await.unwrap();
         let world = Self {
@@ -75,6 +87,45 @@ impl World {
         self.environment.sleep(3 * TTL).await;
         assert_eq!(self.server.state(), ServerState::Serving);
     }
+}
+
+/// Two actors, each of which looks for its stop order while it waits for a request.
+#[tokio::test(start_paused = true)]
+async fn actors_and_mailboxes_that_wait_take_no_lock_that_they_share() {
+    let world = World::new().await;
+    let client = world.server.client();
+    for name in ["e-1", "e-2"] {
+        let start = ActorStart::new(name, "echo");
+        client.start(world.server.peer(), start).await.unwrap();
+    }
+    let mut own = world
+        .server
+        .mailbox::<Request<EchoMsg>>("own", 5)
+        .await
+        .unwrap();
+    let owner = world.server.handle().core.owner().unwrap();
+    let fence = owner.names.fence().clone();
+    let ask = async |name: &'static str| client.request(name, EchoMsg::new("x")).await.unwrap();
+    ask("e-1").await;
+    let locked = fence.locked();
+    for _ in 0..100 {
+        ask("e-1").await;
+        ask("e-2").await;
+        tokio::join!(ask("own"), async {
+            let request = own.recv().await.unwrap();
+            request.respond(EchoMsg::new("y")).unwrap();
+        });
+    }
+    assert_eq!(fence.locked(), locked);
+    // All of them hear of the fence at once.
+    let begun = world.environment.now();
+    let (none, ()) = tokio::join!(own.recv(), async { fence.trip(FenceReason::KeyLost) });
+    assert!(none.is_none());
+    assert_eq!(world.environment.now(), begun);
+    while world.server.statistics().actors_running > 0 {
+        world.environment.sleep(Duration::from_millis(1)).await;
+    }
+    assert!(world.environment.now().since(begun) < Duration::from_millis(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,190 @@
+//! Wakes those who wait for conditions that they look at themselves.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+/// Those to wake when a condition has changed that they look at themselves.
+///
+/// Its lock is taken to join and to leave, and to wake all, but not to wait: who waits often keeps
+/// its [`WakePlace`], and is then polled without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct WakeList {
+    places: Mutex<WakePlaces>,
+    #[cfg(test)]
+    locked: std::sync::atomic::AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct WakePlaces {
+    next: u64,
+    taken: HashMap<u64, Woken>,
+}
+
+#[derive(Debug, Clone)]
+enum Woken {
+    Task(Arc<AtomicWaker>),
+    List(Weak<WakeList>),
+}
+
+impl WakeList {
+    /// Wakes all: to be called after the change. Several may call it at once.
+    pub(crate) fn wake_all(&self) {
+        // Not under the lock: a wake may run other code, which may come back here.
+        let woken: Vec<Woken> = self.lock().taken.values().cloned().collect();
+        for woken in woken {
+            match woken {
+                Woken::Task(waker) => waker.wake(),
+                Woken::List(list) => {
+                    if let Some(list) = list.upgrade() {
+                        list.wake_all();
+                    }
+                }
+            }
+        }
+    }
+
+    /// A place for one task that waits.
+    pub(crate) fn join(self: &Arc<Self>) -> WakePlace {
+        let waker = Arc::new(AtomicWaker::new());
+        WakePlace {
+            link: self.take(Woken::Task(waker.clone())),
+            waker,
+        }
+    }
+
+    /// Wakes all in `list` too whenever all here are woken, until the link is dropped.
+    pub(crate) fn link(self: &Arc<Self>, list: &Arc<Self>) -> WakeLink {
+        self.take(Woken::List(Arc::downgrade(list)))
+    }
+
+    fn take(self: &Arc<Self>, woken: Woken) -> WakeLink {
+        let mut places = self.lock();
+        let number = places.next;
+        places.next += 1;
+        places.taken.insert(number, woken);
+        WakeLink {
+            list: self.clone(),
+            number,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WakePlaces> {
+        #[cfg(test)]
+        self.locked
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often its lock was taken.
+    #[cfg(test)]
+    pub(crate) fn locked(&self) -> usize {
+        self.locked.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A place in a list, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct WakeLink {
+    list: Arc<WakeList>,
+    number: u64,
+}
+
+impl Drop for WakeLink {
+    fn drop(&mut self) {
+        self.list.lock().taken.remove(&self.number);
+    }
+}
+
+/// The place of one task that waits, as often as it likes.
+#[derive(Debug)]
+pub(crate) struct WakePlace {
+    #[allow(dead_code)] // held for its drop
+    link: WakeLink,
+    waker: Arc<AtomicWaker>,
+}
+
+impl WakePlace {
+    /// Wakes the task of `cx` when all are woken. Look at the conditions after this, not before: a
+    /// change in between would be missed.
+    pub(crate) fn register(&mut self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// Ends when `is_so`, at once or after all were woken. Cancel safe.
+    pub(crate) async fn until(&mut self, is_so: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            self.register(cx);
+            match is_so() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_leaves_is_not_kept_and_a_linked_list_is_woken() {
+        let (upper, lower) = (Arc::<WakeList>::default(), Arc::<WakeList>::default());
+        let changed = AtomicUsize::new(0);
+        let link = upper.link(&lower);
+        let mut place = lower.join();
+        {
+            let mut waits = std::pin::pin!(place.until(|| changed.load(Ordering::SeqCst) == 1));
+            assert!(waits.as_mut().now_or_never().is_none());
+            tokio::join!(waits, async {
+                changed.store(1, Ordering::SeqCst);
+                upper.wake_all();
+            });
+        }
+        drop((place, link));
+        assert!(upper.lock().taken.is_empty() && lower.lock().taken.is_empty());
+    }
+
+    /// Threads take turns, and each is woken by the other only.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_change_is_missed() {
+        const TURNS: usize = 20_000;
+        let (list, turn) = (Arc::<WakeList>::default(), Arc::new(AtomicUsize::new(0)));
+        let player = |first: usize| {
+            let (list, turn) = (list.clone(), turn.clone());
+            async move {
+                let mut place = list.join();
+                for mine in (first..TURNS).step_by(2) {
+                    place.until(|| turn.load(Ordering::Acquire) == mine).await;
+                    turn.store(mine + 1, Ordering::Release);
+                    list.wake_all();
+                }
+            }
+        };
+        let mut players = tokio::task::JoinSet::new();
+        for first in [0, 1] {
+            players.spawn(player(first));
+        }
+        players.join_all().await;
+        assert_eq!(turn.load(Ordering::Acquire), TURNS);
+    }
+
+    #[tokio::test]
+    async fn waiting_at_a_place_takes_no_lock() {
+        let list = Arc::<WakeList>::default();
+        let mut place = list.join();
+        let joined = list.locked();
+        for _ in 0..100 {
+            assert!(place.until(|| false).now_or_never().is_none());
+        }
+        assert_eq!(list.locked(), joined);
+    }
+}
