@@ -315,6 +315,7 @@ pub use error::{BoxError, RequestError, RequestErrorKind};
 pub use group::Group;
 pub use mailbox::{
     MAX_MAILBOX_CAPACITY, Mailbox, MailboxError, MailboxErrorKind, StopReason, Stopping,
+    TokenExpired,
 };
 pub use message::{Ack, ActorStart, ActorStop, DecodeError, EchoMsg, Message, Payload};
 pub use name::{IntoName, MAX_NAME_LEN, Name, NameError, Namespace};
@@ -331,7 +332,7 @@ pub use route::{
 };
 pub use server::{
     Actor, ActorContext, ActorEnd, ActorResult, ActorType, BoxActor, DEFAULT_CONSTRUCTOR_TIMEOUT,
-    DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, Fenced, MIN_LEASE_TTL, Server,
+    DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, MIN_LEASE_TTL, Server,
     ServerBuilder, ServerError, ServerErrorKind, ServerEvent, ServerEvents, ServerHandle,
     ServerState, ServerStatistics, ShutdownError,
 };

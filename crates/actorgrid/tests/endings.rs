@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use actorgrid::{
     Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxActor, BoxError, EchoMsg,
-    MemoryFault, MemoryOperation, RequestErrorKind, ServerEvent,
+    FenceReason, Mailbox, MemoryFault, MemoryOperation, Request, RequestErrorKind, ServerEvent,
+    TokenExpired,
 };
 use tokio::sync::mpsc;
 use world::{MemoryWorld, World, echo_type, eventually, on_both_registries, pass, secs};
@@ -326,4 +327,63 @@ async fn a_panic_in_the_drop_of_an_actor_that_never_ran_is_caught() {
         }
     }
     server.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_gives_no_token_when_its_actor_has_ended() {
+    let world = World::on_memory();
+    let (sender, mut contexts) = mpsc::unbounded_channel();
+    let server = world.server().actor_fn("keeps", move |_start, ctx| {
+        let sender = sender.clone();
+        async move {
+            sender.send(ctx.clone())?;
+            ctx.stopping().await;
+            Ok(())
+        }
+    });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let start = ActorStart::new("n", "keeps");
+    client.start(server.peer(), start).await.unwrap();
+    let ctx: ActorContext = contexts.recv().await.unwrap();
+    ctx.token().unwrap();
+    client.stop("n").await.unwrap();
+    assert_eq!(ctx.token(), Err(TokenExpired::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_gives_no_token_when_its_owner_has_ended_or_its_peer_is_fenced() {
+    type Boxed = Mailbox<Request<EchoMsg>>;
+    let world = MemoryWorld::new();
+    let (sender, mut mailboxes) = mpsc::unbounded_channel();
+    let environment = world.environment();
+    let server = world.server_in(environment.clone()).lease_ttl(secs(15));
+    let server = server.actor_fn("gives", move |_start, ctx: ActorContext| {
+        let sender = sender.clone();
+        async move {
+            sender.send(ctx.mailbox::<Request<EchoMsg>>(1).await?)?;
+            ctx.stopping().await;
+            Ok(())
+        }
+    });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    let start = ActorStart::new("n", "gives");
+    client.start(server.peer(), start).await.unwrap();
+    let of_actor: Boxed = mailboxes.recv().await.unwrap();
+    let of_server: Boxed = server.mailbox("m", 1).await.unwrap();
+    assert!(of_actor.token().unwrap() < of_server.token().unwrap());
+    client.stop("n").await.unwrap();
+    assert_eq!(of_actor.token(), Err(TokenExpired::Ended));
+    of_server.token().unwrap();
+
+    // A pause of the process: nothing else has run since.
+    world.simulation.jump(&environment, secs(11));
+    let fenced = TokenExpired::Fenced(FenceReason::Deadline);
+    assert_eq!(of_server.token(), Err(fenced));
+    eventually("it has rejoined", || server.statistics().sessions == 2).await;
+    // Under another name: the first one has its name here until it is dropped.
+    let of_server: Boxed = server.mailbox("m-2", 1).await.unwrap();
+    server.shutdown().await.unwrap();
+    assert_eq!(of_server.token(), Err(TokenExpired::Ended));
 }

@@ -9,6 +9,7 @@ use std::task::Poll;
 use super::held_name::HeldName;
 use super::inbox::MailboxInbox;
 use super::queue::Popped;
+use super::token_expired::TokenExpired;
 use crate::error::RequestError;
 use crate::name::Name;
 use crate::request::MessageSet;
@@ -119,10 +120,16 @@ impl<S: MessageSet> Mailbox<S> {
         self.name.name()
     }
 
-    /// The token of its registration.
-    #[must_use]
-    pub fn token(&self) -> Token {
-        self.inbox.gate.token
+    /// The fencing token of its registration: see
+    /// [`ActorContext::token`](crate::ActorContext::token).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenExpired`] when the peer is fenced, and when the actor or the server that owns the
+    /// mailbox has ended.
+    pub fn token(&self) -> Result<Token, TokenExpired> {
+        let gate = &self.inbox.gate;
+        gate.stop.current(gate.token)
     }
 
     /// Requests that are queued.
@@ -164,7 +171,7 @@ impl<S: MessageSet> fmt::Debug for Mailbox<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox")
             .field("name", self.name())
-            .field("token", &self.token())
+            .field("token", &self.inbox.gate.token)
             .field("len", &self.len())
             .finish_non_exhaustive()
     }

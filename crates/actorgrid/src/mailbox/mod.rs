@@ -12,6 +12,7 @@ mod places;
 mod queue;
 mod statistics;
 mod stop;
+mod token_expired;
 
 pub use capacity::MAX_MAILBOX_CAPACITY;
 pub use error::{MailboxError, MailboxErrorKind};
@@ -22,3 +23,4 @@ pub(crate) use owner::{MailboxOwner, check_capacity};
 pub(crate) use statistics::InboxCounters;
 pub(crate) use stop::Stop;
 pub use stop::{StopReason, Stopping};
+pub use token_expired::TokenExpired;

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::token_expired::TokenExpired;
 use crate::environment::Timestamp;
-use crate::session::Fence;
+use crate::session::{Fence, FenceReason};
 use crate::stable_names::stable_names;
+use crate::token::Token;
 use crate::wake_list::{WakeLink, WakeList, WakePlace};
 
 /// Why an actor is to stop.
@@ -94,6 +96,19 @@ impl Stop {
 
     pub(crate) fn fence(&self) -> &Arc<Fence> {
         &self.fence
+    }
+
+    /// The owner's token, while it counts. Reads the clock, so it is refused with the first step after
+    /// a pause of the process.
+    pub(crate) fn current(&self, token: Token) -> Result<Token, TokenExpired> {
+        if self.is_ended() {
+            Err(TokenExpired::Ended)
+        } else if !self.fence.admits() {
+            let reason = self.fence.reason().unwrap_or(FenceReason::Deadline);
+            Err(TokenExpired::Fenced(reason))
+        } else {
+            Ok(token)
+        }
     }
 
     /// A place to wait for a change of it, or of the fence.

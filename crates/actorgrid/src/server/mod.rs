@@ -27,7 +27,7 @@ mod statistics;
 mod supervisor;
 mod wire_settings;
 
-pub use actor::{Actor, ActorContext, ActorResult, ActorType, BoxActor, Fenced};
+pub use actor::{Actor, ActorContext, ActorResult, ActorType, BoxActor};
 pub use builder::ServerBuilder;
 pub use error::{ServerError, ServerErrorKind};
 pub use events::{ActorEnd, ServerEvent, ServerEvents};

@@ -30,7 +30,7 @@ async fn run(ctx: ActorContext, work_time: Duration) -> ActorResult {
     let (name, peer) = (ctx.name(), ctx.peer());
     line(format_args!(
         "WORKER start name={name} peer={peer} token={}",
-        mailbox.token().revision()
+        mailbox.token()?.revision()
     ));
     while let Some(request) = mailbox.recv().await {
         tracing::debug!(worker = %name, "working");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actorgrid::{
     Ack, BoxError, Client, Kind, Mailbox, MessageSet, Request, RequestError, RequestErrorKind,
-    Server,
+    Server, TokenExpired,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
@@ -88,7 +88,7 @@ impl Job {
             }
         }
         self.bar.finish_and_clear();
-        let job = self.mailbox.token().revision();
+        let job = self.mailbox.token()?.revision();
         // The leader is not wanted any more.
         self.mailbox.close().await;
         let outcome = collect(
@@ -107,7 +107,7 @@ impl Job {
         // A leader that does not wait for its answer has ended; the next one begins anew.
         match message {
             JobMessage::GetPlan(request) => {
-                let page = self.page(request.message().from);
+                let page = self.page(request.message().from)?;
                 let _ = request.respond(page);
             }
             JobMessage::Began(request) => {
@@ -130,7 +130,7 @@ impl Job {
         Ok(())
     }
 
-    fn page(&self, from: u64) -> PlanPage {
+    fn page(&self, from: u64) -> Result<PlanPage, TokenExpired> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let mut bytes = 0;
         let fits = |chunk: &&Chunk| {
@@ -138,8 +138,8 @@ impl Job {
             bytes += chunk.encoded_len().max(1);
             is_first || bytes <= PAGE_BYTES
         };
-        PlanPage {
-            job: self.mailbox.token().revision(),
+        Ok(PlanPage {
+            job: self.mailbox.token()?.revision(),
             members: self.members,
             chunks_in_all: self.plan.chunks.len() as u64,
             chunks: self
@@ -150,7 +150,7 @@ impl Job {
                 .take_while(fits)
                 .cloned()
                 .collect(),
-        }
+        })
     }
 
     fn began(&mut self, began: &Began) {

@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::fenced::Fenced;
 use super::scope::ActorScope;
 use crate::client::Client;
 use crate::environment::Environment;
-use crate::mailbox::{Mailbox, MailboxError, MailboxOwner, Stopping};
+use crate::mailbox::{Mailbox, MailboxError, MailboxOwner, Stopping, TokenExpired};
 use crate::name::{IntoName, Name, Namespace};
 use crate::registry::{Kind, keys};
 use crate::request::MessageSet;
-use crate::session::FenceReason;
 use crate::token::Token;
 
 /// The context of an actor: who it is, and what it can do. Cheap to clone.
@@ -102,17 +100,11 @@ impl ActorContext {
     ///
     /// # Errors
     ///
-    /// [`Fenced`] when the peer is fenced. It reads the clock, so the first step after a pause of
-    /// the process is refused already.
-    pub fn token(&self) -> Result<Token, Fenced> {
-        let fence = self.core.owner.names.fence();
-        if fence.admits() {
-            Ok(self.core.token)
-        } else {
-            Err(Fenced {
-                reason: fence.reason().unwrap_or(FenceReason::Deadline),
-            })
-        }
+    /// [`TokenExpired`] when the peer is fenced, and when the actor has ended: its `act` has
+    /// returned or was aborted. It reads the clock, so the first step after a pause of the process
+    /// is refused already.
+    pub fn token(&self) -> Result<Token, TokenExpired> {
+        self.core.owner.stop.current(self.core.token)
     }
 
     /// The client of the peer: its requests to mailboxes of the same peer do not leave the process.

@@ -1,0 +1,29 @@
+//! Why a token is not given out any more.
+
+use std::fmt;
+
+use crate::session::FenceReason;
+
+/// Why an actor or a mailbox has no token any more: what its holder does from now on does not
+/// count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenExpired {
+    /// The peer is fenced, for this reason.
+    Fenced(FenceReason),
+    /// The actor, or the owner of the mailbox, has ended. Its name may have another holder by now.
+    Ended,
+}
+
+impl fmt::Display for TokenExpired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fenced(reason) => {
+                write!(f, "the token has expired: the peer is fenced ({reason})")
+            }
+            Self::Ended => f.write_str("the token has expired: its holder has ended"),
+        }
+    }
+}
+
+impl std::error::Error for TokenExpired {}
