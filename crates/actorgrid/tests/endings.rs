@@ -19,6 +19,7 @@ use world::{MemoryWorld, World, echo_type, eventually, on_both_registries, pass,
 on_both_registries! {
     a_failed_start_is_answered_when_its_name_is_free,
     an_actor_that_ended_by_itself_does_not_keep_the_next_one_from_its_name,
+    a_shutdown_waits_for_what_the_mailboxes_of_a_server_have_taken,
 }
 
 /// An actor type whose constructors fail as the start message says.
@@ -194,6 +195,69 @@ async fn an_actor_that_ended_by_itself_does_not_keep_the_next_one_from_its_name(
         // Until it has ended in the eyes of its peer, its name is taken.
         eventually("it has ended", || server.statistics().actors_running == 0).await;
     }
+}
+
+/// Answers each request after this time, until its mailbox closes.
+async fn answer_slowly(mut mailbox: Mailbox<Request<EchoMsg>>, time: Duration) {
+    while let Some(request) = mailbox.recv().await {
+        pass(time).await;
+        let _ = request.respond(EchoMsg::new("answered"));
+    }
+}
+
+async fn a_shutdown_waits_for_what_the_mailboxes_of_a_server_have_taken(world: World) {
+    let server = world.server().shutdown_timeout(secs(20));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let mailbox = server.mailbox("m", 5).await.unwrap();
+    // Nothing is in this one, so nothing waits for its owner.
+    let _idle: Mailbox<Request<EchoMsg>> = server.mailbox("idle", 5).await.unwrap();
+    let slow = Duration::from_millis(1_500);
+    let call = || client.request("m", EchoMsg::new("x")).deadline(secs(20));
+    let (one, two, (), (ended, took)) = tokio::join!(
+        call().send(),
+        call().send(),
+        answer_slowly(mailbox, slow),
+        async {
+            eventually("both are there", || {
+                server.statistics().requests_admitted == 2
+            })
+            .await;
+            let begun = world::clock();
+            let ended = server.shutdown().await;
+            (ended, begun.elapsed())
+        }
+    );
+    assert_eq!(one.unwrap().msg, "answered");
+    assert_eq!(two.unwrap().msg, "answered");
+    ended.unwrap();
+    assert!(took > 2 * slow - Duration::from_millis(50), "{took:?}");
+    assert!(took < world.bound(2 * slow + secs(1)), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_mailboxes_beyond_its_timeout() {
+    let world = MemoryWorld::new();
+    let server = world.server().shutdown_timeout(secs(3));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let mut mailbox: Mailbox<Request<EchoMsg>> = server.mailbox("m", 5).await.unwrap();
+    let call = || client.request("m", EchoMsg::new("x")).deadline(secs(20));
+    let (taken, queued, took) = tokio::join!(call().send(), call().send(), async {
+        let taken = mailbox.recv().await.unwrap();
+        eventually("both are there", || {
+            server.statistics().requests_admitted == 2
+        })
+        .await;
+        let begun = world::clock();
+        server.shutdown().await.unwrap();
+        let took = begun.elapsed();
+        assert!(mailbox.recv().await.is_none(), "it has ended");
+        drop(taken);
+        took
+    });
+    assert!(taken.is_err() && queued.is_err());
+    assert!(took >= secs(3) && took < secs(5), "{took:?}");
 }
 
 /// Actors that end when they are to stop, or at once, and leave a task behind that blocks its

@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use super::gate::Gate;
 use super::queue::{NotQueued, Queue};
 use super::statistics::InboxCounters;
@@ -17,15 +19,23 @@ pub(super) struct MailboxInbox<S> {
     /// Messages are queued as they came, and read when they are handed out.
     pub(super) queue: Queue<Incoming>,
     pub(super) counters: Arc<InboxCounters>,
+    /// The requests that its owner waits for at its end.
+    requests: Option<TaskTracker>,
     set: PhantomData<fn() -> S>,
 }
 
 impl<S: MessageSet> MailboxInbox<S> {
-    pub(super) fn new(gate: Gate, capacity: usize, counters: Arc<InboxCounters>) -> Self {
+    pub(super) fn new(
+        gate: Gate,
+        capacity: usize,
+        counters: Arc<InboxCounters>,
+        requests: Option<TaskTracker>,
+    ) -> Self {
         Self {
             gate,
             queue: Queue::new(capacity),
             counters,
+            requests,
             set: PhantomData,
         }
     }
@@ -44,7 +54,7 @@ impl<S: MessageSet> MailboxInbox<S> {
 }
 
 impl<S: MessageSet> Inbox for MailboxInbox<S> {
-    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused> {
+    fn deliver(&self, mut incoming: Incoming) -> Result<QueuePlace, Refused> {
         if incoming
             .meta()
             .token
@@ -58,6 +68,9 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
         if !S::accepts(incoming.wire_name()) {
             let error = RequestError::unknown_message(incoming.wire_name());
             return Err(incoming.refuse(error));
+        }
+        if let Some(requests) = &self.requests {
+            incoming.await_end(requests.token());
         }
         match self.queue.push(incoming) {
             Ok(place) => {
@@ -112,7 +125,7 @@ mod tests {
             stop: Arc::new(Stop::new(&fence)),
             token: Token::new(ClusterId(1), Revision::new(1)),
         };
-        MailboxInbox::new(gate, 9, Arc::default())
+        MailboxInbox::new(gate, 9, Arc::default(), None)
     }
 
     fn deliver(inbox: &TestInbox) -> (QueuePlace, AnswerReader) {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use super::capacity::MAX_MAILBOX_CAPACITY;
 use super::error::MailboxError;
 use super::gate::Gate;
@@ -22,6 +24,9 @@ pub(crate) struct MailboxOwner {
     pub(crate) names: Names,
     pub(crate) table: Arc<MailboxTable>,
     pub(crate) stop: Arc<Stop>,
+    /// Counts the requests that its mailboxes have admitted, if their end is waited for. (An actor
+    /// is waited for itself.)
+    pub(crate) requests: Option<TaskTracker>,
 }
 
 impl MailboxOwner {
@@ -75,7 +80,12 @@ impl MailboxOwner {
             token,
         };
         let counters = self.table.counters().clone();
-        let inbox = Arc::new(MailboxInbox::new(gate, capacity, counters));
+        let inbox = Arc::new(MailboxInbox::new(
+            gate,
+            capacity,
+            counters,
+            self.requests.clone(),
+        ));
         reservation.open(inbox.clone(), token);
         Mailbox {
             place: self.stop.join(),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use super::answer::ReplyTo;
 use super::budget::Charge;
 use super::meta::Meta;
@@ -42,6 +44,11 @@ impl Incoming {
         self.charge = Some(charge);
         self.pending.take_reply_room(reply_room);
         self
+    }
+
+    /// The end of the request, its answer or its drop, is waited for with this.
+    pub(crate) fn await_end(&mut self, awaited: TaskTrackerToken) {
+        self.pending.await_end(awaited);
     }
 
     /// Whether there would probably be no room for a reply.

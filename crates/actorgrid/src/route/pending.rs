@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use super::answer::{Answer, ReplyTo};
 use super::budget::BudgetFull;
 use super::meta::Meta;
@@ -20,6 +22,9 @@ pub struct Pending {
     max_reply_bytes: usize,
     /// None on the local route, where a reply is moved.
     reply_room: Option<ReplyRoom>,
+    /// Something waits for the end of the request as long as this exists.
+    #[allow(dead_code)] // held for its drop
+    awaited: Option<TaskTrackerToken>,
 }
 
 /// A reply that was not sent, and why.
@@ -62,7 +67,13 @@ impl Pending {
             stage: RequestStage::Queued,
             max_reply_bytes,
             reply_room: None,
+            awaited: None,
         }
+    }
+
+    /// The end of the request is waited for with this.
+    pub(super) fn await_end(&mut self, awaited: TaskTrackerToken) {
+        self.awaited = Some(awaited);
     }
 
     /// The reply takes this room.

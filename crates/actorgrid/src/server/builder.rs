@@ -125,7 +125,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How long actors have to end when they are asked to, before they are aborted.
+    /// How long actors have to end when they are asked to, before they are aborted; and how long a
+    /// shutdown waits for the answers to what the server's mailboxes have admitted.
     /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has
     /// no such setting: its `Stop` waits for as long as it takes.
     #[must_use]

@@ -139,9 +139,13 @@ impl ServerHandle {
 
     /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked
     /// to stop and aborted after the
-    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout); then its registrations are
-    /// deleted, its answers are sent, and its connections are closed. Every caller waits for its
-    /// completion.
+    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout), and for as long its
+    /// [mailboxes](Self::mailbox) hand out what they have admitted and their requests can be
+    /// answered; then its registrations are deleted, its answers are sent, and its connections are
+    /// closed. Every caller waits for its completion.
+    ///
+    /// So a request of a mailbox of the server that is answered only after the shutdown holds it up
+    /// for the whole timeout: do not wait for it there.
     ///
     /// # Errors
     ///

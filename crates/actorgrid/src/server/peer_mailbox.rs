@@ -33,7 +33,7 @@ pub(super) enum PeerMessage {
 
 /// Opens the mailbox, which the session's first transaction has registered.
 pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxError> {
-    let owner = life.owner();
+    let owner = life.peer_owner();
     let name = life.names().identity().peer().clone();
     let reservation = owner.reserve(&name).await?;
     Ok(owner.build(

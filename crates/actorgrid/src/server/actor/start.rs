@@ -256,6 +256,7 @@ async fn reserve_names(
         names: life.names().clone(),
         table: life.table().clone(),
         stop: begun.actor.running.stop.clone(),
+        requests: None,
     };
     let mailbox = match capacity {
         Some(capacity) => {

@@ -98,7 +98,7 @@ async fn shut_down_bound(core: &PeerCore) {
     core.config.environment.sleep(bound).await;
 }
 
-/// Ends everything in order: actors, then the session.
+/// Ends everything in order: actors and what the server's mailboxes have admitted, then the session.
 pub(super) async fn drain(
     core: &Arc<PeerCore>,
     life: &Arc<Life>,
@@ -111,7 +111,11 @@ pub(super) async fn drain(
     // The peer's mailboxes first: nothing is started that is not asked to stop.
     life.stop().ask(StopReason::Shutdown, until);
     core.actors.ask(StopReason::Shutdown, until);
-    let ended = reporting_a_fence(life, fence, end_actors(core, life, fence)).await;
+    let work = async {
+        let requests = end_requests(core, life, fence);
+        tokio::join!(end_actors(core, life, fence), requests).0
+    };
+    let ended = reporting_a_fence(life, fence, work).await;
     life.stop().end();
     let ended = ended & end_tasks(core, tasks).await;
     // One that an earlier session could not end holds no name of this one.
@@ -146,6 +150,23 @@ async fn end_actors(core: &PeerCore, life: &Life, fence: &Fence) -> bool {
     }
     let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
     ended.is_some()
+}
+
+/// Waits until what the server's own mailboxes have admitted is handed out and answered, for as long
+/// as actors have to end. A fenced session gives no answers.
+async fn end_requests(core: &PeerCore, life: &Life, fence: &Fence) {
+    let answered = async {
+        tokio::select! {
+            biased;
+            () = fence.fenced().cancelled() => {}
+            () = life.requests_answered() => {}
+        }
+    };
+    let bound = core.config.shutdown_timeout;
+    let ended = core.config.environment.timeout(bound, answered).await;
+    if ended.is_none() {
+        tracing::warn!("requests to mailboxes of the server were not answered in time");
+    }
 }
 
 /// Carries out `work`, and reports it if the session is fenced meanwhile.

@@ -20,6 +20,8 @@ pub(in crate::server) struct Life {
     core: Arc<PeerCore>,
     names: Names,
     tracker: TaskTracker,
+    /// Requests that the server's own mailboxes have admitted, until they are answered.
+    requests: TaskTracker,
     /// Of the peer's own mailboxes.
     stop: Arc<Stop>,
     /// Done when a fence of the session is reported, or can no longer come.
@@ -33,6 +35,7 @@ impl Life {
             core,
             names,
             tracker: TaskTracker::new(),
+            requests: TaskTracker::new(),
             fence_reported: Once::new(),
         }
     }
@@ -149,12 +152,29 @@ impl Life {
         self.tracker.wait().await;
     }
 
-    /// Opens mailboxes of the peer itself.
+    /// Ends when every request that the server's own mailboxes have admitted is answered. Nothing is
+    /// admitted any more by then.
+    pub(super) async fn requests_answered(&self) {
+        self.requests.close();
+        self.requests.wait().await;
+    }
+
+    /// Opens the peer's own mailbox. What it has admitted is not waited for: starts and stops end
+    /// with the actors.
+    pub(in crate::server) fn peer_owner(&self) -> MailboxOwner {
+        MailboxOwner {
+            requests: None,
+            ..self.owner()
+        }
+    }
+
+    /// Opens mailboxes of the server.
     pub(in crate::server) fn owner(&self) -> MailboxOwner {
         MailboxOwner {
             names: self.names.clone(),
             table: self.table().clone(),
             stop: self.stop.clone(),
+            requests: Some(self.requests.clone()),
         }
     }
 }
