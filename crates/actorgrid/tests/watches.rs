@@ -138,3 +138,23 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
     world.registry.overwrite("test.actor.mad", "{");
     assert_eq!(client.query(Kind::Actor).await.unwrap(), [last]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_requests_that_wait_for_a_name_share_a_watch() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let before = world.registry.calls(MemoryOperation::Watch);
+    let request = || client.request("late", EchoMsg::new("x")).wait_for_name();
+    let waiting = futures_util::future::join_all((0..1_000).map(|_| async { request().await }));
+    let (answers, ()) = tokio::join!(waiting, async {
+        pass(secs(2)).await;
+        assert_eq!(world.registry.calls(MemoryOperation::Watch), before + 1);
+        let start = ActorStart::new("late", "echo");
+        client.start(server.peer(), start).await.unwrap();
+    });
+    let answered = answers.iter().filter(|answer| answer.is_ok()).count();
+    // The mailbox has room for a hundred; the others were refused for that alone.
+    assert!(answered >= 100, "{answered}");
+}

@@ -9,6 +9,7 @@ use super::client::Client;
 use super::core::ClientCore;
 use super::counters::ClientCounters;
 use super::locations::Locations;
+use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
 use crate::name::{Name, NameError, Namespace};
@@ -150,6 +151,7 @@ impl ClientBuilder {
             deadline: self.deadline,
             pool,
             locations: Locations::default(),
+            name_waits: NameWaits::default(),
             local: self.local,
             ids: RequestIds::new(self.environment.random_u64()),
             counters: ClientCounters::default(),

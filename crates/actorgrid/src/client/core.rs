@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::broadcast::FanOutTurns;
 use super::counters::ClientCounters;
 use super::locations::Locations;
+use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
@@ -24,6 +25,7 @@ pub(super) struct ClientCore {
     pub(super) deadline: Duration,
     pub(super) pool: Pool,
     pub(super) locations: Locations,
+    pub(super) name_waits: NameWaits,
     /// Where the client belongs to a server: its peer, and the way to that peer's mailboxes.
     pub(super) local: Option<(Name, LocalRoute)>,
     pub(super) ids: RequestIds,

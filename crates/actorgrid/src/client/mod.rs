@@ -13,6 +13,7 @@ mod health;
 mod locations;
 mod lookup;
 mod name_wait;
+mod name_waits;
 mod query;
 mod request;
 mod request_ids;
