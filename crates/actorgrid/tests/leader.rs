@@ -56,7 +56,7 @@ async fn a_leader_that_ends_gracefully_is_replaced_without_a_poll(world: World) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_asks_the_registry_about_a_leader_that_runs() {
+async fn the_registry_is_rarely_asked_about_a_leader_that_runs() {
     let world = MemoryWorld::new();
     let resource = Resource::default();
     let mut servers = Vec::new();
@@ -75,7 +75,66 @@ async fn nobody_asks_the_registry_about_a_leader_that_runs() {
     };
     let before = asked();
     pass(secs(100)).await;
-    assert_eq!(before, asked());
+    let [gets, lists, claims] = asked();
+    // Each of three peers reads three keys three times in a time to live, or up to a third more
+    // often: its own two, and the leader's.
+    let reads = gets - before[0];
+    assert!((270..=360).contains(&reads), "{reads}");
+    assert_eq!([lists, claims], before[1..]);
+}
+
+/// The end of a leader reaches no watch: it is replaced within half a time to live.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_end_no_watch_reports_is_replaced() {
+    let world = MemoryWorld::new();
+    let resource = Resource::default();
+    let bind = async || {
+        let server = world.server().actor_type(resource.holder_type("leader"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let one = bind().await;
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    let two = bind().await;
+    for round in 0..5 {
+        pass(secs(60) + Duration::from_millis(round * 777)).await;
+        world.registry.mute_watches();
+        let begun = world::clock();
+        match round {
+            0 => one.client().stop("leader").await.unwrap(),
+            _ => two.client().stop("leader").await.unwrap(),
+        }
+        eventually("the next leader runs", || {
+            resource.tokens("leader").len() as u64 == round + 2
+        })
+        .await;
+        assert!(begun.elapsed() <= secs(5), "{:?}", begun.elapsed());
+    }
+    assert_eq!(resource.most(), 1);
+}
+
+/// No watch can be opened: what a candidate reads counts all the same.
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_gets_no_watch_leads_all_the_same() {
+    use actorgrid::MemoryFault;
+    let world = MemoryWorld::new();
+    let resource = Resource::default();
+    let bind = async || {
+        let server = world.server().actor_type(resource.holder_type("leader"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let one = bind().await;
+    eventually("a leader runs", || resource.holders("leader") == 1).await;
+    for _ in 0..1_000 {
+        let swallowed = MemoryFault::LoseReply;
+        world.registry.inject(MemoryOperation::Watch, swallowed);
+    }
+    let _two = bind().await;
+    pass(secs(12)).await;
+    let begun = world::clock();
+    one.shutdown().await.unwrap();
+    eventually("the next leader runs", || resource.holders("leader") == 1).await;
+    // The time that an exchange may take, with a pause and two exchanges.
+    assert!(begun.elapsed() <= secs(2), "{:?}", begun.elapsed());
 }
 
 async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out(world: World) {

@@ -139,6 +139,38 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
     assert_eq!(client.query(Kind::Actor).await.unwrap(), [last]);
 }
 
+/// Others change so much that the history is compacted behind the last change of a quiet kind: a
+/// watch of it goes on where it was all the same.
+#[tokio::test(start_paused = true)]
+async fn a_break_of_a_quiet_watch_loses_no_history() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let (_, mut changes) = client.watch(Kind::Actor).await.unwrap();
+    let mut expected = 0;
+    for round in 0..3 {
+        for value in ["1", "2", "3"] {
+            world.registry.overwrite("another.key", value);
+            let quiet = tokio::time::timeout(secs(1), changes.next()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+        }
+        world.registry.compact();
+        let lists = world.registry.calls(MemoryOperation::List);
+        world.registry.break_watches();
+        let start = ActorStart::new(format!("a{round}"), "echo");
+        client.start(server.peer(), start).await.unwrap();
+        expected += 1;
+        let event = tokio::time::timeout(secs(1), changes.next()).await.unwrap();
+        let WatchEvent::Appeared(appeared) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(appeared.name.as_str(), format!("a{round}"));
+        assert_eq!(world.registry.calls(MemoryOperation::List), lists);
+    }
+    assert_eq!(client.query(Kind::Actor).await.unwrap().len(), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_that_wait_for_a_name_share_a_watch() {
     let world = MemoryWorld::new();

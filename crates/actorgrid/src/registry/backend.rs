@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 
-use super::change::Change;
 use super::claim::{ClaimBatch, ClaimOutcome};
 use super::entry::{Entry, Listing};
 use super::error::RegistryError;
@@ -17,6 +16,7 @@ use super::error_kind::RegistryErrorKind;
 use super::lease::{Lease, LeaseId};
 use super::raise::RaiseOutcome;
 use super::selector::Selector;
+use super::watch_update::WatchUpdate;
 use crate::revision::Revision;
 use crate::token::ClusterId;
 
@@ -88,7 +88,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// The changes of the selected keys from a revision on (inclusive).
     ///
-    /// The stream gives whole revisions in their order. It ends after an error, and
+    /// The stream gives whole revisions in their order, and now and then how far it is complete.
+    /// It ends after an error. One that the registry does not answer for some seconds fails as
+    /// [unavailable](RegistryErrorKind::Unavailable), and
     /// [`Compacted`](RegistryErrorKind::Compacted) means that the history from that revision is
     /// not there: then list again. The same error means that the registry has not reached the
     /// revision before: it was restored from a snapshot, or the member that was asked lags.
@@ -103,4 +105,4 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
 /// The changes of selected keys, in their order; see [`Backend::watch`].
 pub(crate) type WatchStream =
-    Pin<Box<dyn Stream<Item = Result<Vec<Change>, RegistryError>> + Send>>;
+    Pin<Box<dyn Stream<Item = Result<WatchUpdate, RegistryError>> + Send>>;

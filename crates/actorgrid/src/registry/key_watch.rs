@@ -1,6 +1,7 @@
 //! Follows one key over the failures of its watch.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -11,7 +12,8 @@ use super::entry::{Entry, Listing};
 use super::error::RegistryError;
 use super::selector::Selector;
 use super::timed::TimedRegistry;
-use crate::back_off::{BackOff, BackOffPolicy};
+use super::watch_update::WatchUpdate;
+use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
 use crate::environment::Timestamp;
 use crate::revision::Revision;
 
@@ -29,6 +31,9 @@ pub(crate) enum KeyState {
 /// state that is there now is not. No state comes after a later one, except from a registry that
 /// was restored from a snapshot: the watch goes back with it.
 ///
+/// A watch may miss a change without an error. Where that matters, the key is
+/// [read again](Self::reread_every) beside the watch.
+///
 /// It has no task, and does something only while [`next`](Self::next) is polled. It holds the
 /// states of one message of the watch, or of one read.
 pub(crate) struct KeyWatch {
@@ -43,21 +48,33 @@ pub(crate) struct KeyWatch {
     last: Option<KeyState>,
     /// The last revision up to which every state has come.
     known: Option<Revision>,
+    /// The most time between two reads of the key, if it is read beside its watch.
+    reread: Option<BackOffPolicy>,
 }
+
+type Reading = BoxFuture<'static, Result<Listing, RegistryError>>;
 
 /// The exchanges are kept: a caller that is often done sooner would otherwise begin them again and
 /// again, and never see them end.
 enum Stage {
     /// A read of the key on its way, the pause before it included.
-    Read(BoxFuture<'static, Result<Listing, RegistryError>>),
+    Read(Reading),
     /// A watch that is being opened.
     Open(BoxFuture<'static, Result<WatchStream, RegistryError>>),
     Watch {
         changes: WatchStream,
         since: Timestamp,
-        /// It has given changes.
+        /// It has given changes, or said that there are none.
         proven: bool,
+        /// The next read beside it, the pause before it included.
+        reread: Option<Reading>,
     },
+}
+
+/// What comes first while a watch is open.
+enum Heard {
+    Update(Option<Result<WatchUpdate, RegistryError>>),
+    Reread(Result<Listing, RegistryError>),
 }
 
 impl KeyWatch {
@@ -96,7 +113,19 @@ impl KeyWatch {
             ready: VecDeque::new(),
             last: None,
             known,
+            reread: None,
         }
+    }
+
+    /// Reads the key again at this age of what is known, less a random quarter at the most, though
+    /// its watch reports nothing. If it has changed, the watch is not trusted any longer: the state
+    /// that was read counts, and another watch takes over from there.
+    ///
+    /// So a change is noticed within `age` and the time of one exchange, whatever the watch misses.
+    /// States in between may be skipped.
+    pub(crate) fn reread_every(mut self, age: Duration) -> Self {
+        self.reread = Some(BackOffPolicy::new(age, age, RandomShare::Quarter));
+        self
     }
 
     /// The next state. After a break it may be the same one again, if the key may have changed and
@@ -119,11 +148,17 @@ impl KeyWatch {
                     self.has_opened(opened);
                 }
                 Stage::Watch {
-                    changes, proven, ..
+                    changes, reread, ..
                 } => {
-                    let batch = changes.next().await;
-                    *proven |= matches!(batch, Some(Ok(_)));
-                    self.has_changed(batch);
+                    let heard = tokio::select! {
+                        biased;
+                        update = changes.next() => Heard::Update(update),
+                        read = optional(reread.as_mut()) => Heard::Reread(read),
+                    };
+                    match heard {
+                        Heard::Update(update) => self.has_reported(update),
+                        Heard::Reread(read) => self.has_reread(read),
+                    }
                 }
             }
         }
@@ -134,11 +169,7 @@ impl KeyWatch {
             Ok(listing) => listing,
             Err(error) => return self.has_broken(&error),
         };
-        let state = listing
-            .entries
-            .into_iter()
-            .next()
-            .map_or(KeyState::Absent, KeyState::Present);
+        let state = state_in(&listing);
         let same = self.last.as_ref() == Some(&state);
         // An entry has one modification revision. An absent key may have come and gone.
         let unchanged = match state {
@@ -161,19 +192,67 @@ impl KeyWatch {
                     changes,
                     since: self.registry.environment().now(),
                     proven: false,
+                    reread: self.reread.map(|age| self.read_after(age)),
                 }
             }
             Err(error) => self.has_broken(&error),
         }
     }
 
-    fn has_changed(&mut self, batch: Option<Result<Vec<Change>, RegistryError>>) {
-        let batch = match batch {
-            Some(Ok(batch)) => batch,
+    /// A read of the key after the first pause of a policy.
+    fn read_after(&self, policy: BackOffPolicy) -> Reading {
+        let environment = self.registry.environment();
+        let pause = policy.after(1, environment.random_unit());
+        read_later(self.registry.clone(), self.key.clone(), pause).boxed()
+    }
+
+    /// The key was read while its watch was open.
+    fn has_reread(&mut self, read: Result<Listing, RegistryError>) {
+        let next = match read {
+            Ok(listing) if !self.is_known(&listing) => {
+                tracing::debug!(key = self.key, "a read found what no watch has reported");
+                return self.has_read(Ok(listing));
+            }
+            Ok(_) => self.reread,
+            Err(error) => {
+                tracing::debug!(%error, key = self.key, "a watched key could not be read");
+                Some(self.policy)
+            }
+        };
+        let next = next.map(|policy| self.read_after(policy));
+        if let Stage::Watch { reread, .. } = &mut self.stage {
+            *reread = next;
+        }
+    }
+
+    /// Whether a read beside the watch found nothing but what is known. An absent key may have come
+    /// and gone, which the watch is still to report.
+    fn is_known(&self, listing: &Listing) -> bool {
+        let Some(known) = self.known.filter(|known| *known <= listing.revision) else {
+            // The registry went back.
+            return false;
+        };
+        match listing.entries.first() {
+            Some(entry) => entry.modified <= known,
+            None => self.last == Some(KeyState::Absent),
+        }
+    }
+
+    fn has_reported(&mut self, update: Option<Result<WatchUpdate, RegistryError>>) {
+        let update = match update {
+            Some(Ok(update)) => update,
             Some(Err(error)) => return self.has_broken(&error),
             None => return self.has_broken(&RegistryError::no_reply()),
         };
-        for change in batch {
+        if let Stage::Watch { proven, .. } = &mut self.stage {
+            *proven = true;
+        }
+        let changes = match update {
+            WatchUpdate::Changes(changes) => changes,
+            // What follows a break is a read, which needs no revision.
+            WatchUpdate::CompleteTo(_) => return,
+        };
+        for change in changes {
             let revision = change.revision();
             if self.known.is_some_and(|known| revision <= known) {
                 continue;
@@ -199,13 +278,30 @@ impl KeyWatch {
         }
         let pause = self.back_off.next(environment.random_unit());
         tracing::debug!(%error, key = self.key, ?pause, "watch of a key broke");
-        let read = read(self.registry.clone(), self.key.clone());
-        let paused = async move {
-            environment.sleep(pause).await;
-            read.await
-        };
-        self.stage = Stage::Read(paused.boxed());
+        let read = read_later(self.registry.clone(), self.key.clone(), pause);
+        self.stage = Stage::Read(read.boxed());
     }
+}
+
+fn state_in(listing: &Listing) -> KeyState {
+    let entry = listing.entries.first().cloned();
+    entry.map_or(KeyState::Absent, KeyState::Present)
+}
+
+async fn optional<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_later(
+    registry: TimedRegistry,
+    key: String,
+    pause: Duration,
+) -> Result<Listing, RegistryError> {
+    registry.environment().sleep(pause).await;
+    read(registry, key).await
 }
 
 async fn read(registry: TimedRegistry, key: String) -> Result<Listing, RegistryError> {

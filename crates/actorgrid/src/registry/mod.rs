@@ -31,6 +31,7 @@ mod registration_serde;
 mod registry;
 mod selector;
 mod timed;
+mod watch_update;
 
 pub(crate) use backend::{Backend, WatchStream};
 pub(crate) use capabilities::Capabilities;
@@ -51,3 +52,4 @@ pub(crate) use registration::{carries, holder, read, write};
 pub use registry::Registry;
 pub(crate) use selector::Selector;
 pub(crate) use timed::TimedRegistry;
+pub(crate) use watch_update::WatchUpdate;

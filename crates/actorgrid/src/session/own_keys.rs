@@ -16,6 +16,10 @@ use crate::revision::Revision;
 /// that failed, is tried again. It does not grow: a lost key is noticed that much later.
 const PAUSE: Duration = Duration::from_millis(250);
 const WATCH_BACK_OFF: BackOffPolicy = BackOffPolicy::new(PAUSE, PAUSE, RandomShare::Quarter);
+/// The keys are read again so many times in a time to live, though their watches report nothing.
+/// With the 2/15 of it that one exchange may take, a key that is lost without a report is noticed
+/// within half of it.
+const REREADS: u32 = 3;
 
 /// Watches the session's own keys.
 pub(super) struct OwnKeys {
@@ -24,6 +28,8 @@ pub(super) struct OwnKeys {
     pub(super) fence: Arc<Fence>,
     pub(super) keys: Vec<String>,
     pub(super) lease: LeaseId,
+    /// Of the lease.
+    pub(super) ttl: Duration,
     /// The revision at which this session created all of them.
     pub(super) created: Revision,
 }
@@ -43,7 +49,8 @@ impl OwnKeys {
     /// The states of a key since the session began, without an end.
     fn watch(&self, key: &str) -> stream::BoxStream<'static, KeyState> {
         let (registry, key) = (self.registry.clone(), key.to_owned());
-        let watch = KeyWatch::after(registry, key, WATCH_BACK_OFF, self.created);
+        let watch = KeyWatch::after(registry, key, WATCH_BACK_OFF, self.created)
+            .reread_every(self.ttl / REREADS);
         let states = stream::unfold(watch, async |mut watch| Some((watch.next().await, watch)));
         states.boxed()
     }

@@ -113,6 +113,7 @@ impl Session {
                 fence: fence.clone(),
                 keys: own_keys,
                 lease: lease.id,
+                ttl: lease.ttl,
                 created: revision,
             },
         };

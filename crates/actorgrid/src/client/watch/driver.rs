@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
@@ -15,7 +16,12 @@ use crate::client::core::ClientCore;
 use crate::environment::Timestamp;
 use crate::registry::{
     Change, Entry, Kind, Registration, RegistryError, RegistryErrorKind, Selector, WatchStream,
+    WatchUpdate,
 };
+
+/// A watch that was open for this long has lasted. It is longer than a registry takes to find that
+/// a watch is silent: a watch that never reports anything does not last.
+const LASTS: Duration = Duration::from_secs(10);
 
 /// The driver of one watch. It does something only while it is asked for the next event.
 pub(super) struct WatchDriver {
@@ -35,7 +41,7 @@ pub(super) struct WatchDriver {
 struct OpenWatch {
     changes: WatchStream,
     since: Timestamp,
-    /// It has brought changes.
+    /// It has brought changes, or said that there are none.
     fruitful: bool,
 }
 
@@ -78,12 +84,17 @@ impl WatchDriver {
 
     async fn step(&mut self) -> Result<(), RegistryError> {
         if let Some(open) = &mut self.open {
-            let batch = open.changes.next().await;
-            let batch = batch.unwrap_or_else(|| Err(RegistryError::no_reply()))?;
+            let update = open.changes.next().await;
+            let update = update.unwrap_or_else(|| Err(RegistryError::no_reply()))?;
             open.fruitful = true;
-            let batch = batch.into_iter().map(|change| self.read(change)).collect();
-            let events = self.resume.changed(batch);
-            self.ready.extend(events.into_iter().map(WatchEvent::from));
+            match update {
+                WatchUpdate::Changes(batch) => {
+                    let batch = batch.into_iter().map(|change| self.read(change)).collect();
+                    let events = self.resume.changed(batch);
+                    self.ready.extend(events.into_iter().map(WatchEvent::from));
+                }
+                WatchUpdate::CompleteTo(revision) => self.resume.complete_to(revision),
+            }
             return Ok(());
         }
         match self.then {
@@ -128,8 +139,7 @@ impl WatchDriver {
         let environment = self.core.environment().clone();
         let now = environment.now();
         let open = self.open.take();
-        let lasted = open
-            .is_some_and(|open| open.fruitful || now.since(open.since) >= WATCH_PAUSE.last_step());
+        let lasted = open.is_some_and(|open| open.fruitful || now.since(open.since) >= LASTS);
         if lasted {
             self.pauses.reset();
         }

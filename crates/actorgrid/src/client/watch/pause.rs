@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::back_off::{BackOffPolicy, RandomShare};
 
-/// The pauses between watches of which none lasts. A watch that was open for the last step has
-/// lasted, and so has one that brought changes: the next pause after it is the first one.
+/// The pauses between watches of which none lasts. The next pause after one that has lasted is the
+/// first one.
 ///
 /// After the first pause a registry that takes watches and drops them at once is asked ten times a
 /// second, and a single break is hardly noticed. The last one is the most that a watch is late by

@@ -74,9 +74,9 @@ pub(super) enum ResumeCommand {
 /// How a watch, or the try to open one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchBreak {
-    /// A watch that had lasted, or brought changes, is gone.
+    /// A watch that had lasted, or reported something, is gone.
     Ended,
-    /// The watch was never established, or ended at once; or a listing failed.
+    /// The watch was never established, or ended without a report; or a listing failed.
     Failed,
     /// The registry says that it does not have the history that was asked for: it is compacted, or
     /// the registry is not the one of before.
@@ -174,6 +174,13 @@ impl<V: Clone + PartialEq> WatchResume<V> {
             }
         }
         events
+    }
+
+    /// The watch has reported all changes up to this revision: it resumes behind it.
+    pub(super) fn complete_to(&mut self, revision: Revision) {
+        if let (true, Some(complete)) = (self.watching, &mut self.complete) {
+            *complete = revision.max(*complete);
+        }
     }
 
     /// The watch has ended, or could not begin, or the listing failed.
@@ -321,6 +328,26 @@ mod tests {
             watch.changed(vec![gone("a", 14), put("a", 13, 13, "a2")]),
             [Disappeared("a1")]
         );
+    }
+
+    #[test]
+    fn resumes_behind_what_is_complete() {
+        let mut watch = watching();
+        watch.complete_to(at(20));
+        assert_eq!(watch.broken(Ended), from(21));
+        // Never backwards.
+        watch.complete_to(at(15));
+        assert_eq!(watch.broken(Ended), from(21));
+        assert_eq!(watch.changed(vec![gone("a", 21)]), [Disappeared("a1")]);
+        assert_eq!(watch.broken(Ended), from(22));
+        // What was watched says nothing about what is listed next.
+        assert_eq!(watch.broken(NoHistory), List);
+        watch.complete_to(at(30));
+        let (events, then) = watch.listed(vec![held("b", 4, 4, "b1")], at(22));
+        assert_eq!((events, then), (vec![HistoryLost], from(23)));
+        let mut early: WatchResume<Value> = WatchResume::new();
+        early.complete_to(at(30));
+        assert_eq!(early.broken(Failed), List);
     }
 
     #[test]

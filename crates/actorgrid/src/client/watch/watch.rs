@@ -21,7 +21,8 @@ use crate::registry::{Kind, Registration, keys};
 /// history from there on is gone, or it is in doubt whether it is all there, it lists again, says
 /// [`HistoryLost`](WatchEvent::HistoryLost) and gives exactly the difference. No change comes
 /// twice, and none out of order. A break is tried to be healed after 0.1 s, and after longer
-/// pauses, up to 5 s, while the registry does not take a watch or drops it at once.
+/// pauses, up to 5 s, while the registry does not take a watch or drops it at once. An etcd from
+/// which nothing comes for 5 s is asked for a sign of life; 2 s without one are a break.
 ///
 /// It holds no task and reads only when it is asked for the next event; dropped, it ends. One that
 /// is not read holds up nobody, and holds

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 
 use crate::registry::{
     Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, Registry, Selector,
-    WatchStream,
+    WatchStream, WatchUpdate,
 };
 use crate::revision::Revision;
 
@@ -124,15 +124,24 @@ pub(super) async fn watch(
     backend(fixture).watch(selector, from).await.unwrap()
 }
 
-/// The next so many changes, of which no revision may be torn.
+/// The next so many changes, of which no revision may be torn or come after a report that says it
+/// has come.
 pub(super) async fn changes(stream: &mut WatchStream, count: usize) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
+    let mut complete = None;
     while changes.len() < count {
         let next = tokio::time::timeout(PATIENCE, stream.next()).await;
         let next = next.expect("no change came").expect("the watch ended");
-        let next = next.expect("the watch failed");
-        let (first, last) = (next.first().unwrap(), changes.last());
-        assert!(last.is_none_or(|last| last.revision() < first.revision()));
+        let next = match next.expect("the watch failed") {
+            WatchUpdate::Changes(next) => next,
+            WatchUpdate::CompleteTo(revision) => {
+                complete = complete.max(Some(revision));
+                continue;
+            }
+        };
+        let first = next.first().unwrap().revision();
+        assert!(changes.last().is_none_or(|last| last.revision() < first));
+        assert!(complete.is_none_or(|complete| complete < first));
         assert!(next.is_sorted_by_key(Change::revision));
         changes.extend(next);
     }

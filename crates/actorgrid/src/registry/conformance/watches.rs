@@ -1,11 +1,12 @@
 //! The rules of watches.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 
 use super::fixture::*;
-use crate::registry::{Change, Entry, RaiseOutcome, RegistryErrorKind, Selector};
+use crate::registry::{Change, Entry, RaiseOutcome, RegistryErrorKind, Selector, WatchUpdate};
 use crate::revision::Revision;
 
 pub(crate) async fn a_watch_from_the_past_gives_every_revision_whole_and_in_order(
@@ -153,11 +154,16 @@ pub(crate) async fn a_read_is_of_one_key_and_a_watch_goes_on_from_it(fixture: &i
 pub(crate) async fn a_watch_survives_quiet_time(fixture: &impl Fixture) {
     let from = revision(fixture).await.next();
     let mut stream = watch(fixture, &all(fixture), from).await;
-    let quiet = fixture.pass(Duration::from_secs(20));
-    tokio::select! {
-        biased;
-        item = stream.next() => panic!("{item:?} in quiet time"),
-        () = quiet => {}
+    let mut quiet = pin!(fixture.pass(Duration::from_secs(20)));
+    loop {
+        tokio::select! {
+            biased;
+            item = stream.next() => match item {
+                Some(Ok(WatchUpdate::CompleteTo(_))) => {}
+                other => panic!("{other:?} in quiet time"),
+            },
+            () = &mut quiet => break,
+        }
     }
     let lease = grant(fixture).await;
     let at = put(fixture, lease, &["a"]).await;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::activity::{Activity, Owed};
 use super::io::Io;
 use super::liveness::{LOOK, Liveness, Step};
+use super::member_version::MemberVersion;
 use super::transport::EtcdTransport;
 use super::witness::{Witness, WitnessedIo};
 use crate::environment::Environment;
@@ -61,6 +62,8 @@ pub(super) struct EtcdConnection {
     proven: AtomicBool,
     origin: Uri,
     authenticating: Mutex<()>,
+    /// Once the endpoint has told its version.
+    orders_progress: AtomicBool,
 }
 
 impl EtcdConnection {
@@ -97,6 +100,7 @@ impl EtcdConnection {
             proven: AtomicBool::new(false),
             origin,
             authenticating: Mutex::default(),
+            orders_progress: AtomicBool::new(false),
         })
     }
 
@@ -112,6 +116,17 @@ impl EtcdConnection {
     /// Why reading from it failed, if it did.
     pub(super) fn read_failure(&self) -> Option<io::Error> {
         self.witness.take()
+    }
+
+    /// Takes note of the version that the endpoint says it has.
+    pub(super) fn learn_version(&self, version: &str) {
+        let ordered = MemberVersion::parse(version).is_some_and(MemberVersion::orders_progress);
+        self.orders_progress.store(ordered, Ordering::Relaxed);
+    }
+
+    /// See [`MemberVersion::orders_progress`].
+    pub(super) fn orders_progress(&self) -> bool {
+        self.orders_progress.load(Ordering::Relaxed)
     }
 
     /// Waits for the turn to authenticate over this connection: checking a password costs etcd

@@ -130,7 +130,9 @@ impl Dialer {
             }
             match (client.status(request).await, shown) {
                 (Ok(reply), shown) => {
-                    let header = reply.into_inner().header;
+                    let reply = reply.into_inner();
+                    connection.learn_version(&reply.version);
+                    let header = reply.header;
                     let header = header.ok_or_else(|| Status::internal("there is no header"))?;
                     let cluster = ClusterId(header.cluster_id);
                     // A pass of another cluster is worth nothing.

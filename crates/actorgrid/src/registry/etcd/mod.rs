@@ -8,6 +8,8 @@
 //! - [`exchange`] sends a request, with the token of [`auth`]; [`status`] knows its failures.
 //! - [`kv`], [`lease`] and [`watch`] are the calls, [`txn`] builds and reads transactions, and
 //!   [`backend`] puts them together.
+//! - [`watch_feed`] reads what a watch says; [`silence`] notices that it says nothing, and
+//!   [`member_version`] how far its progress is to be trusted.
 
 mod activity;
 mod attempts;
@@ -23,7 +25,9 @@ mod io;
 mod kv;
 mod lease;
 mod liveness;
+mod member_version;
 mod security;
+mod silence;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,7 @@ mod transport;
 mod txn;
 mod url;
 mod watch;
+mod watch_feed;
 mod witness;
 
 pub(super) use etcd::Etcd;

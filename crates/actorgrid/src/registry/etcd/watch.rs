@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::exchange::{At, Cluster, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::kv::{only, range_of};
 use super::status::{self, Meaning};
-use super::txn;
-use crate::registry::{Change, RegistryError, RegistryErrorKind, Selector, WatchStream};
+use super::watch_feed::{FeedEnd, OpenedFeed, WatchFeed};
+use crate::registry::{RegistryError, RegistryErrorKind, Selector, WatchStream, WatchUpdate};
 use crate::revision::Revision;
-use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::watch_client::WatchClient;
 use crate::wire::etcd::watch_request::RequestUnion;
-use crate::wire::etcd::{Event, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::wire::etcd::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+
+/// Requests of one stream that wait for their turn: one for progress.
+const REQUESTS: usize = 1;
 
 /// Lets etcd refuse, or end, a stream at a member that has lost its leader: it would hear of
 /// nothing there.
@@ -30,7 +32,7 @@ pub(super) fn require_leader<T>(request: &mut Request<T>) {
 struct OpenedWatch {
     created: WatchResponse,
     responses: Streaming<WatchResponse>,
-    close: DropGuard,
+    requests: mpsc::Sender<WatchRequest>,
 }
 
 impl Headed for OpenedWatch {
@@ -58,8 +60,9 @@ pub(super) async fn open(
     let create = WatchCreateRequest {
         key,
         range_end,
-        // 0 would mean from now on.
-        start_revision: from.get().max(1),
+        // The revision before, which has come: etcd (since 3.6.2, and since as late in older series)
+        // answers no question for progress while a watch is ahead of it. 0 would mean from now on.
+        start_revision: from.get().saturating_sub(1).max(1),
         progress_notify: true,
         fragment: true,
     };
@@ -81,19 +84,23 @@ pub(super) async fn open(
         let text = format!("etcd has come to revision {revision}, not yet to {from}");
         return Err(RegistryError::new(RegistryErrorKind::Compacted, text));
     }
-    let watch = EtcdWatch {
-        cluster: Arc::clone(cluster),
-        at,
+    let opened = OpenedFeed {
         responses: opened.responses,
-        _close: opened.close,
-        changes: Vec::new(),
-        next: from,
+        requests: opened.requests,
+        // A proxy of etcd's own knows no such question.
+        answers: revision > 0,
+        ordered: at.connection.orders_progress(),
+        id: opened.created.watch_id,
+        from,
     };
+    let feed = WatchFeed::new(cluster.endpoints.environment(), opened);
+    let cluster = Arc::clone(cluster);
+    let watch = EtcdWatch { cluster, at, feed };
     Ok(Box::pin(stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
-        let changes = watch.changes().await;
-        let rest = changes.is_ok().then_some(watch);
-        Some((changes, rest))
+        let update = watch.update().await;
+        let rest = update.is_ok().then_some(watch);
+        Some((update, rest))
     })))
 }
 
@@ -103,14 +110,13 @@ async fn create_watch(
 ) -> Result<OpenedWatch, Status> {
     // The stream of requests must stay open as long as the watch, and not longer: while it does,
     // HTTP/2 keeps the whole stream.
-    let closed = CancellationToken::new();
-    let close = closed.clone().drop_guard();
+    let (requests, mut queue) = mpsc::channel(REQUESTS);
     let mut request = request.map(|create| {
         let create = WatchRequest {
             request_union: Some(RequestUnion::CreateRequest(create)),
         };
-        let open = stream::pending().take_until(closed.cancelled_owned());
-        stream::iter([create]).chain(open)
+        let rest = stream::poll_fn(move |cx| queue.poll_recv(cx));
+        stream::iter([create]).chain(rest)
     });
     require_leader(&mut request);
     let mut responses = client.watch(request).await?.into_inner();
@@ -128,7 +134,7 @@ async fn create_watch(
     Ok(OpenedWatch {
         created,
         responses,
-        close,
+        requests,
     })
 }
 
@@ -156,43 +162,33 @@ fn cancelled(reason: &str) -> Status {
 struct EtcdWatch {
     cluster: Arc<Cluster>,
     at: At,
-    responses: Streaming<WatchResponse>,
-    _close: DropGuard,
-    /// The changes so far of a revision that is not complete. One message at a time goes through
-    /// here, so this is one revision at the most.
-    changes: Vec<Change>,
-    /// No change before this revision is passed on.
-    next: Revision,
+    feed: WatchFeed<Streaming<WatchResponse>>,
 }
 
 impl EtcdWatch {
-    /// The next revisions, whole. Cancel safe: what came stays.
-    async fn changes(&mut self) -> Result<Vec<Change>, RegistryError> {
-        loop {
-            let response = match self.responses.message().await {
-                Ok(Some(response)) => response,
-                Ok(None) => return Err(self.broken(&Status::unavailable("the watch ended"))),
-                Err(status) => return Err(self.broken(&status)),
-            };
-            self.cluster.verify(self.at.index, &response)?;
-            if response.compact_revision > 0 {
+    /// The next revisions, whole, or how far they are complete. Cancel safe: what came stays.
+    async fn update(&mut self) -> Result<WatchUpdate, RegistryError> {
+        let (cluster, index) = (&self.cluster, self.at.index);
+        let check = |response: &WatchResponse| cluster.verify(index, response);
+        let end = match self.feed.update(check).await {
+            Ok(update) => return Ok(update),
+            Err(end) => end,
+        };
+        Err(match end {
+            FeedEnd::Broken(status) => self.broken(&status),
+            FeedEnd::Cancelled(reason) => self.broken(&cancelled(&reason)),
+            FeedEnd::Compacted => {
                 let text = "the history that a watch asked for is compacted";
-                return Err(RegistryError::new(RegistryErrorKind::Compacted, text));
+                RegistryError::new(RegistryErrorKind::Compacted, text)
             }
-            if response.canceled {
-                return Err(self.broken(&cancelled(&response.cancel_reason)));
+            FeedEnd::Silent => {
+                // Its connection is probed by itself; the member may have lost the watch.
+                cluster.endpoints.suspect(index);
+                let text = "a watch is silent: etcd does not say whether it is still there";
+                RegistryError::new(RegistryErrorKind::Unavailable, text)
             }
-            let fragment = response.fragment;
-            let changes = response.events.into_iter().filter_map(change);
-            let next = self.next;
-            self.changes
-                .extend(changes.filter(|change| change.revision() >= next));
-            let whole = take_whole(&mut self.changes, fragment);
-            if let Some(last) = whole.last() {
-                self.next = last.revision().next();
-                return Ok(whole);
-            }
-        }
+            FeedEnd::Refused(error) => error,
+        })
     }
 
     fn broken(&self, status: &Status) -> RegistryError {
@@ -210,59 +206,9 @@ impl EtcdWatch {
     }
 }
 
-/// Takes the revisions that are complete: where a message is not the last of what etcd sends
-/// together, its last revision may go on in the next.
-fn take_whole(changes: &mut Vec<Change>, goes_on: bool) -> Vec<Change> {
-    let torn = changes.last().filter(|_| goes_on).map(Change::revision);
-    let torn = torn.map_or(changes.len(), |torn| {
-        changes.partition_point(|change| change.revision() < torn)
-    });
-    let rest = changes.split_off(torn);
-    std::mem::replace(changes, rest)
-}
-
-fn change(event: Event) -> Option<Change> {
-    let deleted = event.r#type() == EventType::Delete;
-    let kv = event.kv?;
-    if deleted {
-        return Some(Change::Deleted {
-            revision: Revision::new(kv.mod_revision),
-            key: txn::text(kv.key)?,
-        });
-    }
-    txn::entry(kv).map(Change::Put)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn deleted(revisions: &[i64]) -> Vec<Change> {
-        let deleted = |(number, revision): (usize, &i64)| Change::Deleted {
-            key: number.to_string(),
-            revision: Revision::new(*revision),
-        };
-        revisions.iter().enumerate().map(deleted).collect()
-    }
-
-    #[test]
-    fn a_revision_is_taken_when_all_of_it_has_come() {
-        for (revisions, goes_on, whole) in [
-            (&[][..], false, 0),
-            (&[], true, 0),
-            (&[1], false, 1),
-            (&[1], true, 0),
-            (&[1, 1, 1], true, 0),
-            (&[1, 1, 2, 3, 3], true, 3),
-            (&[1, 1, 2, 3, 3], false, 5),
-        ] {
-            let mut changes = deleted(revisions);
-            let all = changes.clone();
-            let taken = take_whole(&mut changes, goes_on);
-            assert_eq!(taken, all[..whole], "{revisions:?} {goes_on}");
-            assert_eq!(changes, all[whole..], "{revisions:?} {goes_on}");
-        }
-    }
 
     #[test]
     fn reads_the_reason_of_a_cancellation() {

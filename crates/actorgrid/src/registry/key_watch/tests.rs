@@ -267,6 +267,102 @@ async fn a_registry_that_is_away_is_waited_for() {
     assert_eq!(next(&mut watch).await, None);
 }
 
+const AGE: Duration = Duration::from_secs(10);
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_no_watch_reports_is_read() {
+    let (memory, timed) = start();
+    let environment = timed.environment().clone();
+    for known in [false, true] {
+        let read = timed.exchange(|backend| backend.read(KEY)).await.unwrap();
+        memory.overwrite(KEY, "1");
+        let mut watch = match known {
+            false => follow(&timed),
+            true => KeyWatch::after(timed.clone(), KEY.to_owned(), POLICY, read.revision),
+        }
+        .reread_every(AGE);
+        assert_eq!(next(&mut watch).await, text("1"));
+        for change in ["2", "3", ""] {
+            assert!(is_quiet(&mut watch).await);
+            memory.mute_watches();
+            // It may have to be told of other changes to be seen missing.
+            memory.overwrite("other", change);
+            let expected = match change {
+                "" => {
+                    memory.delete(KEY);
+                    None
+                }
+                value => {
+                    memory.overwrite(KEY, value);
+                    text(value)
+                }
+            };
+            let begin = environment.now();
+            assert_eq!(next(&mut watch).await, expected);
+            assert!(environment.now().since(begin) <= AGE);
+            // Another watch has taken over.
+            assert!(is_quiet(&mut watch).await);
+            memory.overwrite(KEY, "new");
+            let begin = environment.now();
+            assert_eq!(next(&mut watch).await, text("new"));
+            assert_eq!(environment.now(), begin);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_does_not_change_is_read_so_often_and_watched_once() {
+    for present in [true, false] {
+        let (memory, timed) = start();
+        if present {
+            memory.overwrite(KEY, "1");
+        }
+        let known = timed.exchange(|backend| backend.read(KEY)).await.unwrap();
+        let fresh = follow(&timed);
+        let after = KeyWatch::after(timed.clone(), KEY.to_owned(), POLICY, known.revision);
+        for (watch, states) in [(fresh, 1), (after, usize::from(!present))] {
+            let mut watch = watch.reread_every(AGE);
+            for _ in 0..states {
+                assert_eq!(next(&mut watch).await.is_some(), present);
+            }
+            let before = [MemoryOperation::Get, MemoryOperation::Watch].map(|it| memory.calls(it));
+            // What happens to other keys is nothing to report.
+            for round in 0..10 {
+                memory.overwrite("other", round.to_string());
+                let quiet = tokio::time::timeout(LONG / 10, watch.next()).await;
+                assert!(quiet.is_err(), "{quiet:?}");
+            }
+            let reads = memory.calls(MemoryOperation::Get) - before[0];
+            assert!((60..=80).contains(&reads), "{reads}");
+            assert!(memory.calls(MemoryOperation::Watch) <= before[1] + 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_beside_the_watch_that_fails_is_repeated_and_breaks_nothing() {
+    for fault in [MemoryFault::Refuse, MemoryFault::LoseReply] {
+        let (memory, timed) = start();
+        memory.overwrite(KEY, "1");
+        let mut watch = follow(&timed).reread_every(AGE);
+        assert_eq!(next(&mut watch).await, text("1"));
+        let idle = tokio::time::timeout(Duration::from_millis(1), watch.next());
+        assert!(idle.await.is_err());
+        memory.inject(MemoryOperation::Get, fault);
+        memory.mute_watches();
+        memory.delete(KEY);
+        let begin = timed.environment().now();
+        assert_eq!(next(&mut watch).await, None);
+        let took = timed.environment().now().since(begin);
+        assert!(took <= AGE + LIMIT + FIRST_STEP, "{took:?}");
+
+        memory.inject(MemoryOperation::Get, fault);
+        let before = memory.calls(MemoryOperation::Watch);
+        assert!(is_quiet(&mut watch).await);
+        assert_eq!(memory.calls(MemoryOperation::Watch), before + 1);
+    }
+}
+
 /// Random changes and faults of a registry, and every state that the key had.
 struct Trouble {
     memory: MemoryRegistry,
@@ -292,7 +388,7 @@ impl Trouble {
             false => MemoryOperation::Watch,
         };
         let delay = Duration::from_millis(self.random.u64(..1_500));
-        match self.random.u8(..9) {
+        match self.random.u8(..10) {
             0 => self.memory.break_watches(),
             1 => self.memory.compact(),
             2 => self.memory.set_away(self.random.bool()),
@@ -301,6 +397,7 @@ impl Trouble {
             5 => self.memory.inject(operation, MemoryFault::LoseRequest),
             6 => self.memory.inject(operation, MemoryFault::LoseReply),
             7 => self.memory.inject(operation, MemoryFault::FailReply),
+            8 => self.memory.mute_watches(),
             _ => self.memory.inject(operation, MemoryFault::Delay(delay)),
         }
     }
@@ -321,7 +418,7 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
             random: fastrand::Rng::with_seed(seed),
             history: vec![None],
         };
-        let mut watch = follow(&timed);
+        let mut watch = follow(&timed).reread_every(AGE);
         let (mut at, mut last) = (0, None);
         let mut came = |trouble: &Trouble, state: KeyState| {
             let state = value(&state);

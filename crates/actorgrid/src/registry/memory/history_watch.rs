@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::stream;
 
 use crate::environment::Timestamp;
-use crate::registry::{Change, RegistryError, Selector, WatchStream};
+use crate::registry::{RegistryError, Selector, WatchStream, WatchUpdate};
 use crate::revision::Revision;
 
 use super::call::unavailable;
@@ -23,6 +23,8 @@ struct HistoryWatch {
     next: Revision,
     /// The breaks of all watches before it was opened.
     breaks: u64,
+    /// How often watches were muted before it was opened.
+    mutes: u64,
 }
 
 pub(super) fn open(core: &Arc<MemoryCore>, selector: Selector, from: Revision) -> WatchStream {
@@ -31,17 +33,18 @@ pub(super) fn open(core: &Arc<MemoryCore>, selector: Selector, from: Revision) -
         selector,
         next: from,
         breaks: core.with(|state, _| state.breaks()),
+        mutes: core.with(|state, _| state.mutes()),
     };
     Box::pin(stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
-        let changes = watch.changes().await;
-        let rest = changes.is_ok().then_some(watch);
-        Some((changes, rest))
+        let update = watch.update().await;
+        let rest = update.is_ok().then_some(watch);
+        Some((update, rest))
     }))
 }
 
 impl HistoryWatch {
-    async fn changes(&mut self) -> Result<Vec<Change>, RegistryError> {
+    async fn update(&mut self) -> Result<WatchUpdate, RegistryError> {
         let core = Arc::clone(&self.core);
         loop {
             // Before the look, so that a change just after it wakes.
@@ -63,11 +66,15 @@ impl HistoryWatch {
     fn look(
         &mut self,
         state: &MemoryState,
-    ) -> ControlFlow<Result<Vec<Change>, RegistryError>, Option<Timestamp>> {
+    ) -> ControlFlow<Result<WatchUpdate, RegistryError>, Option<Timestamp>> {
         match state.presence() {
             // Leases go on to end meanwhile, but nobody hears of it.
             Presence::Away => return ControlFlow::Continue(None),
-            Presence::Here if state.breaks() == self.breaks => {}
+            Presence::Here if state.breaks() == self.breaks => {
+                if state.mutes() != self.mutes {
+                    return ControlFlow::Continue(None);
+                }
+            }
             Presence::Here | Presence::Refusing => return ControlFlow::Break(Err(unavailable())),
         }
         match state.store.changes(&self.selector, self.next) {
@@ -75,12 +82,13 @@ impl HistoryWatch {
                 if let Some(last) = changes.last() {
                     self.next = last.revision().next();
                 }
-                ControlFlow::Break(Ok(changes))
+                ControlFlow::Break(Ok(WatchUpdate::Changes(changes)))
             }
-            Ok(NextChanges::NoneUpTo(revision)) => {
-                self.next = self.next.max(revision.next());
-                ControlFlow::Continue(state.due())
+            Ok(NextChanges::NoneUpTo(revision)) if revision >= self.next => {
+                self.next = revision.next();
+                ControlFlow::Break(Ok(WatchUpdate::CompleteTo(revision)))
             }
+            Ok(NextChanges::NoneUpTo(_)) => ControlFlow::Continue(state.due()),
             Err(compacted) => ControlFlow::Break(Err(compacted)),
         }
     }

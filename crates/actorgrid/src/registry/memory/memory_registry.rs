@@ -86,6 +86,13 @@ impl MemoryRegistry {
         self.core.with(|state, _| state.break_watches());
     }
 
+    /// Lets all watches that are open miss everything from now on, without an end of theirs, as if
+    /// whatever is between the registry and its reader swallowed it. Watches that are opened later
+    /// work.
+    pub fn mute_watches(&self) {
+        self.core.with(|state, _| state.mute_watches());
+    }
+
     /// Deletes a key under any lease, as an operator. Returns whether it was there.
     pub fn delete(&self, key: &str) -> bool {
         self.core.with(|state, _| state.store.delete(key))

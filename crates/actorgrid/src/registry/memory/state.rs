@@ -33,6 +33,8 @@ pub(super) struct MemoryState {
     refusing: bool,
     /// How often the watches were broken; those that were opened before the last time end.
     breaks: u64,
+    /// How often the watches were muted; those that were opened before the last time are silent.
+    mutes: u64,
 }
 
 /// The part of the state that waiting watches depend on.
@@ -70,6 +72,7 @@ impl MemoryState {
             away: false,
             refusing: false,
             breaks: 0,
+            mutes: 0,
         }
     }
 
@@ -138,6 +141,14 @@ impl MemoryState {
 
     pub(super) fn breaks(&self) -> u64 {
         self.breaks
+    }
+
+    pub(super) fn mute_watches(&mut self) {
+        self.mutes += 1;
+    }
+
+    pub(super) fn mutes(&self) -> u64 {
+        self.mutes
     }
 
     pub(super) fn mark(&self) -> Mark {

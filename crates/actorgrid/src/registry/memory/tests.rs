@@ -10,7 +10,7 @@ use crate::environment::{Environment, Simulation};
 use crate::registry::conformance::{Fixture, conformance_suite};
 use crate::registry::{
     Backend, Change, Claim, ClaimBatch, ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome,
-    Registry, RegistryError, RegistryErrorKind, Selector, WatchStream,
+    Registry, RegistryError, RegistryErrorKind, Selector, WatchStream, WatchUpdate,
 };
 use crate::revision::Revision;
 
@@ -102,9 +102,14 @@ async fn watch(memory: &MemoryRegistry) -> WatchStream {
 
 /// The keys that the next revision put or deleted.
 async fn next(stream: &mut WatchStream) -> Result<Vec<String>, RegistryErrorKind> {
-    let next = tokio::time::timeout(600 * SECOND, stream.next()).await;
-    let changes = next.expect("nothing came").expect("the watch ended");
-    let changes = changes.map_err(|error| error.kind())?;
+    let mut changes = Vec::new();
+    while changes.is_empty() {
+        let next = tokio::time::timeout(600 * SECOND, stream.next()).await;
+        let update = next.expect("nothing came").expect("the watch ended");
+        if let WatchUpdate::Changes(next) = update.map_err(|error| error.kind())? {
+            changes = next;
+        }
+    }
     let text = |change: &Change| match change {
         Change::Put(entry) => format!("+{}", entry.key),
         Change::Deleted { key, .. } => format!("-{key}"),
@@ -409,6 +414,38 @@ async fn what_an_operator_does_reaches_watches() {
     let mut stream = watch(&memory).await;
     memory.delete("a");
     assert_eq!(next(&mut stream).await, seen("-a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_watch_says_how_far_it_is_complete() {
+    let memory = start();
+    let from = memory.list("").await.unwrap().revision.next();
+    let selector = Selector::Key("a".to_owned());
+    let mut stream = memory.watch(&selector, from).await.unwrap();
+    for value in ["1", "2"] {
+        memory.overwrite("b", value);
+        let now = memory.list("").await.unwrap().revision;
+        let update = stream.next().await.unwrap().unwrap();
+        assert_eq!(update, WatchUpdate::CompleteTo(now));
+    }
+    memory.overwrite("b", "3");
+    memory.overwrite("a", "1");
+    let update = stream.next().await.unwrap().unwrap();
+    assert!(matches!(update, WatchUpdate::Changes(_)), "{update:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_are_mute_miss_everything_until_they_end() {
+    let memory = start();
+    let mut mute = watch(&memory).await;
+    memory.mute_watches();
+    let mut later = watch(&memory).await;
+    memory.overwrite("a", "1");
+    assert_eq!(next(&mut later).await, seen("+a"));
+    let silent = tokio::time::timeout(600 * SECOND, mute.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    memory.break_watches();
+    assert_eq!(next(&mut mute).await, Err(UNAVAILABLE));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //!
 //! Every peer is a candidate: it watches the leader's key and starts the leader when nobody holds
 //! the name. The registry decides who wins; what is decided here is only when to try. While the
-//! key is there nothing is done and nothing is polled: its end is an event.
+//! key is there nothing is done: its end is an event.
 //!
 //! Two waits hold a start back:
 //! - the back-off after failures of this peer's own leader. Nothing shortens it, and other peers

@@ -20,12 +20,17 @@ const WATCH_PAUSE: Duration = Duration::from_millis(100);
 const WATCH_BACK_OFF: BackOffPolicy =
     BackOffPolicy::new(WATCH_PAUSE, WATCH_PAUSE, RandomShare::Quarter);
 
+/// The leader's key is read again so many times in a time to live of a lease, though its watch
+/// reports nothing: a leader whose end is not reported is replaced within half of it.
+const REREADS: u32 = 3;
+
 /// Leads, or waits to lead, until the life ends.
 pub(crate) async fn lead(life: Arc<Life>) {
     let Ok(name) = Name::new(LEADER) else { return };
     let key = keys::of(&life.names().identity().namespace, Kind::Actor, &name);
     let environment = life.environment().clone();
-    let mut watch = KeyWatch::new(life.names().timed_registry(), key, WATCH_BACK_OFF);
+    let mut watch = KeyWatch::new(life.names().timed_registry(), key, WATCH_BACK_OFF)
+        .reread_every(life.lease_ttl() / REREADS);
     let mut candidate = Candidate::new();
     let mut own: Option<Arc<RunningActor>> = None;
     let mut event = seen(watch.next().await);
@@ -53,11 +58,13 @@ pub(crate) async fn lead(life: Arc<Life>) {
                 CandidateEvent::StartFinished(outcome)
             }
             CandidateAction::WaitUntil(until) => tokio::select! {
+                biased;
                 () = ended(own.as_deref()) => { own = None; CandidateEvent::LeaderEnded }
                 state = watch.next() => seen(state),
                 () = environment.sleep_until(until) => CandidateEvent::Due,
             },
             CandidateAction::WaitForEvent => tokio::select! {
+                biased;
                 () = ended(own.as_deref()) => { own = None; CandidateEvent::LeaderEnded }
                 state = watch.next() => seen(state),
             },

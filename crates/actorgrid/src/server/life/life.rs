@@ -76,6 +76,11 @@ impl Life {
         self.core.actor_types.get(name).cloned()
     }
 
+    /// The time to live that leases are asked for.
+    pub(in crate::server) fn lease_ttl(&self) -> std::time::Duration {
+        self.core.config.lease_ttl
+    }
+
     /// How long a constructor may take.
     pub(in crate::server) fn constructor_timeout(&self) -> std::time::Duration {
         self.core.config.constructor_timeout

@@ -146,6 +146,29 @@ async fn a_renewal_that_fails_is_noticed_though_the_log_panics() {
     world.is_aborted(TTL / 5).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_lost_without_a_report_fences_within_half_the_time_to_live() {
+    for lost in ["test.peer.", "registry.uniq-lock."] {
+        for overwritten in [false, true] {
+            let world = World::new().await;
+            let is_lost = |key: &String| key.starts_with(lost);
+            let key = world.memory.keys().into_iter().find(is_lost).unwrap();
+            // It watches, and the time of the next read has no part in it.
+            world.environment.sleep(TTL * 7).await;
+            assert!(world.session.fence().admits());
+            world.memory.mute_watches();
+            match overwritten {
+                true => world.memory.overwrite(&key, "another's"),
+                false => assert!(world.memory.delete(&key)),
+            }
+            let fenced = world.session.fence().fenced().cancelled();
+            let fenced = world.environment.timeout(TTL / 2, fenced).await;
+            assert_eq!(fenced, Some(()), "{key} {overwritten}: nobody noticed");
+            assert_eq!(world.session.fence().reason(), Some(FenceReason::KeyLost));
+        }
+    }
+}
+
 /// Ends a session with a renewal on its way and a registry that does not confirm the revocation for
 /// longer than the time between renewals; `fence` fences it before.
 async fn nothing_is_renewed_once_it_is_revoked(fence: bool) {

@@ -2,6 +2,7 @@
 
 use http::uri::PathAndQuery;
 
+use super::watches::next;
 use super::*;
 use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, Selector};
 use crate::revision::Revision;
@@ -61,7 +62,7 @@ async fn large_batches_and_long_lists_go_in_parts() {
         .await
         .unwrap();
     etcd.revoke(lease).await.unwrap();
-    assert_eq!(watch.next().await.unwrap().unwrap().len(), keys.len());
+    assert_eq!(next(&mut watch).await.unwrap().unwrap().len(), keys.len());
 }
 
 #[tokio::test]
@@ -72,7 +73,7 @@ async fn a_restart_breaks_watches_and_nothing_else() {
     claim(&etcd, lease, &numbered(1), &Bytes::new()).await;
     let selector = Selector::Prefix(String::new());
     let mut watch = etcd.watch(&selector, Revision::new(1)).await.unwrap();
-    assert_eq!(watch.next().await.unwrap().unwrap().len(), 1);
+    assert_eq!(next(&mut watch).await.unwrap().unwrap().len(), 1);
     server.kill();
     let error = watch.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), RegistryErrorKind::Unavailable);

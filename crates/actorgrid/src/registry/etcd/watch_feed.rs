@@ -1,0 +1,478 @@
+//! What an open watch reads from etcd: whole revisions, how far they are complete, and that
+//! nothing comes any more.
+
+use std::collections::VecDeque;
+
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::silence::{Silence, SilenceVerdict};
+use super::txn;
+use crate::environment::{Environment, Timestamp};
+use crate::registry::{Change, RegistryError, WatchUpdate};
+use crate::revision::Revision;
+use crate::wire::etcd::event::EventType;
+use crate::wire::etcd::watch_request::RequestUnion;
+use crate::wire::etcd::{Event, WatchProgressRequest, WatchRequest, WatchResponse};
+
+/// Messages that are held back at the most: they come within a round trip, after seconds in which
+/// none came. Each has less than 2 MiB, unless etcd is set to take larger requests.
+const MAX_HELD: usize = 16;
+
+/// What is known of a watch when it begins.
+pub(super) struct OpenedFeed<S> {
+    pub(super) responses: S,
+    /// The requests of the stream, which ends when this is dropped.
+    pub(super) requests: mpsc::Sender<WatchRequest>,
+    /// Whether etcd answers questions for progress.
+    pub(super) answers: bool,
+    /// Whether these answers are true.
+    pub(super) ordered: bool,
+    /// The id that etcd gave to the watch.
+    pub(super) id: i64,
+    /// No change before this revision is passed on.
+    pub(super) from: Revision,
+}
+
+/// The responses of one watch, which has its stream to itself.
+pub(super) struct WatchFeed<S> {
+    environment: Environment,
+    opened: OpenedFeed<S>,
+    silence: Option<Silence>,
+    /// What came since etcd was asked for progress. If the answer stays away, something else may
+    /// have stayed away before.
+    held: VecDeque<WatchResponse>,
+    /// The changes so far of a revision that is not complete. One message at a time goes through
+    /// here, so this is one revision at the most.
+    changes: Vec<Change>,
+    /// No change before this revision is passed on.
+    next: Revision,
+}
+
+/// Why a watch has ended.
+#[derive(Debug)]
+pub(super) enum FeedEnd {
+    /// The stream failed.
+    Broken(Status),
+    /// The history that it asked for is gone.
+    Compacted,
+    /// etcd has cancelled it, for this reason.
+    Cancelled(String),
+    /// Nothing came, though etcd was asked.
+    Silent,
+    /// What came was not taken.
+    Refused(RegistryError),
+}
+
+impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
+    pub(super) fn new(environment: &Environment, opened: OpenedFeed<S>) -> Self {
+        Self {
+            environment: environment.clone(),
+            silence: opened.answers.then(|| Silence::new(environment.now())),
+            held: VecDeque::new(),
+            changes: Vec::new(),
+            next: opened.from,
+            opened,
+        }
+    }
+
+    /// The next revisions, whole, or how far they are complete. `check` looks at each message
+    /// first. Cancel safe: what came stays.
+    pub(super) async fn update(
+        &mut self,
+        check: impl Fn(&WatchResponse) -> Result<(), RegistryError>,
+    ) -> Result<WatchUpdate, FeedEnd> {
+        loop {
+            let response = self.response().await?;
+            check(&response).map_err(FeedEnd::Refused)?;
+            if response.compact_revision > 0 {
+                return Err(FeedEnd::Compacted);
+            }
+            if response.canceled {
+                return Err(FeedEnd::Cancelled(response.cancel_reason));
+            }
+            if response.events.is_empty() {
+                match self.complete_to(&response) {
+                    Some(complete) => return Ok(WatchUpdate::CompleteTo(complete)),
+                    // It is nothing to end a revision with.
+                    None => continue,
+                }
+            }
+            let fragment = response.fragment;
+            let changes = response.events.into_iter().filter_map(change);
+            let next = self.next;
+            self.changes
+                .extend(changes.filter(|change| change.revision() >= next));
+            let whole = take_whole(&mut self.changes, fragment);
+            if let Some(last) = whole.last() {
+                self.next = last.revision().next();
+                return Ok(WatchUpdate::Changes(whole));
+            }
+        }
+    }
+
+    async fn response(&mut self) -> Result<WatchResponse, FeedEnd> {
+        loop {
+            if !self.is_asked()
+                && let Some(response) = self.held.pop_front()
+            {
+                return Ok(response);
+            }
+            let due = self.silence.as_ref().map(Silence::due);
+            let response = tokio::select! {
+                biased;
+                // First, so that a silence is judged only when all that has come is read.
+                response = self.opened.responses.next() => response,
+                () = sleep_until(&self.environment, due) => {
+                    self.judge_silence()?;
+                    continue;
+                }
+            };
+            let response = match response {
+                Some(Ok(response)) => response,
+                Some(Err(status)) => return Err(FeedEnd::Broken(status)),
+                None => return Err(FeedEnd::Broken(Status::unavailable("the watch ended"))),
+            };
+            if response.canceled || response.compact_revision > 0 {
+                return Ok(response);
+            }
+            if self.is_asked() && !response.events.is_empty() {
+                if self.held.len() == MAX_HELD {
+                    return Err(FeedEnd::Silent);
+                }
+            } else if let Some(silence) = &mut self.silence {
+                silence.heard(self.environment.now());
+            }
+            self.held.push_back(response);
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.silence.as_ref().is_some_and(Silence::is_asked)
+    }
+
+    fn judge_silence(&mut self) -> Result<(), FeedEnd> {
+        let now = self.environment.now();
+        match self.silence.as_mut().map(|silence| silence.judge(now)) {
+            Some(SilenceVerdict::Ask) => {
+                // Where not even an earlier request gets through, the answer is missed all the same.
+                let _ = self.opened.requests.try_send(progress_request());
+                Ok(())
+            }
+            Some(SilenceVerdict::Broken) => Err(FeedEnd::Silent),
+            Some(SilenceVerdict::Wait) | None => Ok(()),
+        }
+    }
+
+    /// How far the watch is complete, if a message without changes says so. What etcd sends to this
+    /// watch by itself is true in all versions.
+    fn complete_to(&self, response: &WatchResponse) -> Option<Revision> {
+        let is_true = self.opened.ordered || response.watch_id == self.opened.id;
+        if !is_true || response.created || !self.changes.is_empty() {
+            return None;
+        }
+        let revision = Revision::new(response.header.as_ref()?.revision);
+        (revision >= self.next).then_some(revision)
+    }
+}
+
+async fn sleep_until(environment: &Environment, until: Option<Timestamp>) {
+    match until {
+        Some(until) => environment.sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn progress_request() -> WatchRequest {
+    WatchRequest {
+        request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})),
+    }
+}
+
+/// Takes the revisions that are complete: where a message is not the last of what etcd sends
+/// together, its last revision may go on in the next.
+fn take_whole(changes: &mut Vec<Change>, goes_on: bool) -> Vec<Change> {
+    let torn = changes.last().filter(|_| goes_on).map(Change::revision);
+    let torn = torn.map_or(changes.len(), |torn| {
+        changes.partition_point(|change| change.revision() < torn)
+    });
+    let rest = changes.split_off(torn);
+    std::mem::replace(changes, rest)
+}
+
+fn change(event: Event) -> Option<Change> {
+    let deleted = event.r#type() == EventType::Delete;
+    let kv = event.kv?;
+    if deleted {
+        return Some(Change::Deleted {
+            revision: Revision::new(kv.mod_revision),
+            key: txn::text(kv.key)?,
+        });
+    }
+    txn::entry(kv).map(Change::Put)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::stream;
+
+    use super::*;
+    use crate::environment::Simulation;
+    use crate::wire::etcd::{KeyValue, ResponseHeader};
+
+    const ID: i64 = 3;
+
+    /// A watch of which the other side is in the hands of the test.
+    struct Watched {
+        feed: WatchFeed<stream::BoxStream<'static, Result<WatchResponse, Status>>>,
+        answers: mpsc::Sender<Result<WatchResponse, Status>>,
+        requests: mpsc::Receiver<WatchRequest>,
+    }
+
+    impl Watched {
+        /// From revision 11 on.
+        fn new(asks: bool, ordered: bool) -> Self {
+            let environment = Simulation::new(7).environment();
+            let (answers, mut answered) = mpsc::channel(100);
+            let (sender, requests) = mpsc::channel(1);
+            let opened = OpenedFeed {
+                responses: stream::poll_fn(move |cx| answered.poll_recv(cx)).boxed(),
+                requests: sender,
+                answers: asks,
+                ordered,
+                id: ID,
+                from: Revision::new(11),
+            };
+            let feed = WatchFeed::new(&environment, opened);
+            Self {
+                feed,
+                answers,
+                requests,
+            }
+        }
+
+        fn answer(&self, response: WatchResponse) {
+            self.answers.try_send(Ok(response)).unwrap();
+        }
+
+        /// The revisions of the next changes, or how far they are complete.
+        async fn next(&mut self) -> Result<(Vec<i64>, Option<i64>), FeedEnd> {
+            Ok(match self.feed.update(|_| Ok(())).await? {
+                WatchUpdate::Changes(changes) => {
+                    let revisions = changes.iter().map(|change| change.revision().get());
+                    (revisions.collect(), None)
+                }
+                WatchUpdate::CompleteTo(revision) => (Vec::new(), Some(revision.get())),
+            })
+        }
+
+        /// Lets it wait for so long, in which nothing is reported.
+        async fn is_quiet(&mut self, millis: u64) {
+            let quiet = tokio::time::timeout(Duration::from_millis(millis), self.next()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+        }
+
+        fn was_asked(&mut self) -> bool {
+            match self.requests.try_recv() {
+                Ok(request) => {
+                    assert_eq!(request, progress_request());
+                    true
+                }
+                Err(_) => false,
+            }
+        }
+    }
+
+    fn progress(watch_id: i64, revision: i64) -> WatchResponse {
+        WatchResponse {
+            header: Some(ResponseHeader {
+                revision,
+                ..ResponseHeader::default()
+            }),
+            watch_id,
+            ..WatchResponse::default()
+        }
+    }
+
+    fn deletions(revisions: &[i64], fragment: bool) -> WatchResponse {
+        let deletion = |revision: &i64| Event {
+            r#type: EventType::Delete.into(),
+            kv: Some(KeyValue {
+                key: "k".into(),
+                mod_revision: *revision,
+                ..KeyValue::default()
+            }),
+        };
+        WatchResponse {
+            events: revisions.iter().map(deletion).collect(),
+            fragment,
+            ..progress(ID, 100)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_asked_and_does_not_answer_is_silent() {
+        let mut watch = Watched::new(true, true);
+        watch.is_quiet(4_000).await;
+        assert!(!watch.was_asked());
+        let begin = watch.feed.environment.now();
+        let end = watch.next().await;
+        assert!(matches!(end, Err(FeedEnd::Silent)), "{end:?}");
+        let took = watch.feed.environment.now().since(begin);
+        assert_eq!(took.as_secs(), 3);
+        assert!(watch.was_asked());
+        assert!(!watch.was_asked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_any_kind_is_a_sign_of_life() {
+        for ordered in [true, false] {
+            let mut watch = Watched::new(true, ordered);
+            for round in 0..10 {
+                watch.is_quiet(5_500).await;
+                assert!(watch.was_asked(), "{round}");
+                watch.answer(progress(-1, 20));
+                match ordered {
+                    true => assert_eq!(watch.next().await.unwrap(), (vec![], Some(20))),
+                    false => watch.is_quiet(100).await,
+                }
+            }
+        }
+        // What comes by itself is one as well.
+        let mut watch = Watched::new(true, true);
+        for revision in 11..30 {
+            watch.is_quiet(4_000).await;
+            watch.answer(deletions(&[revision], false));
+            assert_eq!(watch.next().await.unwrap(), (vec![revision], None));
+        }
+        assert!(!watch.was_asked());
+    }
+
+    /// What is swallowed for a while may be missing from what comes after: nothing of that is
+    /// passed on before etcd has answered.
+    #[tokio::test(start_paused = true)]
+    async fn changes_behind_a_question_wait_for_its_answer() {
+        let mut watch = Watched::new(true, true);
+        watch.is_quiet(5_500).await;
+        assert!(watch.was_asked());
+        watch.answer(deletions(&[12], false));
+        watch.is_quiet(100).await;
+        watch.answer(deletions(&[13], false));
+        watch.answer(progress(-1, 14));
+        assert_eq!(watch.next().await.unwrap(), (vec![12], None));
+        assert_eq!(watch.next().await.unwrap(), (vec![13], None));
+        assert_eq!(watch.next().await.unwrap(), (vec![], Some(14)));
+
+        watch.is_quiet(5_500).await;
+        watch.answer(deletions(&[15], false));
+        let end = watch.next().await;
+        assert!(matches!(end, Err(FeedEnd::Silent)), "{end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_sixteen_messages_wait_for_an_answer() {
+        for (count, silent) in [(16, false), (17, true)] {
+            let mut watch = Watched::new(true, true);
+            watch.is_quiet(5_500).await;
+            for revision in 0..count {
+                watch.answer(deletions(&[11 + revision], false));
+            }
+            watch.answer(progress(-1, 40));
+            let first = watch.next().await;
+            assert_eq!(matches!(first, Err(FeedEnd::Silent)), silent, "{first:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waits_unread_counts() {
+        let mut watch = Watched::new(true, true);
+        watch.is_quiet(5_500).await;
+        watch.answer(progress(-1, 20));
+        watch.feed.environment.sleep(Duration::from_secs(60)).await;
+        assert_eq!(watch.next().await.unwrap(), (vec![], Some(20)));
+        // It is asked first, however long nobody looked.
+        watch.feed.environment.sleep(Duration::from_secs(60)).await;
+        watch.is_quiet(100).await;
+        assert!(watch.was_asked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_not_answer_is_not_asked() {
+        let mut watch = Watched::new(false, false);
+        watch.is_quiet(3_600_000).await;
+        assert!(!watch.was_asked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_counts_only_where_it_is_true() {
+        let torn = || deletions(&[11, 12], true);
+        for (ordered, responses, expected) in [
+            (true, vec![progress(-1, 20)], vec![(vec![], Some(20))]),
+            (true, vec![progress(ID, 20)], vec![(vec![], Some(20))]),
+            // An older version lets what it was asked for overtake changes.
+            (false, vec![progress(-1, 20)], vec![]),
+            (false, vec![progress(ID, 20)], vec![(vec![], Some(20))]),
+            // Nothing new.
+            (true, vec![progress(-1, 10)], vec![]),
+            (true, vec![progress(-1, 11)], vec![(vec![], Some(11))]),
+            (
+                true,
+                vec![deletions(&[11, 12], false), progress(-1, 12)],
+                vec![(vec![11, 12], None)],
+            ),
+            // Amid a revision.
+            (
+                true,
+                vec![
+                    torn(),
+                    progress(-1, 20),
+                    deletions(&[12], false),
+                    progress(-1, 20),
+                ],
+                vec![(vec![11], None), (vec![12, 12], None), (vec![], Some(20))],
+            ),
+            // Changes that were not asked for are no progress.
+            (true, vec![deletions(&[9, 10], false)], vec![]),
+        ] {
+            let mut watch = Watched::new(true, ordered);
+            for response in &responses {
+                watch.answer(response.clone());
+            }
+            for expected in expected {
+                assert_eq!(watch.next().await.unwrap(), expected, "{responses:?}");
+            }
+            watch.is_quiet(100).await;
+        }
+    }
+
+    fn deleted(revisions: &[i64]) -> Vec<Change> {
+        let deleted = |(number, revision): (usize, &i64)| Change::Deleted {
+            key: number.to_string(),
+            revision: Revision::new(*revision),
+        };
+        revisions.iter().enumerate().map(deleted).collect()
+    }
+
+    #[test]
+    fn a_revision_is_taken_when_all_of_it_has_come() {
+        for (revisions, goes_on, whole) in [
+            (&[][..], false, 0),
+            (&[], true, 0),
+            (&[1], false, 1),
+            (&[1], true, 0),
+            (&[1, 1, 1], true, 0),
+            (&[1, 1, 2, 3, 3], true, 3),
+            (&[1, 1, 2, 3, 3], false, 5),
+        ] {
+            let mut changes = deleted(revisions);
+            let all = changes.clone();
+            let taken = take_whole(&mut changes, goes_on);
+            assert_eq!(taken, all[..whole], "{revisions:?} {goes_on}");
+            assert_eq!(changes, all[whole..], "{revisions:?} {goes_on}");
+        }
+    }
+}
