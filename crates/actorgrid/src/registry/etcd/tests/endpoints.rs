@@ -280,7 +280,7 @@ async fn details_that_are_no_base64_end_no_task() {
             let watched = async {
                 let mut watch = etcd.watch(&selector, Revision::new(1)).await?;
                 let limit = environment.timeout(ms(100), watch.next()).await;
-                limit.flatten().unwrap_or(Ok(Vec::new())).map(drop)
+                limit.flatten().map_or(Ok(()), |update| update.map(drop))
             };
             let outcomes = [
                 ("Range", etcd.list("").await.map(drop)),
