@@ -331,10 +331,10 @@ pub use route::{
     MAX_HEADER_BYTES, MAX_HEADERS, RequestId,
 };
 pub use server::{
-    Actor, ActorContext, ActorEnd, ActorResult, ActorType, BoxActor, DEFAULT_CONSTRUCTOR_TIMEOUT,
-    DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT, MIN_LEASE_TTL, Server,
-    ServerBuilder, ServerError, ServerErrorKind, ServerEvent, ServerEvents, ServerHandle,
-    ServerState, ServerStatistics, ShutdownError,
+    Actor, ActorContext, ActorEnd, ActorResult, ActorType, AddressHolder, BoxActor,
+    DEFAULT_CONSTRUCTOR_TIMEOUT, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT,
+    MIN_LEASE_TTL, Server, ServerBuilder, ServerError, ServerErrorKind, ServerEvent,
+    ServerEvents, ServerHandle, ServerState, ServerStatistics, ShutdownError,
 };
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};

@@ -216,7 +216,14 @@ async fn address_that_is_held(world: &World, before_the_second: impl FnOnce()) {
         .advertise(first.address().to_string())
         .bind("127.0.0.1:0")
         .await;
-    assert_eq!(second.unwrap_err().kind(), ServerErrorKind::AddressInUse);
+    let error = second.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::AddressInUse);
+    let holder = error.holder().unwrap();
+    assert!(holder.lease.is_some() && holder.time_left > Some(Duration::ZERO));
+    assert!(before.contains(&holder.key), "{holder}");
+    // The holder's own mailbox has the same token.
+    let registered = client.find(Kind::Peer, first.peer()).await.unwrap();
+    assert_eq!(registered.unwrap().token, holder.token);
     assert_eq!(world.keys(), before);
     assert_eq!(world.leases(), 1);
     assert_eq!(resource.holders("n"), 1);

@@ -104,6 +104,23 @@ impl ServerBuilder {
         self
     }
 
+    /// How long [`bind`](Self::bind) waits at most while another holder has the address in the
+    /// registry. 1 s to 24 h; three times the [`lease_ttl`](Self::lease_ttl) and 3 s by default.
+    ///
+    /// A holder that has crashed keeps the address until its lease has run out, and etcd starts
+    /// leases anew when it changes its leader. A holder that renews its lease is reported sooner,
+    /// when the lease that it had at first should have run out. Either way the error is
+    /// [`AddressInUse`](crate::ServerErrorKind::AddressInUse), with its
+    /// [`holder`](ServerError::holder). After the timeout, `bind` ends with the attempt that is on
+    /// its way, which takes a little more than one `lease_ttl` at most.
+    ///
+    /// It does not apply when the peer joins again: that waits for as long as it takes.
+    #[must_use]
+    pub fn join_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.join_timeout = Some(timeout);
+        self
+    }
+
     /// How long the runtime that the server is bound on may stall, because code in its tasks blocks
     /// all of its threads, before the peer is fenced. 1 s to 1 h; the
     /// [`lease_ttl`](Self::lease_ttl) by default.
@@ -288,8 +305,9 @@ impl ServerBuilder {
     /// Listens on `address` (`host:port`; port 0 takes a free one), registers the peer, and serves.
     ///
     /// If another holder has the address in the registry (the last process on it crashed, say),
-    /// waits until its lease must have run out. Meanwhile it knows no mailbox, and answers to
-    /// health checks that it does not serve.
+    /// waits until its lease must have run out, for at most
+    /// [`join_timeout`](Self::join_timeout). Meanwhile it knows no mailbox, and answers to health
+    /// checks that it does not serve.
     ///
     /// # Errors
     ///

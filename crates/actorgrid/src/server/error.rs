@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::address_holder::AddressHolder;
 use crate::registry::RegistryError;
 use crate::stable_names::stable_names;
-use crate::token::Token;
 
 /// The kind of a [`ServerError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,7 @@ stable_names! {
 pub struct ServerError {
     kind: ServerErrorKind,
     text: String,
+    holder: Option<AddressHolder>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -46,6 +47,7 @@ impl ServerError {
         Self {
             kind,
             text,
+            holder: None,
             source: None,
         }
     }
@@ -72,14 +74,15 @@ impl ServerError {
         Self::new(ServerErrorKind::Listen, text).caused_by(cause)
     }
 
-    pub(super) fn address_in_use(address: impl fmt::Display, key: &str, token: Token) -> Self {
-        Self::new(
-            ServerErrorKind::AddressInUse,
-            format!(
-                "the address {address} is held by another peer (key {key}, token {token}): \
-                 stop it, or advertise another address"
-            ),
-        )
+    pub(super) fn address_in_use(address: impl fmt::Display, holder: AddressHolder) -> Self {
+        let text = format!(
+            "the address {address} is held by another peer ({holder}): stop it, or advertise \
+             another address; if it has crashed, bind again when its lease has run out"
+        );
+        Self {
+            holder: Some(holder),
+            ..Self::new(ServerErrorKind::AddressInUse, text)
+        }
     }
 
     pub(super) fn registry(cause: RegistryError) -> Self {
@@ -96,6 +99,13 @@ impl ServerError {
     #[must_use]
     pub fn kind(&self) -> ServerErrorKind {
         self.kind
+    }
+
+    /// The registration that holds the address, for the kind
+    /// [`AddressInUse`](ServerErrorKind::AddressInUse).
+    #[must_use]
+    pub fn holder(&self) -> Option<&AddressHolder> {
+        self.holder.as_ref()
     }
 
     /// Whether the same start can succeed later.

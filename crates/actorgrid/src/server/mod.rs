@@ -9,6 +9,7 @@
 //! - [`leader`]: the actor that each grid has one of.
 
 mod actor;
+mod address_holder;
 mod bind;
 mod builder;
 mod counters;
@@ -28,6 +29,7 @@ mod supervisor;
 mod wire_settings;
 
 pub use actor::{Actor, ActorContext, ActorResult, ActorType, BoxActor};
+pub use address_holder::AddressHolder;
 pub use builder::ServerBuilder;
 pub use error::{ServerError, ServerErrorKind};
 pub use events::{ActorEnd, ServerEvent, ServerEvents};

@@ -50,6 +50,7 @@ pub(super) struct PeerCore {
 pub(super) struct PeerConfig {
     pub(super) environment: Environment,
     pub(super) lease_ttl: Duration,
+    pub(super) join_timeout: Duration,
     pub(super) max_stall: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) constructor_timeout: Duration,
@@ -68,6 +69,7 @@ impl PeerCore {
     pub(super) fn terms(&self) -> SessionTerms {
         SessionTerms {
             ttl: self.config.lease_ttl,
+            join_timeout: self.config.join_timeout,
             max_stall: self.config.max_stall,
             longest_stall: self.counters.longest_stall.clone(),
         }

@@ -25,6 +25,9 @@ pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
 /// for what a busy machine does to every process; longer ones keep the names of a stalled peer for
 /// too long to be meant.
 const STALL_LIMITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// The shortest and the longest time that a first start may wait for its address.
+const JOIN_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 /// How long actors have to end when they are asked to, unless another time is set.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -54,6 +57,7 @@ pub(super) struct ServerSettings {
     pub(super) annotations: Vec<String>,
     pub(super) advertise: Option<String>,
     pub(super) lease_ttl: Duration,
+    pub(super) join_timeout: Option<Duration>,
     pub(super) max_stall: Option<Duration>,
     pub(super) shutdown_timeout: Duration,
     pub(super) constructor_timeout: Duration,
@@ -89,6 +93,7 @@ impl ServerSettings {
             annotations: Vec::new(),
             advertise: None,
             lease_ttl: DEFAULT_LEASE_TTL,
+            join_timeout: None,
             max_stall: None,
             shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
             constructor_timeout: DEFAULT_CONSTRUCTOR_TIMEOUT,
@@ -113,6 +118,13 @@ impl ServerSettings {
             let why = format!("{:?} is not within 1 ms and 1 h", self.constructor_timeout);
             return Err(ServerError::setting("constructor_timeout", why));
         }
+        let join_timeout = self
+            .join_timeout
+            .unwrap_or_else(|| join_timeout(self.lease_ttl));
+        if !JOIN_TIMEOUTS.contains(&join_timeout) {
+            let why = format!("{join_timeout:?} is not within 1 s and 24 h");
+            return Err(ServerError::setting("join_timeout", why));
+        }
         let max_stall = self.max_stall.unwrap_or(self.lease_ttl);
         if !STALL_LIMITS.contains(&max_stall) {
             let why = format!("{max_stall:?} is not within 1 s and 1 h");
@@ -135,6 +147,7 @@ impl ServerSettings {
             config: PeerConfig {
                 environment: self.environment,
                 lease_ttl: self.lease_ttl,
+                join_timeout,
                 max_stall,
                 shutdown_timeout: self.shutdown_timeout,
                 constructor_timeout: self.constructor_timeout,
@@ -143,6 +156,13 @@ impl ServerSettings {
             },
         })
     }
+}
+
+/// How long a first start waits for its address, unless another time is set. The lease of a holder
+/// that has crashed runs out after one time to live; a change of etcd's leader starts it anew. Two
+/// of them in a row, and the delay with which a registry notices an expiry, are waited for.
+fn join_timeout(lease_ttl: Duration) -> Duration {
+    3 * lease_ttl + Duration::from_secs(3)
 }
 
 /// The annotations, sorted.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::address_holder::AddressHolder;
 use super::error::ServerError;
 use super::life::{LifeEnd, REVOKE_BOUND, serve};
 use super::peer_core::{PeerConfig, PeerCore};
@@ -85,9 +86,14 @@ async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
     let joined = Session::join(environment, registry, identity, &terms, false, shutdown).await;
     joined.map_err(|error| match error {
         JoinError::Registry(error) => ServerError::registry(error),
-        JoinError::AddressInUse { holder } => {
-            let token = Token::new(registry.backend().cluster(), holder.created);
-            ServerError::address_in_use(&identity.address, &holder.key, token)
+        JoinError::AddressInUse { holder, left } => {
+            let holder = AddressHolder {
+                token: Token::new(registry.backend().cluster(), holder.created),
+                lease: holder.lease.map(|lease| lease.0),
+                time_left: holder.lease.and(left),
+                key: holder.key,
+            };
+            ServerError::address_in_use(&identity.address, holder)
         }
         JoinError::GivenUp => ServerError::aborted(),
     })

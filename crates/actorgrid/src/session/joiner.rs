@@ -1,5 +1,6 @@
 //! How a session begins in the registry: a lease, and then all keys of the peer at once.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,11 @@ use crate::revision::Revision;
 /// How long to wait beyond the remaining time of a holder's lease: the registry notices an expiry
 /// up to a second late.
 const GRACE: Duration = Duration::from_secs(2);
+/// The lease of a holder that has gone is not renewed. Its time can grow all the same, when etcd
+/// changes its leader and starts it anew; so often in one wait it was renewed.
+const RENEWALS_OF_THE_LIVING: u32 = 3;
+/// The time of a lease is in whole seconds, and its answer is on the way for a while.
+const RENEWAL_TOLERANCE: Duration = Duration::from_millis(1_500);
 /// The pauses between tries to join, and to watch the holder of the address.
 const JOIN_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
@@ -63,22 +69,26 @@ impl<'a> Joiner<'a> {
 
     /// Registers the peer: a lease, and then all its keys in one transaction.
     ///
-    /// While another holds the address, waits until its lease must have run out; then that is an
-    /// error, unless `patient`: then it waits without end, and for the registry as well.
+    /// While another holds the address, waits for at most `bound`; then that is an error. It is one
+    /// sooner if the holder renews its lease, or has none. Without a bound, waits without end, and
+    /// for the registry as well.
     ///
-    /// Once `given_up` is cancelled, only the attempt that is on its way is carried to its end.
-    /// Unless `patient`, that takes a little more than one time to live at the most: one exchange
-    /// each for the lease and for the keys, and then the lease is revoked for one time to live. A
-    /// patient join has no such bound: it revokes until the registry confirms it.
+    /// Once `given_up` is cancelled, or the bound has passed, only the attempt that is on its way is
+    /// carried to its end. With a bound, that takes a little more than one time to live at the most:
+    /// one exchange each for the lease and for the keys, and then the lease is revoked for one time
+    /// to live. Without one it takes as long as the registry needs to confirm that.
     pub(super) async fn join(
         &self,
-        patient: bool,
+        bound: Option<Duration>,
         given_up: &CancellationToken,
     ) -> Result<Joined, JoinError> {
         let environment = self.registry.environment();
         let begun = environment.now();
+        let patient = bound.is_none();
+        let until = bound.map(|bound| begun + bound);
+        let is_late = || until.is_some_and(|until| environment.now() >= until);
         let mut back_off = BackOff::new(JOIN_BACK_OFF);
-        let mut awaited: Option<Revision> = None;
+        let mut awaited: Option<AwaitedHolder> = None;
         while !given_up.is_cancelled() {
             match self.once(patient).await {
                 Ok(JoinAttempt::Joined(joined)) => return Ok(joined),
@@ -88,22 +98,30 @@ impl<'a> Joiner<'a> {
                 }
                 Ok(JoinAttempt::Settled) => {}
                 Ok(JoinAttempt::Taken(holder)) => {
-                    if awaited == Some(holder.created) && !patient {
-                        return Err(JoinError::AddressInUse { holder });
+                    let mut known = match awaited.take() {
+                        Some(known) if known.created == holder.created => known,
+                        _ => AwaitedHolder::new(&holder),
+                    };
+                    if !patient && (is_late() || known.is_there_to_stay()) {
+                        let left = known.ends.map(|ends| ends.since(environment.now()));
+                        return Err(JoinError::AddressInUse { holder, left });
                     }
                     tracing::info!(
                         key = holder.key,
                         "the address is taken: waiting for its holder"
                     );
-                    awaited = Some(holder.created);
                     tokio::select! {
                         biased;
                         () = given_up.cancelled() => {}
-                        () = self.outwait(&holder) => {}
+                        () = self.outwait(&holder, &mut known, until) => {}
                     }
+                    awaited = Some(known);
                     continue;
                 }
-                Err(error) if patient || error.kind() == RegistryErrorKind::LeaseNotFound => {
+                Err(error)
+                    if patient
+                        || error.kind() == RegistryErrorKind::LeaseNotFound && !is_late() =>
+                {
                     tracing::warn!(%error, "joining the grid is tried again");
                 }
                 Err(error) => return Err(JoinError::Registry(error)),
@@ -193,17 +211,16 @@ impl<'a> Joiner<'a> {
         ]
     }
 
-    /// Ends when the holder's key is deleted, or its lease must have run out.
-    async fn outwait(&self, holder: &Entry) {
-        let remaining = match holder.lease {
-            Some(lease) => {
-                let remaining = self.registry.exchange(|backend| backend.remaining(lease));
-                remaining.await
-            }
-            None => Ok(None),
-        };
+    /// Ends when the holder's key is deleted, its lease must have run out, or at `until`. Counts
+    /// meanwhile how often the lease is renewed.
+    async fn outwait(&self, holder: &Entry, known: &mut AwaitedHolder, until: Option<Timestamp>) {
+        let environment = self.registry.environment();
+        self.ask_after(holder, known).await;
+        known.waits += 1;
         // Without an answer: as long as our own lease would live.
-        let remaining = remaining.map_or(self.ttl, Option::unwrap_or_default);
+        let ends = known.ends.unwrap_or_else(|| environment.now() + self.ttl);
+        let end = ends + GRACE;
+        let end = until.map_or(end, |until| until.min(end));
         let (registry, key) = (self.registry.clone(), holder.key.clone());
         let mut states = KeyWatch::after(registry, key, JOIN_BACK_OFF, holder.modified);
         let gone = async {
@@ -213,9 +230,69 @@ impl<'a> Joiner<'a> {
             };
             while is_there(&states.next().await) {}
         };
+        let mut gone = pin!(gone);
         // Either way the next try finds out.
-        let environment = self.registry.environment();
-        let _ = environment.timeout(remaining + GRACE, gone).await;
+        while environment.now() < end {
+            let next = (environment.now() + self.ttl / 5).min(end);
+            tokio::select! {
+                biased;
+                () = &mut gone => return,
+                () = environment.sleep_until(next) => {}
+            }
+            self.ask_after(holder, known).await;
+        }
+    }
+
+    /// Asks how much time the holder's lease has left.
+    async fn ask_after(&self, holder: &Entry, known: &mut AwaitedHolder) {
+        let left = match holder.lease {
+            Some(lease) => {
+                let asked = self.registry.exchange(|backend| backend.remaining(lease));
+                asked.await
+            }
+            None => Ok(None),
+        };
+        if let Ok(left) = left {
+            known.ends_at(self.registry.environment().now() + left.unwrap_or_default());
+        }
+    }
+}
+
+/// The holder of the address, as far as it was observed.
+struct AwaitedHolder {
+    created: Revision,
+    has_lease: bool,
+    /// When its lease runs out unless it is renewed.
+    ends: Option<Timestamp>,
+    renewals: u32,
+    /// How often its lease was waited for.
+    waits: u32,
+}
+
+impl AwaitedHolder {
+    fn new(holder: &Entry) -> Self {
+        Self {
+            created: holder.created,
+            has_lease: holder.lease.is_some(),
+            ends: None,
+            renewals: 0,
+            waits: 0,
+        }
+    }
+
+    fn ends_at(&mut self, ends: Timestamp) {
+        match self.ends {
+            Some(before) if ends <= before + RENEWAL_TOLERANCE => {}
+            before => {
+                self.renewals += u32::from(before.is_some());
+                self.ends = Some(ends);
+            }
+        }
+    }
+
+    /// Whether waiting once more for its lease is in vain.
+    fn is_there_to_stay(&self) -> bool {
+        self.waits > 0 && (!self.has_lease || self.renewals >= RENEWALS_OF_THE_LIVING)
     }
 }
 

@@ -54,7 +54,8 @@ impl Session {
     ///
     /// Dropped meanwhile, it leaves at most a lease that runs out. Once `given_up` is cancelled it
     /// ends with the attempt that is on its way: it has joined, or fails and leaves no key. Unless
-    /// `patient`, that takes a little more than one time to live at the most.
+    /// `patient`, that takes a little more than one time to live at the most, and so does all that
+    /// follows the `join_timeout`.
     pub(crate) async fn join(
         environment: &Environment,
         registry: &Registry,
@@ -64,7 +65,8 @@ impl Session {
         given_up: &CancellationToken,
     ) -> Result<Self, JoinError> {
         let joiner = Joiner::new(environment, registry, identity, terms.ttl);
-        let joined = joiner.join(patient, given_up).await?;
+        let bound = (!patient).then_some(terms.join_timeout);
+        let joined = joiner.join(bound, given_up).await?;
         let lease = joined.lease.id;
         match Self::begin(environment, registry, identity, terms, joined).await {
             Ok(session) => Ok(session),

@@ -10,6 +10,8 @@ use super::longest_stall::LongestStall;
 pub(crate) struct SessionTerms {
     /// The time to live that the registry is asked for.
     pub(crate) ttl: Duration,
+    /// How long the first session waits for the address at most.
+    pub(crate) join_timeout: Duration,
     /// The session is fenced once the user's runtime has been stalled for this long.
     pub(crate) max_stall: Duration,
     /// Where stalls are recorded.

@@ -35,6 +35,7 @@ impl World {
         };
         let terms = SessionTerms {
             ttl: TTL,
+            join_timeout: TTL,
             max_stall: TTL,
             longest_stall: Arc::new(LongestStall::default()),
         };
