@@ -105,6 +105,13 @@ impl Reservation {
         self.table.entries.pin().insert(self.name.clone(), entry);
         self.decided.cancel();
     }
+
+    /// The mailbox is not opened, though the name is not free yet: nobody waits for it any more.
+    pub(crate) fn give_up(&self) {
+        let entries = self.table.entries.pin();
+        entries.insert(self.name.clone(), TableEntry::Closing);
+        self.decided.cancel();
+    }
 }
 
 impl Drop for Reservation {

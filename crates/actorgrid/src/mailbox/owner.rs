@@ -47,7 +47,12 @@ impl MailboxOwner {
             .names
             .claim(&[(Kind::Mailbox, &name)], reservation.clone())
             .await
-            .map_err(|error| MailboxError::of_claim(&name, error, &self.names))?;
+            .map_err(|error| {
+                if let ClaimError::InDoubt(_) = &error {
+                    reservation.give_up();
+                }
+                MailboxError::of_claim(&name, error, &self.names)
+            })?;
         let token = self.names.token_at(held.revision());
         Ok(self.build(&reservation, name, token, capacity, HeldBy::Mailbox(held)))
     }
@@ -112,7 +117,7 @@ impl MailboxError {
                 Self::taken(name, holder(&entry), Some(token))
             }
             ClaimError::Fenced => Self::stopping(),
-            ClaimError::Registry(error) => Self::registry(error),
+            ClaimError::Registry(error) | ClaimError::InDoubt(error) => Self::registry(error),
         }
     }
 }

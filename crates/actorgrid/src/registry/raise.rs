@@ -1,6 +1,7 @@
 //! Raises of an epoch key, which settle claims in doubt.
 
 use super::entry::Entry;
+use super::error::RegistryError;
 use crate::revision::Revision;
 
 /// The outcome of raising an epoch key.
@@ -10,4 +11,10 @@ pub(crate) enum RaiseOutcome {
     Raised(Revision),
     /// Nothing is put: the key has another create revision, or is absent. It holds this.
     Refused(Option<Entry>),
+    /// The registry's storage is full. It has answered this raise for good: the key has this
+    /// modification revision, whether it was raised or not.
+    NoSpace {
+        modified: Revision,
+        error: RegistryError,
+    },
 }

@@ -24,6 +24,8 @@ pub(super) enum ClaimCommand<W, R> {
         reservation: R,
         error: ClaimError,
     },
+    /// The claim cannot be decided yet: tell the waiter. The names stay reserved.
+    Doubt { waiter: W, error: ClaimError },
     /// Names are released, or nobody waits for them any more: free their reservation.
     Free { reservation: R },
     /// The session is over.

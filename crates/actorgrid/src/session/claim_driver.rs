@@ -113,6 +113,9 @@ impl ClaimDriver {
                 drop(reservation);
                 let _ = waiter.send(Err(error));
             }
+            ClaimCommand::Doubt { waiter, error } => {
+                let _ = waiter.send(Err(error));
+            }
             ClaimCommand::Free { reservation } => drop(reservation),
             ClaimCommand::Fence(reason) => self.fence.trip(reason),
         }

@@ -2,7 +2,7 @@
 
 use crate::registry::{Entry, RegistryError};
 
-/// Why a claim was not won. In no case is a name left behind.
+/// Why a claim was not won. In no case is a name left behind for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClaimError {
     /// Another registration holds one of the names.
@@ -11,4 +11,7 @@ pub(crate) enum ClaimError {
     Fenced,
     /// The registry rejected the claim.
     Registry(RegistryError),
+    /// It is not known whether the claim was won, and the registry has no space to find out. The
+    /// names stay reserved at this peer until it has; then they are free, or are released.
+    InDoubt(RegistryError),
 }

@@ -29,6 +29,16 @@ impl<W, R> ClaimOrder<W, R> {
     pub(super) fn names(&self) -> usize {
         self.puts.len()
     }
+
+    /// The same order, whose waiter can be answered before the order is decided.
+    pub(super) fn opened(self) -> ClaimOrder<Option<W>, R> {
+        ClaimOrder {
+            nonce: self.nonce,
+            puts: self.puts,
+            reservation: self.reservation,
+            waiter: Some(self.waiter),
+        }
+    }
 }
 
 /// An event of the claim scheduler.

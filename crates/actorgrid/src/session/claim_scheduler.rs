@@ -9,10 +9,16 @@
 //! that reports an earlier epoch than before was restored from a snapshot: the session is over.
 //! A claim whose waiter has gone is dropped instead of being sent, for the first time or again.
 //!
+//! A registry whose storage is full refuses to raise. Then nobody waits for it: claims that were
+//! not sent are refused, and those in doubt are read once. One that is found was won. The waiter of
+//! any other is told of the doubt, and the claim stays in doubt without it, as it may still commit,
+//! until a raise succeeds; if it has committed by then, its names are released.
+//!
 //! Invariants:
 //!
-//! - Every order is answered once: won if it has committed, refused if it has not and cannot. Only
-//!   one whose waiter has gone may be dropped without an answer; then, too, it cannot commit.
+//! - Every order is answered once: won if it has committed, refused if it has not and cannot, or
+//!   told of the doubt. Only one whose waiter has gone may be dropped without an answer; then, too,
+//!   it cannot commit.
 //! - The reservation of names is given back once, and not before they are free in the registry
 //!   (or the session is over, and its leases are what frees them).
 //! - While an order or a release is open, an exchange is under way, or the order waits for room:
@@ -43,6 +49,11 @@ const MAX_WAITING: usize = MAX_BATCH * MAX_BATCHES;
 const MAX_RELEASES: usize = 64;
 /// The pause before an exchange that failed is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a raise is repeated that a full storage refused: somebody has to clear it.
+const NO_SPACE_PAUSE: Duration = Duration::from_secs(1);
+
+/// An order whose waiter may have its answer already, while the order itself is not decided.
+type OpenOrder<W, R> = ClaimOrder<Option<W>, R>;
 
 /// Claims that were sent together: under one lease, with one guard.
 #[derive(Debug)]
@@ -50,7 +61,21 @@ struct SentBatch<W, R> {
     lease: LeaseId,
     epoch_created: Revision,
     guard: Revision,
-    orders: Vec<ClaimOrder<W, R>>,
+    orders: Vec<OpenOrder<W, R>>,
+}
+
+impl<W, R> SentBatch<W, R> {
+    fn has_waiters(&self) -> bool {
+        self.orders.iter().any(|order| order.waiter.is_some())
+    }
+}
+
+/// Claims whose keys are being read.
+#[derive(Debug)]
+struct ReadBatch<W, R> {
+    batch: SentBatch<W, R>,
+    /// They cannot commit any more, so that the read decides.
+    settled: bool,
 }
 
 /// Names whose keys are released one after the other.
@@ -65,12 +90,14 @@ struct ReleasingNames<R> {
 #[derive(Debug)]
 pub(super) struct ClaimScheduler<W, R> {
     leases: Vec<ClaimLease>,
-    waiting: VecDeque<ClaimOrder<W, R>>,
+    waiting: VecDeque<OpenOrder<W, R>>,
     given_up: VecDeque<ClaimedNames<R>>,
     batches: BTreeMap<ExchangeId, SentBatch<W, R>>,
     in_doubt: Vec<SentBatch<W, R>>,
-    reads: BTreeMap<ExchangeId, SentBatch<W, R>>,
+    reads: BTreeMap<ExchangeId, ReadBatch<W, R>>,
     releases: BTreeMap<ExchangeId, ReleasingNames<R>>,
+    /// The storage of the registry was full when an epoch was last raised.
+    no_space: Option<RegistryError>,
     last_exchange: ExchangeId,
     ended: bool,
     commands: Vec<ClaimCommand<W, R>>,
@@ -96,6 +123,7 @@ impl<W, R> ClaimScheduler<W, R> {
             in_doubt: Vec::new(),
             reads: BTreeMap::new(),
             releases: BTreeMap::new(),
+            no_space: None,
             last_exchange: ExchangeId(0),
             ended: false,
             commands: Vec::new(),
@@ -117,7 +145,8 @@ impl<W, R> ClaimScheduler<W, R> {
         match event {
             ClaimEvent::Ordered(orders) => {
                 debug_assert!(orders.iter().all(|order| order.names() <= MAX_NAMES));
-                self.waiting.extend(orders);
+                self.waiting
+                    .extend(orders.into_iter().map(ClaimOrder::opened));
             }
             ClaimEvent::GivenUp(names) => self.given_up.push_back(names),
             ClaimEvent::Claimed { id, result } => self.claimed(id, result),
@@ -131,6 +160,7 @@ impl<W, R> ClaimScheduler<W, R> {
         } else {
             self.raise_epochs();
             self.drop_abandoned(has_gone);
+            self.refuse_without_space();
             self.send_claims();
             self.send_releases();
         }
@@ -170,7 +200,7 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    fn judged(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, verdict: ClaimVerdict) {
+    fn judged(&mut self, lease: LeaseId, order: OpenOrder<W, R>, verdict: ClaimVerdict) {
         match verdict {
             ClaimVerdict::Won(revision) => self.grant(lease, order, revision),
             ClaimVerdict::Taken(holder) => self.refuse(lease, order, ClaimError::Taken(holder)),
@@ -192,6 +222,7 @@ impl<W, R> ClaimScheduler<W, R> {
         }
         match result {
             Ok(RaiseOutcome::Raised(revision)) => {
+                self.no_space = None;
                 self.update(lease, |lease| {
                     lease.epoch_reported(revision);
                     lease.raise_ends();
@@ -204,9 +235,11 @@ impl<W, R> ClaimScheduler<W, R> {
                         self.lose(FenceReason::KeyLost);
                         continue;
                     }
-                    let id = self.next_exchange();
-                    self.send_read(id, batch, Duration::ZERO);
+                    self.read_anew(batch, true);
                 }
+            }
+            Ok(RaiseOutcome::NoSpace { modified, error }) => {
+                self.not_raised(lease, modified, error);
             }
             Ok(RaiseOutcome::Refused(_)) => self.lose(FenceReason::KeyLost),
             Err(error) if fate(&error) == ExchangeFate::Fenced => self.lose(FenceReason::LeaseLost),
@@ -215,24 +248,71 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
+    /// The registry had no space to raise the epoch.
+    fn not_raised(&mut self, lease: LeaseId, modified: Revision, error: RegistryError) {
+        self.update(lease, |lease| lease.epoch_reported(modified));
+        let in_doubt = self.in_doubt.extract_if(.., |batch| batch.lease == lease);
+        for batch in in_doubt.collect::<Vec<_>>() {
+            // A raise before this one may have been carried out without an answer.
+            if settles(modified, batch.guard) {
+                self.read_anew(batch, true);
+            } else if batch.has_waiters() {
+                self.read_anew(batch, false);
+            } else {
+                self.in_doubt.push(batch);
+            }
+        }
+        self.no_space = Some(error);
+        self.send(ClaimExchange::Raise { lease }, NO_SPACE_PAUSE);
+    }
+
     fn read(&mut self, id: ExchangeId, result: Result<Vec<Option<Entry>>, RegistryError>) {
-        let Some(batch) = self.reads.remove(&id) else {
+        let Some(ReadBatch { mut batch, settled }) = self.reads.remove(&id) else {
             return;
         };
         let Ok(found) = result else {
-            return self.send_read(id, batch, PAUSE);
+            return self.send_read(id, ReadBatch { batch, settled }, PAUSE);
         };
         let mut found = found.into_iter();
-        for order in batch.orders {
+        for mut order in std::mem::take(&mut batch.orders) {
             let read = found.by_ref().take(order.names()).collect();
             match settle(read, order.nonce) {
                 SettledClaim::Won(revision) => self.grant(batch.lease, order, revision),
+                // It may still commit, or commit once another holder has gone.
+                _ if !settled => {
+                    self.doubt(&mut order);
+                    batch.orders.push(order);
+                }
                 SettledClaim::Taken(holder) => {
                     self.refuse(batch.lease, order, ClaimError::Taken(holder));
                 }
                 // Free, and the claim cannot commit any more.
                 SettledClaim::Free => self.repeat(batch.lease, order),
             }
+        }
+        if !batch.orders.is_empty() {
+            self.in_doubt.push(batch);
+        }
+    }
+
+    /// Tells the waiter of an order that it cannot be decided.
+    fn doubt(&mut self, order: &mut OpenOrder<W, R>) {
+        // Raised meanwhile, the order is settled next.
+        if let Some(error) = &self.no_space
+            && let Some(waiter) = order.waiter.take()
+        {
+            let error = ClaimError::InDoubt(error.clone());
+            self.commands.push(ClaimCommand::Doubt { waiter, error });
+        }
+    }
+
+    /// Refuses claims that would wait for a raise that finds no space.
+    fn refuse_without_space(&mut self) {
+        let Some(error) = self.no_space.clone() else {
+            return;
+        };
+        for order in std::mem::take(&mut self.waiting) {
+            self.answer(order, ClaimError::Registry(error.clone()));
         }
     }
 
@@ -268,7 +348,8 @@ impl<W, R> ClaimScheduler<W, R> {
     /// sent, or the registry has settled that they had not committed.
     fn drop_abandoned(&mut self, has_gone: impl Fn(&W) -> bool) {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        let (gone, left) = waiting.partition::<VecDeque<_>, _>(|order| has_gone(&order.waiter));
+        let has_gone = |order: &OpenOrder<W, R>| order.waiter.as_ref().is_none_or(&has_gone);
+        let (gone, left) = waiting.partition::<VecDeque<_>, _>(has_gone);
         self.waiting = left;
         for order in gone {
             self.free(order.reservation);
@@ -314,11 +395,16 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    fn send_read(&mut self, id: ExchangeId, batch: SentBatch<W, R>, pause: Duration) {
-        let puts = batch.orders.iter().flat_map(|order| &order.puts);
+    fn read_anew(&mut self, batch: SentBatch<W, R>, settled: bool) {
+        let id = self.next_exchange();
+        self.send_read(id, ReadBatch { batch, settled }, Duration::ZERO);
+    }
+
+    fn send_read(&mut self, id: ExchangeId, read: ReadBatch<W, R>, pause: Duration) {
+        let puts = read.batch.orders.iter().flat_map(|order| &order.puts);
         let keys = puts.map(|(key, _)| key.clone()).collect();
         self.send(ClaimExchange::Read { id, keys }, pause);
-        self.reads.insert(id, batch);
+        self.reads.insert(id, read);
     }
 
     fn send_releases(&mut self) {
@@ -351,31 +437,41 @@ impl<W, R> ClaimScheduler<W, R> {
         self.commands.push(ClaimCommand::Send { exchange, pause });
     }
 
-    fn grant(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, revision: Revision) {
+    /// The claim has committed. Without a waiter its names are released at once.
+    fn grant(&mut self, lease: LeaseId, order: OpenOrder<W, R>, revision: Revision) {
         let names = ClaimedNames {
             lease,
             revision,
             keys: order.puts.into_iter().map(|(key, _)| key).collect(),
             reservation: order.reservation,
         };
-        self.commands.push(ClaimCommand::Grant {
-            waiter: order.waiter,
-            names,
-        });
+        match order.waiter {
+            Some(waiter) => self.commands.push(ClaimCommand::Grant { waiter, names }),
+            None => self.given_up.push_back(names),
+        }
     }
 
     /// Refuses a claim that was sent under this lease.
-    fn refuse(&mut self, lease: LeaseId, order: ClaimOrder<W, R>, error: ClaimError) {
+    fn refuse(&mut self, lease: LeaseId, order: OpenOrder<W, R>, error: ClaimError) {
         self.update(lease, |lease| lease.drop_names(order.names()));
-        self.commands.push(ClaimCommand::Refuse {
-            waiter: order.waiter,
-            reservation: order.reservation,
-            error,
+        self.answer(order, error);
+    }
+
+    /// Frees the names of an order, and answers its waiter if it has no answer yet.
+    fn answer(&mut self, order: OpenOrder<W, R>, error: ClaimError) {
+        let reservation = order.reservation;
+        self.commands.push(match order.waiter {
+            Some(waiter) => ClaimCommand::Refuse {
+                waiter,
+                reservation,
+                error,
+            },
+            None => ClaimCommand::Free { reservation },
         });
     }
 
     /// Lets a claim that was sent under this lease, and has not committed, wait again.
-    fn repeat(&mut self, lease: LeaseId, order: ClaimOrder<W, R>) {
+    fn repeat(&mut self, lease: LeaseId, order: OpenOrder<W, R>) {
         self.update(lease, |lease| lease.drop_names(order.names()));
         self.waiting.push_back(order);
     }
@@ -397,14 +493,11 @@ impl<W, R> ClaimScheduler<W, R> {
         self.leases.iter_mut().for_each(ClaimLease::raise_ends);
         let sent = std::mem::take(&mut self.batches).into_values();
         let sent = sent.chain(std::mem::take(&mut self.in_doubt));
-        let sent = sent.chain(std::mem::take(&mut self.reads).into_values());
+        let reads = std::mem::take(&mut self.reads).into_values();
+        let sent = sent.chain(reads.map(|read| read.batch));
         let orders = sent.flat_map(|batch| batch.orders);
         for order in orders.chain(std::mem::take(&mut self.waiting)) {
-            self.commands.push(ClaimCommand::Refuse {
-                waiter: order.waiter,
-                reservation: order.reservation,
-                error: ClaimError::Fenced,
-            });
+            self.answer(order, ClaimError::Fenced);
         }
         let releases = std::mem::take(&mut self.releases).into_values();
         let given_up = releases.map(|releasing| releasing.names);

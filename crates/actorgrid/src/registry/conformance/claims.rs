@@ -59,7 +59,7 @@ async fn raise(fixture: &impl Fixture, lease: LeaseId, created: Revision) -> Rev
     let raised = backend(fixture).raise(&epoch, created, lease, value("raised"));
     match raised.await.unwrap() {
         RaiseOutcome::Raised(revision) => revision,
-        RaiseOutcome::Refused(found) => panic!("refused: {found:?}"),
+        other => panic!("not raised: {other:?}"),
     }
 }
 

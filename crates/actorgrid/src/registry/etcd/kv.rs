@@ -145,12 +145,40 @@ impl Etcd {
         value: Bytes,
     ) -> Result<RaiseOutcome, RegistryError> {
         let txn = txn::raise(epoch, created, lease, &value);
-        let reply = self.txn(Repetition::Never, &txn).await.map_err(changed)?;
+        let reply = match self.txn(Repetition::Never, &txn).await {
+            Ok(reply) => reply,
+            Err(failure) if failure.meaning == Meaning::NoSpace => {
+                return self
+                    .raised_without_space(epoch, created, failure.error)
+                    .await;
+            }
+            Err(failure) => return Err(failure.error),
+        };
         if reply.succeeded {
             return txn::revision(&reply).map(RaiseOutcome::Raised);
         }
         let found = txn::entries(reply.responses)?;
         Ok(RaiseOutcome::Refused(found.into_iter().next().flatten()))
+    }
+
+    /// Reads what became of a raise that etcd answered with "no space": it was carried out if it
+    /// filled the storage, and otherwise never will be.
+    async fn raised_without_space(
+        &self,
+        epoch: &str,
+        created: Revision,
+        error: RegistryError,
+    ) -> Result<RaiseOutcome, RegistryError> {
+        let keys = [epoch.to_owned()];
+        let read = self.get_keys(&keys).await;
+        let found = read.map_err(|error| in_doubt(&error))?;
+        Ok(match found.into_iter().next().flatten() {
+            Some(entry) if entry.created == created => RaiseOutcome::NoSpace {
+                modified: entry.modified,
+                error,
+            },
+            other => RaiseOutcome::Refused(other),
+        })
     }
 
     pub(super) async fn release_key(

@@ -30,7 +30,7 @@ impl Backend for MemoryRegistry {
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {
         Box::pin(self.core.call(MemoryOperation::Grant, move |store, now| {
-            Ok(store.grant(now, ttl))
+            store.grant(now, ttl)
         }))
     }
 

@@ -70,6 +70,13 @@ impl MemoryRegistry {
         self.core.with(|state, _| state.set_refusing(refusing));
     }
 
+    /// Fills the storage, or makes room again. While it is full, no lease is granted and nothing is
+    /// registered: such calls fail as [`NoSpace`](crate::RegistryErrorKind::NoSpace). Leases live
+    /// on, and names are released.
+    pub fn set_full(&self, full: bool) {
+        self.core.with(|state, _| state.store.set_full(full));
+    }
+
     /// Ends all leases at once and deletes their keys, as an operator who revokes them.
     pub fn expire_leases(&self) {
         self.core.with(|state, _| state.store.revoke_all());

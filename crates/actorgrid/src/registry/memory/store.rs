@@ -31,6 +31,8 @@ pub(super) struct Store {
     /// In the order of their revisions; all changes after `compacted`.
     history: VecDeque<Change>,
     compacted: Revision,
+    /// Nothing more is stored.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl Store {
             revision,
             history: VecDeque::new(),
             compacted: Revision::ZERO,
+            full: false,
         }
     }
 
@@ -71,7 +74,21 @@ impl Store {
         self.leases.len()
     }
 
-    pub(super) fn grant(&mut self, now: Timestamp, ttl: Duration) -> Lease {
+    pub(super) fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// As etcd, which refuses all that might be stored, also where nothing would be.
+    fn has_space(&self) -> Result<(), RegistryError> {
+        if self.full {
+            let text = "the registry's storage is full";
+            return Err(RegistryError::new(RegistryErrorKind::NoSpace, text));
+        }
+        Ok(())
+    }
+
+    pub(super) fn grant(&mut self, now: Timestamp, ttl: Duration) -> Result<Lease, RegistryError> {
+        self.has_space()?;
         self.last_lease += 1;
         let id = LeaseId(self.last_lease);
         let held = LeaseRecord {
@@ -81,7 +98,7 @@ impl Store {
         };
         self.expiries.insert((held.expiry, id));
         self.leases.insert(id, held);
-        Lease { id, ttl }
+        Ok(Lease { id, ttl })
     }
 
     pub(super) fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Duration, RegistryError> {
@@ -130,6 +147,7 @@ impl Store {
                 "a key is in the batch twice",
             ));
         }
+        self.has_space()?;
         let epoch = batch.guard.as_ref().map(|guard| &guard.epoch);
         let epoch = epoch.and_then(|epoch| self.entry(epoch));
         let guarded = batch.guard.as_ref().is_none_or(|guard| {
@@ -174,9 +192,12 @@ impl Store {
         lease: LeaseId,
         value: Bytes,
     ) -> Result<RaiseOutcome, RegistryError> {
-        match self.keys.get(&epoch) {
-            Some(entry) if entry.created == create_revision => {}
+        let modified = match self.keys.get(&epoch) {
+            Some(entry) if entry.created == create_revision => entry.modified,
             other => return Ok(RaiseOutcome::Refused(other.cloned())),
+        };
+        if let Err(error) = self.has_space() {
+            return Ok(RaiseOutcome::NoSpace { modified, error });
         }
         if !self.leases.contains_key(&lease) {
             return Err(lease_not_found());
@@ -332,7 +353,10 @@ mod tests {
     #[test]
     fn history_is_bounded_by_whole_revisions() {
         let mut store = Store::new(Revision::new(100));
-        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        let lease = store
+            .grant(Timestamp::ZERO, Duration::from_secs(9))
+            .unwrap()
+            .id;
         let puts = |prefix: &str, count: usize| crate::registry::Claim {
             puts: (0..count)
                 .map(|i| (format!("{prefix}{i:05}"), Bytes::new()))
@@ -369,7 +393,10 @@ mod tests {
     #[test]
     fn a_transaction_without_a_change_moves_no_revision() {
         let mut store = Store::new(Revision::new(100));
-        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        let lease = store
+            .grant(Timestamp::ZERO, Duration::from_secs(9))
+            .unwrap()
+            .id;
         store.revoke(lease);
         store.delete("a");
         store.release("a", Revision::ZERO);
@@ -379,7 +406,10 @@ mod tests {
     #[test]
     fn a_key_leaves_its_lease_when_it_is_overwritten() {
         let mut store = Store::new(Revision::new(100));
-        let lease = store.grant(Timestamp::ZERO, Duration::from_secs(9)).id;
+        let lease = store
+            .grant(Timestamp::ZERO, Duration::from_secs(9))
+            .unwrap()
+            .id;
         let puts = vec![("a".to_owned(), Bytes::new())];
         let batch = ClaimBatch {
             lease,

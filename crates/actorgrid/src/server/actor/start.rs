@@ -343,7 +343,7 @@ fn not_won(life: &Life, name: &Name, error: ClaimError) -> RequestError {
             already_running(life, name, holder(&entry), token)
         }
         ClaimError::Fenced => RequestError::mailbox_closed(),
-        ClaimError::Registry(error) => {
+        ClaimError::Registry(error) | ClaimError::InDoubt(error) => {
             let executed = if error.kind() == RegistryErrorKind::Unknown {
                 Executed::Maybe
             } else {

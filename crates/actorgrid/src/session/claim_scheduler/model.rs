@@ -172,6 +172,8 @@ enum ModelDelivery {
     RequestLost,
     ReplyLost,
     CarriedOutLate,
+    /// The storage is full.
+    NoSpace,
 }
 
 #[derive(Debug, Clone)]
@@ -205,6 +207,8 @@ struct ModelSession {
     orders: u64,
     /// The orders that are not answered.
     open: BTreeSet<u64>,
+    /// The orders whose waiters were told of a doubt.
+    doubtful: BTreeSet<u64>,
     /// Those of them whose waiters have gone.
     gone: BTreeSet<u64>,
     /// The names that are reserved at this peer, and by which order.
@@ -230,6 +234,7 @@ impl ModelSession {
             late: Vec::new(),
             orders: 0,
             open: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             gone: BTreeSet::new(),
             reserved: BTreeMap::new(),
             held: Vec::new(),
@@ -342,6 +347,19 @@ impl ModelSession {
                 return self.handle(answer);
             }
             ModelDelivery::Rejected => RegistryErrorKind::Unavailable,
+            ModelDelivery::NoSpace => {
+                if let ClaimExchange::Raise { lease } = &exchange
+                    && let Some(epoch) = self.registry.epochs.get(lease)
+                {
+                    let result = Ok(RaiseOutcome::NoSpace {
+                        modified: epoch.modified,
+                        error: RegistryError::new(RegistryErrorKind::NoSpace, ""),
+                    });
+                    let lease = *lease;
+                    return self.handle(ClaimEvent::Raised { lease, result });
+                }
+                RegistryErrorKind::NoSpace
+            }
             ModelDelivery::RequestLost => RegistryErrorKind::Unknown,
             ModelDelivery::ReplyLost => {
                 self.registry.carry_out(&exchange);
@@ -402,6 +420,12 @@ impl ModelSession {
                     self.gone.remove(&waiter);
                     self.free(reservation);
                 }
+                ClaimCommand::Doubt { waiter, error } => {
+                    assert!(self.open.remove(&waiter), "answered once");
+                    assert!(matches!(error, ClaimError::InDoubt(_)) && !self.fenced);
+                    self.gone.remove(&waiter);
+                    self.doubtful.insert(waiter);
+                }
                 ClaimCommand::Free { reservation } => {
                     // Names that were released, or an order that nobody waits for.
                     if self.open.remove(&reservation) {
@@ -427,6 +451,7 @@ impl ModelSession {
             for claim in claims {
                 let nonce = self.registry.nonces[&claim.puts[0].1];
                 assert!(!self.gone.contains(&nonce), "nobody waits for it");
+                assert!(!self.doubtful.contains(&nonce), "it has its answer");
             }
             let keys = claims.iter().flat_map(|claim| &claim.puts);
             let keys: Vec<&String> = keys.map(|(key, _)| key).collect();
@@ -496,6 +521,7 @@ fn deliveries() -> impl Strategy<Value = ModelDelivery> {
         2 => Just(ModelDelivery::RequestLost),
         2 => Just(ModelDelivery::ReplyLost),
         2 => Just(ModelDelivery::CarriedOutLate),
+        2 => Just(ModelDelivery::NoSpace),
     ]
 }
 

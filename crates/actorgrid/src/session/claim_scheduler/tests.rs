@@ -195,6 +195,27 @@ fn raised(lease: LeaseId, revision: i64) -> TestEvent {
     }
 }
 
+fn not_raised(modified: i64) -> TestEvent {
+    ClaimEvent::Raised {
+        lease: A,
+        result: Ok(RaiseOutcome::NoSpace {
+            modified: at(modified),
+            error: no_space(),
+        }),
+    }
+}
+
+fn no_space() -> RegistryError {
+    error(RegistryErrorKind::NoSpace)
+}
+
+fn doubt(waiter: u64) -> TestCommand {
+    ClaimCommand::Doubt {
+        waiter,
+        error: ClaimError::InDoubt(no_space()),
+    }
+}
+
 fn raise_failed(kind: RegistryErrorKind) -> TestEvent {
     ClaimEvent::Raised {
         lease: A,
@@ -370,6 +391,90 @@ fn a_raise_that_failed_is_repeated_after_a_pause() {
         assert_eq!(scheduler.handle(raised(A, 11)).len(), 2);
     }
     assert_eq!(PAUSE, Duration::from_millis(100));
+}
+
+#[test]
+fn a_full_registry_decides_no_claim_in_doubt_and_keeps_no_other_waiting() {
+    let mut scheduler = in_doubt([1, 2, 3]);
+    assert_eq!(scheduler.handle(ordered([4])), []);
+    let all: Vec<String> = [1, 2, 3].into_iter().flat_map(|n| keys(n, 1)).collect();
+    let rejected = |number| refuse(number, ClaimError::Registry(no_space()));
+    assert_eq!(
+        scheduler.handle(not_raised(CREATED)),
+        [
+            read(2, all, Duration::ZERO),
+            raise(A, NO_SPACE_PAUSE),
+            rejected(4)
+        ]
+    );
+    assert_eq!(scheduler.handle(ordered([5])), [rejected(5)]);
+    // A claim that is found was won. The others may still commit, also where another holder is.
+    let found = [Some(entry("k1.0", 1, 9)), None, Some(entry("k3.0", 99, 4))];
+    assert_eq!(
+        scheduler.handle(has_read(2, &found)),
+        [grant(1, 9), doubt(2), doubt(3)]
+    );
+    // Nobody waits for a second read.
+    assert_eq!(
+        scheduler.handle(not_raised(CREATED)),
+        [raise(A, NO_SPACE_PAUSE)]
+    );
+    let two: Vec<String> = [2, 3].into_iter().flat_map(|n| keys(n, 1)).collect();
+    assert_eq!(
+        scheduler.handle(raised(A, 12)),
+        [read(3, two, Duration::ZERO)]
+    );
+    // One that had committed after all is released, as nobody waits for it.
+    let found = [Some(entry("k2.0", 2, 10)), None];
+    assert_eq!(
+        scheduler.handle(has_read(3, &found)),
+        [free(3), release(4, "k2.0", 10, Duration::ZERO)]
+    );
+    assert_eq!(scheduler.handle(released(4)), [free(2)]);
+    // There is space again.
+    assert_eq!(scheduler.handle(ordered([6])), [claim(5, 12, [6])]);
+}
+
+#[test]
+fn a_raise_that_filled_the_storage_settles_and_one_that_finds_space_meanwhile_too() {
+    let mut scheduler = in_doubt([1]);
+    let commands = scheduler.handle(not_raised(12));
+    let settling = read(2, keys(1, 1), Duration::ZERO);
+    assert_eq!(commands, [settling, raise(A, NO_SPACE_PAUSE)]);
+    // It cannot commit any more, and is not sent again without space.
+    assert_eq!(
+        scheduler.handle(has_read(2, &[None])),
+        [refuse(1, ClaimError::Registry(no_space()))]
+    );
+
+    let mut scheduler = in_doubt([1]);
+    scheduler.handle(not_raised(CREATED));
+    // Raised before the read is answered: it is settled by another one, and sent again.
+    assert_eq!(scheduler.handle(raised(A, 12)), []);
+    let commands = scheduler.handle(has_read(2, &[None]));
+    assert_eq!(commands, [raise(A, Duration::ZERO)]);
+    let commands = scheduler.handle(raised(A, 13));
+    assert_eq!(commands, [read(3, keys(1, 1), Duration::ZERO)]);
+    let commands = scheduler.handle(has_read(3, &[None]));
+    assert_eq!(commands, [claim(4, 13, [1])]);
+}
+
+#[test]
+fn the_end_frees_a_claim_whose_waiter_was_told_of_the_doubt() {
+    let mut scheduler = in_doubt([1, 2]);
+    scheduler.handle(not_raised(CREATED));
+    // A read that failed is repeated, and then the end comes upon both.
+    let failed = ClaimEvent::Read {
+        id: ExchangeId(2),
+        result: Err(error(RegistryErrorKind::Unknown)),
+    };
+    let both: Vec<String> = [1, 2].into_iter().flat_map(|n| keys(n, 1)).collect();
+    assert_eq!(scheduler.handle(failed), [read(2, both, PAUSE)]);
+    assert_eq!(
+        scheduler.handle(has_read(2, &[None, None])),
+        [doubt(1), doubt(2)]
+    );
+    assert_eq!(scheduler.handle(ClaimEvent::Ended), [free(1), free(2)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use http::uri::PathAndQuery;
 
 use super::watches::next;
 use super::*;
-use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, Selector};
+use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, RaiseOutcome, Selector};
 use crate::revision::Revision;
 
 pub(super) const TTL: Duration = Duration::from_secs(60);
@@ -203,6 +203,11 @@ async fn full_storage_is_reported_and_leaves_no_doubt() {
     let lease = etcd.grant(TTL).await.unwrap().id;
     let value = Bytes::from(vec![7; 50_000]);
     let mut won = Vec::new();
+    etcd.claim(&batch(lease, &["epoch".to_owned()], &Bytes::new()))
+        .await
+        .unwrap();
+    let keys = ["epoch".to_owned()];
+    let epoch = etcd.get(&keys).await.unwrap().remove(0).unwrap();
     let error = loop {
         let key = format!("k{:03}", won.len());
         let claims = batch(lease, std::slice::from_ref(&key), &value);
@@ -217,10 +222,28 @@ async fn full_storage_is_reported_and_leaves_no_doubt() {
     assert_eq!(error.kind(), RegistryErrorKind::NoSpace);
     assert!(!error.may_have_executed());
     let listing = etcd.list("k").await.unwrap();
-    let there: Vec<_> = listing.entries.into_iter().map(|entry| entry.key).collect();
+    let there: Vec<_> = listing
+        .entries
+        .iter()
+        .map(|entry| entry.key.clone())
+        .collect();
     assert_eq!(there, won);
-    // Leases live on.
+    // A raise is decided too.
+    let raise = |created| etcd.raise("epoch", created, lease, Bytes::new());
+    let RaiseOutcome::NoSpace { modified, error } = raise(epoch.created).await.unwrap() else {
+        panic!("there is space");
+    };
+    assert_eq!(modified, epoch.modified);
+    assert_eq!(error.kind(), RegistryErrorKind::NoSpace);
+    let found = raise(epoch.created.next()).await.unwrap();
+    assert_eq!(found, RaiseOutcome::Refused(Some(epoch)));
+    // Leases live on, and names are released.
     etcd.renew(lease).await.unwrap();
+    assert!(
+        etcd.release(&won[0], listing.entries[0].created)
+            .await
+            .unwrap()
+    );
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

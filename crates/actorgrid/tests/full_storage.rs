@@ -1,0 +1,74 @@
+//! A registry whose storage is full: what needs space fails in time and with a type.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod world;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use actorgrid::{
+    EchoMsg, MailboxError, MailboxErrorKind, MemoryFault, MemoryOperation, RegistryError,
+    RegistryErrorKind, Request, Server,
+};
+use world::{MemoryWorld, pass, secs};
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+async fn open(server: &Server, name: &str) -> Result<(), MailboxError> {
+    let opened = tokio::time::timeout(secs(1), server.mailbox::<Request<EchoMsg>>(name, 1)).await;
+    opened.expect("it does not end").map(drop)
+}
+
+#[track_caller]
+fn assert_no_space(opened: Result<(), MailboxError>) {
+    let error = opened.unwrap_err();
+    assert_eq!(error.kind(), MailboxErrorKind::Registry, "{error}");
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let kind = cause.map(RegistryError::kind);
+    assert_eq!(kind, Some(RegistryErrorKind::NoSpace), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_in_doubt_ends_and_holds_up_no_other() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    // Its request may still arrive, and the epoch cannot be raised.
+    let late = MemoryFault::ArriveLate(secs(4));
+    world.registry.inject(MemoryOperation::Claim, late);
+    world.registry.set_full(true);
+    assert_no_space(open(&server, "doubtful").await);
+    assert_no_space(open(&server, "other").await);
+    // Its name is not free, and nobody waits for that.
+    let error = open(&server, "doubtful").await.unwrap_err();
+    assert_eq!(error.kind(), MailboxErrorKind::Taken);
+
+    world.registry.set_full(false);
+    pass(secs(2)).await;
+    open(&server, "other").await.unwrap();
+    open(&server, "doubtful").await.unwrap();
+    pass(secs(4)).await;
+    for name in ["doubtful", "other"] {
+        world.until_free(name).await;
+    }
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_found_is_won() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    world
+        .registry
+        .inject(MemoryOperation::Claim, MemoryFault::FailReply);
+    world
+        .registry
+        .inject(MemoryOperation::Raise, MemoryFault::Refuse);
+    let (opened, ()) = tokio::join!(open(&server, "found"), async {
+        pass(MOMENT).await;
+        world.registry.set_full(true);
+    });
+    opened.unwrap();
+    world.until_free("found").await;
+    server.shutdown().await.unwrap();
+}
