@@ -25,6 +25,10 @@ const MAX_STOPS: usize = 1_024;
 /// left of it covers the way there and back around the world.
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
+/// The name of an actor that tests cannot start: the task of the mailbox panics.
+#[cfg(test)]
+pub(super) const DEFECT: &str = "defect";
+
 #[derive(MessageSet)]
 pub(super) enum PeerMessage {
     Start(Request<ActorStart>),
@@ -93,6 +97,8 @@ fn admit(
     life: &Life,
     request: &Request<ActorStart>,
 ) -> Result<(CheckedStart, StartPermit), RequestError> {
+    #[cfg(test)]
+    assert_ne!(request.message().name(), DEFECT, "on purpose");
     let order = CheckedStart::new(life, request.message().clone())?;
     let permit = life.starts().take().ok_or_else(|| {
         life.counters().starts_refused.increment();

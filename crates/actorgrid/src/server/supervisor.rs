@@ -1,9 +1,11 @@
 //! The task that owns everything that runs on a peer, over all its sessions.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +124,7 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
                 return;
             }
             LifeEnd::Fenced => {}
+            LifeEnd::Died => left = Err(not_revoked()),
         }
         if core.shutdown.is_cancelled() {
             break;
@@ -134,7 +137,10 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
                 core.set_state(ServerState::Draining);
                 left = withdraw_rejoin(core, join).await;
             }
-            joined = &mut join => session = Some(joined),
+            joined = &mut join => {
+                session = Some(joined);
+                left = Ok(());
+            }
         }
     }
     core.set_state(ServerState::Draining);
@@ -149,9 +155,12 @@ async fn rejoin(core: &PeerCore) -> Session {
     let given_up = CancellationToken::new();
     let (registry, identity) = (&core.registry, &core.identity);
     loop {
-        match Session::join(environment, registry, identity, &terms, true, &given_up).await {
-            Ok(session) => return session,
-            Err(error) => tracing::error!(?error, "rejoining the grid is tried again"),
+        let join = Session::join(environment, registry, identity, &terms, true, &given_up);
+        // A panic is a defect of ours. What it leaves runs out with its lease.
+        match AssertUnwindSafe(join).catch_unwind().await {
+            Ok(Ok(session)) => return session,
+            Ok(Err(error)) => tracing::error!(?error, "rejoining the grid is tried again"),
+            Err(_) => tracing::error!("rejoining the grid panicked and is tried again"),
         }
         environment.sleep(REJOIN_PAUSE).await;
     }

@@ -96,7 +96,10 @@ impl KeeperDriver {
     }
 
     /// Looks at the heartbeat and asks for the next one. Returns the stall that begins or ends.
+    ///
+    /// Looks at the fence as well: nobody else would notice that the watchdog has died.
     fn look(&mut self) -> Option<StallReport> {
+        self.fence.look();
         // The beat first: one that comes in between is not in the future.
         let beat = self.pulse.last_beat();
         let now = self.registry.environment().now();

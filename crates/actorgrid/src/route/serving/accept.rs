@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -46,6 +49,8 @@ pub(super) struct AcceptLoop {
     pub(super) max_connections: usize,
     /// The addresses of proxies, which may have all connections.
     pub(super) exempt: Arc<[IpAddr]>,
+    #[cfg(test)]
+    pub(super) defect: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// The pace at which connections are accepted. Each costs as much as several requests, so that a
@@ -86,34 +91,22 @@ struct AcceptedConnections {
 }
 
 impl AcceptLoop {
-    pub(super) async fn run(self, mut listener: Listener, abort: CancellationToken) {
-        let mut pace = AcceptPace::new(self.environment.now());
-        let mut connections = AcceptedConnections {
-            table: ConnectionTable::new(self.max_connections),
-            tasks: JoinSet::new(),
-            control: PeerControlBudget::new(self.environment.now()),
-            ids: std::collections::HashMap::new(),
-        };
-        loop {
-            tokio::select! {
-                biased;
-                () = self.graceful.cancelled() => break,
-                Some(ended) = connections.tasks.join_next_with_id() => connections.ended(ended),
-                socket = listener.accept() => match socket {
-                    Ok(socket) => {
-                        self.arrived(socket, &mut connections);
-                        if let Some(pause) = pace.accepted(self.environment.now()) {
-                            self.environment.sleep(pause).await;
-                        }
-                    }
-                    // The simulated network is gone.
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => break,
-                    // The client has left before it was accepted.
-                    Err(error) if is_of_one_connection(&error) => debug!(%error, "not accepted"),
-                    Err(error) => self.make_room(&error, &mut connections).await,
-                },
+    /// Accepts and serves until it is told to end. If it dies, its connections end, `died` is
+    /// notified, and it begins anew.
+    pub(super) async fn run(
+        self,
+        mut listener: Listener,
+        abort: CancellationToken,
+        died: Arc<Notify>,
+    ) {
+        let mut connections = loop {
+            let accepting = AssertUnwindSafe(self.accept(&mut listener)).catch_unwind();
+            if let Ok(connections) = accepting.await {
+                break connections;
             }
-        }
+            died.notify_one();
+            self.environment.sleep(ACCEPT_PAUSE).await;
+        };
         drop(listener);
         loop {
             tokio::select! {
@@ -128,8 +121,46 @@ impl AcceptLoop {
         connections.tasks.shutdown().await;
     }
 
+    /// Accepts until the end, and returns the connections that are left.
+    async fn accept(&self, listener: &mut Listener) -> AcceptedConnections {
+        let mut pace = AcceptPace::new(self.environment.now());
+        let mut connections = AcceptedConnections {
+            table: ConnectionTable::new(self.max_connections),
+            tasks: JoinSet::new(),
+            control: PeerControlBudget::new(self.environment.now()),
+            ids: std::collections::HashMap::new(),
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = self.graceful.cancelled() => return connections,
+                Some(ended) = connections.tasks.join_next_with_id() => connections.ended(ended),
+                socket = listener.accept() => match socket {
+                    Ok(socket) => {
+                        self.arrived(socket, &mut connections);
+                        if let Some(pause) = pace.accepted(self.environment.now()) {
+                            self.environment.sleep(pause).await;
+                        }
+                    }
+                    // The simulated network is gone.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => return connections,
+                    // The client has left before it was accepted.
+                    Err(error) if is_of_one_connection(&error) => debug!(%error, "not accepted"),
+                    Err(error) => self.make_room(&error, &mut connections).await,
+                },
+            }
+        }
+    }
+
     /// A connection was accepted by the kernel.
     fn arrived(&self, socket: Socket, connections: &mut AcceptedConnections) {
+        #[cfg(test)]
+        assert!(
+            !self
+                .defect
+                .swap(false, std::sync::atomic::Ordering::Relaxed),
+            "on purpose"
+        );
         let address = socket.peer_addr().map(|address| address.ip());
         let source = address.map(source_of);
         let exempt = match address {

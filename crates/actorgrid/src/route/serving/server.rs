@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -54,6 +55,9 @@ pub(crate) struct ServingGauges {
     pub(crate) counters: Arc<ServingCounters>,
     received: ByteBudget,
     replies: ByteBudget,
+    /// Lets the accept loop panic at the next connection.
+    #[cfg(test)]
+    pub(crate) defect: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl ServingGauges {
@@ -79,6 +83,7 @@ pub(crate) struct ProcessServer {
     graceful: CancellationToken,
     abort: CancellationToken,
     accepting: JoinHandle<()>,
+    died: Arc<Notify>,
     gauges: ServingGauges,
 }
 
@@ -97,6 +102,8 @@ impl ProcessServer {
             counters: Arc::default(),
             received: ByteBudget::new(config.bounds.received),
             replies: ByteBudget::new(config.bounds.replies),
+            #[cfg(test)]
+            defect: Arc::default(),
         };
         let service = GridService {
             process: ProcessService {
@@ -122,21 +129,31 @@ impl ProcessServer {
             max_streams: config.bounds.max_streams,
             max_connections: config.bounds.max_connections,
             exempt: config.bounds.proxies,
+            #[cfg(test)]
+            defect: gauges.defect.clone(),
         };
-        // Joined by `shutdown`, aborted by drop; its connections end with it. It does not panic.
-        let accepting = environment.spawn(accept.run(listener, abort.clone()));
+        let died = Arc::new(Notify::new());
+        // Joined by `shutdown`, aborted by drop; its connections end with it. A panic is a defect
+        // of ours: it is reported, and the loop begins anew on the same listener.
+        let accepting = environment.spawn(accept.run(listener, abort.clone(), died.clone()));
         Self {
             environment,
             tasks,
             graceful,
             abort,
             accepting,
+            died,
             gauges,
         }
     }
 
     pub(crate) fn gauges(&self) -> &ServingGauges {
         &self.gauges
+    }
+
+    /// Notified each time that the accept loop has died. It goes on by itself, with no connection.
+    pub(crate) fn died(&self) -> &Arc<Notify> {
+        &self.died
     }
 
     /// Takes no more connections and requests, waits until the requests that are here are

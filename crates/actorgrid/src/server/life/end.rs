@@ -22,6 +22,8 @@ pub(in crate::server) const REVOKE_BOUND: Duration = Duration::from_secs(2);
 /// How the time under a session ended.
 pub(in crate::server) enum LifeEnd {
     Fenced,
+    /// Fenced, as the task that served has panicked. Its lease is left to run out.
+    Died,
     Shutdown(Result<(), ShutdownError>),
 }
 
@@ -65,6 +67,25 @@ pub(super) async fn end_fenced(
             not_revoked: true,
         })),
     }
+}
+
+/// Ends what ran under a session whose serving has panicked.
+pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> LifeEnd {
+    fence.trip(FenceReason::TaskDied);
+    fence.abort();
+    core.set_owner(None);
+    life.stop().end();
+    life.report_fence();
+    tracing::error!("the task that serves panicked: the peer waits until its lease has run out");
+    let environment = &core.config.environment;
+    let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
+    if ended.is_none() {
+        core.report_stuck();
+    }
+    if !core.shutdown.is_cancelled() {
+        core.set_state(ServerState::Rejoining);
+    }
+    LifeEnd::Died
 }
 
 /// Aborts and joins the life's own tasks, and returns whether they have ended. They run no user

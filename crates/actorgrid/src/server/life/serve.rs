@@ -1,16 +1,18 @@
 //! Serves under one session, from its beginning until it is fenced or the server shuts down.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use futures_util::FutureExt as _;
+use tokio::task::{JoinError, JoinSet};
 
-use super::end::{LifeEnd, drain, end_fenced};
+use super::end::{LifeEnd, drain, end_dead, end_fenced};
 use super::life::Life;
 use crate::server::leader::lead;
 use crate::server::peer_core::PeerCore;
 use crate::server::peer_mailbox;
 use crate::server::state::ServerState;
-use crate::session::Session;
+use crate::session::{Fence, FenceReason, Session};
 
 /// Fences and aborts what is left under a session when serving under it ends in whatever way. That
 /// is the end of the session too when the supervisor itself is dropped.
@@ -22,21 +24,35 @@ impl Drop for AbandonOnDrop {
     }
 }
 
-/// Serves under one session, to its end.
+/// Serves under one session, to its end. A panic here is a defect of ours, and ends the session.
 pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> LifeEnd {
     let fence = session.fence().clone();
     let life = Arc::new(Life::new(core.clone(), session.names().clone()));
     let _abandon = AbandonOnDrop(life.clone());
+    // The session is dropped with the panic: its lease runs out.
+    let serving = AssertUnwindSafe(serve_life(core, &life, &fence, session)).catch_unwind();
+    match serving.await {
+        Ok(end) => end,
+        Err(_) => end_dead(core, &life, &fence).await,
+    }
+}
 
+async fn serve_life(
+    core: &Arc<PeerCore>,
+    life: &Arc<Life>,
+    fence: &Arc<Fence>,
+    session: Session,
+) -> LifeEnd {
     // Opened before the peer serves, so that a request that follows at once is queued.
-    let mailbox = peer_mailbox::open(&life).await;
+    let mailbox = peer_mailbox::open(life).await;
     core.set_owner(Some(life.owner()));
     core.counters.sessions.increment();
     tracing::info!(peer = %core.identity.peer(), token = %session.names().token(), "serving");
-    core.set_serving(&fence);
+    core.set_serving(fence);
 
     // Spawned when the peer serves, so that no actor is reported before. Joined at the end of the
-    // life. They run no user code: a start has tasks of its own for that.
+    // life, which is fenced if one of them ends before. They run no user code: a start has tasks of
+    // its own for that.
     let mut tasks = JoinSet::new();
     match mailbox {
         Ok(mailbox) => drop(tasks.spawn(peer_mailbox::serve(life.clone(), mailbox))),
@@ -51,15 +67,33 @@ pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> 
         biased;
         () = fence.fenced().cancelled() => {}
         () = core.shutdown.cancelled() => {}
+        Some(ended) = tasks.join_next() => task_ended(fence, &ended),
+        () = core.accepting_died.notified() => {
+            tracing::error!("the task died that accepts connections; another one goes on");
+            fence.trip(FenceReason::TaskDied);
+        }
     }
     core.set_owner(None);
     let end = if fence.fenced().is_cancelled() {
         life.report_fence();
-        end_fenced(core, &life, &fence, session, tasks).await
+        end_fenced(core, life, fence, session, tasks).await
     } else {
         core.set_state(ServerState::Draining);
-        drain(core, &life, &fence, session, tasks).await
+        drain(core, life, fence, session, tasks).await
     };
     life.ended();
     end
+}
+
+/// A task of the life has ended, and nobody has asked it to. It does so after the soft deadline,
+/// which it may notice first; otherwise it has died.
+fn task_ended(fence: &Fence, ended: &Result<(), JoinError>) {
+    if ended.is_ok() && !fence.admits() {
+        return fence.trip(FenceReason::Deadline);
+    }
+    fence.trip(FenceReason::TaskDied);
+    tracing::error!(
+        ?ended,
+        "the task of the peer's mailbox or of its leader died"
+    );
 }

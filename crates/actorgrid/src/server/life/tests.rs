@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::client::{Client, Health};
 use crate::environment::{Environment, Simulation};
 use crate::message::{ActorStart, EchoMsg};
 use crate::registry::{MemoryFault, MemoryOperation, MemoryRegistry};
 use crate::request::Request;
-use crate::server::{ActorType, Server, ServerErrorKind, ServerEvent, ServerEvents, ServerState};
+use crate::server::{
+    ActorType, Server, ServerBuilder, ServerErrorKind, ServerEvent, ServerEvents, ServerState,
+};
 use crate::session::FenceReason;
 
 const TTL: Duration = Duration::from_secs(15);
@@ -16,11 +19,17 @@ struct World {
     registry: MemoryRegistry,
     server: Server,
     events: ServerEvents,
+    /// The actors that run by themselves.
+    leaders: u64,
 }
 
 impl World {
     /// A server with an actor, at a time at which no renewal is due.
     async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    async fn with(configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
         let environment = Simulation::new(7).environment();
         let registry = MemoryRegistry::new(&environment);
         let waits = ActorType::from_fn("waits", async |_start, ctx| {
@@ -42,12 +51,13 @@ impl World {
             .lease_ttl(TTL)
             .actor_type(echo)
             .actor_type(waits);
-        let server = server.bind("127.0.0.1:0").await.unwrap();
+        let server = configure(server).bind("127.0.0.1:0").await.unwrap();
         let world = Self {
             events: server.events(),
             environment,
             registry,
             server,
+            leaders: 0,
         };
         world.start("a").await.unwrap();
         world.environment.sleep(Duration::from_secs(1)).await;
@@ -79,10 +89,16 @@ impl World {
         let fenced = self.environment.now();
         self.server.wait_for(ServerState::Serving).await;
         // The lease of the session that ended is revoked, and not waited for.
-        assert!(self.environment.now().since(fenced) < Duration::from_secs(1));
+        let took = self.environment.now().since(fenced);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        self.goes_on().await;
+    }
+
+    async fn goes_on(&self) {
         assert_eq!(self.registry.leases(), 1);
         assert_eq!(self.server.statistics().sessions, 2);
-        assert_eq!(self.server.statistics().actors_running, 0);
+        assert_eq!(self.server.statistics().sessions_fenced, 1);
+        assert!(self.server.statistics().actors_running <= self.leaders);
         self.start("a").await.unwrap();
         self.environment.sleep(3 * TTL).await;
         assert_eq!(self.server.state(), ServerState::Serving);
@@ -164,6 +180,85 @@ async fn a_claim_driver_that_dies_fences_at_once_and_the_peer_rejoins() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     world.server.client().stop("b").await.unwrap();
     world.is_fenced_and_rejoins(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_the_peers_mailbox_that_dies_fences_at_once_and_the_peer_rejoins() {
+    let mut world = World::new().await;
+    let client = world.server.client();
+    let start = ActorStart::new(crate::server::peer_mailbox::DEFECT, "waits");
+    let peer = world.server.peer().clone();
+    client.start(peer, start).await.unwrap_err();
+    world.is_fenced_and_rejoins(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_candidate_that_dies_fences_at_once_and_the_peer_rejoins() {
+    let leader = ActorType::from_fn("leader", async |_start, ctx| {
+        ctx.stopping().await;
+        Ok(())
+    });
+    let mut world = World::with(|builder| builder.actor_type(leader)).await;
+    world.leaders = 1;
+    world
+        .registry
+        .inject(MemoryOperation::Get, MemoryFault::Panic);
+    world.registry.break_watches();
+    // Its pause is shorter than that of the watch of own keys.
+    world
+        .is_fenced_and_rejoins(Duration::from_millis(100))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accept_loop_that_dies_fences_at_once_and_takes_connections_again() {
+    let mut world = World::new().await;
+    let wire = &world.server.handle().core.wire;
+    wire.defect
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let environment = world.environment.clone();
+    let address = world.server.address().clone();
+    drop(environment.connect(&address).await.unwrap());
+    world.is_fenced_and_rejoins(Duration::from_millis(1)).await;
+    let client = Client::builder("test", world.registry.registry())
+        .environment(environment)
+        .build();
+    let health = client.check_health(world.server.peer()).await.unwrap();
+    assert_eq!(health, Health::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_panics_at_a_sessions_end_goes_on_when_the_lease_has_run_out() {
+    let mut world = World::new().await;
+    world
+        .registry
+        .inject(MemoryOperation::Revoke, MemoryFault::Panic);
+    // As the keeper dies, the session ends.
+    world
+        .registry
+        .inject(MemoryOperation::Renew, MemoryFault::Panic);
+    world.environment.sleep(TTL / 5).await;
+    // And the next one does not begin at once.
+    world
+        .registry
+        .inject(MemoryOperation::Grant, MemoryFault::Panic);
+    world.environment.sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.server.state(), ServerState::Rejoining);
+    world.server.wait_for(ServerState::Serving).await;
+    world.goes_on().await;
+    world.server.shutdown().await.unwrap();
+    assert_eq!(world.events.next().await.map(drop), Some(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_panics_at_the_shutdown_reports_what_is_left() {
+    let world = World::new().await;
+    world
+        .registry
+        .inject(MemoryOperation::Revoke, MemoryFault::Panic);
+    let error = world.server.shutdown().await.unwrap_err();
+    assert!(error.not_revoked);
+    assert_eq!(world.server.state(), ServerState::Stopped);
 }
 
 #[tokio::test(start_paused = true)]

@@ -170,6 +170,28 @@ async fn a_key_that_is_lost_without_a_report_fences_within_half_the_time_to_live
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watchdog_that_dies_is_not_needed_to_abort() {
+    let World {
+        environment,
+        memory,
+        session,
+        ..
+    } = World::new().await;
+    let Session {
+        names,
+        upkeep: _upkeep,
+        tasks: _tasks,
+        _watchdog: watchdog,
+        ..
+    } = session;
+    drop(watchdog);
+    memory.set_away(true);
+    let aborted = environment.timeout(TTL, names.fence().aborted().cancelled());
+    assert_eq!(aborted.await, Some(()));
+    assert_eq!(names.fence().reason(), Some(FenceReason::Deadline));
+}
+
 /// Ends a session with a renewal on its way and a registry that does not confirm the revocation for
 /// longer than the time between renewals; `fence` fences it before.
 async fn nothing_is_renewed_once_it_is_revoked(fence: bool) {
