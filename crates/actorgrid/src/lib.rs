@@ -320,8 +320,8 @@ pub use mailbox::{
 pub use message::{Ack, ActorStart, ActorStop, DecodeError, EchoMsg, Message, Payload};
 pub use name::{IntoName, MAX_NAME_LEN, Name, NameError, Namespace};
 pub use registry::{
-    Kind, MemoryFault, MemoryOperation, MemoryRegistry, Registration, Registry, RegistryError,
-    RegistryErrorKind,
+    Kind, MemoryFault, MemoryOperation, MemoryRegistry, MemorySnapshot, Registration, Registry,
+    RegistryError, RegistryErrorKind,
 };
 pub use request::{Failure, MessageSet, Request, RespondError, RespondErrorKind, Responder};
 pub use ring::{MAX_RINGS, MultiRing, Rendezvous, Ring, RingError};

@@ -17,7 +17,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 
 async fn open(server: &Server, name: &str) -> Result<(), MailboxError> {
     let opened = tokio::time::timeout(secs(1), server.mailbox::<Request<EchoMsg>>(name, 1)).await;
-    opened.expect("it does not end").map(drop)
+    opened.unwrap().map(drop)
 }
 
 #[track_caller]
@@ -70,5 +70,54 @@ async fn a_claim_that_is_found_is_won() {
     });
     opened.unwrap();
     world.until_free("found").await;
+    server.shutdown().await.unwrap();
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_doubt_ends_on_etcd_too() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use actorgrid::Registry;
+    use testbed::{Etcd, EtcdProxy, Fate, PartKind};
+
+    let etcd = Etcd::start_with(["--quota-backend-bytes=1000000"]);
+    let proxy = EtcdProxy::of(etcd.address());
+    let registry = Registry::connect(&proxy.url()).await.unwrap();
+    let server = Server::builder("test", registry);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let value = "v".repeat(100_000);
+    let put = || catch_unwind(AssertUnwindSafe(|| etcd.ctl(["put", "filler", &value])));
+    while put().is_ok() {}
+    // The claim does not arrive, as far as anybody knows not yet.
+    let claimed = AtomicBool::new(false);
+    proxy.set_rule(move |part| {
+        let names_it = part.kind == PartKind::Request && part.contains("test.mailbox.doubtful");
+        match names_it && !claimed.swap(true, Ordering::Relaxed) {
+            true => Fate::Swallow,
+            false => Fate::Pass,
+        }
+    });
+    let open = async |name: &str| {
+        let opened = server.mailbox::<Request<EchoMsg>>(name, 1);
+        let opened = tokio::time::timeout(secs(15), opened).await;
+        opened.unwrap().map(drop)
+    };
+    assert_no_space(open("doubtful").await);
+    assert_no_space(open("other").await);
+    assert_eq!(server.state(), actorgrid::ServerState::Serving);
+
+    proxy.pass_all();
+    let status = etcd.ctl(["get", "filler", "--write-out=json"]);
+    let revision = status.split("\"revision\":").nth(1).unwrap();
+    let revision = revision.split([',', '}']).next().unwrap();
+    etcd.ctl(["compact", revision, "--physical"]);
+    etcd.ctl(["defrag"]);
+    etcd.ctl(["alarm", "disarm"]);
+    // Until the epoch is raised, claims are refused as before.
+    pass(secs(4)).await;
+    open("other").await.unwrap();
+    open("doubtful").await.unwrap();
     server.shutdown().await.unwrap();
 }

@@ -90,6 +90,7 @@ pinned! {
         Auth = "auth",
         Tls = "tls",
         WrongCluster = "wrong-cluster",
+        Restored = "restored",
         NoSpace = "no-space",
     }
     respond_error_kind: RespondErrorKind {
@@ -121,6 +122,7 @@ pinned! {
         Serving = "serving",
         Fenced = "fenced",
         Rejoining = "rejoining",
+        Detached = "detached",
         Draining = "draining",
         Stopped = "stopped",
     }
@@ -130,6 +132,7 @@ pinned! {
         KeyLost = "key-lost",
         RuntimeStalled = "runtime-stalled",
         TaskDied = "task-died",
+        ClusterChanged = "cluster-changed",
         Dropped = "dropped",
     }
     stop_reason: StopReason {

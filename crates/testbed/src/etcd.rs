@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::child::OwnedChild;
 use crate::etcd_binary::EtcdBinary;
 use crate::etcd_member::{EtcdMember, without_settings};
+use crate::etcd_snapshot::EtcdSnapshot;
 
 /// An etcd answers well within a second; a machine under load gets much more.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(60);
@@ -165,6 +166,33 @@ impl Etcd {
         self.kill();
         self.launch();
         self.wait_until_healthy();
+    }
+
+    /// A copy of its data, made while it is stopped in order for a moment.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be stopped, copied or started again.
+    #[must_use]
+    #[track_caller]
+    pub fn snapshot(&mut self) -> EtcdSnapshot {
+        self.stop();
+        let snapshot = EtcdSnapshot::of(&self.folder.path().join("data"));
+        self.restart();
+        snapshot
+    }
+
+    /// Kills it and starts it on earlier data: the same cluster by its id, at an earlier revision.
+    /// That is what `etcdutl snapshot restore` does where it is given the settings of before.
+    ///
+    /// # Panics
+    ///
+    /// If the data cannot be replaced, or it does not start.
+    #[track_caller]
+    pub fn restore(&mut self, snapshot: &EtcdSnapshot) {
+        self.kill();
+        snapshot.put_in_place_of(&self.folder.path().join("data"));
+        self.restart();
     }
 
     /// Starts its process and returns at once. A member of a cluster that has lost its majority

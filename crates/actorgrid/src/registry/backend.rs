@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::claim::{ClaimBatch, ClaimOutcome};
 use super::entry::{Entry, Listing};
@@ -34,6 +35,17 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// tasks of the runtime that uses them. They end when the returned handle and its watches are
     /// dropped.
     fn dedicated(&self) -> Arc<dyn Backend>;
+
+    /// Cancelled once the service is known to have gone back to an earlier revision. From then on
+    /// every exchange fails as [`Restored`](RegistryErrorKind::Restored): names may have been
+    /// forgotten, and the revisions of new ones compare falsely with those of before.
+    fn restored(&self) -> &CancellationToken;
+
+    /// A handle on this cluster, at the same place as the present one.
+    ///
+    /// [`WrongCluster`](RegistryErrorKind::WrongCluster): another one is there.
+    /// [`Restored`](RegistryErrorKind::Restored): it is the present one, at an earlier revision.
+    fn follow(&self, cluster: ClusterId) -> BoxFuture<'_, Result<Arc<dyn Backend>, RegistryError>>;
 
     /// A new lease. The service may grant another time to live than was asked for.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>>;

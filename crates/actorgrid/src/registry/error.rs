@@ -71,8 +71,22 @@ impl RegistryError {
             | RegistryErrorKind::LeaseNotFound
             | RegistryErrorKind::Auth
             | RegistryErrorKind::Tls
-            | RegistryErrorKind::WrongCluster => false,
+            | RegistryErrorKind::WrongCluster
+            | RegistryErrorKind::Restored => false,
         }
+    }
+
+    /// Whether the registry is another one than before, as far as names and tokens are concerned.
+    pub(crate) fn is_other_registry(&self) -> bool {
+        matches!(
+            self.kind,
+            RegistryErrorKind::WrongCluster | RegistryErrorKind::Restored
+        )
+    }
+
+    /// The registry has gone back behind a revision that it had reported.
+    pub(crate) fn restored(text: impl Into<String>) -> Self {
+        Self::new(RegistryErrorKind::Restored, text)
     }
 
     /// Whether the change that was asked for may have been made.

@@ -14,8 +14,7 @@ pub enum RegistryErrorKind {
     Unknown,
     /// The lease is gone.
     LeaseNotFound,
-    /// The history that a watch asked for is not there: it is compacted, or the registry was
-    /// restored from a snapshot.
+    /// The history that a watch asked for is not there: it is compacted, or not reached yet.
     Compacted,
     /// The registry refused the user, the password, or what the user asked for: grant the user's
     /// role the keys, or correct the URL. Nothing was changed.
@@ -24,8 +23,11 @@ pub enum RegistryErrorKind {
     /// accepted. Nothing was changed.
     Tls,
     /// An endpoint belongs to another cluster than before, or than the other endpoints. Nothing
-    /// was changed in the right one.
+    /// was changed in the right one. [`follow_cluster`](crate::Registry::follow_cluster) goes there.
     WrongCluster,
+    /// The registry has gone back to an earlier revision than it had reported: it was restored from
+    /// a snapshot, or has lost its data. It is not asked any more.
+    Restored,
     /// The registry's storage is full: it needs to be compacted, defragmented, and its alarm
     /// disarmed. Nothing was changed.
     NoSpace,
@@ -41,6 +43,7 @@ stable_names! {
         Auth = "auth",
         Tls = "tls",
         WrongCluster = "wrong-cluster",
+        Restored = "restored",
         NoSpace = "no-space",
     }
 }

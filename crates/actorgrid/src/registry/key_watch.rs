@@ -28,8 +28,7 @@ pub(crate) enum KeyState {
 ///
 /// It reads the key, and watches it from the revision of the read on. When the watch breaks, or
 /// the read fails, it backs off and reads again: then changes meanwhile may be missing, but the
-/// state that is there now is not. No state comes after a later one, except from a registry that
-/// was restored from a snapshot: the watch goes back with it.
+/// state that is there now is not. No state comes after a later one.
 ///
 /// A watch may miss a change without an error. Where that matters, the key is
 /// [read again](Self::reread_every) beside the watch.

@@ -43,7 +43,7 @@ pub use error_kind::RegistryErrorKind;
 pub(crate) use key_watch::{KeyState, KeyWatch};
 pub use kind::Kind;
 pub(crate) use lease::{Lease, LeaseId};
-pub use memory::{MemoryFault, MemoryOperation, MemoryRegistry};
+pub use memory::{MemoryFault, MemoryOperation, MemoryRegistry, MemorySnapshot};
 pub(crate) use raise::RaiseOutcome;
 pub use registration::Registration;
 #[cfg(test)]

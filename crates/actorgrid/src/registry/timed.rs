@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::backend::Backend;
 use super::error::RegistryError;
 use super::registry::Registry;
@@ -44,7 +46,17 @@ impl TimedRegistry {
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
-        self.registry.backend().cluster()
+        self.registry.cluster()
+    }
+
+    /// How often another history was followed: see [`Registry::follows`].
+    pub(crate) fn follows(&self) -> usize {
+        self.registry.follows()
+    }
+
+    /// Cancelled once the registry is known to have gone back: see [`Backend::restored`].
+    pub(crate) fn restored(&self) -> CancellationToken {
+        self.registry.backend().restored().clone()
     }
 
     /// One exchange with the registry. Fails as [unknown](super::RegistryErrorKind::Unknown) if no

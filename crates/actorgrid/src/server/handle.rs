@@ -12,8 +12,10 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::mailbox::{Mailbox, MailboxError};
 use crate::name::{IntoName, Name, Namespace};
+use crate::registry::RegistryError;
 use crate::request::MessageSet;
 use crate::session::FenceReason;
+use crate::token::ClusterId;
 
 /// A handle of a server. Cheap to clone; it does not keep the server running.
 #[derive(Clone)]
@@ -135,6 +137,21 @@ impl ServerHandle {
             .map_err(|error| MailboxError::invalid_name(&error))?;
         let owner = self.core.owner().ok_or_else(MailboxError::stopping)?;
         owner.open(name, capacity).await
+    }
+
+    /// Follows another cluster of the registry, which has taken the place of the one before: this
+    /// server and all that shares its [`Registry`](crate::Registry). The peer joins the grid there.
+    /// See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    pub async fn follow_cluster(&self, cluster: ClusterId) -> Result<(), RegistryError> {
+        self.core.registry.follow_cluster(cluster).await
     }
 
     /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked

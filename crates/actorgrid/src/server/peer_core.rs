@@ -95,6 +95,11 @@ impl PeerCore {
         self.change_state(ServerState::Fenced, Some(reason));
     }
 
+    /// The registry is another one than before.
+    pub(super) fn set_detached(&self) {
+        self.change_state(ServerState::Detached, Some(FenceReason::ClusterChanged));
+    }
+
     pub(super) fn set_fence_reason(&self, reason: FenceReason) {
         *lock(&self.fence_reason) = Some(reason);
     }

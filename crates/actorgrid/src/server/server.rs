@@ -14,8 +14,10 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::mailbox::{Mailbox, MailboxError};
 use crate::name::{IntoName, Name, Namespace};
+use crate::registry::RegistryError;
 use crate::request::MessageSet;
 use crate::session::FenceReason;
+use crate::token::ClusterId;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
@@ -128,6 +130,21 @@ impl Server {
         capacity: usize,
     ) -> Result<Mailbox<S>, MailboxError> {
         self.handle.mailbox(name, capacity).await
+    }
+
+    /// Follows another cluster of the registry, which has taken the place of the one before: this
+    /// server and all that shares its [`Registry`](crate::Registry). The peer joins the grid there.
+    /// See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    pub async fn follow_cluster(&self, cluster: ClusterId) -> Result<(), RegistryError> {
+        self.handle.follow_cluster(cluster).await
     }
 
     /// Shuts the server down, in order: see [`ServerHandle::shutdown`].

@@ -14,6 +14,11 @@ pub enum ServerState {
     Fenced,
     /// Its actors have ended, and it joins the grid again.
     Rejoining,
+    /// Its actors have ended, and its registry is another one than before: another cluster is there,
+    /// or it was restored to an earlier revision. It stays out of the grid until
+    /// [`follow_cluster`](crate::ServerHandle::follow_cluster) goes there, the process restarts, or
+    /// the cluster of before is back with all its history.
+    Detached,
     /// It shuts down: its actors are ending.
     Draining,
     /// It has ended.
@@ -26,6 +31,7 @@ stable_names! {
         Serving = "serving",
         Fenced = "fenced",
         Rejoining = "rejoining",
+        Detached = "detached",
         Draining = "draining",
         Stopped = "stopped",
     }

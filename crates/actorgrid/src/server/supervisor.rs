@@ -85,12 +85,13 @@ async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
         ..
     } = core;
     let (environment, terms) = (&config.environment, core.terms());
-    let joined = Session::join(environment, registry, identity, &terms, false, shutdown).await;
+    let registry = registry.pinned();
+    let joined = Session::join(environment, &registry, identity, &terms, false, shutdown).await;
     joined.map_err(|error| match error {
         JoinError::Registry(error) => ServerError::registry(error),
         JoinError::AddressInUse { holder, left } => {
             let holder = AddressHolder {
-                token: Token::new(registry.backend().cluster(), holder.created),
+                token: Token::new(registry.cluster(), holder.created),
                 lease: holder.lease.map(|lease| lease.0),
                 time_left: holder.lease.and(left),
                 key: holder.key,
@@ -134,8 +135,11 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
         tokio::select! {
             biased;
             () = core.shutdown.cancelled() => {
+                // Then nothing of the peer is there that could stay.
+                let detached = *core.state.borrow() == ServerState::Detached;
                 core.set_state(ServerState::Draining);
-                left = withdraw_rejoin(core, join).await;
+                let withdrawn = withdraw_rejoin(core, join).await;
+                left = if detached { Ok(()) } else { withdrawn };
             }
             joined = &mut join => {
                 session = Some(joined);
@@ -153,12 +157,25 @@ async fn rejoin(core: &PeerCore) -> Session {
     let (environment, terms) = (&core.config.environment, core.terms());
     // A shutdown ends a rejoin from outside: see `withdraw_rejoin`.
     let given_up = CancellationToken::new();
-    let (registry, identity) = (&core.registry, &core.identity);
     loop {
-        let join = Session::join(environment, registry, identity, &terms, true, &given_up);
+        let registry = core.registry.pinned();
+        let join = Session::join(
+            environment,
+            &registry,
+            &core.identity,
+            &terms,
+            true,
+            &given_up,
+        );
         // A panic is a defect of ours. What it leaves runs out with its lease.
         match AssertUnwindSafe(join).catch_unwind().await {
             Ok(Ok(session)) => return session,
+            Ok(Err(JoinError::Registry(error))) if error.is_other_registry() => {
+                if *core.state.borrow() != ServerState::Detached {
+                    core.set_detached();
+                    tracing::error!(%error, "the peer stays out: its registry is another one");
+                }
+            }
             Ok(Err(error)) => tracing::error!(?error, "rejoining the grid is tried again"),
             Err(_) => tracing::error!("rejoining the grid panicked and is tried again"),
         }

@@ -1,5 +1,6 @@
 //! The rules of claims: how to interpret an answer of the registry, or none. Pure.
 
+use super::fence_reason::FenceReason;
 use crate::registry::{ClaimOutcome, Entry, RegistryError, RegistryErrorKind, carries};
 use crate::revision::Revision;
 
@@ -74,14 +75,15 @@ pub(crate) enum ExchangeFate {
     Unchanged,
     /// It may have been carried out, or may still be.
     InDoubt,
-    /// The lease is gone: the session is over.
-    Fenced,
+    /// The session is over.
+    Fenced(FenceReason),
 }
 
 /// Judges a failed claim or raise.
 pub(crate) fn fate(error: &RegistryError) -> ExchangeFate {
     match error.kind() {
-        RegistryErrorKind::LeaseNotFound => ExchangeFate::Fenced,
+        RegistryErrorKind::LeaseNotFound => ExchangeFate::Fenced(FenceReason::LeaseLost),
+        RegistryErrorKind::Restored => ExchangeFate::Fenced(FenceReason::ClusterChanged),
         RegistryErrorKind::Unknown => ExchangeFate::InDoubt,
         RegistryErrorKind::Url
         | RegistryErrorKind::Unavailable
@@ -183,7 +185,14 @@ mod tests {
     #[test]
     fn a_failure_leaves_no_doubt_only_where_the_registry_says_so() {
         for (kind, expected) in [
-            (RegistryErrorKind::LeaseNotFound, ExchangeFate::Fenced),
+            (
+                RegistryErrorKind::LeaseNotFound,
+                ExchangeFate::Fenced(FenceReason::LeaseLost),
+            ),
+            (
+                RegistryErrorKind::Restored,
+                ExchangeFate::Fenced(FenceReason::ClusterChanged),
+            ),
             (RegistryErrorKind::Unknown, ExchangeFate::InDoubt),
             (RegistryErrorKind::Unavailable, ExchangeFate::Unchanged),
             (RegistryErrorKind::Auth, ExchangeFate::Unchanged),

@@ -187,9 +187,9 @@ impl<W, R> ClaimScheduler<W, R> {
             }
             Err(error) => match fate(&error) {
                 ExchangeFate::InDoubt => self.in_doubt.push(batch),
-                ExchangeFate::Fenced => {
+                ExchangeFate::Fenced(reason) => {
                     self.waiting.extend(batch.orders);
-                    self.lose(FenceReason::LeaseLost);
+                    self.lose(reason);
                 }
                 ExchangeFate::Unchanged => {
                     for order in batch.orders {
@@ -242,9 +242,13 @@ impl<W, R> ClaimScheduler<W, R> {
                 self.not_raised(lease, modified, error);
             }
             Ok(RaiseOutcome::Refused(_)) => self.lose(FenceReason::KeyLost),
-            Err(error) if fate(&error) == ExchangeFate::Fenced => self.lose(FenceReason::LeaseLost),
-            // The claims are still in doubt.
-            Err(_) => self.send(ClaimExchange::Raise { lease }, PAUSE),
+            Err(error) => match fate(&error) {
+                ExchangeFate::Fenced(reason) => self.lose(reason),
+                // The claims are still in doubt.
+                ExchangeFate::Unchanged | ExchangeFate::InDoubt => {
+                    self.send(ClaimExchange::Raise { lease }, PAUSE);
+                }
+            },
         }
     }
 

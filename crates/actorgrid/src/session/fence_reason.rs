@@ -10,8 +10,7 @@ pub enum FenceReason {
     Deadline,
     /// The registry says that a lease of the session is gone.
     LeaseLost,
-    /// A key of the session was deleted or is held by another session, or the registry was restored
-    /// to a state from before.
+    /// A key of the session was deleted or is held by another session.
     KeyLost,
     /// The runtime that the server was bound on ran none of its tasks for as long as
     /// [`max_stall`](crate::ServerBuilder::max_stall): code in tasks blocks its threads.
@@ -19,6 +18,10 @@ pub enum FenceReason {
     /// A task of the library that the session needs has panicked. That is a defect of the library;
     /// the log says which task it was.
     TaskDied,
+    /// The registry is another one than before: another cluster answers at all of its endpoints, or
+    /// it was restored to an earlier revision. The peer stays out: see
+    /// [`ServerState::Detached`](crate::ServerState::Detached).
+    ClusterChanged,
     /// The server was dropped.
     Dropped,
 }
@@ -30,6 +33,7 @@ stable_names! {
         KeyLost = "key-lost",
         RuntimeStalled = "runtime-stalled",
         TaskDied = "task-died",
+        ClusterChanged = "cluster-changed",
         Dropped = "dropped",
     }
 }

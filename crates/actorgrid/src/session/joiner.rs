@@ -118,6 +118,10 @@ impl<'a> Joiner<'a> {
                     awaited = Some(known);
                     continue;
                 }
+                // Another one than before: to go there is for the user to decide.
+                Err(error) if error.is_other_registry() => {
+                    return Err(JoinError::Registry(error));
+                }
                 Err(error)
                     if patient
                         || error.kind() == RegistryErrorKind::LeaseNotFound && !is_late() =>

@@ -18,6 +18,10 @@ const RETRIES_PER_TTL: u32 = 60;
 /// The least time between the hard deadline and the end of the lease, for clocks that differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
 
+/// So many renewals in a row that find another cluster at all endpoints are no mistake of one
+/// connection: others may take the session's names there.
+const RENEWALS_ASTRAY: u32 = 3;
+
 /// A heartbeat that is later than this is a stall, which is reported.
 const REPORTED_STALL: Duration = Duration::from_secs(1);
 /// The most that one look adds to a stall. The keeper looks every 50 ms; when it comes much later
@@ -73,6 +77,8 @@ pub(crate) struct Keeper {
     /// How long the heartbeat was missing while this keeper ran.
     silence: Duration,
     stall_reported: bool,
+    /// Renewals in a row that found another cluster.
+    astray: u32,
     over: bool,
 }
 
@@ -111,6 +117,7 @@ impl Keeper {
             looked: None,
             silence: Duration::ZERO,
             stall_reported: false,
+            astray: 0,
             over: false,
         }
     }
@@ -222,8 +229,32 @@ impl Keeper {
         kept.confirmed = sent;
         kept.ttl = ttl;
         kept.next = sent + ttl / RENEWALS_PER_TTL;
+        self.astray = 0;
         let (soft, hard) = self.deadlines();
         vec![KeeperCommand::Extend { soft, hard }]
+    }
+
+    /// The renewal sent at `sent` found another cluster at every endpoint.
+    pub(crate) fn strayed(
+        &mut self,
+        lease: LeaseId,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> Vec<KeeperCommand> {
+        self.failed(lease, sent, now);
+        self.astray += 1;
+        match self.astray >= RENEWALS_ASTRAY {
+            true => self.cluster_changed(),
+            false => Vec::new(),
+        }
+    }
+
+    /// The registry is another one than before.
+    pub(crate) fn cluster_changed(&mut self) -> Vec<KeeperCommand> {
+        if self.over {
+            return Vec::new();
+        }
+        self.fence(FenceReason::ClusterChanged)
     }
 
     /// The renewal sent at `sent` failed, or was given up.
@@ -328,6 +359,29 @@ mod tests {
         assert_eq!(keeper.wakes_at(), at(5_250));
         assert_eq!(keeper.tick(at(5_249)), []);
         assert_eq!(keeper.tick(at(5_250)), [renew(A, 5_250)]);
+    }
+
+    #[test]
+    fn another_cluster_ends_the_session_when_renewals_in_a_row_have_found_it() {
+        let over = [KeeperCommand::Fence(FenceReason::ClusterChanged)];
+        let mut keeper = one();
+        let mut stray = |millis, renewed| {
+            assert_eq!(keeper.tick(at(millis)), [renew(A, millis)]);
+            if renewed {
+                keeper.renewed(A, at(millis), TTL, at(millis));
+                return vec![];
+            }
+            keeper.strayed(A, at(millis), at(millis))
+        };
+        assert_eq!(stray(3_000, false), []);
+        assert_eq!(stray(3_250, false), []);
+        assert_eq!(stray(3_500, true), []);
+        assert_eq!(stray(6_500, false), []);
+        assert_eq!(stray(6_750, false), []);
+        assert_eq!(stray(7_000, false), over);
+        assert_eq!(keeper.tick(at(7_250)), []);
+        assert_eq!(keeper.cluster_changed(), []);
+        assert_eq!(one().cluster_changed(), over);
     }
 
     #[test]

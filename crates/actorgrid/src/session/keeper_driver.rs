@@ -44,6 +44,7 @@ impl KeeperDriver {
         let environment = registry.environment();
         let (fence, pulse) = (self.fence.clone(), self.pulse.clone());
         let mut task_died = false;
+        let restored = registry.restored();
         let mut renewals = FuturesUnordered::new();
         let mut commands = Vec::new();
         loop {
@@ -80,10 +81,15 @@ impl KeeperDriver {
                     task_died = true;
                     commands = self.keeper.task_died();
                 }
+                () = restored.cancelled() => commands = self.keeper.cluster_changed(),
                 Some((lease, sent, renewed)) = renewals.next() => match renewed {
                     Ok(ttl) => commands = self.keeper.renewed(lease, sent, ttl, environment.now()),
                     Err(error) if error.kind() == RegistryErrorKind::LeaseNotFound => {
                         commands = self.keeper.gone(lease, sent);
+                    }
+                    Err(error) if error.is_other_registry() => {
+                        commands = self.keeper.strayed(lease, sent, environment.now());
+                        tracing::warn!(%error, "renewal of the lease found another registry");
                     }
                     Err(error) => {
                         self.keeper.failed(lease, sent, environment.now());

@@ -15,19 +15,22 @@ const LEASE_END_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
 const POLL_MIN: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(1);
 
-/// Revokes a lease until the registry confirms that it is gone. The caller bounds the time; a
-/// lease that is not revoked runs out by itself.
+/// Revokes a lease until the registry confirms that it is gone, or is another one. The caller bounds
+/// the time; a lease that is not revoked runs out by itself.
 pub(super) async fn revoke(registry: &TimedRegistry, lease: LeaseId) {
     let environment = registry.environment();
     let mut back_off = BackOff::new(LEASE_END_BACK_OFF);
     while let Err(error) = registry.exchange(|backend| backend.revoke(lease)).await {
+        if error.is_other_registry() {
+            return;
+        }
         tracing::warn!(%error, "revoking the lease is tried again");
         let pause = back_off.next(environment.random_unit());
         environment.sleep(pause).await;
     }
 }
 
-/// Waits until a lease has run out by itself.
+/// Waits until a lease has run out by itself, or the registry is another one.
 pub(super) async fn run_out(registry: &TimedRegistry, lease: LeaseId) {
     let environment = registry.environment();
     let mut back_off = BackOff::new(LEASE_END_BACK_OFF);
@@ -35,6 +38,7 @@ pub(super) async fn run_out(registry: &TimedRegistry, lease: LeaseId) {
         let pause = match registry.exchange(|backend| backend.remaining(lease)).await {
             Ok(None) => return,
             Ok(Some(left)) => left.clamp(POLL_MIN, POLL_MAX),
+            Err(error) if error.is_other_registry() => return,
             Err(_) => back_off.next(environment.random_unit()),
         };
         environment.sleep(pause).await;

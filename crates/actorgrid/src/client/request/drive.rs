@@ -159,9 +159,11 @@ impl<'a> Drive<'a> {
             self.count(&core.counters.local_tries);
             return TryOutcome::of(local.call(&mut self.call).await);
         }
+        let cluster = core.registry.cluster();
         let location = match core.locations.get(&self.call.receiver) {
-            Some(location) => location,
-            None => match self.core.look_up(&self.call.receiver).await {
+            Some(location) if location.token.cluster() == cluster => location,
+            // Unknown, or of a cluster that was left.
+            _ => match self.core.look_up(&self.call.receiver).await {
                 Ok(Some(location)) => location,
                 Ok(None) => return TryOutcome::Absent,
                 Err(error) => return TryOutcome::Failed(error),

@@ -32,6 +32,8 @@ pub(super) struct WatchDriver {
     resume: WatchResume<Registration>,
     then: ResumeCommand,
     open: Option<OpenWatch>,
+    /// How often another history of the registry had been followed at the last listing.
+    follows: Option<usize>,
     /// Events to report: of one batch or one listing, as nothing more is read before they are.
     ready: VecDeque<WatchEvent>,
     pauses: BackOff,
@@ -55,6 +57,7 @@ impl WatchDriver {
             resume: WatchResume::new(),
             then: ResumeCommand::List,
             open: None,
+            follows: None,
             ready: VecDeque::new(),
             pauses: BackOff::new(WATCH_PAUSE),
         }
@@ -99,6 +102,11 @@ impl WatchDriver {
         }
         match self.then {
             ResumeCommand::List => self.list().await,
+            // The revision is of another history.
+            ResumeCommand::WatchFrom(_) if self.has_left() => {
+                self.then = self.resume.broken(WatchBreak::NoHistory);
+                Ok(())
+            }
             ResumeCommand::WatchFrom(revision) => {
                 let registry = &self.core.registry;
                 let selector = &self.selector;
@@ -116,6 +124,7 @@ impl WatchDriver {
 
     async fn list(&mut self) -> Result<(), RegistryError> {
         let prefix = &self.prefix;
+        self.follows = Some(self.core.registry.follows());
         let listing = self
             .core
             .registry
@@ -134,6 +143,11 @@ impl WatchDriver {
         Ok(())
     }
 
+    /// Whether another history of the registry is followed since the last listing.
+    fn has_left(&self) -> bool {
+        self.follows != Some(self.core.registry.follows())
+    }
+
     /// Decides how to go on, and waits before that.
     async fn broken(&mut self, error: &RegistryError) {
         let environment = self.core.environment().clone();
@@ -144,7 +158,10 @@ impl WatchDriver {
             self.pauses.reset();
         }
         self.then = self.resume.broken(match error.kind() {
-            RegistryErrorKind::Compacted | RegistryErrorKind::WrongCluster => WatchBreak::NoHistory,
+            RegistryErrorKind::Compacted
+            | RegistryErrorKind::WrongCluster
+            | RegistryErrorKind::Restored => WatchBreak::NoHistory,
+            _ if self.has_left() => WatchBreak::NoHistory,
             _ if lasted => WatchBreak::Ended,
             _ => WatchBreak::Failed,
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::etcd::Etcd;
 use super::kv::{only, range_of};
@@ -23,6 +24,17 @@ impl Backend for Etcd {
 
     fn dedicated(&self) -> Arc<dyn Backend> {
         Arc::new(Self::dedicated(self))
+    }
+
+    fn restored(&self) -> &CancellationToken {
+        self.cluster.history.restored()
+    }
+
+    fn follow(&self, cluster: ClusterId) -> BoxFuture<'_, Result<Arc<dyn Backend>, RegistryError>> {
+        Box::pin(async move {
+            let followed = self.follow_cluster(cluster).await?;
+            Ok(Arc::new(followed) as Arc<dyn Backend>)
+        })
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {

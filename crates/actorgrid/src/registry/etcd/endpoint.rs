@@ -61,6 +61,11 @@ impl Endpoint {
         }
     }
 
+    /// The same endpoint, of which nothing is known.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.address.clone(), self.origin.clone())
+    }
+
     pub(super) fn address(&self) -> &Address {
         &self.address
     }

@@ -99,17 +99,27 @@ impl Endpoints {
     /// The same endpoints of the same cluster, with connections of their own, which are opened and
     /// driven by tasks of the runtime that first uses them.
     pub(super) fn dedicated(&self) -> Self {
-        let dedicated = Self::of(
-            &self.dialer.environment,
-            self.endpoints.iter().map(Endpoint::dedicated).collect(),
-            self.dialer.security.clone(),
-            self.dialer.authenticator.clone(),
-            self.preferred.load(Ordering::Relaxed),
-        );
+        let dedicated = self.with(Endpoint::dedicated);
         if let Some(cluster) = self.dialer.cluster.get() {
             dedicated.pin(*cluster);
         }
         dedicated
+    }
+
+    /// The same endpoints, with connections of their own, whichever cluster is there.
+    pub(super) fn of_any_cluster(&self) -> Self {
+        // What failed for the cluster of before says nothing.
+        self.with(Endpoint::anew)
+    }
+
+    fn with(&self, endpoint: impl Fn(&Endpoint) -> Endpoint) -> Self {
+        Self::of(
+            &self.dialer.environment,
+            self.endpoints.iter().map(endpoint).collect(),
+            self.dialer.security.clone(),
+            self.dialer.authenticator.clone(),
+            self.preferred.load(Ordering::Relaxed),
+        )
     }
 
     pub(super) fn environment(&self) -> &Environment {

@@ -11,6 +11,7 @@ use super::auth::Authenticator;
 use super::dialer::wrong_cluster;
 use super::endpoints::Endpoints;
 use super::exchange::{self, Cluster};
+use super::history::History;
 use super::security::Security;
 use super::{txn, url};
 use crate::environment::Environment;
@@ -45,13 +46,14 @@ impl Etcd {
         let connecting = async {
             let id = find_cluster(environment, &endpoints).await?;
             endpoints.pin(id);
-            Ok(Cluster { endpoints, id })
+            let history = Arc::new(History::new(0));
+            Ok(Cluster {
+                endpoints,
+                id,
+                history,
+            })
         };
-        let connected = environment.timeout(CONNECT_TIMEOUT, connecting).await;
-        let cluster = connected.unwrap_or_else(|| {
-            let text = "etcd did not answer within 5 s: check its endpoints and its health";
-            Err(RegistryError::new(RegistryErrorKind::Unavailable, text))
-        })?;
+        let cluster = in_time(environment, connecting).await?;
         tracing::debug!(cluster = %cluster.id, "connected to etcd");
         Ok(Self {
             cluster: Arc::new(cluster),
@@ -64,12 +66,57 @@ impl Etcd {
         let cluster = Cluster {
             endpoints: self.cluster.endpoints.dedicated(),
             id: self.cluster.id,
+            history: Arc::clone(&self.cluster.history),
         };
         Self {
             cluster: Arc::new(cluster),
             width: Arc::clone(&self.width),
         }
     }
+
+    /// The cluster of this id at the same endpoints.
+    pub(super) async fn follow_cluster(&self, id: ClusterId) -> Result<Self, RegistryError> {
+        let (before, environment) = (&self.cluster, self.cluster.endpoints.environment());
+        let following = async {
+            let endpoints = before.endpoints.of_any_cluster();
+            let found = find_cluster(environment, &endpoints).await?;
+            endpoints.pin(found);
+            if found != id {
+                let text = format!("etcd is the cluster {found}, and not {id}");
+                return Err(RegistryError::new(RegistryErrorKind::WrongCluster, text));
+            }
+            let known = match id == before.id {
+                true => before.history.greatest(),
+                false => 0,
+            };
+            let followed = Self {
+                cluster: Arc::new(Cluster {
+                    endpoints,
+                    id,
+                    history: Arc::new(History::new(known)),
+                }),
+                width: Arc::new(AtomicUsize::new(txn::MAX_WIDTH)),
+            };
+            if known > 0 {
+                // No reading of a key would do: the user may not be allowed to.
+                let revision = followed.granted_at().await?;
+                followed.cluster.history.answered(known, revision)?;
+            }
+            Ok(followed)
+        };
+        in_time(environment, following).await
+    }
+}
+
+async fn in_time<T>(
+    environment: &Environment,
+    connecting: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    let connected = environment.timeout(CONNECT_TIMEOUT, connecting).await;
+    connected.unwrap_or_else(|| {
+        let text = "etcd did not answer within 5 s: check its endpoints and its health";
+        Err(RegistryError::new(RegistryErrorKind::Unavailable, text))
+    })
 }
 
 /// Asks all endpoints for their cluster: one must answer, and none may disagree.

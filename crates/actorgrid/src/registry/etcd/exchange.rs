@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 
 use super::connection::EtcdConnection;
 use super::endpoints::Endpoints;
+use super::history::{Dated, History};
 use super::status::{self, Meaning};
 use super::transport::EtcdTransport;
 use crate::registry::{RegistryError, RegistryErrorKind};
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Cluster {
     pub(super) endpoints: Endpoints,
     pub(super) id: ClusterId,
+    /// Shared with the dedicated handles.
+    pub(super) history: Arc<History>,
 }
 
 /// Whether a request may be sent again when its outcome is not known.
@@ -71,6 +74,12 @@ impl ExchangeFailure {
             meaning: Meaning::NotSent,
             error,
         }
+    }
+
+    /// Nothing came of it in our cluster.
+    fn refused(error: RegistryError) -> Self {
+        let meaning = Meaning::Refused(error.kind());
+        Self { meaning, error }
     }
 
     /// Whether another endpoint may be asked the same.
@@ -117,7 +126,7 @@ impl Cluster {
     /// where the request may be repeated, another one as well when an answer is late.
     ///
     /// Cancel safe as far as the request is: who drops this does not know its outcome.
-    pub(super) async fn exchange<Q: Clone, R: Headed>(
+    pub(super) async fn exchange<Q: Clone + Dated, R: Headed>(
         &self,
         repeat: Repetition,
         request: &Q,
@@ -129,12 +138,13 @@ impl Cluster {
     }
 
     /// The same, and over which connection the answer came.
-    pub(super) async fn exchange_at<Q: Clone, R: Headed>(
+    pub(super) async fn exchange_at<Q: Clone + Dated, R: Headed>(
         &self,
         repeat: Repetition,
         request: &Q,
         send: SendCall<Q, R>,
     ) -> ExchangeAnswer<R> {
+        self.history.check().map_err(ExchangeFailure::refused)?;
         let order = self.endpoints.order();
         let answered = match repeat {
             Repetition::Never => self.in_turn(&order, request, send).await,
@@ -145,7 +155,7 @@ impl Cluster {
 
     /// One endpoint after the other, as long as nothing was sent. Those to which nothing can be
     /// sent at once are waited for when no other one takes the request.
-    async fn in_turn<Q: Clone, R: Headed>(
+    async fn in_turn<Q: Clone + Dated, R: Headed>(
         &self,
         order: &[usize],
         request: &Q,
@@ -184,7 +194,7 @@ impl Cluster {
     }
 
     /// One endpoint, and further ones as soon as that one fails or is late.
-    async fn hedged<Q: Clone, R: Headed>(
+    async fn hedged<Q: Clone + Dated, R: Headed>(
         &self,
         order: &[usize],
         request: &Q,
@@ -240,7 +250,7 @@ impl Cluster {
     }
 
     /// Tries one endpoint, over this connection.
-    async fn at<Q: Clone, R: Headed>(
+    async fn at<Q: Clone + Dated, R: Headed>(
         &self,
         one: Try,
         mut connection: Result<Arc<EtcdConnection>, RegistryError>,
@@ -289,7 +299,7 @@ impl Cluster {
     }
 
     /// Sends the request over a connection, again where etcd asks for a new token.
-    async fn over<Q: Clone, R: Headed>(
+    async fn over<Q: Clone + Dated, R: Headed>(
         &self,
         one: Try,
         connection: &EtcdConnection,
@@ -308,11 +318,14 @@ impl Cluster {
                     pass.show(&mut message);
                     shown = Some((authenticator, pass));
                 }
+                let known = self.history.greatest();
                 let sent = send(connection.transport(), connection.origin(), message).await;
                 let failure = match sent {
                     Ok(reply) => {
                         let verified = self.verified(one.index, connection, reply);
-                        return verified.map_err(Fault::from);
+                        let current =
+                            verified.and_then(|reply| self.current(request, known, reply));
+                        return current.map_err(Fault::from);
                     }
                     Err(status) => ExchangeFailure::of(&status),
                 };
@@ -350,10 +363,23 @@ impl Cluster {
             Ok(()) => Ok(reply),
             Err(error) => {
                 connection.retire();
-                let meaning = Meaning::Refused(RegistryErrorKind::WrongCluster);
-                Err(ExchangeFailure { meaning, error })
+                Err(ExchangeFailure::refused(error))
             }
         }
+    }
+
+    /// Compares the revision of an answer with what was `known` when its request was sent.
+    fn current<R: Headed>(
+        &self,
+        request: &impl Dated,
+        known: i64,
+        reply: R,
+    ) -> Result<R, ExchangeFailure> {
+        if let Some(header) = reply.header().filter(|_| request.is_linearizable()) {
+            let answered = self.history.answered(known, header.revision);
+            answered.map_err(ExchangeFailure::refused)?;
+        }
+        Ok(reply)
     }
 
     /// The endpoint is silent. It may come back, and so its connection is kept until it is known
@@ -380,7 +406,9 @@ impl Cluster {
     pub(super) fn verify(&self, index: usize, reply: &impl Headed) -> Result<(), RegistryError> {
         match reply.header() {
             Some(header) if header.cluster_id != 0 => {
-                self.endpoints.verify(index, ClusterId(header.cluster_id))
+                self.endpoints.verify(index, ClusterId(header.cluster_id))?;
+                self.history.reported(header.revision);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -31,6 +31,21 @@ headed! { LeaseGrantResponse LeaseKeepAliveResponse LeaseRevokeResponse LeaseTim
 
 impl Etcd {
     pub(super) async fn grant_lease(&self, ttl: Duration) -> Result<Lease, RegistryError> {
+        let reply = self.grant_response(ttl).await?;
+        Ok(Lease {
+            id: LeaseId(reply.id),
+            ttl: seconds_of(reply.ttl),
+        })
+    }
+
+    /// The revision at which etcd grants a lease now, which runs out at once: one that is up to
+    /// date, as a grant goes through the log, and that needs no permission.
+    pub(super) async fn granted_at(&self) -> Result<i64, RegistryError> {
+        let reply = self.grant_response(Duration::from_secs(1)).await?;
+        Ok(reply.header.map_or(0, |header| header.revision))
+    }
+
+    async fn grant_response(&self, ttl: Duration) -> Result<LeaseGrantResponse, RegistryError> {
         // Whole seconds, none too few.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let request = LeaseGrantRequest {
@@ -48,10 +63,7 @@ impl Etcd {
             let text = format!("etcd granted no lease: {}", reply.error);
             return Err(RegistryError::new(RegistryErrorKind::Unavailable, text));
         }
-        Ok(Lease {
-            id: LeaseId(reply.id),
-            ttl: seconds_of(reply.ttl),
-        })
+        Ok(reply)
     }
 
     /// On a stream of its own, which ends with this call: a renewal that was given up can never

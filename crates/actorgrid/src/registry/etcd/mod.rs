@@ -21,6 +21,7 @@ mod endpoint;
 mod endpoints;
 mod etcd;
 mod exchange;
+mod history;
 mod io;
 mod kv;
 mod lease;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::etcd::{CONNECT_TIMEOUT, Etcd};
-use super::exchange;
+use super::{exchange, history};
 use crate::environment::Environment;
 use crate::registry::conformance::{Fixture, conformance_suite};
 use crate::registry::{Backend as _, Registry, RegistryError, RegistryErrorKind};
@@ -202,6 +202,8 @@ impl exchange::Headed for CompactionResponse {
         self.header.as_ref()
     }
 }
+
+impl history::Dated for CompactionRequest {}
 
 impl Etcd {
     async fn compact(&self) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
+use crate::environment::Timestamp;
 use crate::registry::{
     Backend, ClaimBatch, ClaimOutcome, Entry, Lease, LeaseId, Listing, RaiseOutcome, RegistryError,
     Selector, WatchStream,
@@ -16,11 +18,41 @@ use crate::token::ClusterId;
 use super::history_watch;
 use super::memory_registry::MemoryRegistry;
 use super::operation::MemoryOperation;
+use super::store::Store;
+
+impl MemoryRegistry {
+    /// One exchange, unless another registry has taken the place of the one that is known.
+    async fn call<T, F>(&self, operation: MemoryOperation, request: F) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Store, Timestamp) -> Result<T, RegistryError> + Send + 'static,
+    {
+        self.core.with(|state, _| self.handle.check(state))?;
+        self.core.call(operation, request).await
+    }
+}
 
 // The requests own what they need: one that is delayed outlives its caller.
 impl Backend for MemoryRegistry {
     fn cluster(&self) -> ClusterId {
-        self.core.cluster
+        self.handle.cluster
+    }
+
+    fn restored(&self) -> &CancellationToken {
+        &self.handle.restored
+    }
+
+    fn follow(&self, cluster: ClusterId) -> BoxFuture<'_, Result<Arc<dyn Backend>, RegistryError>> {
+        Box::pin(async move {
+            let handle = self
+                .core
+                .with(|state, _| self.handle.follow(state, cluster))?;
+            let followed = Self {
+                core: self.core.clone(),
+                handle: Arc::new(handle),
+            };
+            Ok(Arc::new(followed) as Arc<dyn Backend>)
+        })
     }
 
     /// There are no connections: the same registry.
@@ -29,28 +61,25 @@ impl Backend for MemoryRegistry {
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>> {
-        Box::pin(self.core.call(MemoryOperation::Grant, move |store, now| {
+        Box::pin(self.call(MemoryOperation::Grant, move |store, now| {
             store.grant(now, ttl)
         }))
     }
 
     fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>> {
-        Box::pin(self.core.call(MemoryOperation::Renew, move |store, now| {
+        Box::pin(self.call(MemoryOperation::Renew, move |store, now| {
             store.renew(now, lease)
         }))
     }
 
     fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>> {
-        Box::pin(
-            self.core
-                .call(MemoryOperation::Remaining, move |store, now| {
-                    Ok(store.remaining(now, lease))
-                }),
-        )
+        Box::pin(self.call(MemoryOperation::Remaining, move |store, now| {
+            Ok(store.remaining(now, lease))
+        }))
     }
 
     fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>> {
-        Box::pin(self.core.call(MemoryOperation::Revoke, move |store, _| {
+        Box::pin(self.call(MemoryOperation::Revoke, move |store, _| {
             store.revoke(lease);
             Ok(())
         }))
@@ -61,10 +90,7 @@ impl Backend for MemoryRegistry {
         batch: &'a ClaimBatch,
     ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>> {
         let batch = batch.clone();
-        Box::pin(
-            self.core
-                .call(MemoryOperation::Claim, |store, _| store.claim(batch)),
-        )
+        Box::pin(self.call(MemoryOperation::Claim, |store, _| store.claim(batch)))
     }
 
     fn raise<'a>(
@@ -75,7 +101,7 @@ impl Backend for MemoryRegistry {
         value: Bytes,
     ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>> {
         let epoch = epoch.to_owned();
-        Box::pin(self.core.call(MemoryOperation::Raise, move |store, _| {
+        Box::pin(self.call(MemoryOperation::Raise, move |store, _| {
             store.raise(epoch, create_revision, lease, value)
         }))
     }
@@ -86,7 +112,7 @@ impl Backend for MemoryRegistry {
         create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         let key = key.to_owned();
-        Box::pin(self.core.call(MemoryOperation::Release, move |store, _| {
+        Box::pin(self.call(MemoryOperation::Release, move |store, _| {
             Ok(store.release(&key, create_revision))
         }))
     }
@@ -96,14 +122,14 @@ impl Backend for MemoryRegistry {
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
         let keys = keys.to_vec();
-        Box::pin(self.core.call(MemoryOperation::Get, move |store, _| {
+        Box::pin(self.call(MemoryOperation::Get, move |store, _| {
             Ok(keys.iter().map(|key| store.entry(key)).collect())
         }))
     }
 
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let key = key.to_owned();
-        Box::pin(self.core.call(MemoryOperation::Get, move |store, _| {
+        Box::pin(self.call(MemoryOperation::Get, move |store, _| {
             Ok(Listing {
                 entries: store.entry(&key).into_iter().collect(),
                 revision: store.revision(),
@@ -113,7 +139,7 @@ impl Backend for MemoryRegistry {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let prefix = prefix.to_owned();
-        Box::pin(self.core.call(MemoryOperation::List, move |store, _| {
+        Box::pin(self.call(MemoryOperation::List, move |store, _| {
             Ok(store.list(&prefix))
         }))
     }
@@ -124,11 +150,10 @@ impl Backend for MemoryRegistry {
         from: Revision,
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(async move {
-            self.core
-                .call(MemoryOperation::Watch, move |store, _| {
-                    store.has_come_before(from)
-                })
-                .await?;
+            self.call(MemoryOperation::Watch, move |store, _| {
+                store.has_come_before(from)
+            })
+            .await?;
             Ok(history_watch::open(&self.core, selector.clone(), from))
         })
     }

@@ -17,7 +17,6 @@ use crate::token::ClusterId;
 /// The core of one registry. No lock is held over an await.
 pub(super) struct MemoryCore {
     pub(super) environment: Environment,
-    pub(super) cluster: ClusterId,
     state: Mutex<MemoryState>,
     /// Wakes the watches when they have to look.
     pub(super) moved: Notify,
@@ -31,8 +30,7 @@ impl MemoryCore {
         let store = Store::new(Revision::new(start.max(1)));
         Self {
             environment: environment.clone(),
-            cluster: ClusterId(environment.random_u64()),
-            state: Mutex::new(MemoryState::new(store)),
+            state: Mutex::new(MemoryState::new(ClusterId(environment.random_u64()), store)),
             moved: Notify::new(),
         }
     }

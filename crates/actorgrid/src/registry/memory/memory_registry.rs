@@ -7,9 +7,14 @@ use bytes::Bytes;
 
 use super::fault::MemoryFault;
 use super::memory_core::MemoryCore;
+use super::memory_handle::MemoryHandle;
 use super::operation::MemoryOperation;
+use super::snapshot::MemorySnapshot;
+use super::store::Store;
 use crate::environment::Environment;
 use crate::registry::Registry;
+use crate::revision::Revision;
+use crate::token::ClusterId;
 
 /// A registry that lives in this process, with the semantics of etcd. Cheap to clone; clones share
 /// it, and so do all [`Registry`] handles made from them.
@@ -32,21 +37,58 @@ use crate::registry::Registry;
 #[derive(Clone)]
 pub struct MemoryRegistry {
     pub(super) core: Arc<MemoryCore>,
+    pub(super) handle: Arc<MemoryHandle>,
 }
 
 impl MemoryRegistry {
     /// An empty registry, with the clock and the randomness of this environment.
     #[must_use]
     pub fn new(environment: &Environment) -> Self {
-        Self {
-            core: Arc::new(MemoryCore::new(environment)),
-        }
+        Self::connected(Arc::new(MemoryCore::new(environment)))
     }
 
-    /// A handle for servers and clients.
+    /// A handle as of a process that connects now.
+    fn connected(core: Arc<MemoryCore>) -> Self {
+        let handle = core.with(|state, _| Arc::new(MemoryHandle::new(state)));
+        Self { core, handle }
+    }
+
+    /// A handle for servers and clients, as of a process that connects now: it keeps to the cluster
+    /// and the history that are there.
     #[must_use]
     pub fn registry(&self) -> Registry {
-        Registry::of(Arc::new(self.clone()))
+        Registry::of(Arc::new(Self::connected(self.core.clone())))
+    }
+
+    /// The cluster that is there now.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.core.with(|state, _| state.cluster())
+    }
+
+    /// Puts another cluster in the place of this one: empty, with an id of its own. Handles that
+    /// were made before fail as [`WrongCluster`](crate::RegistryErrorKind::WrongCluster) from now
+    /// on.
+    pub fn replace(&self) {
+        let environment = &self.core.environment;
+        let (cluster, store) = (
+            ClusterId(environment.random_u64()),
+            Store::new(Revision::new(1)),
+        );
+        self.core.with(|state, _| state.replace(cluster, store));
+    }
+
+    /// The present contents.
+    #[must_use]
+    pub fn snapshot(&self) -> MemorySnapshot {
+        self.core
+            .with(|state, _| MemorySnapshot(state.store.clone()))
+    }
+
+    /// Goes back to earlier contents and their revision. Handles that were made before fail as
+    /// [`Restored`](crate::RegistryErrorKind::Restored) from now on.
+    pub fn restore(&self, snapshot: MemorySnapshot) {
+        self.core.with(|state, _| state.restore(snapshot.0));
     }
 
     /// Queues a fault for the next call of an operation. Several faults of one operation meet its
@@ -138,7 +180,7 @@ impl MemoryRegistry {
 impl fmt::Debug for MemoryRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryRegistry")
-            .field("cluster", &self.core.cluster)
+            .field("cluster", &self.cluster())
             .finish_non_exhaustive()
     }
 }

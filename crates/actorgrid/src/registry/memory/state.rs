@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::environment::Timestamp;
 use crate::revision::Revision;
+use crate::token::ClusterId;
 
 use super::faults::Faults;
 use super::store::Store;
@@ -24,6 +25,11 @@ pub(super) enum Presence {
 /// callers.
 pub(super) struct MemoryState {
     pub(super) store: Store,
+    cluster: ClusterId,
+    /// How often another registry has taken its place, or an earlier state.
+    age: u64,
+    /// The revision that this cluster had come to before it was restored.
+    was_at: Revision,
     pub(super) faults: Faults,
     /// Requests on their way by the time of their arrival, and then in the order of their sending.
     /// Not limited: each comes from a fault that a test put in.
@@ -63,9 +69,12 @@ impl Mark {
 }
 
 impl MemoryState {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(cluster: ClusterId, store: Store) -> Self {
         Self {
             store,
+            cluster,
+            age: 0,
+            was_at: Revision::ZERO,
             faults: Faults::default(),
             late: BTreeMap::new(),
             sent: 0,
@@ -137,6 +146,39 @@ impl MemoryState {
 
     pub(super) fn break_watches(&mut self) {
         self.breaks += 1;
+    }
+
+    pub(super) fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    pub(super) fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// Whether it is behind a revision that it had come to.
+    pub(super) fn is_behind(&self) -> bool {
+        self.store.revision() < self.was_at
+    }
+
+    /// Another cluster takes the place of this one.
+    pub(super) fn replace(&mut self, cluster: ClusterId, store: Store) {
+        self.was_at = Revision::ZERO;
+        self.cluster = cluster;
+        self.take_in(store);
+    }
+
+    /// Goes back to an earlier state.
+    pub(super) fn restore(&mut self, store: Store) {
+        self.was_at = self.was_at.max(self.store.revision());
+        self.take_in(store);
+    }
+
+    fn take_in(&mut self, store: Store) {
+        self.store = store;
+        self.age += 1;
+        self.late.clear();
+        self.break_watches();
     }
 
     pub(super) fn breaks(&self) -> u64 {

@@ -20,7 +20,7 @@ const HISTORY: usize = 10_000;
 /// The contents of the registry: keys, leases, the revision and the recent changes.
 ///
 /// It has no clock. The caller passes the time, and expires what is due before.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Store {
     keys: BTreeMap<String, Entry>,
     leases: BTreeMap<LeaseId, LeaseRecord>,
@@ -35,7 +35,7 @@ pub(super) struct Store {
     full: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct LeaseRecord {
     ttl: Duration,
     expiry: Timestamp,

@@ -17,7 +17,8 @@ pub enum ServerEvent {
     StateChanged {
         /// The new state.
         state: ServerState,
-        /// Why the peer is fenced, with the state [`Fenced`](ServerState::Fenced) alone.
+        /// Why the peer is fenced, with the states [`Fenced`](ServerState::Fenced) and
+        /// [`Detached`](ServerState::Detached) alone.
         reason: Option<FenceReason>,
     },
     /// An actor runs: its constructor has succeeded.

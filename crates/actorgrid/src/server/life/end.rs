@@ -36,8 +36,9 @@ pub(super) async fn end_fenced(
     session: Session,
     tasks: JoinSet<()>,
 ) -> LifeEnd {
-    // The watchdog aborts them at the hard deadline; a lost lease leaves no time.
-    if fence.reason() == Some(FenceReason::LeaseLost) {
+    // The watchdog aborts them at the hard deadline. Where the names are gone already, or there is
+    // another registry in which others can take them, no time is left.
+    if let Some(FenceReason::LeaseLost | FenceReason::ClusterChanged) = fence.reason() {
         fence.abort();
     }
     let ended = async {

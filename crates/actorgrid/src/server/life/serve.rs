@@ -72,6 +72,9 @@ async fn serve_life(
             tracing::error!("the task died that accepts connections; another one goes on");
             fence.trip(FenceReason::TaskDied);
         }
+        () = core.registry.left(life.names().token().cluster()) => {
+            fence.trip(FenceReason::ClusterChanged);
+        }
     }
     core.set_owner(None);
     let end = if fence.fenced().is_cancelled() {

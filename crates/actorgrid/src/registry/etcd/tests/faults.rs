@@ -152,6 +152,35 @@ async fn one_of_three_endpoints_is_not_missed() {
 }
 
 #[tokio::test]
+async fn a_member_that_lags_is_not_taken_for_a_cluster_that_went_back() {
+    let (servers, etcd) = three().await;
+    let environment = Environment::real();
+    let lease = loop {
+        if let Some(Ok(lease)) = environment.timeout(LIMIT, etcd.grant(TTL)).await {
+            break lease.id;
+        }
+    };
+    servers[2].signal("-STOP");
+    let (mut won, mut keys) = (0, numbered(10_000).into_iter());
+    while won < 100 {
+        let claims = batch(lease, &[keys.next().unwrap()], &Bytes::new());
+        let claimed = environment.timeout(LIMIT, etcd.claim(&claims)).await;
+        won += usize::from(matches!(claimed, Some(Ok(_))));
+    }
+    let known = etcd.cluster.history.greatest();
+    servers[2].signal("-CONT");
+    // It has yet to hear of what happened; some of its answers are of before that.
+    for _ in 0..50 {
+        etcd.cluster.endpoints.prefer(2);
+        let _ = environment.timeout(LIMIT, etcd.renew(lease)).await;
+        etcd.cluster.endpoints.prefer(2);
+        let _ = environment.timeout(LIMIT, etcd.get(&numbered(1))).await;
+    }
+    assert!(!etcd.restored().is_cancelled());
+    assert!(etcd.list("").await.unwrap().revision.get() >= known);
+}
+
+#[tokio::test]
 async fn endpoints_of_two_clusters_are_refused() {
     let (one, other) = (EtcdServer::start(), EtcdServer::start());
     let first = one.connect().await;

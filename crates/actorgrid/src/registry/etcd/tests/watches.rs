@@ -112,16 +112,16 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_view_goes_back_with_an_etcd_that_was_restored() {
+async fn a_view_waits_for_an_etcd_that_was_restored_to_be_followed() {
     let mut server = EtcdServer::start();
     let etcd = Arc::new(server.connect().await);
     let lease = etcd.grant(TTL).await.unwrap().id;
-    let register = async |name: &str| {
+    let register = async |etcd: &Etcd, lease, name: &str| {
         let key = format!("test.mailbox.{name}");
         let value = registration::write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None);
-        claim(&etcd, lease, &[key], &value).await;
+        claim(etcd, lease, &[key], &value).await;
     };
-    register("a").await;
+    register(&etcd, lease, "a").await;
     server.kill();
     let kept = folder();
     std::fs::rename(&server.folder, &kept).unwrap();
@@ -131,7 +131,8 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     server.restart();
     server.connect().await;
 
-    let client = Client::new("test", Registry::of(etcd.clone()));
+    let registry = Registry::of(etcd.clone());
+    let client = Client::new("test", registry.clone());
     let (now, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
     assert_eq!(now.len(), 1);
     let next_event = async |changes: &mut crate::Watch| {
@@ -145,7 +146,7 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
         }
     };
     for name in ["b", "c"] {
-        register(name).await;
+        register(&etcd, lease, name).await;
         assert_eq!(next_event(&mut changes).await, format!("+{name}"));
     }
     let known = etcd.list("").await.unwrap().revision;
@@ -153,21 +154,28 @@ async fn a_view_goes_back_with_an_etcd_that_was_restored() {
     std::fs::remove_dir_all(&server.folder).unwrap();
     std::fs::rename(&kept, &server.folder).unwrap();
     server.restart();
-    server.connect().await;
+    let again = server.connect().await;
 
-    let ahead = etcd
-        .watch(&all(), known.next())
-        .await
-        .map(drop)
-        .unwrap_err();
-    assert_eq!(ahead.kind(), COMPACTED);
-    for event in ["lost", "-b", "-c"] {
+    let error = etcd.list("").await.unwrap_err();
+    assert_eq!(error.kind(), RegistryErrorKind::Restored);
+    // A process that connects now has nothing to compare.
+    let ahead = again.watch(&all(), known.next()).await;
+    assert_eq!(ahead.map(drop).unwrap_err().kind(), COMPACTED);
+    let follow = || registry.follow_cluster(registry.cluster());
+    let refused = follow().await.unwrap_err();
+    assert_eq!(refused.kind(), RegistryErrorKind::Restored);
+    let lease = again.grant(TTL).await.unwrap().id;
+    for name in ["d", "e", "f"] {
+        register(&again, lease, name).await;
+    }
+    assert!(again.list("").await.unwrap().revision > known);
+    let error = etcd.list("").await.unwrap_err();
+    assert_eq!(error.kind(), RegistryErrorKind::Restored);
+    assert!(futures_util::FutureExt::now_or_never(changes.next()).is_none());
+    follow().await.unwrap();
+    for event in ["lost", "-b", "-c", "+d", "+e", "+f"] {
         assert_eq!(next_event(&mut changes).await, event);
     }
-    // At a revision that was there before.
-    register("d").await;
-    assert!(etcd.list("").await.unwrap().revision <= known);
-    assert_eq!(next_event(&mut changes).await, "+d");
 }
 
 /// An etcd of the tests' own, and its answers to those who open a watch.

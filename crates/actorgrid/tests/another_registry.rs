@@ -1,0 +1,290 @@
+//! A registry whose place another one takes, and one that goes back to an earlier revision.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod world;
+
+use std::error::Error;
+use std::time::Duration;
+
+use actorgrid::{
+    ActorStart, Client, ClusterId, EchoMsg, FenceReason, Kind, Name, RegistryError,
+    RegistryErrorKind, RequestErrorKind, Server, ServerEvent, ServerEvents, ServerState,
+};
+use world::{MemoryWorld, Resource, echo_type, eventually, pass, secs};
+
+/// The states from now on, up to the first of this kind.
+async fn states_until(events: &mut ServerEvents, last: ServerState) -> Vec<ServerState> {
+    let mut states = Vec::new();
+    while states.last() != Some(&last) {
+        let event = tokio::time::timeout(secs(60), events.next()).await;
+        if let ServerEvent::StateChanged { state, reason } = event.unwrap().unwrap() {
+            let changed = Some(FenceReason::ClusterChanged);
+            assert_eq!(
+                reason,
+                matches!(state, ServerState::Fenced | ServerState::Detached)
+                    .then_some(changed)
+                    .flatten()
+            );
+            states.push(state);
+        }
+    }
+    states
+}
+
+const FENCED: [ServerState; 3] = [
+    ServerState::Fenced,
+    ServerState::Rejoining,
+    ServerState::Detached,
+];
+
+async fn start(server: &Server) -> Result<(), actorgrid::RequestError> {
+    start_as(server, "h", "holder").await
+}
+
+async fn start_as(
+    server: &Server,
+    name: &str,
+    actor_type: &str,
+) -> Result<(), actorgrid::RequestError> {
+    let start = ActorStart::new(name, actor_type);
+    let started = server
+        .client()
+        .start(server.peer(), start)
+        .deadline(secs(5));
+    started.await.map(drop)
+}
+
+/// A lookup fails, and this is why.
+async fn lookup_fails(client: &Client, kind: RegistryErrorKind) {
+    let name = Name::new("h").unwrap();
+    let error = client.find(Kind::Actor, &name).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::Registry, "{error}");
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    assert_eq!(cause.map(RegistryError::kind), Some(kind), "{error}");
+}
+
+async fn echo(client: &Client) -> Result<(), actorgrid::RequestError> {
+    let request = client.request("e", EchoMsg::new("x")).deadline(secs(5));
+    request.await.map(drop)
+}
+
+async fn not_followed(server: &Server, cluster: ClusterId, kind: RegistryErrorKind) {
+    let error = server.follow_cluster(cluster).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_cluster_is_stayed_out_of_until_it_is_followed() {
+    let world = MemoryWorld::new();
+    let resource = Resource::default();
+    let server = world.server().actor_type(resource.holder_type("holder"));
+    let server = server.actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    // One that shares the registry with the server, and one in another process.
+    let (ours, apart) = (world.client(), {
+        let builder = Client::builder("test", world.registry.registry());
+        builder.environment(world.environment()).build()
+    });
+    start(&server).await.unwrap();
+    start_as(&server, "e", "echo").await.unwrap();
+    echo(&ours).await.unwrap();
+    let (old, begun) = (world.registry.cluster(), world::clock());
+    world.registry.replace();
+    let new = world.registry.cluster();
+    states_until(&mut events, ServerState::Fenced).await;
+    // Renewals come every 3 s, and three of them in a row must find it.
+    assert!(begun.elapsed() <= secs(5), "{:?}", begun.elapsed());
+    let states = states_until(&mut events, ServerState::Detached).await;
+    assert_eq!(states, FENCED[1..]);
+    assert_eq!(resource.holders("h"), 0);
+    assert_eq!(server.fence_reason(), Some(FenceReason::ClusterChanged));
+    assert_eq!(server.statistics().sessions_fenced, 1);
+
+    pass(secs(120)).await;
+    assert_eq!(server.state(), ServerState::Detached);
+    assert_eq!(world.registry.keys(), [""; 0]);
+    assert_eq!(world.registry.leases(), 0);
+    for client in [&ours, &apart] {
+        lookup_fails(client, RegistryErrorKind::WrongCluster).await;
+    }
+    not_followed(&server, ClusterId(1), RegistryErrorKind::WrongCluster).await;
+    // It is not there.
+    server.follow_cluster(old).await.unwrap();
+    assert_eq!(server.state(), ServerState::Detached);
+
+    server.follow_cluster(new).await.unwrap();
+    server.wait_for(ServerState::Serving).await;
+    start_as(&server, "e", "echo").await.unwrap();
+    // The location in the old cluster is not used: it would be refused, and looked up again.
+    echo(&ours).await.unwrap();
+    assert_eq!(ours.statistics().locations_forgotten, 0);
+    let peer = ours.find(Kind::Peer, server.peer()).await.unwrap();
+    assert_eq!(peer.unwrap().token.cluster(), new);
+    lookup_fails(&apart, RegistryErrorKind::WrongCluster).await;
+    server.shutdown().await.unwrap();
+    assert_eq!(world.registry.keys(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_serves_in_a_cluster_that_is_left_is_fenced_at_once() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    world.registry.replace();
+    let begun = world::clock();
+    server
+        .handle()
+        .follow_cluster(world.registry.cluster())
+        .await
+        .unwrap();
+    states_until(&mut events, ServerState::Serving).await;
+    assert!(begun.elapsed() <= secs(2), "{:?}", begun.elapsed());
+    assert_eq!(server.fence_reason(), Some(FenceReason::ClusterChanged));
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_registry_is_stayed_out_of_until_the_process_restarts() {
+    let world = MemoryWorld::new();
+    let resource = Resource::default();
+    let bind = async |registry| {
+        let server = Server::builder("test", registry).environment(world.environment());
+        let server = server.actor_type(resource.holder_type("holder"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    };
+    let server = bind(world.registry()).await;
+    let mut events = server.events();
+    let snapshot = world.registry.snapshot();
+    start(&server).await.unwrap();
+    let begun = world::clock();
+    world.registry.restore(snapshot);
+    states_until(&mut events, ServerState::Fenced).await;
+    assert!(begun.elapsed() <= secs(1), "{:?}", begun.elapsed());
+    let states = states_until(&mut events, ServerState::Detached).await;
+    assert_eq!(states, FENCED[1..]);
+    assert_eq!(resource.holders("h"), 0);
+    let client = world.client();
+    lookup_fails(&client, RegistryErrorKind::Restored).await;
+    let cluster = world.registry.cluster();
+    not_followed(&server, cluster, RegistryErrorKind::Restored).await;
+
+    // What comes after the snapshot has other names under the revisions of before.
+    let other = bind(world.registry.registry()).await;
+    start(&other).await.unwrap();
+    pass(secs(60)).await;
+    assert_eq!(server.state(), ServerState::Detached);
+    lookup_fails(&client, RegistryErrorKind::Restored).await;
+    assert_eq!(resource.holders("h"), 1);
+    // Once its revision is beyond the one of before, new tokens are greater than old ones.
+    for _ in 0..100 {
+        world.registry.overwrite("other", "");
+    }
+    server.follow_cluster(cluster).await.unwrap();
+    server.wait_for(ServerState::Serving).await;
+    client
+        .find(Kind::Peer, server.peer())
+        .await
+        .unwrap()
+        .unwrap();
+    for server in [server, other] {
+        server.shutdown().await.unwrap();
+    }
+}
+
+#[cfg(feature = "etcd")]
+mod etcd {
+    use actorgrid::Registry;
+    use testbed::{Etcd, EtcdProxy};
+
+    use super::*;
+
+    async fn bind(url: &str, resource: &Resource) -> Server {
+        let registry = Registry::connect(url).await.unwrap();
+        let server = Server::builder("test", registry);
+        let server = server.actor_type(resource.holder_type("holder"));
+        server.bind("127.0.0.1:0").await.unwrap()
+    }
+
+    async fn cluster_at(etcd: &Etcd) -> ClusterId {
+        Registry::connect(&etcd.url()).await.unwrap().cluster()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn another_cluster_is_stayed_out_of_and_the_one_of_before_is_joined_again() {
+        let (first, second) = (Etcd::start(), Etcd::start());
+        let proxy = EtcdProxy::of(first.address());
+        let resource = Resource::default();
+        let server = bind(&proxy.url(), &resource).await;
+        let client = Client::builder("test", Registry::connect(&proxy.url()).await.unwrap());
+        let client = client.build();
+        let mut events = server.events();
+        start(&server).await.unwrap();
+        let goes_to = |etcd: &Etcd| {
+            proxy.set_server(etcd.address());
+            proxy.cut();
+        };
+        goes_to(&second);
+        assert_eq!(
+            states_until(&mut events, ServerState::Detached).await,
+            FENCED
+        );
+        assert_eq!(resource.holders("h"), 0);
+        lookup_fails(&client, RegistryErrorKind::WrongCluster).await;
+        // The same registry is back, with no revision lost.
+        goes_to(&first);
+        states_until(&mut events, ServerState::Serving).await;
+        start(&server).await.unwrap();
+
+        goes_to(&second);
+        assert_eq!(
+            states_until(&mut events, ServerState::Detached).await,
+            FENCED
+        );
+        not_followed(&server, ClusterId(1), RegistryErrorKind::WrongCluster).await;
+        assert_eq!(second.ctl(["get", "--prefix", "", "--keys-only"]), "");
+        let new = cluster_at(&second).await;
+        server.follow_cluster(new).await.unwrap();
+        states_until(&mut events, ServerState::Serving).await;
+        start(&server).await.unwrap();
+        eventually("it runs", || resource.holders("h") == 1).await;
+        let peer = server
+            .client()
+            .find(Kind::Peer, server.peer())
+            .await
+            .unwrap();
+        assert_eq!(peer.unwrap().token.cluster(), new);
+        server.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cluster_that_went_back_is_stayed_out_of_until_the_process_restarts() {
+        let mut etcd = Etcd::start();
+        let resource = Resource::default();
+        let server = bind(&etcd.url(), &resource).await;
+        let mut events = server.events();
+        let snapshot = etcd.snapshot();
+        server.wait_for(ServerState::Serving).await;
+        start(&server).await.unwrap();
+        let cluster = cluster_at(&etcd).await;
+        etcd.restore(&snapshot);
+        // It is the same cluster by its id, and the lease lives on.
+        assert_eq!(cluster_at(&etcd).await, cluster);
+        assert_eq!(
+            states_until(&mut events, ServerState::Detached).await,
+            FENCED
+        );
+        assert_eq!(resource.holders("h"), 0);
+        lookup_fails(server.client(), RegistryErrorKind::Restored).await;
+        not_followed(&server, cluster, RegistryErrorKind::Restored).await;
+
+        let other = bind(&etcd.url(), &resource).await;
+        start(&other).await.unwrap();
+        pass(Duration::from_secs(3)).await;
+        assert_eq!(server.state(), ServerState::Detached);
+        for server in [server, other] {
+            server.shutdown().await.unwrap();
+        }
+    }
+}
