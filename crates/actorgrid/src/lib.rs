@@ -333,8 +333,8 @@ pub use route::{
 pub use server::{
     Actor, ActorContext, ActorEnd, ActorResult, ActorType, AddressHolder, BoxActor,
     DEFAULT_CONSTRUCTOR_TIMEOUT, DEFAULT_LEASE_TTL, DEFAULT_MAX_ACTORS, DEFAULT_SHUTDOWN_TIMEOUT,
-    MIN_LEASE_TTL, Server, ServerBuilder, ServerError, ServerErrorKind, ServerEvent,
-    ServerEvents, ServerHandle, ServerState, ServerStatistics, ShutdownError,
+    MIN_LEASE_TTL, Server, ServerBuilder, ServerError, ServerErrorKind, ServerEvent, ServerEvents,
+    ServerHandle, ServerState, ServerStatistics, ShutdownError,
 };
 pub use session::FenceReason;
 pub use token::{ClusterId, Token, TokenError};

@@ -68,6 +68,11 @@ impl Attempts {
         Self { pace, state }
     }
 
+    /// Of the same endpoint, of which nothing is known.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(Arc::clone(&self.pace))
+    }
+
     /// An attempt is made.
     pub(super) fn begin(&self, now: Timestamp) {
         self.pace.begin(now);

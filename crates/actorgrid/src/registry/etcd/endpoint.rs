@@ -63,7 +63,12 @@ impl Endpoint {
 
     /// The same endpoint, of which nothing is known.
     pub(super) fn anew(&self) -> Self {
-        Self::new(self.address.clone(), self.origin.clone())
+        Self {
+            address: self.address.clone(),
+            origin: self.origin.clone(),
+            attempts: Arc::new(self.attempts.anew()),
+            opening: Mutex::default(),
+        }
     }
 
     pub(super) fn address(&self) -> &Address {

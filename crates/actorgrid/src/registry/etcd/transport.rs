@@ -172,7 +172,7 @@ impl http_body::Body for EtcdAnswer {
 
 fn broken(activity: &Activity, error: h2::Error) -> BoxError {
     if activity.is_given_up() {
-        Box::new(Silence(error))
+        Box::new(FoundSilent(error))
     } else {
         Box::new(Broken(error))
     }
@@ -206,10 +206,10 @@ struct Broken(h2::Error);
 
 /// The connection was given up because nothing came over it.
 #[derive(Debug)]
-struct Silence(h2::Error);
+struct FoundSilent(h2::Error);
 
 caused! {
     NotSent: "not sent: {}"
     Broken: "{}"
-    Silence: "etcd has been silent for 2 s: {}"
+    FoundSilent: "etcd has been silent for 2 s: {}"
 }
