@@ -11,13 +11,16 @@ use super::queue::{NotQueued, Queue};
 use super::statistics::InboxCounters;
 use crate::error::RequestError;
 use crate::request::MessageSet;
-use crate::route::{Inbox, Incoming, QueuePlace, Refused};
+use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
+
+/// What is not held where a request expects another token than the mailbox has.
+pub(super) const OTHER_TOKEN: &str = "under this token";
 
 /// The inbox of a mailbox, which its owner empties.
 pub(super) struct MailboxInbox<S> {
     pub(super) gate: Gate,
     /// Messages are queued as they came, and read when they are handed out.
-    pub(super) queue: Queue<Incoming>,
+    pub(super) queue: Arc<Queue<Incoming>>,
     pub(super) counters: Arc<InboxCounters>,
     /// The requests that its owner waits for at its end.
     requests: Option<TaskTracker>,
@@ -27,13 +30,13 @@ pub(super) struct MailboxInbox<S> {
 impl<S: MessageSet> MailboxInbox<S> {
     pub(super) fn new(
         gate: Gate,
-        capacity: usize,
+        queue: Arc<Queue<Incoming>>,
         counters: Arc<InboxCounters>,
         requests: Option<TaskTracker>,
     ) -> Self {
         Self {
             gate,
-            queue: Queue::new(capacity),
+            queue,
             counters,
             requests,
             set: PhantomData,
@@ -42,32 +45,50 @@ impl<S: MessageSet> MailboxInbox<S> {
 
     /// Drops a request that was queued and is not handed out. A requester that still waits is
     /// answered, and its route counts the error; others are counted here.
-    pub(super) fn dismiss(&self, mut incoming: Incoming) {
-        if !incoming.dismiss() {
-            self.counters.left_queue(incoming.meta().deadline);
-        }
-        // Its message is the user's, and may panic.
-        if catch_unwind(AssertUnwindSafe(|| drop(incoming))).is_err() {
-            tracing::error!("dropping a request that was queued panicked");
-        }
+    pub(super) fn dismiss(&self, incoming: Incoming) {
+        dismiss(incoming, &self.counters);
     }
 }
 
+fn dismiss(mut incoming: Incoming, counters: &InboxCounters) {
+    if !incoming.dismiss() {
+        counters.left_queue(incoming.meta().deadline);
+    }
+    dispose(|| drop(incoming));
+}
+
+/// Runs what may drop a message. That is the user's, and may panic.
+pub(super) fn dispose(drops: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(drops)).is_err() {
+        tracing::error!("dropping a request that was queued panicked");
+    }
+}
+
+/// Drops a request that nobody waits for any more, if it is still queued. Returns whether it was.
+pub(super) fn withdraw(
+    queue: &Queue<Incoming>,
+    place: QueuePlace,
+    counters: &InboxCounters,
+) -> bool {
+    let Some(mut incoming) = queue.remove(place) else {
+        return false;
+    };
+    incoming.forget();
+    dismiss(incoming, counters);
+    true
+}
+
 impl<S: MessageSet> Inbox for MailboxInbox<S> {
-    fn deliver(&self, mut incoming: Incoming) -> Result<QueuePlace, Refused> {
-        if incoming
-            .meta()
-            .token
-            .is_some_and(|token| token != self.gate.token)
-        {
-            return Err(incoming.refuse(RequestError::not_held("under this token")));
+    fn deliver(&self, mut incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
+        if incoming.expects_another_than(self.gate.token) {
+            return Err(incoming.refuse(RequestError::not_held(OTHER_TOKEN)).into());
         }
         if !self.gate.admits() {
-            return Err(incoming.refuse(RequestError::mailbox_closed()));
+            return Err(incoming.refuse(RequestError::mailbox_closed()).into());
         }
         if !S::accepts(incoming.wire_name()) {
             let error = RequestError::unknown_message(incoming.wire_name());
-            return Err(incoming.refuse(error));
+            return Err(incoming.refuse(error).into());
         }
         if let Some(requests) = &self.requests {
             incoming.await_end(requests.token());
@@ -77,20 +98,15 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
                 self.counters.admitted.increment();
                 Ok(place)
             }
-            Err(NotQueued::Full(incoming)) => Err(incoming.refuse(RequestError::busy())),
+            Err(NotQueued::Full(incoming)) => Err(incoming.refuse(RequestError::busy()).into()),
             Err(NotQueued::Closed(incoming)) => {
-                Err(incoming.refuse(RequestError::mailbox_closed()))
+                Err(incoming.refuse(RequestError::mailbox_closed()).into())
             }
         }
     }
 
     fn withdraw(&self, place: QueuePlace) -> bool {
-        let Some(mut incoming) = self.queue.remove(place) else {
-            return false;
-        };
-        incoming.forget();
-        self.dismiss(incoming);
-        true
+        withdraw(&self.queue, place, &self.counters)
     }
 
     fn is_full(&self) -> bool {
@@ -125,7 +141,9 @@ mod tests {
             stop: Arc::new(Stop::new(&fence)),
             token: Token::new(ClusterId(1), Revision::new(1)),
         };
-        MailboxInbox::new(gate, 9, Arc::default(), None)
+        let queue = Queue::new(1);
+        queue.open(9, |_| false);
+        MailboxInbox::new(gate, Arc::new(queue), Arc::default(), None)
     }
 
     fn deliver(inbox: &TestInbox) -> (QueuePlace, AnswerReader) {

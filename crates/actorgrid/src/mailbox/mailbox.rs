@@ -19,7 +19,8 @@ use crate::wake_list::WakePlace;
 
 /// The receiving end of a grid-unique name.
 ///
-/// It holds up to its capacity of requests; one more is refused as busy. A request that nobody
+/// It holds up to its capacity of requests; one more is refused as busy. Requests that waited while
+/// its name was being registered come first, up to 1,024 of them even beyond its capacity. A request that nobody
 /// waits for any more (its requester has gone, or its deadline has passed) leaves its place at
 /// once. Messages are read when they are handed out. Dropped, the mailbox closes: what is queued is
 /// answered ([`MailboxClosed`](crate::RequestErrorKind::MailboxClosed)) and its name is released.

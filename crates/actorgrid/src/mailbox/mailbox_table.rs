@@ -5,10 +5,12 @@ use std::sync::Arc;
 use papaya::HashMap;
 use tokio_util::sync::CancellationToken;
 
+use super::queue::Queue;
 use super::statistics::InboxCounters;
+use super::waiting_inbox::{OpenedMailbox, WaitingInbox};
 use crate::error::RequestErrorKind;
 use crate::name::Name;
-use crate::route::{Directory, Inbox, Resolved};
+use crate::route::{Directory, Inbox, Incoming, Resolved};
 use crate::token::Token;
 
 /// The mailboxes of a peer, by name. Routes look up the receivers of requests in it, and a name is
@@ -21,7 +23,10 @@ pub(crate) struct MailboxTable {
 
 #[derive(Clone)]
 enum TableEntry {
-    Deciding(CancellationToken),
+    Deciding {
+        waiting: Arc<WaitingInbox>,
+        decided: CancellationToken,
+    },
     Open {
         inbox: Arc<dyn Inbox>,
         token: Token,
@@ -39,21 +44,27 @@ pub(crate) enum MailboxOccupied {
 }
 
 impl MailboxTable {
-    /// Reserves a name; requests to it wait until it is opened or given up.
+    /// Reserves a name; requests to it wait, in their order, until it is opened or given up.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         name: &Name,
     ) -> Result<Arc<Reservation>, MailboxOccupied> {
         let decided = CancellationToken::new();
+        let waiting = Arc::new(WaitingInbox::new(self.counters.clone()));
+        let entry = TableEntry::Deciding {
+            waiting: waiting.clone(),
+            decided: decided.clone(),
+        };
         let entries = self.entries.pin();
-        match entries.try_insert(name.clone(), TableEntry::Deciding(decided.clone())) {
+        match entries.try_insert(name.clone(), entry) {
             Ok(_) => Ok(Arc::new(Reservation {
                 table: self.clone(),
                 name: name.clone(),
+                waiting,
                 decided,
             })),
             Err(occupied) => Err(match occupied.current {
-                TableEntry::Deciding(decided) => MailboxOccupied::Deciding(decided.clone()),
+                TableEntry::Deciding { decided, .. } => MailboxOccupied::Deciding(decided.clone()),
                 TableEntry::Open { token, .. } => MailboxOccupied::Held(Some(*token)),
                 TableEntry::Closing => MailboxOccupied::Held(None),
             }),
@@ -80,7 +91,7 @@ impl Directory for MailboxTable {
     fn resolve(&self, name: &str) -> Resolved {
         match self.entries.pin().get(name) {
             Some(TableEntry::Open { inbox, .. }) => Resolved::Inbox(inbox.clone()),
-            Some(TableEntry::Deciding(decided)) => Resolved::Deciding(decided.clone()),
+            Some(TableEntry::Deciding { waiting, .. }) => Resolved::Inbox(waiting.clone()),
             Some(TableEntry::Closing) | None => Resolved::Absent,
         }
     }
@@ -95,14 +106,23 @@ impl Directory for MailboxTable {
 pub(crate) struct Reservation {
     table: Arc<MailboxTable>,
     name: Name,
+    waiting: Arc<WaitingInbox>,
     decided: CancellationToken,
 }
 
 impl Reservation {
-    /// Opens the mailbox: requests that waited go to it.
-    pub(crate) fn open(&self, inbox: Arc<dyn Inbox>, token: Token) {
+    /// The queue in which requests wait: that of the mailbox to come.
+    pub(super) fn queue(&self) -> &Arc<Queue<Incoming>> {
+        self.waiting.queue()
+    }
+
+    /// Opens the mailbox. Requests that waited are the first ones in it, even if they are more than
+    /// its capacity.
+    pub(super) fn open(&self, inbox: Arc<dyn Inbox>, opened: OpenedMailbox) {
+        let token = opened.token;
         let entry = TableEntry::Open { inbox, token };
         self.table.entries.pin().insert(self.name.clone(), entry);
+        self.waiting.open(opened);
         self.decided.cancel();
     }
 
@@ -117,6 +137,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.table.entries.pin().remove(&self.name);
+        self.waiting.give_up(&self.name);
         self.decided.cancel();
     }
 }

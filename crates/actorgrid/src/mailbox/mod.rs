@@ -13,6 +13,7 @@ mod queue;
 mod statistics;
 mod stop;
 mod token_expired;
+mod waiting_inbox;
 
 pub use capacity::MAX_MAILBOX_CAPACITY;
 pub use error::{MailboxError, MailboxErrorKind};

@@ -12,6 +12,7 @@ use super::inbox::MailboxInbox;
 use super::mailbox::Mailbox;
 use super::mailbox_table::{MailboxOccupied, MailboxTable, Reservation};
 use super::stop::Stop;
+use super::waiting_inbox::OpenedMailbox;
 use crate::name::Name;
 use crate::registry::{Kind, holder};
 use crate::request::MessageSet;
@@ -84,14 +85,20 @@ impl MailboxOwner {
             stop: self.stop.clone(),
             token,
         };
-        let counters = self.table.counters().clone();
+        let (queue, counters) = (reservation.queue().clone(), self.table.counters().clone());
+        let opened = OpenedMailbox {
+            token,
+            capacity,
+            accepts: S::accepts,
+            requests: self.requests.clone(),
+        };
         let inbox = Arc::new(MailboxInbox::new(
             gate,
-            capacity,
+            queue,
             counters,
-            self.requests.clone(),
+            opened.requests.clone(),
         ));
-        reservation.open(inbox.clone(), token);
+        reservation.open(inbox.clone(), opened);
         Mailbox {
             place: self.stop.join(),
             inbox,

@@ -90,6 +90,21 @@ impl<T> Places<T> {
         self.take(place.index)
     }
 
+    /// Takes the values that are to go, in their order. The others keep their places.
+    pub(super) fn take_where(&mut self, mut goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let mut gone = Vec::new();
+        let mut next = self.first;
+        while next != NONE {
+            let index = next;
+            let place = self.at(index);
+            next = place.after;
+            if place.value.as_mut().is_some_and(&mut goes) {
+                gone.extend(self.take(index));
+            }
+        }
+        gone
+    }
+
     /// When it is empty: all chunks but so many, for the caller to free.
     pub(super) fn take_spare(&mut self, kept: usize) -> Vec<Chunk<T>> {
         if self.taken > 0 || self.chunks.len() <= kept {
@@ -161,6 +176,8 @@ mod tests {
         Pop,
         /// Leaves a place that was given before: this far back, taken or not.
         Remove(usize),
+        /// Takes every multiple of this.
+        TakeWhere(usize),
         FreeSpare(usize),
     }
 
@@ -169,6 +186,7 @@ mod tests {
             5 => Just(Step::Push),
             3 => Just(Step::Pop),
             3 => (0..60_usize).prop_map(Step::Remove),
+            1 => (1..4_usize).prop_map(Step::TakeWhere),
             1 => (0..3_usize).prop_map(Step::FreeSpare),
         ];
         prop::collection::vec(step, 0..300)
@@ -197,6 +215,12 @@ mod tests {
                         let at = model.iter().position(|queued| queued == value);
                         let expected = at.and_then(|at| model.remove(at));
                         prop_assert_eq!(places.remove(*place), expected);
+                    }
+                    Step::TakeWhere(factor) => {
+                        let goes = |value: &usize| value.is_multiple_of(factor);
+                        let expected: Vec<_> = model.iter().copied().filter(goes).collect();
+                        model.retain(|value| !goes(value));
+                        prop_assert_eq!(places.take_where(|value| goes(value)), expected);
                     }
                     Step::FreeSpare(kept) => {
                         let before = places.chunks.len();

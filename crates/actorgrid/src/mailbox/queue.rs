@@ -6,20 +6,30 @@ use std::task::{Context, Poll, Waker};
 use super::places::Places;
 use crate::route::QueuePlace;
 
-/// The queue of a mailbox, first in, first out.
+/// The queue of a mailbox, first in, first out. It exists before the mailbox does: while the name
+/// is being decided, requests wait in it in their order, and keep their places when the mailbox
+/// opens.
 ///
 /// No value is dropped and no task is woken under its lock: both may run other code, which may come
 /// back here.
 pub(super) struct Queue<T> {
-    capacity: usize,
     state: Mutex<QueueState<T>>,
 }
 
 struct QueueState<T> {
     places: Places<T>,
-    closed: bool,
+    capacity: usize,
+    phase: Phase,
     /// The receiver, while it waits.
     receiver: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Whether there will be a mailbox is being decided.
+    Deciding,
+    Open,
+    Closed,
 }
 
 /// A value that was not queued, and why.
@@ -38,25 +48,69 @@ pub(super) enum Popped<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue for this many values. They take memory only once they are there.
+    /// A queue for this many values, for as long as the name is being decided. They take memory
+    /// only once they are there.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            capacity,
             state: Mutex::new(QueueState {
                 places: Places::new(),
-                closed: false,
+                capacity,
+                phase: Phase::Deciding,
                 receiver: None,
             }),
         }
     }
 
+    /// The name is won, and the queue is that of a mailbox with this capacity. What waits stays,
+    /// even beyond it, except the values that are to go. That is decided under the lock: it must
+    /// not come back here.
+    pub(super) fn open(&self, capacity: usize, goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let mut state = self.lock();
+        if state.phase != Phase::Deciding {
+            return Vec::new();
+        }
+        state.phase = Phase::Open;
+        state.capacity = capacity;
+        let gone = state.places.take_where(goes);
+        self.unlock(state);
+        gone
+    }
+
+    /// The name is lost, unless the queue was opened before. Returns whether it is closed by this:
+    /// then what waits is to be taken.
+    pub(super) fn give_up(&self) -> bool {
+        let mut state = self.lock();
+        let gives_up = state.phase == Phase::Deciding;
+        if gives_up {
+            state.phase = Phase::Closed;
+        }
+        self.unlock(state);
+        gives_up
+    }
+
+    /// Appends a value while the name is being decided. Afterwards the queue counts as closed to
+    /// this.
+    pub(super) fn push_waiting(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Deciding => Self::push_to(state, value),
+            Phase::Open | Phase::Closed => Err(NotQueued::Closed(value)),
+        }
+    }
+
     /// Appends a value.
     pub(super) fn push(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
-        let mut state = self.lock();
-        if state.closed {
+        Self::push_to(self.lock(), value)
+    }
+
+    fn push_to(
+        mut state: MutexGuard<'_, QueueState<T>>,
+        value: T,
+    ) -> Result<QueuePlace, NotQueued<T>> {
+        if state.phase == Phase::Closed {
             return Err(NotQueued::Closed(value));
         }
-        if state.places.len() >= self.capacity {
+        if state.places.len() >= state.capacity {
             return Err(NotQueued::Full(value));
         }
         let place = state.places.push(value);
@@ -76,7 +130,7 @@ impl<T> Queue<T> {
                 self.unlock(state);
                 Popped::Next(value)
             }
-            None if state.closed => Popped::Ended,
+            None if state.phase == Phase::Closed => Popped::Ended,
             None => Popped::Empty,
         }
     }
@@ -88,7 +142,7 @@ impl<T> Queue<T> {
             self.unlock(state);
             return Poll::Ready(Some(value));
         }
-        if state.closed {
+        if state.phase == Phase::Closed {
             return Poll::Ready(None);
         }
         let waits = |receiver: &Waker| receiver.will_wake(cx.waker());
@@ -111,7 +165,7 @@ impl<T> Queue<T> {
     /// Takes no more values. Those that are queued can still be taken.
     pub(super) fn close(&self) {
         let mut state = self.lock();
-        state.closed = true;
+        state.phase = Phase::Closed;
         // Only the receiver closes it, so it does not wait. Its task must not be kept.
         let receiver = state.receiver.take();
         self.unlock(state);
@@ -124,12 +178,13 @@ impl<T> Queue<T> {
 
     /// Whether a value would not be queued at this moment, for lack of room.
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.capacity
+        let state = self.lock();
+        state.places.len() >= state.capacity
     }
 
     /// Unlocks it, and frees the memory that is not needed any more.
     fn unlock(&self, mut state: MutexGuard<'_, QueueState<T>>) {
-        let kept = usize::from(!state.closed);
+        let kept = usize::from(state.phase != Phase::Closed);
         let spare = state.places.take_spare(kept);
         drop(state);
         drop(spare);
@@ -196,6 +251,39 @@ mod tests {
         assert!(matches!(queue.pop(), Popped::Next(2)));
         assert!(matches!(queue.pop(), Popped::Next(4)));
         assert!(matches!(queue.pop(), Popped::Empty));
+    }
+
+    #[test]
+    fn what_waits_keeps_its_place_when_the_queue_opens() {
+        let queue = Queue::new(3);
+        let places: Vec<_> = (1..=3)
+            .filter_map(|value| queue.push_waiting(value).ok())
+            .collect();
+        assert!(matches!(queue.push_waiting(4), Err(NotQueued::Full(4))));
+        // One is to go, and the others are more than the mailbox takes.
+        assert_eq!(queue.open(1, |value| *value == 1), [1]);
+        assert!(matches!(queue.push_waiting(5), Err(NotQueued::Closed(5))));
+        assert!(matches!(queue.push(6), Err(NotQueued::Full(6))));
+        assert_eq!(queue.remove(places[2]), Some(3));
+        assert_eq!(queue.remove(places[0]), None);
+        assert!(matches!(queue.pop(), Popped::Next(2)));
+        assert!(queue.push(7).is_ok());
+        assert!(!queue.give_up(), "it is open");
+        assert!(matches!(queue.pop(), Popped::Next(7)));
+        assert!(matches!(queue.pop(), Popped::Empty));
+    }
+
+    #[test]
+    fn a_queue_that_is_given_up_takes_no_more() {
+        let queue = Queue::new(3);
+        assert!(queue.push_waiting(1).is_ok());
+        assert!(queue.give_up());
+        assert!(!queue.give_up());
+        assert!(queue.open(9, |_| false).is_empty());
+        assert!(matches!(queue.push_waiting(2), Err(NotQueued::Closed(2))));
+        assert!(matches!(queue.push(2), Err(NotQueued::Closed(2))));
+        assert!(matches!(queue.pop(), Popped::Next(1)));
+        assert!(matches!(queue.pop(), Popped::Ended));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct ReplyTo(oneshot::Sender<ChargedAnswer>);
 pub(super) struct ChargedAnswer {
     pub(super) answer: Answer,
     pub(super) charge: Option<Charge>,
+    /// The message of a request that was queued and then refused, for a route that can use it.
+    pub(super) returned: Option<Box<Body>>,
 }
 
 /// Reads an answer: as a future, without the room that it takes.
@@ -75,7 +77,21 @@ impl ReplyTo {
 
     /// Answers. Gives the answer back if nobody waits for it any more.
     pub(super) fn send(self, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
-        let sent = self.0.send(ChargedAnswer { answer, charge });
+        let sent = self.0.send(ChargedAnswer {
+            answer,
+            charge,
+            returned: None,
+        });
         sent.map_err(|charged| charged.answer)
+    }
+
+    /// Answers that the request was refused, and gives its message back.
+    pub(super) fn give_back(self, error: RequestError, body: Body) {
+        // Without a requester nothing is lost.
+        let _ = self.0.send(ChargedAnswer {
+            answer: Err(error),
+            charge: None,
+            returned: Some(Box::new(body)),
+        });
     }
 }

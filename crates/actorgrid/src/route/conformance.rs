@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::admission::Serving;
 use super::call::{Call, Route};
 use super::caller::Caller;
 use super::calling::{Pool, PoolConfig, ProcessRoute};
-use super::directory::{Directory, Inbox, QueuePlace, Resolved};
+use super::directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved, deliver};
 use super::headers::Headers;
 use super::incoming::{Incoming, Refused};
 use super::local::LocalRoute;
@@ -34,6 +33,12 @@ pub(super) const LIMIT: usize = 100_000;
 type Unread = Arc<Mutex<Vec<Incoming>>>;
 type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 
+/// As if all requests had one place.
+const PLACE: QueuePlace = QueuePlace {
+    index: 0,
+    generation: 0,
+};
+
 struct Handled {
     handler: Handler,
     is_full: bool,
@@ -42,15 +47,11 @@ struct Handled {
 }
 
 impl Inbox for Handled {
-    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused> {
-        let place = QueuePlace {
-            index: 0,
-            generation: 0,
-        };
-        (self.handler)(incoming).map(|()| place)
+    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
+        (self.handler)(incoming)?;
+        Ok(PLACE)
     }
 
-    /// As if all requests had one place.
     fn withdraw(&self, _place: QueuePlace) -> bool {
         let queued = self.queued.lock().unwrap().pop();
         queued.map(|mut incoming| incoming.forget()).is_some()
@@ -61,11 +62,33 @@ impl Inbox for Handled {
     }
 }
 
+/// Requests to a name that is being decided; none once it is.
+struct Deciding(Mutex<Option<Vec<Incoming>>>);
+
+impl Inbox for Deciding {
+    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
+        match &mut *self.0.lock().unwrap() {
+            Some(waiting) => waiting.push(incoming),
+            None => return Err(NotDelivered::Moved(Box::new(incoming))),
+        }
+        Ok(PLACE)
+    }
+
+    fn withdraw(&self, _place: QueuePlace) -> bool {
+        let waiting = self.0.lock().unwrap().as_mut().and_then(Vec::pop);
+        waiting.map(|mut incoming| incoming.forget()).is_some()
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+}
+
 /// Mailboxes made of closures.
 #[derive(Default)]
 pub(super) struct House {
     open: Mutex<HashMap<String, Arc<Handled>>>,
-    deciding: Mutex<HashMap<String, CancellationToken>>,
+    deciding: Mutex<HashMap<String, Arc<Deciding>>>,
 }
 
 impl House {
@@ -129,8 +152,8 @@ impl House {
 
 impl Directory for House {
     fn resolve(&self, name: &str) -> Resolved {
-        if let Some(decided) = self.deciding.lock().unwrap().get(name) {
-            return Resolved::Deciding(decided.clone());
+        if let Some(deciding) = self.deciding.lock().unwrap().get(name) {
+            return Resolved::Inbox(Arc::clone(deciding) as Arc<dyn Inbox>);
         }
         match self.open.lock().unwrap().get(name) {
             Some(inbox) => Resolved::Inbox(Arc::clone(inbox) as Arc<dyn Inbox>),
@@ -525,18 +548,19 @@ async fn the_receiver_sees_that_the_caller_has_gone(world: World) {
 }
 
 async fn waits_while_the_registration_is_decided(world: World) {
-    let decided = CancellationToken::new();
-    world
-        .house
-        .deciding
-        .lock()
-        .unwrap()
-        .insert("a".to_owned(), decided.clone());
+    let deciding = Arc::new(Deciding(Mutex::new(Some(Vec::new()))));
+    let names = &world.house.deciding;
+    let name = "a".to_owned();
+    names.lock().unwrap().insert(name, deciding.clone());
     let mut early = call("a", EchoMsg::new("early"));
     let soon = world
         .environment
         .timeout(Duration::from_millis(50), world.route.call(&mut early));
     assert!(soon.await.is_none());
+    let waiting = || deciding.0.lock().unwrap().as_ref().map(Vec::len);
+    while waiting() != Some(0) {
+        tokio::task::yield_now().await;
+    }
     let route = world.route.clone();
     let task = world.environment.spawn(async move {
         route
@@ -544,10 +568,33 @@ async fn waits_while_the_registration_is_decided(world: World) {
             .await
             .map(echo)
     });
-    tokio::task::yield_now().await;
+    while waiting() != Some(1) {
+        tokio::task::yield_now().await;
+    }
     world.house.echo("a");
-    world.house.deciding.lock().unwrap().clear();
-    decided.cancel();
+    names.lock().unwrap().clear();
+    let waiting = deciding.0.lock().unwrap().take().unwrap();
+    for incoming in waiting {
+        deliver(&*world.house, "a", incoming).unwrap();
+    }
     assert_eq!(task.await.unwrap().unwrap().msg, "late");
     world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_comes_back_when_its_request_is_refused_after_it_was_queued() {
+    let world = World::local();
+    world.house.open("lost", |incoming| {
+        incoming.give_back(RequestError::not_held("lost"));
+        Ok(())
+    });
+    let mut call = call("lost", EchoMsg::new("again"));
+    call.keep = false;
+    let error = world.route.call(&mut call).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotHeld);
+    assert_eq!(
+        (error.executed(), call.executed),
+        (Executed::No, Executed::No)
+    );
+    assert_eq!(echo(call.body.unwrap()).msg, "again");
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::answer::{Answer, AnswerReader, ChargedAnswer};
 use super::incoming::{Incoming, Refused};
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -18,16 +16,15 @@ pub(crate) trait Directory: Send + Sync + 'static {
 
 /// The result of looking a name up.
 pub(crate) enum Resolved {
+    /// The inbox of the mailbox, or of the name while its registration is being decided.
     Inbox(Arc<dyn Inbox>),
-    /// The name's registration is being decided; resolve it again when this is cancelled.
-    Deciding(CancellationToken),
     Absent,
 }
 
 /// The receiving end of a mailbox.
 pub(crate) trait Inbox: Send + Sync {
     /// Queues the request, or says at once why not. Does not wait.
-    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, Refused>;
+    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered>;
 
     /// Drops a request that nobody waits for any more, if it is still queued. Returns whether it
     /// was: then it is certain that it was not executed. Does not panic, even if the message does
@@ -37,6 +34,20 @@ pub(crate) trait Inbox: Send + Sync {
     /// Whether a request would find no room at this moment. Another one may take or leave the last
     /// place before the answer is used. For a route that can answer before a message has arrived.
     fn is_full(&self) -> bool;
+}
+
+/// A request that an inbox did not queue.
+#[derive(Debug)]
+pub(crate) enum NotDelivered {
+    Refused(Refused),
+    /// The name was decided a moment ago: resolve it again.
+    Moved(Box<Incoming>),
+}
+
+impl From<Refused> for NotDelivered {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 /// The place of one request in the queue of a mailbox.
@@ -107,22 +118,25 @@ impl Drop for Awaited<'_> {
     }
 }
 
-/// Delivers a request, waiting while its receiver's registration is being decided.
-pub(crate) async fn deliver(
+/// Delivers a request. Does not wait, so that requests arrive in the order in which they are
+/// delivered, also while their receiver's registration is being decided.
+pub(crate) fn deliver(
     directory: &dyn Directory,
     receiver: &str,
-    incoming: Incoming,
+    mut incoming: Incoming,
 ) -> Result<Queued, Refused> {
     let delivered = loop {
-        match directory.resolve(receiver) {
-            Resolved::Inbox(inbox) => {
-                break inbox.deliver(incoming).map(|place| Queued {
-                    inbox: Some(inbox),
-                    place,
-                });
+        let Resolved::Inbox(inbox) = directory.resolve(receiver) else {
+            break Err(incoming.refuse(RequestError::not_held(receiver)));
+        };
+        match inbox.deliver(incoming) {
+            Ok(place) => {
+                let inbox = Some(inbox);
+                break Ok(Queued { inbox, place });
             }
-            Resolved::Deciding(decided) => decided.cancelled().await,
-            Resolved::Absent => break Err(incoming.refuse(RequestError::not_held(receiver))),
+            Err(NotDelivered::Refused(refused)) => break Err(refused),
+            // The name leads elsewhere by now, so this ends.
+            Err(NotDelivered::Moved(again)) => incoming = *again,
         }
     };
     if let Err(refused) = &delivered {
@@ -135,7 +149,7 @@ pub(crate) async fn deliver(
 pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
     match directory.resolve(receiver) {
         Resolved::Inbox(inbox) => inbox.is_full(),
-        Resolved::Deciding(_) | Resolved::Absent => false,
+        Resolved::Absent => false,
     }
 }
 
@@ -163,6 +177,7 @@ pub(crate) async fn answered(
     let charged = charged.unwrap_or_else(|_| ChargedAnswer {
         answer: Err(RequestError::no_reply("the receiver is gone")),
         charge: None,
+        returned: None,
     });
     awaited.queued.inbox = None;
     awaited.note(&charged.answer);

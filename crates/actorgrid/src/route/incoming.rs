@@ -12,6 +12,7 @@ use super::reply_room::ReplyRoom;
 use crate::error::RequestError;
 use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
+use crate::token::Token;
 
 /// A request that reached the inbox of a mailbox: its message, not yet read, and where its answer
 /// goes.
@@ -79,6 +80,17 @@ impl Incoming {
             error,
             body: Some(self.body),
         }
+    }
+
+    /// Refuses a request that was queued: its requester gets the message back with the error, where
+    /// the route can bring it. Nothing was executed.
+    pub(crate) fn give_back(self, error: RequestError) {
+        self.pending.give_back(error, self.body);
+    }
+
+    /// Whether it is meant for a mailbox that was registered under another token than this one.
+    pub(crate) fn expects_another_than(&self, token: Token) -> bool {
+        self.meta().token.is_some_and(|expected| expected != token)
     }
 
     /// Whether nobody waits for the answer any more.

@@ -47,10 +47,14 @@ impl Route for LocalRoute {
         let (reply_to, answer) = ReplyTo::channel();
         let meta = call.meta.clone();
         let incoming = Incoming::new(body, meta, self.max_message_bytes, reply_to);
-        match deliver(&*self.directory, call.receiver.as_str(), incoming).await {
+        match deliver(&*self.directory, call.receiver.as_str(), incoming) {
             Ok(queued) => {
                 let answered = answered(&*self.directory, queued, answer, &mut call.executed);
-                answered.await.answer
+                let charged = answered.await;
+                if let Some(body) = charged.returned {
+                    call.body = Some(*body);
+                }
+                charged.answer
             }
             Err(refused) => {
                 if refused.body.is_some() {

@@ -115,6 +115,13 @@ impl Pending {
         reply_to.send(Err(error), None).is_ok()
     }
 
+    /// Answers that the request was refused, and gives its message back.
+    pub(super) fn give_back(mut self, error: RequestError, body: Body) {
+        if let Some(reply_to) = self.reply_to.take() {
+            reply_to.give_back(error, body);
+        }
+    }
+
     /// Nothing is answered.
     pub(super) fn forget(&mut self) {
         self.reply_to = None;

@@ -99,9 +99,8 @@ impl ProcessService {
             Box::new(rejection.status)
         })?;
         let (incoming, name, answer) = self.incoming(message, meta, connection)?;
-        let queued = deliver(&*self.directory, &name, incoming)
-            .await
-            .map_err(|refused| failed(refused.error))?;
+        let queued =
+            deliver(&*self.directory, &name, incoming).map_err(|refused| failed(refused.error))?;
         let charged = answered(&*self.directory, queued, answer, executed).await;
         let answer = charged.answer.map_err(failed)?;
         Ok((answer, charged.charge))

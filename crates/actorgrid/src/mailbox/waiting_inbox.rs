@@ -1,0 +1,109 @@
+//! Requests to a name whose registration is being decided.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::inbox::{OTHER_TOKEN, dispose, withdraw};
+use super::queue::{NotQueued, Popped, Queue};
+use super::statistics::InboxCounters;
+use crate::error::RequestError;
+use crate::name::Name;
+use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
+use crate::token::Token;
+
+/// Requests that wait while one name is being decided. A claim takes some milliseconds, and up to
+/// the claimant's patience where the registry is slow: this many come from one busy caller
+/// meanwhile, and take some 300 KB beside their messages. One more is rejected as busy.
+const MAX_WAITING: usize = 1024;
+
+/// The inbox of a name while its registration is being decided. Its queue is that of the mailbox
+/// to come, so that nothing that waits is moved, and nothing overtakes it.
+pub(super) struct WaitingInbox {
+    queue: Arc<Queue<Incoming>>,
+    counters: Arc<InboxCounters>,
+}
+
+/// What a mailbox that opens takes of the requests that waited for it.
+pub(super) struct OpenedMailbox {
+    pub(super) token: Token,
+    pub(super) capacity: usize,
+    /// Whether it takes messages of a wire name.
+    pub(super) accepts: fn(&str) -> bool,
+    /// The requests that its owner waits for at its end.
+    pub(super) requests: Option<TaskTracker>,
+}
+
+impl WaitingInbox {
+    pub(super) fn new(counters: Arc<InboxCounters>) -> Self {
+        Self {
+            queue: Arc::new(Queue::new(MAX_WAITING)),
+            counters,
+        }
+    }
+
+    pub(super) fn queue(&self) -> &Arc<Queue<Incoming>> {
+        &self.queue
+    }
+
+    /// The name is won under this token. What waits is now queued in the mailbox, except requests
+    /// that expect another token or carry another message than its own.
+    ///
+    /// The name leads to the mailbox by now: whoever comes too late to wait finds it there.
+    pub(super) fn open(&self, opened: OpenedMailbox) {
+        let OpenedMailbox {
+            token,
+            capacity,
+            accepts,
+            requests,
+        } = opened;
+        let is_other = |incoming: &Incoming| incoming.expects_another_than(token);
+        let goes = |incoming: &mut Incoming| {
+            let goes = is_other(incoming) || !accepts(incoming.wire_name());
+            if let (false, Some(requests)) = (goes, &requests) {
+                incoming.await_end(requests.token());
+            }
+            goes
+        };
+        for incoming in self.queue.open(capacity, goes) {
+            let error = match is_other(&incoming) {
+                true => RequestError::not_held(OTHER_TOKEN),
+                false => RequestError::unknown_message(incoming.wire_name()),
+            };
+            dispose(|| incoming.give_back(error));
+        }
+    }
+
+    /// The name is lost, unless it was won before: answers what waits.
+    ///
+    /// The name does not lead here any more: whoever comes too late to wait looks it up again.
+    pub(super) fn give_up(&self, name: &Name) {
+        if !self.queue.give_up() {
+            return;
+        }
+        while let Popped::Next(incoming) = self.queue.pop() {
+            dispose(|| incoming.give_back(RequestError::not_held(name.as_str())));
+        }
+    }
+}
+
+impl Inbox for WaitingInbox {
+    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
+        match self.queue.push_waiting(incoming) {
+            Ok(place) => {
+                self.counters.admitted.increment();
+                Ok(place)
+            }
+            Err(NotQueued::Full(incoming)) => Err(incoming.refuse(RequestError::busy()).into()),
+            Err(NotQueued::Closed(incoming)) => Err(NotDelivered::Moved(Box::new(incoming))),
+        }
+    }
+
+    fn withdraw(&self, place: QueuePlace) -> bool {
+        withdraw(&self.queue, place, &self.counters)
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+}
