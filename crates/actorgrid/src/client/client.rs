@@ -129,6 +129,11 @@ impl Client {
         self.core.pool.close().await;
     }
 
+    /// Closes the client without waiting: its tasks end a moment later.
+    pub(crate) fn close_now(&self) {
+        self.core.pool.close_now();
+    }
+
     /// The counts of the client and its clones so far. Reading them takes no lock and costs nothing
     /// to requests under way.
     ///

@@ -42,7 +42,8 @@ impl ServerHandle {
         &self.core.identity.namespace
     }
 
-    /// The client of the peer: its requests to mailboxes of this peer do not leave the process.
+    /// The client of the peer: its requests to mailboxes of this peer do not leave the process. It
+    /// is closed when the server has stopped.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.core.client

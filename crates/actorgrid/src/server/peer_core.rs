@@ -136,6 +136,8 @@ impl PeerCore {
         *lock(&self.result) = Some(result);
         // A drop leaves the owner of its session behind.
         self.set_owner(None);
+        // A handle that is kept must keep no connection open.
+        self.client.close_now();
         self.set_state(ServerState::Stopped);
         self.events.close();
     }

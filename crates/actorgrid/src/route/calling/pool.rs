@@ -85,9 +85,14 @@ impl Pool {
     /// fail, and so do later ones: `ClientClosed`. Cancel safe: a second call
     /// waits as well.
     pub(crate) async fn close(&self) {
+        self.close_now();
+        self.shared.tasks.ended().await;
+    }
+
+    /// The same, without waiting.
+    pub(crate) fn close_now(&self) {
         self.shared.close();
         lock(&self.peers).clear();
-        self.shared.tasks.ended().await;
     }
 }
 
