@@ -1,11 +1,16 @@
 //! Peers that were killed, are frozen or have stopped, as those see it who call them.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+// What stands beside the test functions, too; a frozen peer is outside of the world.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod world;
 
+use std::time::Duration;
+
 use actorgrid::{EchoMsg, Mailbox, Request, RequestErrorKind};
-use world::{World, eventually, on_both_registries};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use world::{World, clock, eventually, on_both_registries, secs};
 
 on_both_registries! {
     a_server_that_has_stopped_keeps_no_connection_open,
@@ -53,4 +58,61 @@ async fn a_server_that_has_stopped_keeps_no_connection_open(world: World) {
         other.statistics().connections_open == 0
     })
     .await;
+}
+
+/// Registers a mailbox at a peer of ours that hangs: it accepts connections and greets, or not even
+/// that, and does nothing more.
+async fn frozen_holder(world: &World, name: &str, greets: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            if greets {
+                // The settings of HTTP/2, without any.
+                socket
+                    .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+                    .await
+                    .unwrap();
+            }
+            kept.push(socket);
+        }
+    });
+    let key = format!("test.mailbox.{name}");
+    let nonce = "000000000000000a";
+    let value = format!(
+        r#"{{"key":"{key}","address":"127.0.0.1:{port}","registry":"127-0-0-1-{port}","nonce":"{nonce}"}}"#
+    );
+    world.overwrite(&key, value.leak());
+    key
+}
+
+#[tokio::test]
+async fn a_frozen_peer_is_noticed_and_later_requests_ask_who_holds_the_name_now() {
+    let world = World::on_real_memory();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    for greets in [true, false] {
+        let name = if greets { "greets" } else { "silent" };
+        let key = frozen_holder(&world, name, greets).await;
+        let hi = || client.request(name, EchoMsg::new("hi"));
+        let begun = clock();
+        if greets {
+            let error = hi().await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::ConnectionLost);
+            assert!(error.may_have_executed());
+            // 2.5 s; the rest is for a machine under load.
+            assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
+        } else {
+            let request = hi().deadline(Duration::from_millis(300));
+            let error = request.await.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
+            assert!(!error.may_have_executed());
+        }
+        // Its lease runs out, and another peer takes the name.
+        assert!(world.delete(&key));
+        let mut mailbox: Inbox = server.mailbox(name, 10).await.unwrap();
+        let request = hi().deadline(secs(1)).send();
+        serving(&mut mailbox, request).await.unwrap();
+    }
 }

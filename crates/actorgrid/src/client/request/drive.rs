@@ -25,6 +25,8 @@ pub(in crate::client) struct Drive<'a> {
     purpose: Purpose,
     policy: RepeatPolicy,
     wait_for_name: bool,
+    /// A try at the location that is remembered is under way.
+    at_location: bool,
     /// Tries that have failed.
     tries: u32,
     /// Whether one of the tries that have failed may have executed it.
@@ -41,8 +43,8 @@ enum TryOutcome {
     /// too, but another one: that is a failure, and not waited for.)
     Absent,
     /// There was no try: the holder is still the one that the last try failed at, with this error,
-    /// and the time left is too short to wait before it is tried again.
-    OutOfTime(RequestError),
+    /// and the caller does not want to wait before it is tried again, or has no time left for it.
+    SameHolder(RequestError),
 }
 
 /// The registration that a try failed at, and its error: what the next lookup is compared with.
@@ -75,6 +77,7 @@ impl<'a> Drive<'a> {
             purpose: spec.purpose,
             policy: spec.policy,
             wait_for_name: spec.wait_for_name,
+            at_location: false,
             tries: 0,
             worst: Executed::No,
         }
@@ -98,6 +101,11 @@ impl<'a> Drive<'a> {
     /// The error of a request that was given up at its deadline.
     pub(in crate::client) fn overdue(&self) -> RequestError {
         self.core.counters.deadlines_exceeded.increment();
+        // Its peer did not even take the request. The next one must not wait there as long without
+        // having asked who holds the name now.
+        if self.at_location && self.call.executed == Executed::No {
+            self.forget_location();
+        }
         RequestError::deadline(self.executed())
     }
 
@@ -107,7 +115,7 @@ impl<'a> Drive<'a> {
             let (error, absent) = match self.attempt(failed_at.as_ref()).await {
                 TryOutcome::Replied(reply) => return Ok(reply),
                 // It was counted when its try failed.
-                TryOutcome::OutOfTime(error) => return Err(error.at_least(self.worst)),
+                TryOutcome::SameHolder(error) => return Err(error.at_least(self.worst)),
                 TryOutcome::Failed(error) => (error, false),
                 TryOutcome::Absent => (self.absent(), true),
             };
@@ -116,7 +124,12 @@ impl<'a> Drive<'a> {
             self.worst = self.worst.max(error.executed());
             self.call.executed = Executed::No;
             match self.after(&error, absent) {
-                Decision::GiveUp => return Err(error.at_least(self.worst)),
+                Decision::GiveUp => {
+                    if contradicts_location(error.kind()) {
+                        self.forget_location();
+                    }
+                    return Err(error.at_least(self.worst));
+                }
                 Decision::WaitForName => {
                     let receiver = &self.call.receiver;
                     self.core.wait_for_name(Kind::Mailbox, receiver).await?;
@@ -125,7 +138,11 @@ impl<'a> Drive<'a> {
                     if !repeat.after.is_zero() {
                         self.core.environment().sleep(repeat.after).await;
                     }
-                    failed_at = repeat.look_up.then(|| self.forget_location(error));
+                    failed_at = repeat.look_up.then(|| {
+                        self.forget_location();
+                        let token = self.call.meta.token;
+                        FailedAt { token, error }
+                    });
                 }
             }
         }
@@ -172,10 +189,11 @@ impl<'a> Drive<'a> {
         if let Some(failed_at) = failed_at
             && !self.hold_back(failed_at, &location).await
         {
-            return TryOutcome::OutOfTime(failed_at.error.clone());
+            return TryOutcome::SameHolder(failed_at.error.clone());
         }
         self.call.meta.token = Some(location.token);
-        TryOutcome::of(match &core.local {
+        self.at_location = true;
+        let answer = match &core.local {
             Some((peer, local)) if *peer == location.peer => {
                 self.count(&core.counters.local_tries);
                 local.call(&mut self.call).await
@@ -185,7 +203,9 @@ impl<'a> Drive<'a> {
                 let route = core.pool.route(&location.address, location.capabilities);
                 route.call(&mut self.call).await
             }
-        })
+        };
+        self.at_location = false;
+        TryOutcome::of(answer)
     }
 
     /// Counts a try at a mailbox.
@@ -196,7 +216,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Waits before a holder is tried again that has just refused. False: no time is left for that.
+    /// Waits before a holder is tried again that has just refused. False: the caller does not want
+    /// that, or no time is left for it.
     async fn hold_back(&mut self, failed_at: &FailedAt, location: &Location) -> bool {
         let found = match failed_at.token == Some(location.token) {
             true => HolderFound::Same,
@@ -214,14 +235,12 @@ impl<'a> Drive<'a> {
     }
 
     /// Forgets where the receiver was, unless a newer location is known.
-    fn forget_location(&self, error: RequestError) -> FailedAt {
-        let token = self.call.meta.token;
-        if let Some(token) = token
+    fn forget_location(&self) {
+        if let Some(token) = self.call.meta.token
             && self.core.locations.forget(&self.call.receiver, token)
         {
             self.core.counters.locations_forgotten.increment();
         }
-        FailedAt { token, error }
     }
 
     /// The error of a request to a name that nobody holds.
@@ -239,6 +258,18 @@ impl TryOutcome {
     fn of(answer: Result<Body, RequestError>) -> Self {
         answer.map_or_else(Self::Failed, Self::Replied)
     }
+}
+
+/// Whether an error speaks against the location at which it was met, so that the next request looks
+/// it up.
+fn contradicts_location(kind: RequestErrorKind) -> bool {
+    matches!(
+        kind,
+        RequestErrorKind::NotHeld
+            | RequestErrorKind::MailboxClosed
+            | RequestErrorKind::Unreachable
+            | RequestErrorKind::ConnectionLost
+    )
 }
 
 /// The error of a start, from the error of the request that asks for it.

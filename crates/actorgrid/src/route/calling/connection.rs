@@ -46,9 +46,13 @@ pub(in crate::route) const MAX_CALLS: usize = 32 * 1024;
 /// the stream again for each of them, and ends the connection when they are too many. A small
 /// answer has three parts: headers, a message, trailers.
 const MAX_LATE_PARTS: usize = 4 * MAX_CALLS;
-/// An idle connection is probed too: the next call should not be the one to find it dead.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A silent peer of ours is probed. So is one of which nothing is wanted: the next call should not
+/// be the one to find its connection dead. That costs a few hundred bytes a second until the
+/// connection is let go.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Whoever drives the connection [looks](super::peer_silence) at what comes back, and ends it much
+/// earlier.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A server of grpc-go with default settings, as a Go peer's, ends a connection on which it is
 /// probed more often than every five minutes, or while there is no call.
 const FOREIGN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(330);
@@ -75,6 +79,8 @@ pub(super) struct Connection {
     silent: AtomicBool,
     environment: Environment,
     probed: bool,
+    /// Ends the socket.
+    severed: CancellationToken,
 }
 
 /// A call on a connection. One that is dropped before its [end](Self::end) was cancelled, and
@@ -133,11 +139,12 @@ impl Connection {
         tasks: &Tasks,
         address: &Address,
         capabilities: Capabilities,
-        closed: CancellationToken,
+        closed: &CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), BoxError> {
         let socket = Transport::connect(environment, address).await?;
         let heard = Arc::<AtomicUsize>::default();
-        let (socket, spoken) = CalledSocket::new(socket, closed, Arc::clone(&heard));
+        let severed = closed.child_token();
+        let (socket, spoken) = CalledSocket::new(socket, severed.clone(), Arc::clone(&heard));
         let probed = capabilities.bear_frequent_probes();
         let mut builder = http2::Builder::new(tasks.clone());
         builder
@@ -172,6 +179,7 @@ impl Connection {
             silent: AtomicBool::new(false),
             environment: environment.clone(),
             probed,
+            severed,
         });
         let driven = Arc::downgrade(&connection);
         let driver = async move {
@@ -204,6 +212,16 @@ impl Connection {
     /// How many calls have used it.
     pub(super) fn uses(&self) -> usize {
         self.uses.load(Ordering::Relaxed)
+    }
+
+    /// Grows with what the peer sends; none where a silent peer is not probed, and need not answer.
+    pub(super) fn heard(&self) -> Option<usize> {
+        self.probed.then(|| self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Breaks it, for all calls that are under way.
+    pub(super) fn sever(&self) {
+        self.severed.cancel();
     }
 
     /// Whether it has had as many calls as it bears.

@@ -7,6 +7,7 @@ mod called_socket;
 pub(super) mod connection;
 mod health;
 mod peer;
+mod peer_silence;
 mod pool;
 mod pool_core;
 mod process_route;

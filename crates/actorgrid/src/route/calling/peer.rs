@@ -9,6 +9,7 @@ use http::Uri;
 use tokio::sync::watch;
 
 use super::connection::Connection;
+use super::peer_silence::{LOOK_INTERVAL, PeerSilence};
 use super::pool_core::PoolCore;
 use crate::address::Address;
 use crate::environment::Environment;
@@ -157,7 +158,7 @@ async fn open(
             &shared.tasks,
             address,
             capabilities,
-            shared.closed.clone(),
+            &shared.closed,
         )
         .await
         .map_err(|error| unreachable(address, &error).caused_by(error))
@@ -168,7 +169,7 @@ async fn open(
     }
 }
 
-/// Drives a connection to its end, and lets it go when it is idle.
+/// Drives a connection to its end. Breaks it when its peer is dead, and lets it go when it is idle.
 async fn drive(
     environment: &Environment,
     driver: impl Future<Output = ()>,
@@ -176,22 +177,33 @@ async fn drive(
     connection: &Weak<Connection>,
 ) {
     tokio::pin!(driver);
-    let mut seen = 0;
+    let (mut silence, mut seen) = (PeerSilence::default(), 0);
+    let mut idle_from = environment.now();
     loop {
         tokio::select! {
             biased;
             () = driver.as_mut() => return,
-            () = environment.sleep(IDLE_TIME) => {
-                let (Some(place), Some(connection)) = (place.upgrade(), connection.upgrade()) else {
-                    continue;
-                };
-                let uses = connection.uses();
-                if uses == seen {
-                    place.let_go(&connection);
-                }
-                seen = uses;
-            }
+            () = environment.sleep(LOOK_INTERVAL) => {}
         }
+        let Some(connection) = connection.upgrade() else {
+            continue;
+        };
+        if connection.heard().is_some_and(|heard| silence.look(heard)) {
+            tracing::debug!("a peer does not answer");
+            connection.sever();
+        }
+        let now = environment.now();
+        if now < idle_from + IDLE_TIME {
+            continue;
+        }
+        idle_from = now;
+        let uses = connection.uses();
+        if uses == seen
+            && let Some(place) = place.upgrade()
+        {
+            place.let_go(&connection);
+        }
+        seen = uses;
     }
 }
 

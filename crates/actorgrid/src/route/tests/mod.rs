@@ -355,7 +355,9 @@ async fn a_silent_connection_is_found_dead() {
         (error.kind(), error.executed()),
         (Kind::ConnectionLost, Executed::Maybe)
     );
-    assert!(call.meta.deadline.remaining() > Duration::from_secs(10));
+    let passed = Duration::from_secs(20) - call.meta.deadline.remaining();
+    let bounds = Duration::from_secs(2)..Duration::from_secs(3);
+    assert!(bounds.contains(&passed), "{passed:?}");
 }
 
 /// As a kernel does that has accepted for a peer which then shut down or hangs.

@@ -1,0 +1,45 @@
+//! Whether the peer of a connection still speaks. Pure.
+
+use std::time::Duration;
+
+/// How often a connection is looked at.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// A peer of ours is taken for dead after so many looks without a byte: 2.5 s, so that the calls to
+/// it end within 3 s. It was probed after the first second. Looks count, and not time: a process
+/// that was stopped itself, or had no processor, must not blame its peers.
+const DEAD_AFTER: u32 = 10;
+
+/// Follows one connection from look to look.
+#[derive(Debug, Default)]
+pub(super) struct PeerSilence {
+    heard: usize,
+    looks: u32,
+}
+
+impl PeerSilence {
+    /// Takes a look. `heard` grows with what the peer sends. Returns whether the peer is dead.
+    pub(super) fn look(&mut self, heard: usize) -> bool {
+        if heard == self.heard {
+            self.looks += 1;
+        } else {
+            self.heard = heard;
+            self.looks = 0;
+        }
+        self.looks >= DEAD_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_dead_after_ten_silent_looks_and_any_byte_shows_that_it_is_not() {
+        let mut silence = PeerSilence::default();
+        for heard in 1..5 {
+            let looks: Vec<_> = (0..10).map(|_| silence.look(heard)).collect();
+            assert_eq!(looks, [false; 10]);
+        }
+        assert!(silence.look(4));
+    }
+}
