@@ -14,6 +14,7 @@ use world::{World, clock, eventually, on_both_registries, secs};
 
 on_both_registries! {
     a_server_that_has_stopped_keeps_no_connection_open,
+    nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_for,
 }
 
 type Inbox = Mailbox<Request<EchoMsg>>;
@@ -58,6 +59,45 @@ async fn a_server_that_has_stopped_keeps_no_connection_open(world: World) {
         other.statistics().connections_open == 0
     })
     .await;
+}
+
+async fn nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_for(world: World) {
+    let killed = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox: Inbox = killed.mailbox("a", 10).await.unwrap();
+    let (client, knows) = (world.client(), world.client());
+    let hi = || EchoMsg::new("hi");
+    serving(&mut mailbox, knows.request("a", hi()).send())
+        .await
+        .unwrap();
+    // As if it were killed: nothing is withdrawn.
+    drop(killed);
+    for client in [&client, &knows] {
+        let begun = clock();
+        let error = client.request("a", hi()).fail_fast().await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::Unreachable, "{error:?}");
+        assert!(!error.may_have_executed());
+        let bound = world.bound(Duration::from_millis(100));
+        assert!(begun.elapsed() < bound, "{:?}", begun.elapsed());
+        // Without that, it waits for another holder.
+        let begun = clock();
+        let waits = client.request("a", hi()).deadline(secs(2)).await;
+        assert!(!waits.unwrap_err().may_have_executed());
+        assert!(begun.elapsed() > secs(1), "{:?}", begun.elapsed());
+    }
+    world.expire_leases();
+    drop(mailbox);
+    let next = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox: Inbox = next.mailbox("a", 10).await.unwrap();
+    let request = client.request("a", hi()).fail_fast().send();
+    serving(&mut mailbox, request).await.unwrap();
+    // This one still knows the holder before, and follows the name.
+    drop(next);
+    drop(mailbox);
+    world.expire_leases();
+    let last = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox: Inbox = last.mailbox("a", 10).await.unwrap();
+    let request = client.request("a", hi()).fail_fast().send();
+    serving(&mut mailbox, request).await.unwrap();
 }
 
 /// Registers a mailbox at a peer of ours that hangs: it accepts connections and greets, or not even

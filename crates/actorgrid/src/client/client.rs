@@ -53,6 +53,10 @@ impl Client {
     /// was full or closed, its holder had moved, or nothing was sent. Else the error says
     /// [`may_have_executed`](RequestError::may_have_executed).
     ///
+    /// While the peer that holds the mailbox is dead and still registered, which is until its lease
+    /// has run out, the request waits within its deadline for the next holder;
+    /// [`fail_fast`](RequestBuilder::fail_fast) reports that at once instead.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future signals the receiver that nobody waits; whether it was executed is then

@@ -173,6 +173,7 @@ impl<R: Message> BroadcastBuilder<R> {
                 purpose: Purpose::Message,
                 policy: self.policy,
                 wait_for_name: false,
+                fail_fast: false,
             };
             Drive::new(&self.core, spec)
         };

@@ -28,6 +28,7 @@ pub struct RequestBuilder<R: Message> {
     policy: RepeatPolicy,
     purpose: Purpose,
     wait_for_name: bool,
+    fail_fast: bool,
     headers: Headers,
     refused: Option<RequestError>,
     reply: PhantomData<fn() -> R>,
@@ -47,6 +48,7 @@ impl<R: Message> RequestBuilder<R> {
             policy: RepeatPolicy::IfNotExecuted,
             purpose: Purpose::Message,
             wait_for_name: false,
+            fail_fast: false,
             headers: Headers::default(),
             refused: None,
             reply: PhantomData,
@@ -89,6 +91,20 @@ impl<R: Message> RequestBuilder<R> {
         self
     }
 
+    /// Reports at once that nobody can be reached at the address at which the name is registered;
+    /// else the request waits for another holder, within its deadline.
+    ///
+    /// A peer that was killed stays registered until its lease has run out (15 s by default). Until
+    /// then requests to its mailboxes find nobody there, and no other peer can take their names.
+    /// With this option they end as [`Unreachable`](crate::RequestErrorKind::Unreachable): the
+    /// request was certainly not executed. A name that has moved meanwhile is followed all the
+    /// same. A peer that was killed is noticed at once; one that is frozen or cut off, after the 2 s
+    /// that connecting to it may take.
+    pub fn fail_fast(mut self) -> Self {
+        self.fail_fast = true;
+        self
+    }
+
     /// Adds a header, which the receiver can read. A name holds lower-case ASCII letters, digits,
     /// `-`, `_` and `.`; all headers together have at most
     /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES), and there are at most
@@ -111,6 +127,7 @@ impl<R: Message> RequestBuilder<R> {
             policy: self.policy,
             purpose: self.purpose,
             wait_for_name: self.wait_for_name,
+            fail_fast: self.fail_fast,
             headers: self.headers,
             refused: self.refused,
             reply: PhantomData,
@@ -142,6 +159,7 @@ impl<R: Message> RequestBuilder<R> {
             purpose: self.purpose,
             policy: self.policy,
             wait_for_name: self.wait_for_name,
+            fail_fast: self.fail_fast,
         };
         let mut drive = Drive::new(&self.core, spec);
         match deadline.bound(drive.answer()).await {

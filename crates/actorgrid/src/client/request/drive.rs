@@ -25,6 +25,7 @@ pub(in crate::client) struct Drive<'a> {
     purpose: Purpose,
     policy: RepeatPolicy,
     wait_for_name: bool,
+    fail_fast: bool,
     /// A try at the location that is remembered is under way.
     at_location: bool,
     /// Tries that have failed.
@@ -77,6 +78,7 @@ impl<'a> Drive<'a> {
             purpose: spec.purpose,
             policy: spec.policy,
             wait_for_name: spec.wait_for_name,
+            fail_fast: spec.fail_fast,
             at_location: false,
             tries: 0,
             worst: Executed::No,
@@ -223,6 +225,12 @@ impl<'a> Drive<'a> {
             true => HolderFound::Same,
             false => HolderFound::Changed,
         };
+        if self.fail_fast
+            && found == HolderFound::Same
+            && failed_at.error.kind() == RequestErrorKind::Unreachable
+        {
+            return false;
+        }
         let environment = self.core.environment();
         let left = self.call.meta.deadline.remaining();
         let after = after_lookup(found, self.tries, left, environment.random_unit());

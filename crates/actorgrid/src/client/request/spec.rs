@@ -15,6 +15,8 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) purpose: Purpose,
     pub(in crate::client) policy: RepeatPolicy,
     pub(in crate::client) wait_for_name: bool,
+    /// A holder that cannot be reached is reported at once.
+    pub(in crate::client) fail_fast: bool,
 }
 
 /// The purpose of a request, as far as it changes how its message is kept and how failures read.
