@@ -260,7 +260,7 @@ async fn a_registry_that_does_not_answer_is_waited_for_as_long_as_was_set() {
             builder = builder.registry_timeout(timeout);
         }
         let client = builder.build();
-        for operation in [MemoryOperation::List, MemoryOperation::Get] {
+        for operation in [MemoryOperation::List, MemoryOperation::Peek] {
             let slow = MemoryFault::Delay(secs(7));
             world.registry.inject(operation, slow);
             let begun = clock();

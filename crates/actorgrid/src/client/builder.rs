@@ -9,6 +9,7 @@ use super::client::Client;
 use super::core::ClientCore;
 use super::counters::ClientCounters;
 use super::locations::Locations;
+use super::lookup_batches::LookupBatches;
 use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
@@ -145,9 +146,11 @@ impl ClientBuilder {
                 connections_per_peer: self.connections_per_peer,
             },
         );
+        let registry = TimedRegistry::new(&self.environment, &self.registry, self.registry_timeout);
         Client::of(Arc::new(ClientCore {
             namespace: self.namespace,
-            registry: TimedRegistry::new(&self.environment, &self.registry, self.registry_timeout),
+            lookups: LookupBatches::new(registry.clone()),
+            registry,
             deadline: self.deadline,
             pool,
             locations: Locations::default(),

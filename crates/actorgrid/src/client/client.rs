@@ -131,11 +131,13 @@ impl Client {
     /// fails with [`ClientClosed`](RequestErrorKind::ClientClosed).
     pub async fn close(&self) {
         self.core.pool.close().await;
+        self.core.lookups.close().await;
     }
 
     /// Closes the client without waiting: its tasks end a moment later.
     pub(crate) fn close_now(&self) {
         self.core.pool.close_now();
+        self.core.lookups.close_now();
     }
 
     /// The counts of the client and its clones so far. Reading them takes no lock and costs nothing

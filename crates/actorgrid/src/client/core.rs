@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::broadcast::FanOutTurns;
 use super::counters::ClientCounters;
 use super::locations::Locations;
+use super::lookup_batches::LookupBatches;
 use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
@@ -26,6 +27,8 @@ pub(super) struct ClientCore {
     pub(super) pool: Pool,
     pub(super) locations: Locations,
     pub(super) name_waits: NameWaits,
+    /// The reads of lookups, several at a time.
+    pub(super) lookups: LookupBatches,
     /// Where the client belongs to a server: its peer, and the way to that peer's mailboxes.
     pub(super) local: Option<(Name, LocalRoute)>,
     pub(super) ids: RequestIds,

@@ -28,6 +28,14 @@ pub(super) struct Location {
     pub(super) capabilities: Capabilities,
 }
 
+/// How old the result of a lookup may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Freshness {
+    /// It may be of a moment before the lookup.
+    MayLag,
+    Linearizable,
+}
+
 /// The result of a lookup: none if nobody holds the name.
 pub(super) type LookupResult = Result<Option<Location>, RequestError>;
 type Lookup = BoxFuture<'static, LookupResult>;
@@ -41,8 +49,12 @@ pub(super) struct Locations {
 struct LocationStore {
     cache: Cache<Name, Location>,
     /// Lookups under way, while somebody waits for them.
-    under_way: Mutex<HashMap<Name, WeakShared<Lookup>>>,
+    under_way: Mutex<LookupsUnderWay>,
 }
+
+/// Those of one name that may lag are apart from those that may not: a caller who knows that a
+/// location was wrong must not get it again.
+type LookupsUnderWay = HashMap<(Name, Freshness), WeakShared<Lookup>>;
 
 impl Default for Locations {
     fn default() -> Self {
@@ -75,37 +87,42 @@ impl Locations {
     ///
     /// A lookup that was under way before may have read the registry before, too: that it found
     /// nothing says nothing about now.
-    pub(super) async fn look_up<F>(&self, name: &Name, lookup: impl Fn() -> F) -> LookupResult
+    pub(super) async fn look_up<F>(
+        &self,
+        name: &Name,
+        freshness: Freshness,
+        lookup: impl Fn() -> F,
+    ) -> LookupResult
     where
         F: Future<Output = LookupResult> + Send + 'static,
     {
-        let (shared, joined) = self.shared(name, &lookup);
+        let key = (name.clone(), freshness);
+        let (shared, joined) = self.shared(&key, &lookup);
         match shared.await {
             // Whichever lookup this is, it began after the other had ended.
-            Ok(None) if joined => self.shared(name, &lookup).0.await,
+            Ok(None) if joined => self.shared(&key, &lookup).0.await,
             found => found,
         }
     }
 
     /// The lookup of a name, and whether it was under way before.
-    fn shared<F>(&self, name: &Name, lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
+    fn shared<F>(&self, key: &(Name, Freshness), lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
     where
         F: Future<Output = LookupResult> + Send + 'static,
     {
         let mut under_way = self.store.lock();
-        if let Some(shared) = under_way.get(name).and_then(WeakShared::upgrade) {
+        if let Some(shared) = under_way.get(key).and_then(WeakShared::upgrade) {
             return (shared, true);
         }
         let entry = LookupUnderWay {
             store: self.store.clone(),
-            name: name.clone(),
+            key: key.clone(),
         };
         let lookup = lookup();
         let shared = async move {
             let found = lookup.await;
             if let Ok(Some(location)) = &found {
-                let (name, location) = (entry.name.clone(), location.clone());
-                entry.store.cache.insert(name, location);
+                entry.store.remember(&entry.key.0, location);
             }
             drop(entry);
             found
@@ -113,14 +130,22 @@ impl Locations {
         .boxed()
         .shared();
         if let Some(weak) = shared.downgrade() {
-            under_way.insert(name.clone(), weak);
+            under_way.insert(key.clone(), weak);
         }
         (shared, false)
     }
 }
 
 impl LocationStore {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, WeakShared<Lookup>>> {
+    /// Remembers a location, unless a newer one is known.
+    fn remember(&self, name: &Name, location: &Location) {
+        let is_newer = |known: Location| known.token > location.token;
+        if !self.cache.get(name).is_some_and(is_newer) {
+            self.cache.insert(name.clone(), location.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LookupsUnderWay> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -130,13 +155,13 @@ impl LocationStore {
 /// A lookup's place among those under way, until it has ended or nobody waits for it.
 struct LookupUnderWay {
     store: Arc<LocationStore>,
-    name: Name,
+    key: (Name, Freshness),
 }
 
 impl Drop for LookupUnderWay {
     fn drop(&mut self) {
         // If another lookup of the name began meanwhile, it is only not shared any more.
-        self.store.lock().remove(&self.name);
+        self.store.lock().remove(&self.key);
     }
 }
 
@@ -157,13 +182,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lookup_that_lags_replaces_no_newer_location() {
+        let locations = Locations::default();
+        let name = Name::new("w").unwrap();
+        let found = |revision: &str| {
+            let token = revision.parse().unwrap();
+            let location = Location {
+                token,
+                ..location()
+            };
+            move || std::future::ready(Ok(Some(location.clone())))
+        };
+        for (token, remembered) in [
+            ("1:5", "1:5"),
+            ("1:4", "1:5"),
+            ("1:6", "1:6"),
+            ("2:1", "2:1"),
+        ] {
+            let looked_up = locations.look_up(&name, Freshness::MayLag, found(token));
+            let location = looked_up.await.unwrap().unwrap();
+            assert_eq!(location.token, token.parse().unwrap());
+            let known = locations.get(&name).unwrap();
+            assert_eq!(known.token, remembered.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
     async fn who_joins_a_lookup_does_not_miss_what_was_registered_before() {
         let locations = Locations::default();
         let name = Name::new("w").unwrap();
         let reply = Arc::new(Notify::new());
         // This one has read the registry, and its reply is on its way.
         let slow = reply.clone();
-        let mut early = Box::pin(locations.look_up(&name, move || {
+        let mut early = Box::pin(locations.look_up(&name, Freshness::MayLag, move || {
             let slow = slow.clone();
             async move {
                 slow.notified().await;
@@ -174,7 +225,7 @@ mod tests {
         // Now the name is registered; who asks from now on finds it.
         let lookups = Arc::new(AtomicUsize::new(0));
         let count = lookups.clone();
-        let mut late = Box::pin(locations.look_up(&name, move || {
+        let mut late = Box::pin(locations.look_up(&name, Freshness::MayLag, move || {
             count.fetch_add(1, Ordering::SeqCst);
             async { Ok(Some(location())) }
         }));

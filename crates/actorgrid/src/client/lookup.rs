@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::ClientCore;
-use super::locations::{Location, LookupResult};
+use super::locations::{Freshness, Location, LookupResult};
 use crate::error::{RequestError, RequestErrorKind};
 use crate::name::Name;
 use crate::registry::{Entry, Kind, Registration, RegistryError, keys, read};
@@ -48,25 +48,37 @@ impl ClientCore {
     }
 
     /// Where a mailbox is, from the registry; none if nobody holds the name. Concurrent callers
-    /// for one name share one lookup.
-    pub(super) async fn look_up(self: &Arc<Self>, name: &Name) -> LookupResult {
+    /// for one name share one lookup, and lookups of several names share a read.
+    ///
+    /// A location that [may lag](Freshness::MayLag) behind is good enough for a first try: its
+    /// token tells when it is too old. That nobody holds a name is always up to date.
+    pub(super) async fn look_up(
+        self: &Arc<Self>,
+        name: &Name,
+        freshness: Freshness,
+    ) -> LookupResult {
         let lookup = || {
             let (core, name) = (self.clone(), name.clone());
-            async move { core.read_location(&name).await }
+            async move { core.read_location(&name, freshness).await }
         };
-        self.locations.look_up(name, lookup).await
+        self.locations.look_up(name, freshness, lookup).await
     }
 
-    async fn read_location(&self, name: &Name) -> LookupResult {
-        let namespace = self.namespace()?;
+    async fn read_location(&self, name: &Name, freshness: Freshness) -> LookupResult {
         self.counters.lookups.increment();
-        let key = [keys::of(namespace, Kind::Mailbox, name)];
-        let found = self
-            .registry
-            .exchange(|backend| backend.get(&key))
-            .await
-            .map_err(registry_failed)?;
-        let Some(entry) = found.into_iter().flatten().next() else {
+        if freshness == Freshness::MayLag
+            && let Some(location) = self.read_location_at(name, freshness).await?
+        {
+            return Ok(Some(location));
+        }
+        self.read_location_at(name, Freshness::Linearizable).await
+    }
+
+    async fn read_location_at(&self, name: &Name, freshness: Freshness) -> LookupResult {
+        let namespace = self.namespace()?;
+        let key = keys::of(namespace, Kind::Mailbox, name);
+        let found = self.lookups.read(key, freshness).await;
+        let Some(entry) = found.map_err(registry_failed)? else {
             return Ok(None);
         };
         let prefix = keys::prefix(namespace, Kind::Mailbox);

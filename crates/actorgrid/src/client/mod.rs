@@ -12,6 +12,7 @@ mod counters;
 mod health;
 mod locations;
 mod lookup;
+mod lookup_batches;
 mod name_wait;
 mod name_waits;
 mod query;

@@ -91,6 +91,15 @@ pub(crate) trait Backend: Send + Sync + 'static {
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
 
+    /// A read of some keys, in their order, as one member of the service knows them. It may lag
+    /// behind what is registered by now, so a key that is absent may be there; but it asks no other
+    /// member, and is answered also while they do not agree. For readers who learn by a token when
+    /// what they found is too old.
+    fn peek<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
+
     /// A linearizable read of one key: a listing of one entry or none, so that a watch from the
     /// revision behind it on misses nothing.
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;

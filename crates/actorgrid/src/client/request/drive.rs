@@ -6,7 +6,7 @@ use super::policy::RepeatPolicy;
 use super::retry::{Decision, FailedTry, HolderFound, after_lookup, decide};
 use super::spec::{Purpose, RequestSpec};
 use crate::client::core::ClientCore;
-use crate::client::locations::Location;
+use crate::client::locations::{Freshness, Location};
 use crate::code::Code;
 use crate::counter::Counter;
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -178,11 +178,16 @@ impl<'a> Drive<'a> {
             self.count(&core.counters.local_tries);
             return TryOutcome::of(local.call(&mut self.call).await);
         }
+        // What an earlier lookup found was wrong, or there was no answer.
+        let freshness = match failed_at {
+            Some(_) => Freshness::Linearizable,
+            None => Freshness::MayLag,
+        };
         let cluster = core.registry.cluster();
         let location = match core.locations.get(&self.call.receiver) {
             Some(location) if location.token.cluster() == cluster => location,
             // Unknown, or of a cluster that was left.
-            _ => match self.core.look_up(&self.call.receiver).await {
+            _ => match self.core.look_up(&self.call.receiver, freshness).await {
                 Ok(Some(location)) => location,
                 Ok(None) => return TryOutcome::Absent,
                 Err(error) => return TryOutcome::Failed(error),

@@ -218,7 +218,10 @@ pub(crate) async fn a_get_answers_in_the_order_of_its_keys(fixture: &impl Fixtur
     let found = backend(fixture).get(&keys).await.unwrap();
     let (a, b) = (fresh(fixture, lease, "a", a), fresh(fixture, lease, "b", b));
     assert_eq!(found, [Some(b), None, Some(a)]);
+    // Nobody else is asked, and there is nobody to lag behind.
+    assert_eq!(backend(fixture).peek(&keys).await.unwrap(), found);
     assert_eq!(backend(fixture).get(&[]).await.unwrap(), []);
+    assert_eq!(backend(fixture).peek(&[]).await.unwrap(), []);
 }
 
 pub(crate) async fn a_list_is_sorted_and_keeps_to_its_prefix(fixture: &impl Fixture) {

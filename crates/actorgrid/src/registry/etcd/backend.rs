@@ -85,6 +85,13 @@ impl Backend for Etcd {
         Box::pin(self.get_keys(keys))
     }
 
+    fn peek<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
+        Box::pin(self.peek_keys(keys))
+    }
+
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         Box::pin(self.list_range(only(key)))
     }

@@ -47,8 +47,9 @@ fn is_linearizable_range(range: &RangeRequest) -> bool {
         range_end: _,
         limit: _,
         revision: _,
+        serializable,
     } = range;
-    true
+    !serializable
 }
 
 // They go through the leader or the log, but say the revision that the member has come to.
@@ -140,6 +141,10 @@ mod tests {
             request: Some(request),
         };
         let range = op(Request::RequestRange(RangeRequest::default()));
+        let peek = op(Request::RequestRange(RangeRequest {
+            serializable: true,
+            ..RangeRequest::default()
+        }));
         let txn = |success, failure| TxnRequest {
             compare: vec![],
             success,
@@ -147,6 +152,8 @@ mod tests {
         };
         // etcd answers this one without asking anybody.
         assert!(!txn(vec![], vec![]).is_linearizable());
+        assert!(!txn(vec![peek.clone()], vec![]).is_linearizable());
+        assert!(txn(vec![peek, range.clone()], vec![]).is_linearizable());
         assert!(txn(vec![range.clone()], vec![]).is_linearizable());
         assert!(txn(vec![], vec![range]).is_linearizable());
         assert!(!LeaseKeepAliveRequest::default().is_linearizable());

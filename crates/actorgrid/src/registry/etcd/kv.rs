@@ -220,6 +220,31 @@ impl Etcd {
         Ok(found)
     }
 
+    /// Each as it is when its transaction is carried out, at whichever member carries that out.
+    pub(super) async fn peek_keys(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Option<Entry>>, RegistryError> {
+        let mut found = Vec::with_capacity(keys.len());
+        while found.len() < keys.len() {
+            let rest = &keys[found.len()..];
+            let width = self.width.load(Ordering::Relaxed);
+            let part = &rest[..rest.len().min(width)];
+            match self.txn(Repetition::Read, &txn::peeks(part)).await {
+                Ok(reply) => {
+                    let read = txn::entries(reply.responses)?;
+                    if read.len() != part.len() {
+                        return Err(overtaken());
+                    }
+                    found.extend(read);
+                }
+                Err(failure) if self.narrow(&failure, width) => {}
+                Err(failure) => return Err(read_error(failure)),
+            }
+        }
+        Ok(found)
+    }
+
     /// The keys from the first one to the last one before the second, or the first one alone if
     /// the second is empty. In pages, all at the revision of the first.
     pub(super) async fn list_range(
@@ -234,6 +259,7 @@ impl Etcd {
                 range_end: range_end.clone(),
                 limit: PAGE,
                 revision: txn::read_at(revision),
+                serializable: false,
             };
             let page = self.range(&range).await.map_err(read_error)?;
             let of_page = || page.header.as_ref().map(txn::revision_of);

@@ -79,6 +79,21 @@ pub(super) fn reads(keys: &[String], revision: Option<Revision>) -> TxnRequest {
     }
 }
 
+/// Reads keys as the member that is asked knows them.
+pub(super) fn peeks(keys: &[String]) -> TxnRequest {
+    let range = |key: &String| {
+        op(Request::RequestRange(RangeRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            serializable: true,
+            ..RangeRequest::default()
+        }))
+    };
+    TxnRequest {
+        success: keys.iter().map(range).collect(),
+        ..TxnRequest::default()
+    }
+}
+
 /// Puts a key again if it was created at a revision, else reads it.
 pub(super) fn raise(key: &str, created: Revision, lease: LeaseId, value: &Bytes) -> TxnRequest {
     TxnRequest {

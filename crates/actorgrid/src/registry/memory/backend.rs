@@ -127,6 +127,16 @@ impl Backend for MemoryRegistry {
         }))
     }
 
+    fn peek<'a>(
+        &'a self,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>> {
+        let keys = keys.to_vec();
+        Box::pin(self.call(MemoryOperation::Peek, move |store, _| {
+            Ok(keys.iter().map(|key| store.entry(key)).collect())
+        }))
+    }
+
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         let key = key.to_owned();
         Box::pin(self.call(MemoryOperation::Get, move |store, _| {

@@ -19,6 +19,9 @@ pub enum MemoryFault {
     Delay(Duration),
     /// The answer is at once that the outcome is unknown; the request arrives after this time.
     ArriveLate(Duration),
+    /// The answer is that of a registry in which nothing was ever registered, as of a member that
+    /// lags behind. Such answers occur only to [`Peek`](super::MemoryOperation::Peek).
+    Lag,
     /// The caller panics, as if it had a defect.
     #[cfg(test)]
     Panic,

@@ -21,6 +21,9 @@ pub enum MemoryOperation {
     Release,
     /// A read of single keys.
     Get,
+    /// A read of single keys that may lag behind: the first one of a client that looks up where a
+    /// mailbox is.
+    Peek,
     /// A read of all keys of a kind.
     List,
     /// The opening of a watch.

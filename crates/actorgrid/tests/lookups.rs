@@ -1,0 +1,146 @@
+//! How clients find out where a mailbox is: few reads of the registry, and none that needs more of
+//! it than one member.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+mod world;
+
+use std::time::Duration;
+
+use actorgrid::{EchoMsg, Mailbox, MemoryFault, MemoryOperation, Request, RequestErrorKind};
+use futures_util::future::join_all;
+use world::{MemoryWorld, clock, secs};
+
+async fn echo(mut mailbox: Mailbox<Request<EchoMsg>>) {
+    while let Some(request) = mailbox.recv().await {
+        let message = request.message().clone();
+        request.respond(message).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lookups_that_wait_at_the_same_time_share_reads() {
+    let world = MemoryWorld::new();
+    let client = world.client();
+    let reads = || {
+        let calls = [MemoryOperation::Peek, MemoryOperation::Get];
+        calls.map(|operation| world.registry.calls(operation))
+    };
+    for _ in 0..4 {
+        // What is answered at once is not waited for, and shared with nobody.
+        for operation in [MemoryOperation::Peek, MemoryOperation::Get] {
+            world
+                .registry
+                .inject(operation, MemoryFault::Delay(secs(1)));
+        }
+    }
+    let before = reads();
+    let requests = (0..1_000).map(|number| {
+        let name = format!("unknown-{number}");
+        client.request(name, EchoMsg::new("hi")).send()
+    });
+    for answer in join_all(requests).await {
+        assert_eq!(answer.unwrap_err().kind(), RequestErrorKind::UnknownName);
+    }
+    for (now, before) in reads().into_iter().zip(before) {
+        // Eight reads hold them all. The first ones are smaller: they begin before all wait.
+        assert!((1..=24).contains(&(now - before)), "{now} {before}");
+    }
+    assert_eq!(client.statistics().lookups, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_gives_up_takes_no_lookup_from_others() {
+    let world = MemoryWorld::new();
+    let client = world.client();
+    let slow = MemoryFault::Delay(secs(1));
+    world.registry.inject(MemoryOperation::Peek, slow);
+    let begun = clock();
+    let requests = (0..20).map(|number| {
+        let request = client.request(format!("n-{}", number / 2), EchoMsg::new("hi"));
+        request.deadline(match number {
+            0 => Duration::from_millis(50),
+            _ => secs(10),
+        })
+    });
+    let answers = join_all(requests.map(|request| request.send())).await;
+    let mut kinds = answers.into_iter().map(|answer| answer.unwrap_err().kind());
+    assert_eq!(kinds.next(), Some(RequestErrorKind::DeadlineExceeded));
+    assert!(kinds.all(|kind| kind == RequestErrorKind::UnknownName));
+    assert!(begun.elapsed() < secs(2), "{:?}", begun.elapsed());
+    assert_eq!(client.statistics().registry_failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_a_member_does_not_know_yet_is_found() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mailbox = server.mailbox("a", 10).await.unwrap();
+    let client = world.client();
+    for _ in 0..9 {
+        let lag = MemoryFault::Lag;
+        world.registry.inject(MemoryOperation::Peek, lag);
+    }
+    let request = client.request("a", EchoMsg::new("hi"));
+    tokio::select! {
+        biased;
+        () = echo(mailbox) => panic!("the mailbox has ended"),
+        answer = request.send() => assert_eq!(answer.unwrap().msg, "hi"),
+    }
+    // It is cached, and was asked for once more.
+    assert_eq!(client.statistics().lookups, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_proved_wrong_is_not_looked_up_at_a_member_that_may_lag() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mailbox = server.mailbox("a", 10).await.unwrap();
+    let client = world.client();
+    let hi = || client.request("a", EchoMsg::new("hi")).send();
+    tokio::select! {
+        biased;
+        () = echo(mailbox) => panic!("the mailbox has ended"),
+        answer = hi() => drop(answer.unwrap()),
+    }
+    world.until_free("a").await;
+    let mailbox = server.mailbox("a", 10).await.unwrap();
+    let peeks = world.registry.calls(MemoryOperation::Peek);
+    tokio::select! {
+        biased;
+        () = echo(mailbox) => panic!("the mailbox has ended"),
+        answer = hi() => drop(answer.unwrap()),
+    }
+    let counted = client.statistics();
+    assert_eq!((counted.not_held, counted.lookups), (1, 2));
+    assert_eq!(world.registry.calls(MemoryOperation::Peek), peeks);
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_found_while_the_members_of_a_cluster_do_not_agree() {
+    use actorgrid::{Client, Kind, Registry, Server};
+
+    let mut cluster = testbed::EtcdCluster::start(3);
+    let registry = Registry::connect(&cluster.url()).await.unwrap();
+    let server = Server::builder("test", registry);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mailbox = server.mailbox("a", 10).await.unwrap();
+    let left = Registry::connect(&cluster.members()[0].url()).await;
+    let client = Client::builder("test", left.unwrap())
+        .registry_timeout(secs(1))
+        .build();
+    client.query(Kind::Peer).await.unwrap();
+    for member in &mut cluster.members_mut()[1..] {
+        member.kill();
+    }
+    // Nobody can agree on what is registered now. The session lives for some seconds more.
+    let error = client.query(Kind::Peer).await.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::Registry);
+    let request = client.request("a", EchoMsg::new("hi")).deadline(secs(3));
+    tokio::select! {
+        biased;
+        () = echo(mailbox) => panic!("the mailbox has ended"),
+        answer = request.send() => assert_eq!(answer.unwrap().msg, "hi"),
+    }
+}
