@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actorgrid::{
     EchoMsg, MailboxError, MailboxErrorKind, MemoryFault, MemoryOperation, RegistryError,
-    RegistryErrorKind, Request, Server,
+    RegistryErrorKind, Request, RequestErrorKind, Server,
 };
 use world::{MemoryWorld, pass, secs};
 
@@ -37,7 +37,13 @@ async fn a_claim_in_doubt_ends_and_holds_up_no_other() {
     let late = MemoryFault::ArriveLate(secs(4));
     world.registry.inject(MemoryOperation::Claim, late);
     world.registry.set_full(true);
-    assert_no_space(open(&server, "doubtful").await);
+    let ask = server.client().request("doubtful", EchoMsg::new("waits"));
+    let (opened, asked) = tokio::join!(open(&server, "doubtful"), ask.once());
+    assert_no_space(opened);
+    // What waited for it is answered, and was not executed.
+    let error = asked.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::NotHeld, "{error:?}");
+    assert!(!error.may_have_executed());
     assert_no_space(open(&server, "other").await);
     // Its name is not free, and nobody waits for that.
     let error = open(&server, "doubtful").await.unwrap_err();

@@ -246,7 +246,11 @@ async fn start_in_waves(
         });
         for outcome in join_all(starts).await {
             let kind = outcome.unwrap_err().kind();
-            let expected = [RequestErrorKind::DeadlineExceeded, RequestErrorKind::Busy];
+            let expected = [
+                RequestErrorKind::DeadlineExceeded,
+                RequestErrorKind::Busy,
+                RequestErrorKind::NotReleased,
+            ];
             assert!(expected.contains(&kind), "{kind}");
         }
     }

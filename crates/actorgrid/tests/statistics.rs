@@ -142,8 +142,8 @@ async fn refusals_by_their_cause() {
         assert_eq!(kind_of("nobody").await, RequestErrorKind::UnknownName);
         assert_eq!(kind_of("n").await, RequestErrorKind::UnknownMessage);
         // One waits in the queue until its time is over; the other one finds it full, again and
-        // again.
-        let (queued, busy) = tokio::join!(ask("m"), ask("m"));
+        // again, for a shorter time.
+        let (queued, busy) = tokio::join!(ask("m").deadline(2 * short), ask("m"));
         assert_eq!(
             queued.unwrap_err().kind(),
             RequestErrorKind::DeadlineExceeded

@@ -126,10 +126,12 @@ impl Reservation {
         self.decided.cancel();
     }
 
-    /// The mailbox is not opened, though the name is not free yet: nobody waits for it any more.
+    /// The mailbox is not opened, though the name is not free yet: nobody waits for it any more,
+    /// and what waited is answered.
     pub(crate) fn give_up(&self) {
         let entries = self.table.entries.pin();
         entries.insert(self.name.clone(), TableEntry::Closing);
+        self.waiting.give_up(&self.name);
         self.decided.cancel();
     }
 }

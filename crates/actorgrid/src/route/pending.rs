@@ -98,16 +98,16 @@ impl Pending {
         let Some(reply_to) = self.reply_to.take() else {
             return false;
         };
+        // The requester's own timer may come a moment later.
+        let is_late = self.meta.deadline.remaining().is_zero();
         let error = match self.stage {
-            // The requester's own timer may come a moment later.
-            RequestStage::Queued if self.meta.deadline.remaining().is_zero() => {
-                RequestError::deadline(Executed::No)
-            }
+            RequestStage::Queued if is_late => RequestError::deadline(Executed::No),
             RequestStage::Queued => RequestError::mailbox_closed(),
             // It would fare no better a second time: reading it panicked, or its set gave up.
             RequestStage::Reading => {
                 RequestError::invalid_message(&DecodeError::new("it was dropped while it was read"))
             }
+            RequestStage::HandedOut if is_late => RequestError::deadline(Executed::Maybe),
             RequestStage::HandedOut => {
                 RequestError::no_reply("the receiver dropped the request without an answer")
             }
@@ -227,6 +227,22 @@ mod tests {
             drop(incoming);
             let error = answer.await.unwrap().err().unwrap();
             assert_eq!((error.kind(), error.executed()), (kind, Executed::No));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_its_receiver_drops_after_the_deadline_is_late_and_not_without_a_reply() {
+        for (time, kind) in [
+            (Duration::ZERO, Kind::DeadlineExceeded),
+            (Duration::from_secs(1), Kind::NoReply),
+        ] {
+            let (incoming, answer) = incoming(time);
+            let (_, mut pending) = incoming.read::<EchoMsg>().unwrap();
+            pending.hand_out();
+            drop(pending);
+            let error = answer.await.unwrap().err().unwrap();
+            assert_eq!(error.kind(), kind);
+            assert!(error.may_have_executed());
         }
     }
 

@@ -190,7 +190,11 @@ impl<'a> Drive<'a> {
             _ => match self.core.look_up(&self.call.receiver, freshness).await {
                 Ok(Some(location)) => location,
                 Ok(None) => return TryOutcome::Absent,
-                Err(error) => return TryOutcome::Failed(error),
+                // A client that is closed meanwhile gives its lookups up.
+                Err(error) => {
+                    let closed = core.pool.check_open().err();
+                    return TryOutcome::Failed(closed.unwrap_or(error));
+                }
             },
         };
         if let Some(failed_at) = failed_at

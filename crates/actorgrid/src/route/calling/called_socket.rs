@@ -13,6 +13,31 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::route::transport::Transport;
 
+/// What has passed over a socket.
+#[derive(Debug, Default)]
+pub(super) struct SocketTraffic {
+    /// Grows with every read that brings bytes.
+    heard: AtomicUsize,
+    /// The bytes that were written.
+    written: AtomicUsize,
+}
+
+impl SocketTraffic {
+    pub(super) fn heard(&self) -> usize {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.written.fetch_add(*bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
 /// ends that task. It reports when the first bytes have come.
 pub(super) struct CalledSocket {
@@ -20,7 +45,7 @@ pub(super) struct CalledSocket {
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     token: CancellationToken,
     spoken: Option<oneshot::Sender<()>>,
-    heard: Arc<AtomicUsize>,
+    traffic: Arc<SocketTraffic>,
 }
 
 impl CalledSocket {
@@ -28,7 +53,7 @@ impl CalledSocket {
     pub(super) fn new(
         socket: Transport,
         token: CancellationToken,
-        heard: Arc<AtomicUsize>,
+        traffic: Arc<SocketTraffic>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (spoken, first) = oneshot::channel();
         let called = Self {
@@ -36,7 +61,7 @@ impl CalledSocket {
             severed: Box::pin(token.clone().cancelled_owned()),
             token,
             spoken: Some(spoken),
-            heard,
+            traffic,
         };
         (called, first)
     }
@@ -62,7 +87,7 @@ impl AsyncRead for CalledSocket {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.heard.fetch_add(1, Ordering::Relaxed);
+            self.traffic.heard.fetch_add(1, Ordering::Relaxed);
             if let Some(spoken) = self.spoken.take() {
                 let _ = spoken.send(());
             }
@@ -78,7 +103,9 @@ impl AsyncWrite for CalledSocket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.traffic.note_written(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -97,7 +124,9 @@ impl AsyncWrite for CalledSocket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.traffic.note_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

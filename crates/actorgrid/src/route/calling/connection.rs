@@ -13,7 +13,7 @@ use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
-use super::called_socket::CalledSocket;
+use super::called_socket::{CalledSocket, SocketTraffic};
 use crate::address::Address;
 use crate::environment::{Environment, Timestamp};
 use crate::error::BoxError;
@@ -74,8 +74,7 @@ pub(super) struct Connection {
     uses: AtomicUsize,
     /// Those under way, and those that were cancelled.
     calls: AtomicUsize,
-    /// Grows with every read that brings bytes.
-    heard: Arc<AtomicUsize>,
+    traffic: Arc<SocketTraffic>,
     silent: AtomicBool,
     environment: Environment,
     probed: bool,
@@ -96,7 +95,7 @@ impl<C: Deref<Target = Connection>> Calling<C> {
     pub(super) fn begin(connection: C) -> Self {
         connection.calls.fetch_add(1, Ordering::Relaxed);
         let since = (!connection.probed).then(|| {
-            let heard = connection.heard.load(Ordering::Relaxed);
+            let heard = connection.traffic.heard();
             (connection.environment.now(), heard)
         });
         Self {
@@ -119,7 +118,7 @@ impl<C: Deref<Target = Connection>> Drop for Calling<C> {
             return;
         };
         if !self.ended
-            && self.connection.heard.load(Ordering::Relaxed) == heard
+            && self.connection.traffic.heard() == heard
             && self.connection.environment.now() >= began + SILENCE
         {
             self.connection.silent.store(true, Ordering::Relaxed);
@@ -142,9 +141,9 @@ impl Connection {
         closed: &CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), BoxError> {
         let socket = Transport::connect(environment, address).await?;
-        let heard = Arc::<AtomicUsize>::default();
+        let traffic = Arc::<SocketTraffic>::default();
         let severed = closed.child_token();
-        let (socket, spoken) = CalledSocket::new(socket, severed.clone(), Arc::clone(&heard));
+        let (socket, spoken) = CalledSocket::new(socket, severed.clone(), Arc::clone(&traffic));
         let probed = capabilities.bear_frequent_probes();
         let mut builder = http2::Builder::new(tasks.clone());
         builder
@@ -175,7 +174,7 @@ impl Connection {
             sender: Mutex::new(Some(sender)),
             uses: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
-            heard,
+            traffic,
             silent: AtomicBool::new(false),
             environment: environment.clone(),
             probed,
@@ -215,8 +214,8 @@ impl Connection {
     }
 
     /// Grows with what the peer sends; none where a silent peer is not probed, and need not answer.
-    pub(super) fn heard(&self) -> Option<usize> {
-        self.probed.then(|| self.heard.load(Ordering::Relaxed))
+    pub(super) fn traffic(&self) -> Option<&SocketTraffic> {
+        self.probed.then_some(&*self.traffic)
     }
 
     /// Breaks it, for all calls that are under way.

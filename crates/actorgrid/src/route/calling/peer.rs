@@ -188,7 +188,8 @@ async fn drive(
         let Some(connection) = connection.upgrade() else {
             continue;
         };
-        if connection.heard().is_some_and(|heard| silence.look(heard)) {
+        let traffic = connection.traffic();
+        if traffic.is_some_and(|traffic| silence.look(traffic.heard(), traffic.written())) {
             tracing::debug!("a peer does not answer");
             connection.sever();
         }

@@ -8,24 +8,35 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// it end within 3 s. It was probed after the first second. Looks count, and not time: a process
 /// that was stopped itself, or had no processor, must not blame its peers.
 const DEAD_AFTER: u32 = 10;
+/// The same, where so much was written since the last byte that the probe may still wait behind it:
+/// 7 s, in which a slow path takes what a socket and HTTP/2 hold.
+const DEAD_AFTER_MUCH: u32 = 28;
+const MUCH_BYTES: usize = 64 * 1024;
 
 /// Follows one connection from look to look.
 #[derive(Debug, Default)]
 pub(super) struct PeerSilence {
     heard: usize,
+    /// What had been written when the peer was last heard.
+    written: usize,
     looks: u32,
 }
 
 impl PeerSilence {
-    /// Takes a look. `heard` grows with what the peer sends. Returns whether the peer is dead.
-    pub(super) fn look(&mut self, heard: usize) -> bool {
+    /// Takes a look. `heard` grows with what the peer sends, `written` with what was written to it.
+    /// Returns whether the peer is dead.
+    pub(super) fn look(&mut self, heard: usize, written: usize) -> bool {
         if heard == self.heard {
             self.looks += 1;
         } else {
             self.heard = heard;
+            self.written = written;
             self.looks = 0;
         }
-        self.looks >= DEAD_AFTER
+        match written.wrapping_sub(self.written) > MUCH_BYTES {
+            true => self.looks >= DEAD_AFTER_MUCH,
+            false => self.looks >= DEAD_AFTER,
+        }
     }
 }
 
@@ -37,9 +48,17 @@ mod tests {
     fn a_peer_is_dead_after_ten_silent_looks_and_any_byte_shows_that_it_is_not() {
         let mut silence = PeerSilence::default();
         for heard in 1..5 {
-            let looks: Vec<_> = (0..10).map(|_| silence.look(heard)).collect();
+            let looks: Vec<_> = (0..10).map(|_| silence.look(heard, 0)).collect();
             assert_eq!(looks, [false; 10]);
         }
-        assert!(silence.look(4));
+        assert!(silence.look(4, 0));
+    }
+
+    #[test]
+    fn a_probe_behind_much_else_has_more_time() {
+        let mut silence = PeerSilence::default();
+        assert!(!silence.look(1, 100));
+        let looks: Vec<_> = (0..28).map(|_| silence.look(1, 101 + MUCH_BYTES)).collect();
+        assert_eq!(looks.iter().position(|dead| *dead), Some(27));
     }
 }

@@ -127,7 +127,7 @@ impl AcceptLoop {
         let mut connections = AcceptedConnections {
             table: ConnectionTable::new(self.max_connections),
             tasks: JoinSet::new(),
-            control: PeerControlBudget::new(self.environment.now()),
+            control: PeerControlBudget::new(),
             ids: std::collections::HashMap::new(),
         };
         loop {

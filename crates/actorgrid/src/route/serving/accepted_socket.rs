@@ -287,7 +287,7 @@ mod tests {
         let (client, server) = tokio::join!(environment.connect(&address), listener.accept());
         let activity = Arc::new(ConnectionActivity::new(environment.now()));
         let server = Transport::accepted(server.unwrap());
-        let control = PeerControlBudget::new(environment.now()).source(environment.now());
+        let control = PeerControlBudget::new().source(environment.now());
         let (server, turn) = AcceptedSocket::new(server, environment.clone(), activity, control);
         (environment, server, turn, client.unwrap())
     }

@@ -12,16 +12,19 @@ const OF_SOURCE: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_nanos(12_500),
 };
-/// The pace of all sources together: a little more than that of one.
+/// The pace of all sources together, a little more than that of one. Those that send more than a
+/// quiet one have equal shares of it.
 const OF_PEER: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_micros(10),
 };
-/// The pace up to which a source is not held up by what others send.
+/// The pace up to which a source is quiet: what it sends counts nowhere.
 const OF_QUIET_SOURCE: Pace = Pace {
     burst: 4 * 1024,
     unit: Duration::from_millis(1),
 };
+/// Sources that were busy in the last one of these count.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// The control frames that the connections of one source may send: beyond it, their bytes are read
 /// more slowly. Cheap to clone; only control frames take its locks.
@@ -31,14 +34,25 @@ pub(super) struct ControlBudget {
     peer: PeerControlBudget,
 }
 
-/// The control frames that all sources together may send. Cheap to clone.
+/// How many sources are busy at a peer: those that send more control frames than a quiet one. Cheap
+/// to clone.
 #[derive(Debug, Clone)]
-pub(super) struct PeerControlBudget(Arc<Mutex<Allowance>>);
+pub(super) struct PeerControlBudget(Arc<Mutex<BusySources>>);
 
 #[derive(Debug)]
 struct SourceAllowances {
-    all: Allowance,
+    busy: Allowance,
     quiet: Allowance,
+    /// The last window in which it was busy.
+    counted_in: Option<u128>,
+}
+
+#[derive(Debug, Default)]
+struct BusySources {
+    window: u128,
+    /// In this window so far, and in the one before.
+    now: u32,
+    before: u32,
 }
 
 /// How fast weight may come.
@@ -53,22 +67,22 @@ struct Pace {
 /// The weight that may come. Pure.
 #[derive(Debug)]
 struct Allowance {
-    pace: Pace,
     left: i64,
     since: Timestamp,
 }
 
 impl PeerControlBudget {
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Allowance::new(OF_PEER, now))))
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
     }
 
     /// The share of one more source.
     pub(super) fn source(&self, now: Timestamp) -> ControlBudget {
         ControlBudget {
             source: Arc::new(Mutex::new(SourceAllowances {
-                all: Allowance::new(OF_SOURCE, now),
+                busy: Allowance::new(OF_SOURCE, now),
                 quiet: Allowance::new(OF_QUIET_SOURCE, now),
+                counted_in: None,
             })),
             peer: self.clone(),
         }
@@ -76,47 +90,78 @@ impl PeerControlBudget {
 }
 
 impl ControlBudget {
-    /// Frames of this weight were read. Returns how long to wait before more is read.
+    /// Frames of this weight were read. Returns how long to wait before more is read: until nothing
+    /// is owed by this source any more, whatever others owe.
     pub(super) fn spend(&self, weight: u32, now: Timestamp) -> Option<Duration> {
-        let (own, rest) = {
-            let mut source = lock(&self.source);
-            let own = source.all.spend(weight, now);
-            (own, weight - source.quiet.spend_free(weight, now))
-        };
-        if rest == 0 {
-            return own;
+        let mut source = lock(&self.source);
+        let SourceAllowances {
+            busy,
+            quiet,
+            counted_in,
+        } = &mut *source;
+        let rest = weight - quiet.spend_free(weight, OF_QUIET_SOURCE, now);
+        if rest == 0 && busy.left > 0 {
+            return None;
         }
-        own.max(lock(&self.peer.0).spend(rest, now))
+        let sources = lock(&self.peer.0).count(counted_in, now);
+        busy.spend(rest, OF_SOURCE.shared_by(sources), now)
+    }
+}
+
+impl BusySources {
+    /// Counts a source that is busy now, which was counted last in that window. Returns how many
+    /// are busy.
+    fn count(&mut self, counted_in: &mut Option<u128>, now: Timestamp) -> u32 {
+        let window = now.since(Timestamp::ZERO).as_nanos() / WINDOW.as_nanos();
+        if window > self.window {
+            let is_next = window == self.window + 1;
+            self.before = if is_next { self.now } else { 0 };
+            (self.window, self.now) = (window, 0);
+        }
+        if *counted_in != Some(window) {
+            *counted_in = Some(window);
+            self.now = self.now.saturating_add(1);
+        }
+        self.now.max(self.before)
+    }
+}
+
+impl Pace {
+    /// The pace of each of so many sources.
+    fn shared_by(self, sources: u32) -> Self {
+        Self {
+            burst: self.burst.min(OF_PEER.burst / i64::from(sources.max(1))),
+            unit: self.unit.max(OF_PEER.unit * sources),
+        }
     }
 }
 
 impl Allowance {
     const fn new(pace: Pace, now: Timestamp) -> Self {
         Self {
-            pace,
             left: pace.burst,
             since: now,
         }
     }
 
     /// Spends so much, and returns after how long nothing of it is owed any more.
-    fn spend(&mut self, weight: u32, now: Timestamp) -> Option<Duration> {
-        self.earn(now);
+    fn spend(&mut self, weight: u32, pace: Pace, now: Timestamp) -> Option<Duration> {
+        self.earn(pace, now);
         self.left -= i64::from(weight);
         let owed = u32::try_from(-self.left).ok().filter(|owed| *owed > 0)?;
-        Some(self.pace.unit * owed)
+        Some(pace.unit * owed)
     }
 
     /// Spends as much of a weight as is left, and returns it.
-    fn spend_free(&mut self, weight: u32, now: Timestamp) -> u32 {
-        self.earn(now);
+    fn spend_free(&mut self, weight: u32, pace: Pace, now: Timestamp) -> u32 {
+        self.earn(pace, now);
         let spent = weight.min(u32::try_from(self.left).unwrap_or(0));
         self.left -= i64::from(spent);
         spent
     }
 
-    fn earn(&mut self, now: Timestamp) {
-        let Pace { burst, unit } = self.pace;
+    fn earn(&mut self, pace: Pace, now: Timestamp) {
+        let Pace { burst, unit } = pace;
         let passed = now.since(self.since).as_nanos() / unit.as_nanos();
         let earned = u32::try_from(passed).unwrap_or(u32::MAX);
         // A part of a unit is not lost: the time moves on by whole ones.
@@ -140,35 +185,45 @@ mod tests {
     #[test]
     fn a_burst_is_free_and_what_comes_faster_after_it_waits() {
         let mut budget = Allowance::new(OF_SOURCE, at(0));
-        assert_eq!(budget.spend(OF_SOURCE.burst as u32, at(0)), None);
-        assert_eq!(budget.spend(800, at(0)), Some(Duration::from_millis(10)));
-        assert_eq!(budget.spend(800, at(10)), Some(Duration::from_millis(10)));
-        assert_eq!(budget.spend(80, at(21)), None);
+        assert_eq!(budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(0)), None);
+        assert_eq!(
+            budget.spend(800, OF_SOURCE, at(0)),
+            Some(Duration::from_millis(10))
+        );
+        assert_eq!(
+            budget.spend(800, OF_SOURCE, at(10)),
+            Some(Duration::from_millis(10))
+        );
+        assert_eq!(budget.spend(80, OF_SOURCE, at(21)), None);
     }
 
     #[test]
     fn what_is_saved_up_is_bounded() {
         let mut budget = Allowance::new(OF_SOURCE, at(0));
-        assert_eq!(budget.spend(0, at(3_600_000)), None);
-        assert_eq!(budget.spend(OF_SOURCE.burst as u32, at(3_600_000)), None);
-        assert!(budget.spend(800, at(3_600_000)).is_some());
+        assert_eq!(budget.spend(0, OF_SOURCE, at(3_600_000)), None);
+        assert_eq!(
+            budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(3_600_000)),
+            None
+        );
+        assert!(budget.spend(800, OF_SOURCE, at(3_600_000)).is_some());
     }
 
     #[test]
     fn looks_in_quick_succession_lose_nothing() {
         let mut budget = Allowance::new(OF_SOURCE, at(0));
-        budget.spend(OF_SOURCE.burst as u32, at(0));
+        budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(0));
         for micro in 0..1_000 {
-            budget.spend(0, Timestamp::ZERO + Duration::from_micros(micro));
+            budget.spend(0, OF_SOURCE, Timestamp::ZERO + Duration::from_micros(micro));
         }
-        assert_eq!(budget.spend(79, at(1)), None);
-        assert!(budget.spend(2, at(1)).is_some());
+        assert_eq!(budget.spend(79, OF_SOURCE, at(1)), None);
+        assert!(budget.spend(2, OF_SOURCE, at(1)).is_some());
     }
 
     #[test]
     fn floods_of_many_sources_are_paced_together_and_hold_up_no_quiet_one() {
-        let peer = PeerControlBudget::new(at(0));
-        let (quiet, many) = (peer.source(at(0)), [(); 16].map(|()| peer.source(at(0))));
+        let peer = PeerControlBudget::new();
+        let [quiet, honest] = [(); 2].map(|()| peer.source(at(0)));
+        let many = [(); 16].map(|()| peer.source(at(0)));
         let (mut passed, mut until) = (0, [at(0); 16]);
         for milli in 0..1_000 {
             let now = at(milli);
@@ -181,6 +236,12 @@ mod tests {
             }
             let pause = quiet.spend(u32::from(milli % 2 == 0), now);
             assert_eq!(pause, None, "after {milli} ms");
+            // One that is busy and honest has its share, whatever the others owe.
+            let pause = honest.spend(4, now).unwrap_or_default();
+            assert!(
+                pause < Duration::from_millis(2),
+                "{pause:?} after {milli} ms"
+            );
         }
         let expected = OF_PEER.burst + 100_000 + 16 * (OF_QUIET_SOURCE.burst + 1_000);
         assert!((passed - expected).abs() < 50_000, "{passed} of {expected}");

@@ -304,11 +304,17 @@ impl<'a> MessageReader<'a> {
 
     /// Whether enough has come in the time that is over.
     fn makes_progress(&self) -> bool {
-        let received = &self.connection.received;
+        let ServedConnection {
+            received, replies, ..
+        } = self.connection;
         if self.progress < PROGRESS_BYTES {
             return false;
         }
         let on_connection = received.received() - self.received_before;
-        on_connection >= CONTENDED_PROGRESS_BYTES || !received.is_contended(self.limit)
+        // Those that wait for room for their replies wait for this message as well: it holds as much.
+        let is_contended = [received, replies]
+            .iter()
+            .any(|budget| budget.is_contended(self.limit));
+        on_connection >= CONTENDED_PROGRESS_BYTES || !is_contended
     }
 }

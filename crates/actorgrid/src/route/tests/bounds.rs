@@ -255,32 +255,37 @@ async fn one_that_stalls_while_it_waits_is_given_up_though_others_keep_coming() 
 #[tokio::test(start_paused = true)]
 async fn messages_that_come_slowly_are_given_up_for_those_of_another_connection() {
     // Tickets fill 3.75 MiB in all.
-    let peer = Bounded::with(WireBounds {
-        received: BudgetLimits {
-            total: 4 * MIB,
-            per_connection: 4 * MIB,
-        },
-        ..WireBounds::default()
-    })
-    .await;
-    let begun = peer.environment.now();
-    let mut slow = SlowMessages::begin(&peer.raw().await).await;
-    let other = peer.raw().await;
-    let answered = async {
-        assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
-        peer.environment.now().since(begun)
+    let little = BudgetLimits {
+        total: 4 * MIB,
+        per_connection: 4 * MIB,
     };
-    let sent = async {
-        for _ in 0..4 {
-            peer.environment.sleep(4 * SECOND).await;
-            slow.send_part();
+    // Others wait for room for the message, or for its reply.
+    for replies in [WireBounds::default().replies, little] {
+        let peer = Bounded::with(WireBounds {
+            received: little,
+            replies,
+            ..WireBounds::default()
+        })
+        .await;
+        let begun = peer.environment.now();
+        let mut slow = SlowMessages::begin(&peer.raw().await).await;
+        let other = peer.raw().await;
+        let answered = async {
+            assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
+            peer.environment.now().since(begun)
+        };
+        let sent = async {
+            for _ in 0..4 {
+                peer.environment.sleep(4 * SECOND).await;
+                slow.send_part();
+            }
+        };
+        assert_eq!(tokio::join!(answered, sent).0, 5 * SECOND);
+        for (response, _stream) in slow.requests {
+            assert_eq!(status(response).await, "grid: context finished");
         }
-    };
-    assert_eq!(tokio::join!(answered, sent).0, 5 * SECOND);
-    for (response, _stream) in slow.requests {
-        assert_eq!(status(response).await, "grid: context finished");
+        peer.end().await;
     }
-    peer.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,12 +142,18 @@ async fn register(
     // otherwise starts that are given up early would fill the queue of claims.
     // The actor's name last: it is the one that others wait for.
     let reservation = (permit.clone(), mailbox.clone(), actor);
+    let give_up = |error| {
+        if let (ClaimError::InDoubt(_), Some(mailbox)) = (&error, &mailbox) {
+            mailbox.give_up();
+        }
+        not_won(life, &name, error)
+    };
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
         claim = life.names().claim(&kinds, reservation) => claim,
     };
-    let held = claim.map_err(|error| not_won(life, &name, error))?;
+    let held = claim.map_err(give_up)?;
     let token = life.names().token_at(held.revision());
     // Set once: the reservation is ours alone.
     let _ = running.token.set(token);
@@ -298,13 +304,13 @@ async fn reserve(
             let text = format!("as many starts of {name} as may wait until one is decided");
             return Err(busy(text));
         };
-        if other.token.get().is_none() {
-            other.decided.cancelled().await;
-            continue;
-        }
+        let waits_for = match other.token.get() {
+            Some(_) => &other.freed,
+            None => &other.decided,
+        };
         tokio::select! {
             biased;
-            () = other.freed.cancelled() => {}
+            () = waits_for.cancelled() => {}
             () = until(life, answer_by) => return Err(not_released(name)),
         }
     }
@@ -312,7 +318,9 @@ async fn reserve(
 
 /// The error of a start whose name an actor that has ended still has.
 fn not_released(name: &Name) -> RequestError {
-    let text = format!("the name {name} is not released yet by an actor or mailbox that has ended");
+    let text = format!(
+        "the name {name} is not released yet by an actor or mailbox that has ended, or not decided"
+    );
     RequestError::refused(RequestErrorKind::NotReleased, text)
 }
 

@@ -30,7 +30,7 @@ impl Filled {
 
     fn add(&mut self, source: Source, activity: ConnectionActivity) -> ConnectionId {
         let shares = || SourceShares {
-            control: PeerControlBudget::new(Timestamp::ZERO).source(Timestamp::ZERO),
+            control: PeerControlBudget::new().source(Timestamp::ZERO),
             received: self.budget.source(),
             under_way: self.budget.source(),
             replies: self.budget.source(),

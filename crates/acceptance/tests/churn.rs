@@ -1,0 +1,168 @@
+//! A minute of churn leaves nothing behind: memory, descriptors and tasks return to where they were.
+
+#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+
+use std::alloc::System;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actorgrid::{ActorStart, ActorType, Client, EchoMsg, Kind, Registry, Request, Server};
+use cap::Cap;
+use testbed::{Etcd, Proxy};
+use tokio::runtime::Handle;
+
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Before the first measurement: what is made once is made by then.
+const WARM_UP: Duration = Duration::from_secs(10);
+const CHURN: Duration = Duration::from_secs(60);
+/// Connections of clients that nobody uses are kept for a while.
+const SETTLING: Duration = Duration::from_secs(60);
+const CHURNERS: usize = 8;
+/// What a pool or a table may have grown by.
+const SLACK_BYTES: usize = 512 * 1024;
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    bytes: usize,
+    descriptors: usize,
+    tasks: usize,
+}
+
+impl Held {
+    fn now() -> Self {
+        Self {
+            bytes: HEAP.allocated(),
+            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            tasks: Handle::current().metrics().num_alive_tasks(),
+        }
+    }
+
+    fn is_within(self, before: Self) -> bool {
+        self.bytes <= before.bytes + SLACK_BYTES
+            && self.descriptors <= before.descriptors
+            && self.tasks <= before.tasks
+    }
+
+    /// The least of each that was seen within the time for settling, or as soon as all is back.
+    async fn settled(before: Option<Self>) -> Self {
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let held = Self::now();
+            let is_back = before.is_some_and(|before| held.is_within(before));
+            let limit = before.map_or(SETTLING / 4, |_| SETTLING);
+            if is_back || begun.elapsed() > limit {
+                return held;
+            }
+        }
+    }
+}
+
+fn echo() -> ActorType {
+    ActorType::from_fn("echo", async |_start, ctx| {
+        let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
+        while let Some(request) = mailbox.recv().await {
+            let reply = request.message().clone();
+            // A requester that has gone is part of the churn.
+            let _ = request.respond(reply);
+        }
+        Ok(())
+    })
+}
+
+/// One round of starts, stops, requests, mailboxes, watches and broken connections. What fails while
+/// etcd is cut off does not matter: what it leaves behind does.
+async fn round(server: &Server, outside: &Client, name: &str) {
+    let patience = Duration::from_secs(5);
+    for client in [server.client(), outside] {
+        let start = ActorStart::new(name, "echo");
+        let _ = client
+            .start(server.peer(), start)
+            .deadline(patience)
+            .send()
+            .await;
+        let ask = |bytes: usize| {
+            let request = client.request(name, EchoMsg::new("x".repeat(bytes)));
+            request.deadline(patience).send()
+        };
+        let _ = ask(10).await;
+        let _ = ask(300_000).await;
+        // Given up in the middle.
+        let _ = tokio::time::timeout(Duration::from_micros(300), ask(300_000)).await;
+        let waits = client
+            .request(format!("{name}-none"), EchoMsg::new("x"))
+            .wait_for_name();
+        let _ = waits.deadline(Duration::from_millis(20)).send().await;
+        if let Ok((_, mut changes)) = client.watch(Kind::Actor).await {
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.next()).await;
+        }
+        let _ = tokio::time::timeout(patience, client.stop(name)).await;
+    }
+    if let Ok(mailbox) = server
+        .mailbox::<Request<EchoMsg>>(format!("{name}-box"), 5)
+        .await
+    {
+        let ask = outside.request(format!("{name}-box"), EchoMsg::new("unread"));
+        let _ = ask.deadline(Duration::from_millis(20)).send().await;
+        mailbox.close().await;
+    }
+    // One that says nothing, and one that breaks off.
+    for bytes in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        if let Ok(mut stream) = TcpStream::connect(server.address().to_string()) {
+            let _ = std::io::Write::write_all(&mut stream, bytes);
+        }
+    }
+}
+
+/// Churns for so long, and returns how many rounds that were.
+async fn churn(server: &Arc<Server>, outside: &Client, etcd: &Proxy, time: Duration) -> u64 {
+    let end = Instant::now() + time;
+    let rounds = Arc::<AtomicU64>::default();
+    let mut churners = tokio::task::JoinSet::new();
+    for number in 0..CHURNERS {
+        let (server, outside, rounds) = (server.clone(), outside.clone(), rounds.clone());
+        churners.spawn(async move {
+            while Instant::now() < end {
+                let round_number = rounds.fetch_add(1, Ordering::Relaxed);
+                // Always new names, and a few that come back.
+                let name = format!("churn-{number}-{}", round_number % 1_000);
+                round(&server, &outside, &name).await;
+            }
+        });
+    }
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        etcd.cut();
+    }
+    churners.join_all().await;
+    rounds.load(Ordering::Relaxed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_of_churn_leaves_nothing_behind() {
+    examples::log_to_stderr();
+    let etcd = tokio::task::spawn_blocking(Etcd::start).await.unwrap();
+    let proxy = Proxy::of(etcd.address());
+    let url = format!("etcd://{}", proxy.address());
+    let server = Server::builder("acceptance", Registry::connect(&url).await.unwrap())
+        .actor_type(echo())
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let server = Arc::new(server);
+    let outside = Client::new("acceptance", Registry::connect(&url).await.unwrap());
+    churn(&server, &outside, &proxy, WARM_UP).await;
+    let before = Held::settled(None).await;
+    let rounds = churn(&server, &outside, &proxy, CHURN).await;
+    let after = Held::settled(Some(before)).await;
+    eprintln!("{rounds} rounds: {before:?}, then {after:?}");
+    assert!(rounds > 200, "there was no churn: {rounds} rounds");
+    assert!(after.is_within(before), "{before:?}, then {after:?}");
+    assert_eq!(server.statistics().actors_running, 0);
+    assert_eq!(server.statistics().sessions_fenced, 0);
+}
