@@ -22,6 +22,8 @@ const CHURN: Duration = Duration::from_secs(60);
 /// Connections of clients that nobody uses are kept for a while.
 const SETTLING: Duration = Duration::from_secs(60);
 const CHURNERS: usize = 8;
+/// The names that a churner uses.
+const NAMES: u64 = 10;
 /// What a pool or a table may have grown by.
 const SLACK_BYTES: usize = 512 * 1024;
 
@@ -119,6 +121,24 @@ async fn round(server: &Server, outside: &Client, name: &str) {
     }
 }
 
+/// They come back, so that what is kept of each, such as where it was, is there by the first
+/// measurement.
+fn name(churner: usize, round: u64) -> String {
+    format!("churn-{churner}-{}", round % NAMES)
+}
+
+/// Stops the actors whose stops failed while etcd was cut off.
+async fn stop_all(server: &Server) {
+    let end = Instant::now() + SETTLING;
+    while server.statistics().actors_running > 0 && Instant::now() < end {
+        for churner in 0..CHURNERS {
+            for round in 0..NAMES {
+                let _ = server.client().stop(name(churner, round)).await;
+            }
+        }
+    }
+}
+
 /// Churns for so long, and returns how many rounds that were.
 async fn churn(server: &Arc<Server>, outside: &Client, etcd: &Proxy, time: Duration) -> u64 {
     let end = Instant::now() + time;
@@ -129,9 +149,7 @@ async fn churn(server: &Arc<Server>, outside: &Client, etcd: &Proxy, time: Durat
         churners.spawn(async move {
             while Instant::now() < end {
                 let round_number = rounds.fetch_add(1, Ordering::Relaxed);
-                // Always new names, and a few that come back.
-                let name = format!("churn-{number}-{}", round_number % 1_000);
-                round(&server, &outside, &name).await;
+                round(&server, &outside, &name(number, round_number)).await;
             }
         });
     }
@@ -140,6 +158,7 @@ async fn churn(server: &Arc<Server>, outside: &Client, etcd: &Proxy, time: Durat
         etcd.cut();
     }
     churners.join_all().await;
+    stop_all(server).await;
     rounds.load(Ordering::Relaxed)
 }
 
