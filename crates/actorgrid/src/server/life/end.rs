@@ -36,11 +36,7 @@ pub(super) async fn end_fenced(
     session: Session,
     tasks: JoinSet<()>,
 ) -> LifeEnd {
-    // The watchdog aborts them at the hard deadline. Where the names are gone already, or there is
-    // another registry in which others can take them, no time is left.
-    if let Some(FenceReason::LeaseLost | FenceReason::ClusterChanged) = fence.reason() {
-        fence.abort();
-    }
+    abort_without_names(fence);
     let ended = async {
         tokio::select! {
             biased;
@@ -67,6 +63,15 @@ pub(super) async fn end_fenced(
             stuck: core.actors.unended(),
             not_revoked: true,
         })),
+    }
+}
+
+/// Aborts what runs under a fenced session if its names are gone already, or if there is another
+/// registry in which others can take them: no time is left then. Otherwise the watchdog aborts it at
+/// the hard deadline.
+fn abort_without_names(fence: &Fence) {
+    if let Some(FenceReason::LeaseLost | FenceReason::ClusterChanged) = fence.reason() {
+        fence.abort();
     }
 }
 
@@ -137,7 +142,7 @@ pub(super) async fn drain(
         let requests = end_requests(core, life, fence);
         tokio::join!(end_actors(core, life, fence), requests).0
     };
-    let ended = reporting_a_fence(life, fence, work).await;
+    let ended = reporting_a_fence(core, life, fence, work).await;
     life.stop().end();
     let ended = ended & end_tasks(core, tasks).await;
     // One that an earlier session could not end holds no name of this one.
@@ -160,15 +165,18 @@ pub(super) async fn drain(
     }))
 }
 
-/// Waits for the actors, which are asked to stop, and aborts them at the end of their time. Returns
-/// whether all of them have ended.
+/// Waits for the actors, which are asked to stop, and aborts them at the end of their time. A fence
+/// may have aborted them before. Returns whether all of them have ended.
 async fn end_actors(core: &PeerCore, life: &Life, fence: &Fence) -> bool {
     let environment = &core.config.environment;
-    let bound = core.config.shutdown_timeout;
-    let ended = environment.timeout(bound, life.actors_ended()).await;
-    if ended.is_none() {
-        tracing::warn!("actors did not end in time and are aborted");
-        fence.abort();
+    tokio::select! {
+        biased;
+        () = life.actors_ended() => return true,
+        () = fence.aborted().cancelled() => {}
+        () = environment.sleep(core.config.shutdown_timeout) => {
+            tracing::warn!("actors did not end in time and are aborted");
+            fence.abort();
+        }
     }
     let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
     ended.is_some()
@@ -191,15 +199,24 @@ async fn end_requests(core: &PeerCore, life: &Life, fence: &Fence) {
     }
 }
 
-/// Carries out `work`, and reports it if the session is fenced meanwhile.
-async fn reporting_a_fence<T>(life: &Life, fence: &Fence, work: impl Future<Output = T>) -> T {
+/// Carries out `work`. If the session is fenced meanwhile, or its registry is left, reports the
+/// fence and aborts what has no time left.
+async fn reporting_a_fence<T>(
+    core: &PeerCore,
+    life: &Life,
+    fence: &Fence,
+    work: impl Future<Output = T>,
+) -> T {
     let mut work = pin!(work);
     tokio::select! {
         biased;
-        () = fence.fenced().cancelled() => {
-            life.report_fence();
-            work.await
+        () = fence.fenced().cancelled() => {}
+        () = core.registry.left(life.names().token().cluster()) => {
+            fence.trip(FenceReason::ClusterChanged);
         }
-        done = &mut work => done,
+        done = &mut work => return done,
     }
+    life.report_fence();
+    abort_without_names(fence);
+    work.await
 }

@@ -10,7 +10,7 @@ use crate::request::Request;
 use crate::server::{
     ActorType, Server, ServerBuilder, ServerErrorKind, ServerEvent, ServerEvents, ServerState,
 };
-use crate::session::FenceReason;
+use crate::session::{Fence, FenceReason};
 
 const TTL: Duration = Duration::from_secs(15);
 
@@ -225,6 +225,64 @@ async fn an_accept_loop_that_dies_fences_at_once_and_takes_connections_again() {
         .build();
     let health = client.check_health(world.server.peer()).await.unwrap();
     assert_eq!(health, Health::Serving);
+}
+
+/// Begins to shut a server down whose actor does not stop, and returns how long it takes from
+/// `change` on, which gets the session's fence.
+async fn drains(change: impl AsyncFnOnce(&World, &Fence)) -> Duration {
+    let busy = ActorType::from_fn("busy", async |_start, _ctx| std::future::pending().await);
+    let configure = |builder: ServerBuilder| builder.actor_type(busy).shutdown_timeout(TIMEOUT);
+    let world = World::with(configure).await;
+    let start = ActorStart::new("b", "busy");
+    let client = world.server.client();
+    client.start(world.server.peer(), start).await.unwrap();
+    let owner = world.server.handle().core.owner().unwrap();
+    let handle = world.server.handle();
+    let shutdown = handle.shutdown();
+    let changed = async {
+        world.server.wait_for(ServerState::Draining).await;
+        let begun = world.environment.now();
+        change(&world, owner.names.fence()).await;
+        begun
+    };
+    let (_, begun) = tokio::join!(shutdown, changed);
+    assert_eq!(world.server.statistics().actors_running, 0);
+    world.environment.now().since(begun)
+}
+
+/// More than the time after which the watchdog aborts.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_names_are_gone_aborts_at_once() {
+    for (reason, aborts) in [
+        (FenceReason::LeaseLost, true),
+        (FenceReason::ClusterChanged, true),
+        // The others may not be held by anybody else before the lease has run out.
+        (FenceReason::KeyLost, false),
+        (FenceReason::TaskDied, false),
+    ] {
+        let took = drains(async |_, fence| fence.trip(reason)).await;
+        let at_once = took < Duration::from_secs(1);
+        assert_eq!(at_once, aborts, "{reason:?} {took:?}");
+        assert!(took < TTL, "{reason:?} {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_whose_registry_is_left_aborts_at_once() {
+    let took = drains(async |world, fence| {
+        world.registry.replace();
+        let cluster = world.registry.cluster();
+        world.server.follow_cluster(cluster).await.unwrap();
+        let left = world.environment.now();
+        fence.aborted().cancelled().await;
+        assert_eq!(world.environment.now(), left);
+        assert_eq!(fence.reason(), Some(FenceReason::ClusterChanged));
+    });
+    // A registry that is another one is not asked for long to confirm the end.
+    let took = took.await;
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
