@@ -69,7 +69,7 @@ pub(super) async fn serve(
         starts: Arc::default(),
         counters: ServerCounters::default(),
         wire: process.gauges().clone(),
-        accepting_died: process.died().clone(),
+        accepting_deaths: process.deaths().clone(),
         client,
         state: watch::Sender::new(ServerState::Starting),
         events: settings.events,

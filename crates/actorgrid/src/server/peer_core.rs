@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::{ActorTable, ActorType, StartBudget};
@@ -33,8 +33,8 @@ pub(super) struct PeerCore {
     pub(super) starts: Arc<StartBudget>,
     pub(super) counters: ServerCounters,
     pub(super) wire: ServingGauges,
-    /// The task that accepts connections has died.
-    pub(super) accepting_died: Arc<Notify>,
+    /// How often the task that accepts connections has died.
+    pub(super) accepting_deaths: watch::Receiver<u64>,
     pub(super) client: Client,
     pub(super) state: watch::Sender<ServerState>,
     pub(super) events: EventSource,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -91,20 +91,20 @@ struct AcceptedConnections {
 }
 
 impl AcceptLoop {
-    /// Accepts and serves until it is told to end. If it dies, its connections end, `died` is
-    /// notified, and it begins anew.
+    /// Accepts and serves until it is told to end. If it dies, its connections end, `deaths`
+    /// counts it, and it begins anew.
     pub(super) async fn run(
         self,
         mut listener: Listener,
         abort: CancellationToken,
-        died: Arc<Notify>,
+        deaths: watch::Sender<u64>,
     ) {
         let mut connections = loop {
             let accepting = AssertUnwindSafe(self.accept(&mut listener)).catch_unwind();
             if let Ok(connections) = accepting.await {
                 break connections;
             }
-            died.notify_one();
+            deaths.send_modify(|deaths| *deaths += 1);
             self.environment.sleep(ACCEPT_PAUSE).await;
         };
         drop(listener);

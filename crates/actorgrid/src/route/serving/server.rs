@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -83,7 +83,7 @@ pub(crate) struct ProcessServer {
     graceful: CancellationToken,
     abort: CancellationToken,
     accepting: JoinHandle<()>,
-    died: Arc<Notify>,
+    deaths: watch::Receiver<u64>,
     gauges: ServingGauges,
 }
 
@@ -132,17 +132,17 @@ impl ProcessServer {
             #[cfg(test)]
             defect: gauges.defect.clone(),
         };
-        let died = Arc::new(Notify::new());
+        let (died, deaths) = watch::channel(0);
         // Joined by `shutdown`, aborted by drop; its connections end with it. A panic is a defect
         // of ours: it is reported, and the loop begins anew on the same listener.
-        let accepting = environment.spawn(accept.run(listener, abort.clone(), died.clone()));
+        let accepting = environment.spawn(accept.run(listener, abort.clone(), died));
         Self {
             environment,
             tasks,
             graceful,
             abort,
             accepting,
-            died,
+            deaths,
             gauges,
         }
     }
@@ -151,9 +151,9 @@ impl ProcessServer {
         &self.gauges
     }
 
-    /// Notified each time that the accept loop has died. It goes on by itself, with no connection.
-    pub(crate) fn died(&self) -> &Arc<Notify> {
-        &self.died
+    /// How often the accept loop has died. It goes on by itself, with no connection.
+    pub(crate) fn deaths(&self) -> &watch::Receiver<u64> {
+        &self.deaths
     }
 
     /// Takes no more connections and requests, waits until the requests that are here are

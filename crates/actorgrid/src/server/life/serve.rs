@@ -43,6 +43,9 @@ async fn serve_life(
     fence: &Arc<Fence>,
     session: Session,
 ) -> LifeEnd {
+    // A death before is none of this session: it has cost it nothing.
+    let mut accepting_deaths = core.accepting_deaths.clone();
+    accepting_deaths.mark_unchanged();
     // Opened before the peer serves, so that a request that follows at once is queued.
     let mailbox = peer_mailbox::open(life).await;
     core.set_owner(Some(life.owner()));
@@ -68,7 +71,7 @@ async fn serve_life(
         () = fence.fenced().cancelled() => {}
         () = core.shutdown.cancelled() => {}
         Some(ended) = tasks.join_next() => task_ended(fence, &ended),
-        () = core.accepting_died.notified() => {
+        Ok(()) = accepting_deaths.changed() => {
             tracing::error!("the task died that accepts connections; another one goes on");
             fence.trip(FenceReason::TaskDied);
         }

@@ -227,6 +227,28 @@ async fn an_accept_loop_that_dies_fences_at_once_and_takes_connections_again() {
     assert_eq!(health, Health::Serving);
 }
 
+/// It has cost the next session nothing.
+#[tokio::test(start_paused = true)]
+async fn an_accept_loop_that_dies_while_the_peer_joins_does_not_fence_its_next_session() {
+    let world = World::new().await;
+    world.registry.set_refusing(true);
+    let core = world.server.handle().core.clone();
+    let fence = core.owner().unwrap().names.fence().clone();
+    fence.trip(FenceReason::KeyLost);
+    world.server.wait_for(ServerState::Rejoining).await;
+    core.wire
+        .defect
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let deaths = core.accepting_deaths.clone();
+    let address = world.server.address().clone();
+    drop(world.environment.connect(&address).await.unwrap());
+    world.environment.sleep(Duration::from_secs(1)).await;
+    assert_eq!(*deaths.borrow(), 1);
+    world.registry.set_refusing(false);
+    world.server.wait_for(ServerState::Serving).await;
+    world.goes_on().await;
+}
+
 /// Begins to shut a server down whose actor does not stop, and returns how long it takes from
 /// `change` on, which gets the session's fence.
 async fn drains(change: impl AsyncFnOnce(&World, &Fence)) -> Duration {
