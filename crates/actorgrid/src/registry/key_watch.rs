@@ -65,15 +65,30 @@ enum Stage {
         since: Timestamp,
         /// It has given changes, or said that there are none.
         proven: bool,
-        /// The next read beside it, the pause before it included.
-        reread: Option<Reading>,
+        /// The next read beside it.
+        reread: Option<Reread>,
+    },
+}
+
+/// A read beside a watch.
+enum Reread {
+    /// The pause before it.
+    Pause(BoxFuture<'static, ()>),
+    Sent {
+        read: Reading,
+        /// The revision that was known when it was sent. The watch may report more meanwhile.
+        known: Option<Revision>,
     },
 }
 
 /// What comes first while a watch is open.
 enum Heard {
     Update(Option<Result<WatchUpdate, RegistryError>>),
-    Reread(Result<Listing, RegistryError>),
+    RereadDue,
+    Reread {
+        read: Result<Listing, RegistryError>,
+        sent_at: Option<Revision>,
+    },
 }
 
 impl KeyWatch {
@@ -152,11 +167,12 @@ impl KeyWatch {
                     let heard = tokio::select! {
                         biased;
                         update = changes.next() => Heard::Update(update),
-                        read = optional(reread.as_mut()) => Heard::Reread(read),
+                        heard = hear_reread(reread.as_mut()) => heard,
                     };
                     match heard {
                         Heard::Update(update) => self.has_reported(update),
-                        Heard::Reread(read) => self.has_reread(read),
+                        Heard::RereadDue => self.send_reread(),
+                        Heard::Reread { read, sent_at } => self.has_reread(read, sent_at),
                     }
                 }
             }
@@ -199,16 +215,26 @@ impl KeyWatch {
     }
 
     /// A read of the key after the first pause of a policy.
-    fn read_after(&self, policy: BackOffPolicy) -> Reading {
-        let environment = self.registry.environment();
+    fn read_after(&self, policy: BackOffPolicy) -> Reread {
+        let environment = self.registry.environment().clone();
         let pause = policy.after(1, environment.random_unit());
-        read_later(self.registry.clone(), self.key.clone(), pause).boxed()
+        Reread::Pause(async move { environment.sleep(pause).await }.boxed())
     }
 
-    /// The key was read while its watch was open.
-    fn has_reread(&mut self, read: Result<Listing, RegistryError>) {
+    fn send_reread(&mut self) {
+        if let Stage::Watch { reread, .. } = &mut self.stage {
+            *reread = Some(Reread::Sent {
+                read: read(self.registry.clone(), self.key.clone()).boxed(),
+                known: self.known,
+            });
+        }
+    }
+
+    /// The key was read while its watch was open. `sent_at` is the revision that was known when
+    /// the read was sent.
+    fn has_reread(&mut self, read: Result<Listing, RegistryError>, sent_at: Option<Revision>) {
         let next = match read {
-            Ok(listing) if !self.is_known(&listing) => {
+            Ok(listing) if !self.is_known(&listing, sent_at) => {
                 tracing::debug!(key = self.key, "a read found what no watch has reported");
                 return self.has_read(Ok(listing));
             }
@@ -226,11 +252,18 @@ impl KeyWatch {
 
     /// Whether a read beside the watch found nothing but what is known. An absent key may have come
     /// and gone, which the watch is still to report.
-    fn is_known(&self, listing: &Listing) -> bool {
-        let Some(known) = self.known.filter(|known| *known <= listing.revision) else {
-            // The registry went back.
+    fn is_known(&self, listing: &Listing, sent_at: Option<Revision>) -> bool {
+        let (Some(sent_at), Some(known)) = (sent_at, self.known) else {
             return false;
         };
+        if listing.revision < sent_at {
+            // The registry went back: a read is linearizable.
+            return false;
+        }
+        if listing.revision < known {
+            // The watch has reported a later state while the answer was on its way.
+            return true;
+        }
         match listing.entries.first() {
             Some(entry) => entry.modified <= known,
             None => self.last == Some(KeyState::Absent),
@@ -287,9 +320,16 @@ fn state_in(listing: &Listing) -> KeyState {
     entry.map_or(KeyState::Absent, KeyState::Present)
 }
 
-async fn optional<F: Future + Unpin>(future: Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
+async fn hear_reread(reread: Option<&mut Reread>) -> Heard {
+    match reread {
+        Some(Reread::Pause(pause)) => {
+            pause.await;
+            Heard::RereadDue
+        }
+        Some(Reread::Sent { read, known }) => Heard::Reread {
+            read: read.await,
+            sent_at: *known,
+        },
         None => std::future::pending().await,
     }
 }

@@ -363,6 +363,33 @@ async fn a_read_beside_the_watch_that_fails_is_repeated_and_breaks_nothing() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_read_that_the_watch_has_overtaken_gives_no_older_state() {
+    let (memory, timed) = start();
+    memory.overwrite(KEY, "1");
+    let mut watch = follow(&timed).reread_every(AGE);
+    assert_eq!(next(&mut watch).await, text("1"));
+    memory.inject(MemoryOperation::Get, MemoryFault::DelayReply(LIMIT / 2));
+    let read = memory.calls(MemoryOperation::Get);
+    while memory.calls(MemoryOperation::Get) == read {
+        let waited = tokio::time::timeout(LIMIT / 10, watch.next()).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+    memory.overwrite(KEY, "2");
+    assert_eq!(next(&mut watch).await, text("2"));
+    let opened = memory.calls(MemoryOperation::Watch);
+    assert!(is_quiet(&mut watch).await);
+    assert_eq!(memory.calls(MemoryOperation::Watch), opened);
+
+    // One that is older than what was known when it was sent is of a registry that went back.
+    let before = Listing {
+        entries: Vec::new(),
+        revision: Revision::new(1),
+    };
+    watch.has_reread(Ok(before), watch.known);
+    assert_eq!(next(&mut watch).await, None);
+}
+
 /// Random changes and faults of a registry, and every state that the key had.
 struct Trouble {
     memory: MemoryRegistry,
@@ -388,7 +415,7 @@ impl Trouble {
             false => MemoryOperation::Watch,
         };
         let delay = Duration::from_millis(self.random.u64(..1_500));
-        match self.random.u8(..10) {
+        match self.random.u8(..12) {
             0 => self.memory.break_watches(),
             1 => self.memory.compact(),
             2 => self.memory.set_away(self.random.bool()),
@@ -398,6 +425,9 @@ impl Trouble {
             6 => self.memory.inject(operation, MemoryFault::LoseReply),
             7 => self.memory.inject(operation, MemoryFault::FailReply),
             8 => self.memory.mute_watches(),
+            9 | 10 => self
+                .memory
+                .inject(operation, MemoryFault::DelayReply(delay)),
             _ => self.memory.inject(operation, MemoryFault::Delay(delay)),
         }
     }
@@ -418,7 +448,12 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
             random: fastrand::Rng::with_seed(seed),
             history: vec![None],
         };
-        let mut watch = follow(&timed).reread_every(AGE);
+        // Every other one reads so often that answers are overtaken.
+        let (age, quiet) = match seed % 2 {
+            0 => (AGE, LONG),
+            _ => (LIMIT / 2, LONG / 10),
+        };
+        let mut watch = follow(&timed).reread_every(age);
         let (mut at, mut last) = (0, None);
         let mut came = |trouble: &Trouble, state: KeyState| {
             let state = value(&state);
@@ -444,7 +479,7 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
         }
         memory.set_away(false);
         memory.set_refusing(false);
-        while let Ok(state) = tokio::time::timeout(LONG, watch.next()).await {
+        while let Ok(state) = tokio::time::timeout(quiet, watch.next()).await {
             came(&trouble, state);
         }
         assert_eq!(last.as_ref(), trouble.history.last(), "seed {seed}");

@@ -62,6 +62,18 @@ where
             state.send_late(now + time, Box::new(late));
             CallOutcome::Delayed(now + time, reply)
         }
+        MemoryFault::DelayReply(time) => {
+            let answered = request(&mut state.store, now);
+            let (answer, reply) = oneshot::channel();
+            let late = move |met: Option<(&mut Store, Timestamp)>| {
+                let _ = answer.send(match met {
+                    Some(_) => answered,
+                    None => Err(RegistryError::no_reply()),
+                });
+            };
+            state.send_late(now + time, Box::new(late));
+            CallOutcome::Delayed(now + time, reply)
+        }
         MemoryFault::ArriveLate(time) => {
             let late = move |met: Option<(&mut Store, Timestamp)>| {
                 if let Some((store, at)) = met {

@@ -17,6 +17,8 @@ pub enum MemoryFault {
     /// The request arrives, and is answered, only after this time. It arrives also if the caller
     /// stops waiting before.
     Delay(Duration),
+    /// The request is carried out at once, and is answered only after this time.
+    DelayReply(Duration),
     /// The answer is at once that the outcome is unknown; the request arrives after this time.
     ArriveLate(Duration),
     /// The answer is that of a registry in which nothing was ever registered, as of a member that

@@ -208,6 +208,20 @@ async fn a_delayed_call_arrives_also_without_its_caller() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reply_that_is_delayed_tells_of_the_time_of_its_request() {
+    let memory = start();
+    let lease = grant(&memory).await;
+    let begin = memory.core.environment.now();
+    let delay = MemoryFault::DelayReply(5 * SECOND);
+    memory.inject(MemoryOperation::Get, delay);
+    let (read, claimed) = tokio::join!(memory.read("a"), claim(&memory, lease, "a"));
+    assert_eq!(read.unwrap().entries, []);
+    assert_eq!(memory.core.environment.now(), begin + 5 * SECOND);
+    claimed.unwrap();
+    assert!(get(&memory, "a").await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_claim_reaches_watches_at_its_time() {
     let memory = start();
     let lease = grant(&memory).await;
