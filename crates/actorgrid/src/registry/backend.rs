@@ -116,7 +116,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// not there: then list again. The same error means that the registry has not reached the
     /// revision before: it was restored from a snapshot, or the member that was asked lags.
     ///
-    /// Nothing is read before it is polled for, except one message and what the connection holds.
+    /// Nothing is read before it is polled for, except one message, what the connection holds, and
+    /// on etcd what comes while the service is asked whether the watch is still there: at most 16
+    /// messages of together 1 MiB. If more comes, it fails as unavailable.
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,

@@ -22,14 +22,16 @@ use crate::registry::{Kind, Registration, keys};
 /// [`HistoryLost`](WatchEvent::HistoryLost) and gives exactly the difference. No change comes
 /// twice, and none out of order. A break is tried to be healed after 0.1 s, and after longer
 /// pauses, up to 5 s, while the registry does not take a watch or drops it at once. An etcd from
-/// which nothing comes for 5 s is asked for a sign of life; 2 s without one are a break.
+/// which nothing comes for 5 s is asked for a sign of life; 2 s without one are a break, and so
+/// are more changes meanwhile than are held back (see below).
 ///
 /// It holds no task and reads only when it is asked for the next event; dropped, it ends. One that
 /// is not read holds up nobody, and holds
 ///
 /// - a copy of each registration that was reported, to know what changes and what is gone,
 /// - on etcd, up to 1 MiB that etcd has sent ahead (then etcd keeps the changes, until they are
-///   compacted),
+///   compacted), and up to 16 messages of together 1 MiB that came while it was asked for a sign of
+///   life, and wait for the answer,
 /// - the events of one message of etcd (at most about 2 MiB, unless etcd is set to take larger
 ///   requests) or of one revision if that is more, or those of one listing.
 pub struct Watch {

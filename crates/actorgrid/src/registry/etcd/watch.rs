@@ -187,6 +187,11 @@ impl EtcdWatch {
                 let text = "a watch is silent: etcd does not say whether it is still there";
                 RegistryError::new(RegistryErrorKind::Unavailable, text)
             }
+            FeedEnd::Overrun => {
+                // It is no silence, and speaks against no member.
+                let text = "a watch got more changes than it holds back while etcd is asked";
+                RegistryError::new(RegistryErrorKind::Unavailable, text)
+            }
             FeedEnd::Refused(error) => error,
         })
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -17,9 +18,11 @@ use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::watch_request::RequestUnion;
 use crate::wire::etcd::{Event, WatchProgressRequest, WatchRequest, WatchResponse};
 
-/// Messages that are held back at the most: they come within a round trip, after seconds in which
-/// none came. Each has less than 2 MiB, unless etcd is set to take larger requests.
+/// Messages that are held back at the most, and their bytes: they come within a round trip, after
+/// seconds in which none came. What exceeds this is read by the next watch, to which etcd sends it
+/// before there is a reason to ask.
 const MAX_HELD: usize = 16;
+const MAX_HELD_BYTES: usize = 1 << 20;
 
 /// What is known of a watch when it begins.
 pub(super) struct OpenedFeed<S> {
@@ -44,6 +47,8 @@ pub(super) struct WatchFeed<S> {
     /// What came since etcd was asked for progress. If the answer stays away, something else may
     /// have stayed away before.
     held: VecDeque<WatchResponse>,
+    /// The bytes of those that came since.
+    held_bytes: usize,
     /// The changes so far of a revision that is not complete. One message at a time goes through
     /// here, so this is one revision at the most.
     changes: Vec<Change>,
@@ -62,6 +67,8 @@ pub(super) enum FeedEnd {
     Cancelled(String),
     /// Nothing came, though etcd was asked.
     Silent,
+    /// More came while etcd was asked than is held back.
+    Overrun,
     /// What came was not taken.
     Refused(RegistryError),
 }
@@ -72,6 +79,7 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
             environment: environment.clone(),
             silence: opened.answers.then(|| Silence::new(environment.now())),
             held: VecDeque::new(),
+            held_bytes: 0,
             changes: Vec::new(),
             next: opened.from,
             opened,
@@ -139,11 +147,13 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
                 return Ok(response);
             }
             if self.is_asked() && !response.events.is_empty() {
-                if self.held.len() == MAX_HELD {
-                    return Err(FeedEnd::Silent);
+                self.held_bytes = self.held_bytes.saturating_add(response.encoded_len());
+                if self.held.len() == MAX_HELD || self.held_bytes > MAX_HELD_BYTES {
+                    return Err(FeedEnd::Overrun);
                 }
             } else if let Some(silence) = &mut self.silence {
                 silence.heard(self.environment.now());
+                self.held_bytes = 0;
             }
             self.held.push_back(response);
         }
@@ -373,17 +383,51 @@ mod tests {
         assert!(matches!(end, Err(FeedEnd::Silent)), "{end:?}");
     }
 
+    /// A message of so many bytes.
+    fn large(revision: i64, bytes: usize) -> WatchResponse {
+        let mut message = deletions(&[revision], false);
+        let missing = bytes - message.encoded_len();
+        // Nearly: the lengths take more bytes by then.
+        message.events[0].kv.as_mut().unwrap().value = vec![7; missing - 20].into();
+        assert!((bytes - 20..=bytes).contains(&message.encoded_len()));
+        message
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_sixteen_messages_wait_for_an_answer() {
-        for (count, silent) in [(16, false), (17, true)] {
+    async fn no_more_than_sixteen_messages_and_a_mebibyte_wait_for_an_answer() {
+        const MIB: usize = 1 << 20;
+        for (count, bytes, overrun) in [
+            (16, 100, false),
+            (17, 100, true),
+            (1, MIB, false),
+            (1, MIB + 100, true),
+            (16, MIB / 16, false),
+            (15, MIB / 14, true),
+        ] {
             let mut watch = Watched::new(true, true);
-            watch.is_quiet(5_500).await;
-            for revision in 0..count {
-                watch.answer(deletions(&[11 + revision], false));
+            // What was held back before does not count, nor what is not held back.
+            for (question, from) in [11, 31].into_iter().enumerate() {
+                watch.is_quiet(5_500).await;
+                for revision in from..from + count {
+                    watch.answer(large(revision, bytes));
+                }
+                watch.answer(progress(-1, from + 19));
+                let first = watch.next().await;
+                let is = matches!(first, Err(FeedEnd::Overrun));
+                assert_eq!(is, overrun, "{count} {bytes} {question} {first:?}");
+                if overrun {
+                    break;
+                }
+                while watch.next().await.unwrap().1.is_none() {}
+                assert!(watch.was_asked());
             }
-            watch.answer(progress(-1, 40));
-            let first = watch.next().await;
-            assert_eq!(matches!(first, Err(FeedEnd::Silent)), silent, "{first:?}");
+        }
+        let mut watch = Watched::new(true, true);
+        for revision in 11..31 {
+            watch.answer(large(revision, MIB));
+        }
+        for revision in 11..31 {
+            assert_eq!(watch.next().await.unwrap(), (vec![revision], None));
         }
     }
 

@@ -165,6 +165,23 @@ async fn a_watch_at_a_frozen_member_breaks() {
     next.expect("it is silent for ever").unwrap().unwrap_err();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_gets_a_burst_while_its_member_is_asked_breaks_and_blames_nobody() {
+    for (burst, preferred) in [(17, 0), (0, 1)] {
+        let environment = environment();
+        let (fakes, etcd) = fakes::<3>(&environment).await;
+        fakes[0].behave(|behaviour| behaviour.burst = burst);
+        let selector = Selector::Prefix(String::new());
+        let mut watch = etcd.watch(&selector, Revision::new(1)).await.unwrap();
+        let next = environment.timeout(ms(9_000), watch.next()).await;
+        let error = next.expect("it goes on").unwrap().unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Unavailable);
+        assert_eq!(etcd.cluster.endpoints.order()[0], preferred, "{burst}");
+        // Another one can be opened.
+        drop(etcd.watch(&selector, Revision::new(1)).await.unwrap());
+    }
+}
+
 /// The most connections in any second.
 fn busiest_second(accepted: &[Timestamp]) -> usize {
     let within = |first: &Timestamp| {

@@ -11,9 +11,11 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::environment::{Socket, Timestamp};
+use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::{
-    AuthenticateResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse,
-    LeaseTimeToLiveResponse, RangeResponse, StatusResponse, TxnResponse, WatchResponse,
+    AuthenticateResponse, Event, KeyValue, LeaseGrantResponse, LeaseKeepAliveResponse,
+    LeaseRevokeResponse, LeaseTimeToLiveResponse, RangeResponse, StatusResponse, TxnResponse,
+    WatchResponse,
 };
 
 const CLUSTER: u64 = 7;
@@ -32,6 +34,8 @@ pub(super) struct Behaviour {
     /// The method that is answered with an error whose details are no base64, and whether they
     /// come behind an answer.
     pub(super) poisons: Option<(&'static str, bool)>,
+    /// The changes that a watch reports 6 s after it was opened, each in a message of its own.
+    pub(super) burst: i64,
 }
 
 pub(super) struct FakeEtcd {
@@ -162,20 +166,43 @@ async fn answer(
     let Ok(mut stream) = respond.send_response(head().body(()).unwrap(), false) else {
         return;
     };
-    let message = message(&method);
-    let mut framed = vec![0];
-    framed.extend((message.len() as u32).to_be_bytes());
-    framed.extend(message);
-    let _ = stream.send_data(framed.into(), false);
+    let _ = stream.send_data(framed(message(&method)), false);
     let trailers = match poisons {
         Some(_) => poisonous(),
         None if method == "Watch" => {
+            if behaviour.burst > 0 {
+                environment.sleep(Duration::from_secs(6)).await;
+            }
+            for revision in 1..=behaviour.burst {
+                let _ = stream.send_data(framed(deletion(revision)), false);
+            }
             let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
             return;
         }
         None => HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]),
     };
     let _ = stream.send_trailers(trailers);
+}
+
+fn framed(message: Vec<u8>) -> Bytes {
+    let mut framed = vec![0];
+    framed.extend((message.len() as u32).to_be_bytes());
+    framed.extend(message);
+    framed.into()
+}
+
+fn deletion(revision: i64) -> Vec<u8> {
+    let mut message = WatchResponse::decode(&*message("Watch")).unwrap();
+    message.created = false;
+    message.events.push(Event {
+        r#type: EventType::Delete.into(),
+        kv: Some(KeyValue {
+            key: "k".into(),
+            mod_revision: revision,
+            ..KeyValue::default()
+        }),
+    });
+    message.encode_to_vec()
 }
 
 fn poisonous() -> HeaderMap {
