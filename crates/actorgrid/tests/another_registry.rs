@@ -193,6 +193,33 @@ async fn a_restored_registry_is_stayed_out_of_until_the_process_restarts() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_went_back_while_another_one_was_followed_is_not_followed() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let (old, snapshot) = (world.registry.cluster(), world.registry.snapshot());
+    for _ in 0..100 {
+        world.registry.overwrite("other", "");
+    }
+    world.registry.replace();
+    server
+        .follow_cluster(world.registry.cluster())
+        .await
+        .unwrap();
+    server.wait_for(ServerState::Serving).await;
+    let apart = world.registry.registry();
+    world.registry.restore(snapshot);
+    not_followed(&server, old, RegistryErrorKind::Restored).await;
+    // A process that has never been there has nothing to compare.
+    apart.follow_cluster(old).await.unwrap();
+    for _ in 0..200 {
+        world.registry.overwrite("other", "");
+    }
+    server.follow_cluster(old).await.unwrap();
+    server.wait_for(ServerState::Serving).await;
+    server.shutdown().await.unwrap();
+}
+
 #[cfg(feature = "etcd")]
 mod etcd {
     use actorgrid::Registry;
@@ -256,6 +283,34 @@ mod etcd {
             .unwrap();
         assert_eq!(peer.unwrap().token.cluster(), new);
         server.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cluster_that_went_back_while_another_one_was_followed_is_not_followed() {
+        let (mut first, second) = (Etcd::start(), Etcd::start());
+        let proxy = EtcdProxy::of(first.address());
+        let registry = Registry::connect(&proxy.url()).await.unwrap();
+        let client = Client::new("test", registry.clone());
+        let snapshot = first.snapshot();
+        for _ in 0..3 {
+            first.ctl(["put", "other", ""]);
+        }
+        client.query(Kind::Mailbox).await.unwrap();
+        let (old, new) = (cluster_at(&first).await, cluster_at(&second).await);
+        proxy.set_server(second.address());
+        proxy.cut();
+        registry.follow_cluster(new).await.unwrap();
+        client.query(Kind::Mailbox).await.unwrap();
+        first.restore(&snapshot);
+        proxy.set_server(first.address());
+        proxy.cut();
+        let error = registry.follow_cluster(old).await.unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Restored, "{error}");
+        for _ in 0..10 {
+            first.ctl(["put", "other", ""]);
+        }
+        registry.follow_cluster(old).await.unwrap();
+        client.query(Kind::Mailbox).await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

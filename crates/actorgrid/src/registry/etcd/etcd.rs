@@ -11,7 +11,7 @@ use super::auth::Authenticator;
 use super::dialer::wrong_cluster;
 use super::endpoints::Endpoints;
 use super::exchange::{self, Cluster};
-use super::history::History;
+use super::history::{Histories, History};
 use super::security::Security;
 use super::{txn, url};
 use crate::environment::Environment;
@@ -29,6 +29,8 @@ const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
 /// It spawns nothing but what opens and drives its connections, which ends with it and its watches.
 pub(in crate::registry) struct Etcd {
     pub(super) cluster: Arc<Cluster>,
+    /// Of this cluster and of those that were followed before.
+    histories: Histories,
     /// How wide a transaction may be, as far as is known to any handle on the cluster.
     pub(super) width: Arc<AtomicUsize>,
 }
@@ -55,7 +57,9 @@ impl Etcd {
         };
         let cluster = in_time(environment, connecting).await?;
         tracing::debug!(cluster = %cluster.id, "connected to etcd");
+        let histories = Histories::new(cluster.id, Arc::clone(&cluster.history));
         Ok(Self {
+            histories,
             cluster: Arc::new(cluster),
             width: Arc::new(AtomicUsize::new(txn::MAX_WIDTH)),
         })
@@ -70,6 +74,7 @@ impl Etcd {
         };
         Self {
             cluster: Arc::new(cluster),
+            histories: self.histories.clone(),
             width: Arc::clone(&self.width),
         }
     }
@@ -85,15 +90,15 @@ impl Etcd {
                 let text = format!("etcd is the cluster {found}, and not {id}");
                 return Err(RegistryError::new(RegistryErrorKind::WrongCluster, text));
             }
-            let known = match id == before.id {
-                true => before.history.greatest(),
-                false => 0,
-            };
+            // Also where another cluster was followed meanwhile.
+            let known = self.histories.greatest(id);
+            let history = Arc::new(History::new(known));
             let followed = Self {
+                histories: self.histories.and(id, Arc::clone(&history)),
                 cluster: Arc::new(Cluster {
                     endpoints,
                     id,
-                    history: Arc::new(History::new(known)),
+                    history,
                 }),
                 width: Arc::new(AtomicUsize::new(txn::MAX_WIDTH)),
             };

@@ -1,10 +1,12 @@
 //! Notices a cluster that has gone back to an earlier revision.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::RegistryError;
+use crate::token::ClusterId;
 use crate::wire::etcd::request_op::Request;
 use crate::wire::etcd::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
@@ -111,6 +113,33 @@ impl History {
     }
 }
 
+/// The histories of all clusters that a handle on etcd has used, the present one included: a cluster
+/// that is left and followed again may have gone back meanwhile. There is one for each time that
+/// an operator has followed a cluster, so few.
+#[derive(Clone)]
+pub(super) struct Histories(Vec<(ClusterId, Arc<History>)>);
+
+impl Histories {
+    /// Of a handle that has just connected.
+    pub(super) fn new(id: ClusterId, first: Arc<History>) -> Self {
+        Self(vec![(id, first)])
+    }
+
+    /// The greatest revision that this cluster has ever reported, or zero.
+    pub(super) fn greatest(&self, id: ClusterId) -> i64 {
+        let of_it = self.0.iter().filter(|(cluster, _)| *cluster == id);
+        let greatest = of_it.map(|(_, history)| history.greatest());
+        greatest.max().unwrap_or(0)
+    }
+
+    /// With one more.
+    pub(super) fn and(&self, id: ClusterId, history: Arc<History>) -> Self {
+        let mut all = self.clone();
+        all.0.push((id, history));
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +162,19 @@ mod tests {
         assert!(history.restored().is_cancelled());
         history.reported(20);
         assert!(history.check().is_err() && history.answered(20, 20).is_err());
+    }
+
+    #[test]
+    fn a_cluster_is_remembered_over_another_one() {
+        let of_one_at = |revision| Arc::new(History::new(revision));
+        let first = of_one_at(5);
+        let histories = Histories::new(ClusterId(1), Arc::clone(&first));
+        let histories = histories.and(ClusterId(2), of_one_at(3));
+        let histories = histories.and(ClusterId(1), of_one_at(7));
+        // An exchange of before is answered late.
+        first.reported(9);
+        let greatest = [1, 2, 3].map(|id| histories.greatest(ClusterId(id)));
+        assert_eq!(greatest, [9, 3, 0]);
     }
 
     #[test]

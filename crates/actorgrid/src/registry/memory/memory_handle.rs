@@ -11,6 +11,8 @@ use crate::token::ClusterId;
 #[derive(Debug)]
 pub(super) struct MemoryHandle {
     pub(super) cluster: ClusterId,
+    /// The clusters that were known before this one.
+    left: Vec<ClusterId>,
     /// How often it had been replaced or restored.
     age: u64,
     pub(super) restored: CancellationToken,
@@ -20,6 +22,7 @@ impl MemoryHandle {
     pub(super) fn new(state: &MemoryState) -> Self {
         Self {
             cluster: state.cluster(),
+            left: Vec::new(),
             age: state.age(),
             restored: CancellationToken::new(),
         }
@@ -46,11 +49,17 @@ impl MemoryHandle {
         if cluster != state.cluster() {
             return Err(wrong_cluster(state));
         }
-        if cluster == self.cluster && state.is_behind() {
+        let is_known = cluster == self.cluster || self.left.contains(&cluster);
+        if is_known && state.is_behind() {
             let text = "the registry is at an earlier revision than it was";
             return Err(RegistryError::restored(text));
         }
-        Ok(Self::new(state))
+        let mut left = self.left.clone();
+        left.push(self.cluster);
+        Ok(Self {
+            left,
+            ..Self::new(state)
+        })
     }
 }
 

@@ -75,20 +75,24 @@ impl MemoryRegistry {
             ClusterId(environment.random_u64()),
             Store::new(Revision::new(1)),
         );
-        self.core.with(|state, _| state.replace(cluster, store));
+        self.core.with(|state, _| state.take_in(cluster, store));
     }
 
     /// The present contents.
     #[must_use]
     pub fn snapshot(&self) -> MemorySnapshot {
-        self.core
-            .with(|state, _| MemorySnapshot(state.store.clone()))
+        self.core.with(|state, _| MemorySnapshot {
+            cluster: state.cluster(),
+            store: state.store.clone(),
+        })
     }
 
-    /// Goes back to earlier contents and their revision. Handles that were made before fail as
-    /// [`Restored`](crate::RegistryErrorKind::Restored) from now on.
+    /// Goes back to earlier contents, their revision and their cluster. Handles that were made
+    /// before fail as [`Restored`](crate::RegistryErrorKind::Restored) from now on; those on
+    /// another cluster as [`WrongCluster`](crate::RegistryErrorKind::WrongCluster).
     pub fn restore(&self, snapshot: MemorySnapshot) {
-        self.core.with(|state, _| state.restore(snapshot.0));
+        self.core
+            .with(|state, _| state.take_in(snapshot.cluster, snapshot.store));
     }
 
     /// Queues a fault for the next call of an operation. Several faults of one operation meet its

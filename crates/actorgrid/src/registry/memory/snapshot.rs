@@ -3,16 +3,20 @@
 use std::fmt;
 
 use super::store::Store;
+use crate::token::ClusterId;
 
 /// The contents of a [`MemoryRegistry`](super::MemoryRegistry) at a moment, as a snapshot of etcd
 /// holds them.
 #[derive(Clone)]
-pub struct MemorySnapshot(pub(super) Store);
+pub struct MemorySnapshot {
+    pub(super) cluster: ClusterId,
+    pub(super) store: Store,
+}
 
 impl fmt::Debug for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MemorySnapshot")
-            .field(&self.0.revision())
+            .field(&self.store.revision())
             .finish()
     }
 }

@@ -1,6 +1,6 @@
 //! The store of a registry, and what comes between it and its callers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::environment::Timestamp;
 use crate::revision::Revision;
@@ -28,8 +28,9 @@ pub(super) struct MemoryState {
     cluster: ClusterId,
     /// How often another registry has taken its place, or an earlier state.
     age: u64,
-    /// The revision that this cluster had come to before it was restored.
-    was_at: Revision,
+    /// The revisions that the clusters had come to before another state took their place. Not
+    /// limited: only a test or an operator does that.
+    was_at: HashMap<ClusterId, Revision>,
     pub(super) faults: Faults,
     /// Requests on their way by the time of their arrival, and then in the order of their sending.
     /// Not limited: each comes from a fault that a test put in.
@@ -74,7 +75,7 @@ impl MemoryState {
             store,
             cluster,
             age: 0,
-            was_at: Revision::ZERO,
+            was_at: HashMap::new(),
             faults: Faults::default(),
             late: BTreeMap::new(),
             sent: 0,
@@ -158,23 +159,15 @@ impl MemoryState {
 
     /// Whether it is behind a revision that it had come to.
     pub(super) fn is_behind(&self) -> bool {
-        self.store.revision() < self.was_at
+        let was_at = self.was_at.get(&self.cluster);
+        was_at.is_some_and(|was_at| self.store.revision() < *was_at)
     }
 
-    /// Another cluster takes the place of this one.
-    pub(super) fn replace(&mut self, cluster: ClusterId, store: Store) {
-        self.was_at = Revision::ZERO;
+    /// Another cluster takes the place of this one, or an earlier state.
+    pub(super) fn take_in(&mut self, cluster: ClusterId, store: Store) {
+        let was_at = self.was_at.entry(self.cluster).or_insert(Revision::ZERO);
+        *was_at = self.store.revision().max(*was_at);
         self.cluster = cluster;
-        self.take_in(store);
-    }
-
-    /// Goes back to an earlier state.
-    pub(super) fn restore(&mut self, store: Store) {
-        self.was_at = self.was_at.max(self.store.revision());
-        self.take_in(store);
-    }
-
-    fn take_in(&mut self, store: Store) {
         self.store = store;
         self.age += 1;
         self.late.clear();
