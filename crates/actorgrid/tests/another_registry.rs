@@ -8,8 +8,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, Client, ClusterId, EchoMsg, FenceReason, Kind, Name, RegistryError,
-    RegistryErrorKind, RequestErrorKind, Server, ServerEvent, ServerEvents, ServerState,
+    ActorStart, Client, ClusterId, EchoMsg, FenceReason, Kind, MemoryFault, MemoryOperation, Name,
+    RegistryError, RegistryErrorKind, RequestErrorKind, Server, ServerEvent, ServerEvents,
+    ServerState,
 };
 use world::{MemoryWorld, Resource, echo_type, eventually, pass, secs};
 
@@ -217,6 +218,64 @@ async fn a_cluster_that_went_back_while_another_one_was_followed_is_not_followed
     }
     server.follow_cluster(old).await.unwrap();
     server.wait_for(ServerState::Serving).await;
+    server.shutdown().await.unwrap();
+}
+
+/// As long as one of the old endpoints is only away, the old cluster seems to be away, not gone.
+#[tokio::test(start_paused = true)]
+async fn a_session_in_a_cluster_that_is_left_need_not_be_confirmed_to_have_ended() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let grants = || world.registry.calls(MemoryOperation::Grant);
+    world.registry.replace();
+    world.registry.set_refusing(true);
+    let (before, begun) = (grants(), world::clock());
+    server
+        .follow_cluster(world.registry.cluster())
+        .await
+        .unwrap();
+    eventually("it joins the other cluster", || grants() > before).await;
+    assert!(begun.elapsed() <= secs(3), "{:?}", begun.elapsed());
+    world.registry.set_refusing(false);
+    server.wait_for(ServerState::Serving).await;
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_to_join_a_cluster_that_is_left_is_given_up() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut events = server.events();
+    let grants = || world.registry.calls(MemoryOperation::Grant);
+    let before = grants();
+    for _ in 0..3 {
+        let refused = MemoryFault::Refuse;
+        world.registry.inject(MemoryOperation::Grant, refused);
+    }
+    world.registry.expire_leases();
+    eventually("it tries to join", || grants() == before + 3).await;
+    world.registry.set_refusing(true);
+    world.registry.replace();
+    server
+        .follow_cluster(world.registry.cluster())
+        .await
+        .unwrap();
+    pass(secs(5)).await;
+    assert_eq!(server.state(), ServerState::Rejoining);
+    world.registry.set_refusing(false);
+    // Not by way of an attempt that finds out that its cluster is gone.
+    let mut states = Vec::new();
+    while states.last() != Some(&ServerState::Serving) {
+        if let Some(ServerEvent::StateChanged { state, .. }) = events.next().await {
+            states.push(state);
+        }
+    }
+    let joined = [
+        ServerState::Fenced,
+        ServerState::Rejoining,
+        ServerState::Serving,
+    ];
+    assert_eq!(states, joined);
     server.shutdown().await.unwrap();
 }
 

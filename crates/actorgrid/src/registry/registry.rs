@@ -115,14 +115,23 @@ impl Registry {
             if backend.cluster() == cluster && !backend.restored().is_cancelled() {
                 return Ok(());
             }
-            let next = FollowedBackend::new(backend.follow(cluster).await?);
-            if last.next.set(Box::new(next)).is_ok() {
+            let next = backend.follow(cluster).await?;
+            if self.go_on(last, next) {
                 tracing::warn!(%cluster, "another cluster of the registry is followed");
-                self.shared.followed.send_replace(());
                 return Ok(());
             }
             // Another caller was faster, perhaps with another cluster.
         }
+    }
+
+    /// Goes to the next backend, unless there is one behind the last one already.
+    fn go_on(&self, last: &FollowedBackend, next: Arc<dyn Backend>) -> bool {
+        let next = Box::new(FollowedBackend::new(next));
+        let went = last.next.set(next).is_ok();
+        if went {
+            self.shared.followed.send_replace(());
+        }
+        went
     }
 
     /// How often another history was followed. What was known before means nothing after it.
@@ -136,10 +145,18 @@ impl Registry {
         follows
     }
 
-    /// Ends once another cluster than this one is followed.
-    pub(crate) async fn left(&self, cluster: ClusterId) {
+    /// Ends once another history is followed than when the other handle was [pinned](Self::pinned).
+    /// It may be one of the same cluster.
+    pub(crate) async fn left(&self, pinned: &Self) {
+        let pinned = &pinned.last().backend;
+        self.until(|| !Arc::ptr_eq(&self.last().backend, pinned))
+            .await;
+    }
+
+    /// Ends when something is so that changes only when another history is followed.
+    async fn until(&self, is_so: impl Fn() -> bool) {
         let mut followed = self.shared.followed.subscribe();
-        while self.cluster() == cluster {
+        while !is_so() {
             if followed.changed().await.is_err() {
                 pending::<()>().await;
             }

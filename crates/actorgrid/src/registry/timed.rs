@@ -54,6 +54,10 @@ impl TimedRegistry {
         self.registry.follows()
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Cancelled once the registry is known to have gone back: see [`Backend::restored`].
     pub(crate) fn restored(&self) -> CancellationToken {
         self.registry.backend().restored().clone()

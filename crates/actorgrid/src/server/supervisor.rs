@@ -152,7 +152,8 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
     core.finish(left);
 }
 
-/// Joins again, however long it takes.
+/// Joins again, however long it takes. An attempt in a registry that is left is given up: it may be
+/// retried there for ever.
 async fn rejoin(core: &PeerCore) -> Session {
     let (environment, terms) = (&core.config.environment, core.terms());
     // A shutdown ends a rejoin from outside: see `withdraw_rejoin`.
@@ -168,7 +169,13 @@ async fn rejoin(core: &PeerCore) -> Session {
             &given_up,
         );
         // A panic is a defect of ours. What it leaves runs out with its lease.
-        match AssertUnwindSafe(join).catch_unwind().await {
+        let join = AssertUnwindSafe(join).catch_unwind();
+        let joined = tokio::select! {
+            biased;
+            () = core.registry.left(&registry) => continue,
+            joined = join => joined,
+        };
+        match joined {
             Ok(Ok(session)) => return session,
             Ok(Err(JoinError::Registry(error))) if error.is_other_registry() => {
                 if *core.state.borrow() != ServerState::Detached {
@@ -179,7 +186,11 @@ async fn rejoin(core: &PeerCore) -> Session {
             Ok(Err(error)) => tracing::error!(?error, "rejoining the grid is tried again"),
             Err(_) => tracing::error!("rejoining the grid panicked and is tried again"),
         }
-        environment.sleep(REJOIN_PAUSE).await;
+        tokio::select! {
+            biased;
+            () = core.registry.left(&registry) => {}
+            () = environment.sleep(REJOIN_PAUSE) => {}
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub(in crate::server) enum LifeEnd {
 }
 
 /// Ends what ran under a fenced session, and clears it from the registry. A shutdown meanwhile
-/// bounds it.
+/// bounds it, and so does the end of the session's registry: names in one that is left hold up
+/// nobody in the next one.
 pub(super) async fn end_fenced(
     core: &Arc<PeerCore>,
     life: &Arc<Life>,
@@ -49,11 +50,20 @@ pub(super) async fn end_fenced(
     let clear = async {
         let clean = ended.await & end_tasks(core, tasks).await;
         core.set_state(ServerState::Rejoining);
-        if clean {
-            session.revoke().await;
-        } else {
-            // It may still act: its names are not given up before they must be.
-            session.run_out().await;
+        let cleared = async {
+            if clean {
+                session.revoke().await;
+            } else {
+                // It may still act: its names are not given up before they must be.
+                session.run_out().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cleared => {}
+            () = left_bound(core, life) => {
+                tracing::warn!("the registry that was left has not confirmed the session's end");
+            }
         }
     };
     tokio::select! {
@@ -123,6 +133,14 @@ async fn shut_down_bound(core: &PeerCore) {
         .shutdown_timeout
         .saturating_add(ABORT_GRACE + REVOKE_BOUND);
     core.config.environment.sleep(bound).await;
+}
+
+/// Ends when another registry than the session's is followed, and that one has had its time to
+/// answer: it may never do so again.
+async fn left_bound(core: &PeerCore, life: &Life) {
+    let pinned = life.names().timed_registry();
+    core.registry.left(pinned.registry()).await;
+    core.config.environment.sleep(REVOKE_BOUND).await;
 }
 
 /// Ends everything in order: actors and what the server's mailboxes have admitted, then the session.
@@ -208,10 +226,11 @@ async fn reporting_a_fence<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = pin!(work);
+    let pinned = life.names().timed_registry();
     tokio::select! {
         biased;
         () = fence.fenced().cancelled() => {}
-        () = core.registry.left(life.names().token().cluster()) => {
+        () = core.registry.left(pinned.registry()) => {
             fence.trip(FenceReason::ClusterChanged);
         }
         done = &mut work => return done,

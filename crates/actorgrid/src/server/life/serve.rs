@@ -66,6 +66,7 @@ async fn serve_life(
         tasks.spawn(lead(life.clone()));
     }
 
+    let pinned = life.names().timed_registry();
     tokio::select! {
         biased;
         () = fence.fenced().cancelled() => {}
@@ -75,7 +76,7 @@ async fn serve_life(
             tracing::error!("the task died that accepts connections; another one goes on");
             fence.trip(FenceReason::TaskDied);
         }
-        () = core.registry.left(life.names().token().cluster()) => {
+        () = core.registry.left(pinned.registry()) => {
             fence.trip(FenceReason::ClusterChanged);
         }
     }
