@@ -279,6 +279,44 @@ async fn an_attempt_to_join_a_cluster_that_is_left_is_given_up() {
     server.shutdown().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_of_a_server_that_stays_out_reports_what_it_may_have_left() {
+    for (fault, leaves) in [
+        (Some(MemoryFault::LoseReply), true),
+        (Some(MemoryFault::Refuse), false),
+        (None, false),
+    ] {
+        let world = MemoryWorld::new();
+        let server = world.server().bind("127.0.0.1:0").await.unwrap();
+        world.registry.replace();
+        server.wait_for(ServerState::Detached).await;
+        if let Some(fault) = fault {
+            let claims = world.registry.calls(MemoryOperation::Claim);
+            world.registry.inject(MemoryOperation::Claim, fault);
+            if leaves {
+                let lost = MemoryFault::LoseRequest;
+                world.registry.inject(MemoryOperation::Revoke, lost);
+            }
+            server
+                .follow_cluster(world.registry.cluster())
+                .await
+                .unwrap();
+            let has_claimed = || world.registry.calls(MemoryOperation::Claim) > claims;
+            eventually("it joins", has_claimed).await;
+            assert_eq!(server.state(), ServerState::Detached);
+        }
+        let begun = world::clock();
+        let left = server.shutdown().await;
+        assert_eq!(
+            left.is_err_and(|left| left.not_revoked),
+            leaves,
+            "{fault:?}"
+        );
+        assert!(leaves || begun.elapsed() < secs(1), "{:?}", begun.elapsed());
+        assert_eq!(world.registry.keys().is_empty(), !leaves, "{fault:?}");
+    }
+}
+
 #[cfg(feature = "etcd")]
 mod etcd {
     use actorgrid::Registry;

@@ -130,18 +130,17 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
         if core.shutdown.is_cancelled() {
             break;
         }
-        let join = rejoin(core);
+        let given_up = CancellationToken::new();
+        let join = rejoin(core, &given_up);
         tokio::pin!(join);
         tokio::select! {
             biased;
             () = core.shutdown.cancelled() => {
-                // Then nothing of the peer is there that could stay.
-                let detached = *core.state.borrow() == ServerState::Detached;
                 core.set_state(ServerState::Draining);
-                let withdrawn = withdraw_rejoin(core, join).await;
-                left = if detached { Ok(()) } else { withdrawn };
+                given_up.cancel();
+                left = withdraw_rejoin(core, join, left).await;
             }
-            joined = &mut join => {
+            end = &mut join => if let RejoinEnd::Joined(joined) = end {
                 session = Some(joined);
                 left = Ok(());
             }
@@ -152,13 +151,22 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
     core.finish(left);
 }
 
-/// Joins again, however long it takes. An attempt in a registry that is left is given up: it may be
-/// retried there for ever.
-async fn rejoin(core: &PeerCore) -> Session {
+/// How a rejoin ended.
+enum RejoinEnd {
+    Joined(Session),
+    GivenUp {
+        /// No attempt has left keys behind.
+        is_settled: bool,
+    },
+}
+
+/// Joins again, however long it takes, until it is given up. Then the attempt that is on its way is
+/// carried to its end. One that is on its way in a registry that is left is not: it may be retried
+/// there for ever.
+async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
     let (environment, terms) = (&core.config.environment, core.terms());
-    // A shutdown ends a rejoin from outside: see `withdraw_rejoin`.
-    let given_up = CancellationToken::new();
-    loop {
+    let mut is_settled = true;
+    while !given_up.is_cancelled() {
         let registry = core.registry.pinned();
         let join = Session::join(
             environment,
@@ -166,7 +174,7 @@ async fn rejoin(core: &PeerCore) -> Session {
             &core.identity,
             &terms,
             true,
-            &given_up,
+            given_up,
         );
         // A panic is a defect of ours. What it leaves runs out with its lease.
         let join = AssertUnwindSafe(join).catch_unwind();
@@ -176,7 +184,8 @@ async fn rejoin(core: &PeerCore) -> Session {
             joined = join => joined,
         };
         match joined {
-            Ok(Ok(session)) => return session,
+            Ok(Ok(session)) => return RejoinEnd::Joined(session),
+            Ok(Err(JoinError::GivenUp)) => {}
             Ok(Err(JoinError::Registry(error))) if error.is_other_registry() => {
                 if *core.state.borrow() != ServerState::Detached {
                     core.set_detached();
@@ -184,25 +193,41 @@ async fn rejoin(core: &PeerCore) -> Session {
                 }
             }
             Ok(Err(error)) => tracing::error!(?error, "rejoining the grid is tried again"),
-            Err(_) => tracing::error!("rejoining the grid panicked and is tried again"),
+            Err(_) => {
+                is_settled = false;
+                tracing::error!("rejoining the grid panicked and is tried again");
+            }
         }
         tokio::select! {
             biased;
+            () = given_up.cancelled() => {}
             () = core.registry.left(&registry) => {}
             () = environment.sleep(REJOIN_PAUSE) => {}
         }
     }
+    RejoinEnd::GivenUp { is_settled }
 }
 
-/// Ends a rejoin that a shutdown came upon: what it has registered by then is deleted.
+/// Ends a rejoin that a shutdown came upon, and was given up: what it has registered by then is
+/// deleted. If there is nothing, what was `left` of the sessions before counts.
 async fn withdraw_rejoin(
     core: &PeerCore,
-    join: impl Future<Output = Session>,
+    rejoin: impl Future<Output = RejoinEnd>,
+    left: Result<(), ShutdownError>,
 ) -> Result<(), ShutdownError> {
-    let withdrawn = async { join.await.revoke().await };
+    let withdrawn = async {
+        match rejoin.await {
+            RejoinEnd::Joined(session) => {
+                session.revoke().await;
+                Ok(())
+            }
+            RejoinEnd::GivenUp { is_settled: true } => left,
+            RejoinEnd::GivenUp { is_settled: false } => Err(not_revoked()),
+        }
+    };
     let environment = &core.config.environment;
-    let revoked = environment.timeout(REVOKE_BOUND, withdrawn).await;
-    revoked.ok_or_else(not_revoked)
+    let withdrawn = environment.timeout(REVOKE_BOUND, withdrawn).await;
+    withdrawn.unwrap_or_else(|| Err(not_revoked()))
 }
 
 fn not_revoked() -> ShutdownError {
