@@ -49,6 +49,8 @@ pub(crate) struct KeyWatch {
     known: Option<Revision>,
     /// The most time between two reads of the key, if it is read beside its watch.
     reread: Option<BackOffPolicy>,
+    /// Another history of the registry is followed than the one that is watched, which may go on.
+    left: BoxFuture<'static, ()>,
 }
 
 type Reading = BoxFuture<'static, Result<Listing, RegistryError>>;
@@ -81,14 +83,33 @@ enum Reread {
     },
 }
 
-/// What comes first while a watch is open.
+/// What comes first.
 enum Heard {
+    Left,
+    Read(Result<Listing, RegistryError>),
+    Opened(Result<WatchStream, RegistryError>),
     Update(Option<Result<WatchUpdate, RegistryError>>),
     RereadDue,
     Reread {
         read: Result<Listing, RegistryError>,
         sent_at: Option<Revision>,
     },
+}
+
+impl Stage {
+    async fn hear(&mut self) -> Heard {
+        match self {
+            Self::Read(read) => Heard::Read(read.await),
+            Self::Open(open) => Heard::Opened(open.await),
+            Self::Watch {
+                changes, reread, ..
+            } => tokio::select! {
+                biased;
+                update = changes.next() => Heard::Update(update),
+                heard = hear_reread(reread.as_mut()) => heard,
+            },
+        }
+    }
 }
 
 impl KeyWatch {
@@ -119,6 +140,7 @@ impl KeyWatch {
         known: Option<Revision>,
     ) -> Self {
         Self {
+            left: registry.followed_since(registry.follows()),
             registry,
             key,
             policy,
@@ -151,32 +173,30 @@ impl KeyWatch {
             if let Some(state) = self.ready.pop_front() {
                 return state;
             }
-            // After each of these awaits the outcome is kept without another await.
-            match &mut self.stage {
-                Stage::Read(read) => {
-                    let read = read.await;
-                    self.has_read(read);
-                }
-                Stage::Open(open) => {
-                    let opened = open.await;
-                    self.has_opened(opened);
-                }
-                Stage::Watch {
-                    changes, reread, ..
-                } => {
-                    let heard = tokio::select! {
-                        biased;
-                        update = changes.next() => Heard::Update(update),
-                        heard = hear_reread(reread.as_mut()) => heard,
-                    };
-                    match heard {
-                        Heard::Update(update) => self.has_reported(update),
-                        Heard::RereadDue => self.send_reread(),
-                        Heard::Reread { read, sent_at } => self.has_reread(read, sent_at),
-                    }
-                }
+            let heard = tokio::select! {
+                biased;
+                () = &mut self.left => Heard::Left,
+                heard = self.stage.hear() => heard,
+            };
+            // The outcome is kept without another await.
+            match heard {
+                Heard::Left => self.has_left(),
+                Heard::Read(read) => self.has_read(read),
+                Heard::Opened(opened) => self.has_opened(opened),
+                Heard::Update(update) => self.has_reported(update),
+                Heard::RereadDue => self.send_reread(),
+                Heard::Reread { read, sent_at } => self.has_reread(read, sent_at),
             }
         }
+    }
+
+    /// Nothing of what is known holds in another history.
+    fn has_left(&mut self) {
+        self.left = self.registry.followed_since(self.registry.follows());
+        self.last = None;
+        self.known = None;
+        let read = read(self.registry.clone(), self.key.clone());
+        self.stage = Stage::Read(read.boxed());
     }
 
     fn has_read(&mut self, read: Result<Listing, RegistryError>) {

@@ -134,6 +134,12 @@ impl Registry {
         went
     }
 
+    /// Goes where another handle is, while the registry of before is still there.
+    #[cfg(test)]
+    pub(crate) fn follow_another(&self, other: &Self) {
+        assert!(self.go_on(self.last(), other.last().backend.clone()));
+    }
+
     /// How often another history was followed. What was known before means nothing after it.
     pub(crate) fn follows(&self) -> usize {
         let mut follows = 0;
@@ -151,6 +157,11 @@ impl Registry {
         let pinned = &pinned.last().backend;
         self.until(|| !Arc::ptr_eq(&self.last().backend, pinned))
             .await;
+    }
+
+    /// Ends once another history was followed more [often](Self::follows) than this.
+    pub(crate) async fn followed_since(&self, follows: usize) {
+        self.until(|| self.follows() != follows).await;
     }
 
     /// Ends when something is so that changes only when another history is followed.

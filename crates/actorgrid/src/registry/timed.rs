@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Backend;
@@ -52,6 +53,12 @@ impl TimedRegistry {
     /// How often another history was followed: see [`Registry::follows`].
     pub(crate) fn follows(&self) -> usize {
         self.registry.follows()
+    }
+
+    /// Ends once another history was followed more often than this.
+    pub(crate) fn followed_since(&self, follows: usize) -> BoxFuture<'static, ()> {
+        let registry = self.registry.clone();
+        Box::pin(async move { registry.followed_since(follows).await })
     }
 
     pub(crate) fn registry(&self) -> &Registry {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use futures_util::StreamExt as _;
 
 use super::event::WatchEvent;
@@ -33,7 +34,7 @@ pub(super) struct WatchDriver {
     then: ResumeCommand,
     open: Option<OpenWatch>,
     /// How often another history of the registry had been followed at the last listing.
-    follows: Option<usize>,
+    follows: usize,
     /// Events to report: of one batch or one listing, as nothing more is read before they are.
     ready: VecDeque<WatchEvent>,
     pauses: BackOff,
@@ -42,6 +43,9 @@ pub(super) struct WatchDriver {
 /// A watch that the registry has taken.
 struct OpenWatch {
     changes: WatchStream,
+    /// Another history is followed since the last listing. The one of before may go on, and tell
+    /// nothing of that.
+    left: BoxFuture<'static, ()>,
     since: Timestamp,
     /// It has brought changes, or said that there are none.
     fruitful: bool,
@@ -50,6 +54,7 @@ struct OpenWatch {
 impl WatchDriver {
     pub(super) fn new(core: Arc<ClientCore>, kind: Kind, prefix: String) -> Self {
         Self {
+            follows: core.registry.follows(),
             core,
             kind,
             selector: Selector::Prefix(prefix.clone()),
@@ -57,7 +62,6 @@ impl WatchDriver {
             resume: WatchResume::new(),
             then: ResumeCommand::List,
             open: None,
-            follows: None,
             ready: VecDeque::new(),
             pauses: BackOff::new(WATCH_PAUSE),
         }
@@ -87,7 +91,14 @@ impl WatchDriver {
 
     async fn step(&mut self) -> Result<(), RegistryError> {
         if let Some(open) = &mut self.open {
-            let update = open.changes.next().await;
+            let update = tokio::select! {
+                biased;
+                () = &mut open.left => {
+                    self.has_no_history();
+                    return Ok(());
+                }
+                update = open.changes.next() => update,
+            };
             let update = update.unwrap_or_else(|| Err(RegistryError::no_reply()))?;
             open.fruitful = true;
             match update {
@@ -104,7 +115,7 @@ impl WatchDriver {
             ResumeCommand::List => self.list().await,
             // The revision is of another history.
             ResumeCommand::WatchFrom(_) if self.has_left() => {
-                self.then = self.resume.broken(WatchBreak::NoHistory);
+                self.has_no_history();
                 Ok(())
             }
             ResumeCommand::WatchFrom(revision) => {
@@ -114,6 +125,7 @@ impl WatchDriver {
                     changes: registry
                         .exchange(|backend| backend.watch(selector, revision))
                         .await?,
+                    left: registry.followed_since(self.follows),
                     since: self.core.environment().now(),
                     fruitful: false,
                 });
@@ -124,7 +136,7 @@ impl WatchDriver {
 
     async fn list(&mut self) -> Result<(), RegistryError> {
         let prefix = &self.prefix;
-        self.follows = Some(self.core.registry.follows());
+        self.follows = self.core.registry.follows();
         let listing = self
             .core
             .registry
@@ -145,7 +157,12 @@ impl WatchDriver {
 
     /// Whether another history of the registry is followed since the last listing.
     fn has_left(&self) -> bool {
-        self.follows != Some(self.core.registry.follows())
+        self.follows != self.core.registry.follows()
+    }
+
+    fn has_no_history(&mut self) {
+        self.open = None;
+        self.then = self.resume.broken(WatchBreak::NoHistory);
     }
 
     /// Decides how to go on, and waits before that.
@@ -188,5 +205,54 @@ impl WatchDriver {
             Change::Put(entry) => self.held(entry).map_or(gone, WatchedChange::Put),
             Change::Deleted { .. } => gone,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+    use crate::environment::Simulation;
+    use crate::registry::{MemoryRegistry, write};
+
+    fn put(memory: &MemoryRegistry, name: &str) {
+        let key = format!("test.mailbox.{name}");
+        let value = write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None);
+        memory.overwrite(&key, value);
+    }
+
+    /// The registry of before goes on, so that nothing breaks.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_goes_with_its_registry() {
+        let environment = Simulation::new(7).environment();
+        let [old, new] = [0; 2].map(|_| MemoryRegistry::new(&environment));
+        let registry = old.registry();
+        let client = Client::builder("test", registry.clone());
+        let client = client.environment(environment).build();
+        put(&old, "a");
+        let (now, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
+        assert_eq!(now.len(), 1);
+        let mut next = async || {
+            let next = tokio::time::timeout(Duration::from_secs(10), changes.next());
+            match next.await.expect("the watch is silent") {
+                WatchEvent::Appeared(one) => format!("+{}", one.name),
+                WatchEvent::Disappeared(one) => format!("-{}", one.name),
+                WatchEvent::HistoryLost => "lost".to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        put(&old, "b");
+        assert_eq!(next().await, "+b");
+        put(&new, "c");
+        let (events, ()) = tokio::join!(
+            async { [next().await, next().await, next().await, next().await] },
+            async {
+                registry.follow_another(&new.registry());
+                put(&old, "d");
+            }
+        );
+        assert_eq!(events, ["lost", "-a", "-b", "+c"]);
+        put(&new, "e");
+        assert_eq!(next().await, "+e");
     }
 }

@@ -485,3 +485,42 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
         assert_eq!(last.as_ref(), trouble.history.last(), "seed {seed}");
     }
 }
+
+/// The registry of before goes on, so that nothing breaks.
+#[tokio::test(start_paused = true)]
+async fn it_goes_with_its_registry_at_every_stage() {
+    for (operation, states) in [
+        (MemoryOperation::Get, &["new"][..]),
+        (MemoryOperation::Watch, &["old", "new"]),
+        // None is on its way.
+        (MemoryOperation::List, &["old", "new"]),
+    ] {
+        let environment = Simulation::new(7).environment();
+        let [old, new] = [0; 2].map(|_| MemoryRegistry::new(&environment));
+        let registry = old.registry();
+        let timed = TimedRegistry::new(&environment, &registry, LIMIT);
+        old.overwrite(KEY, "old");
+        new.overwrite(KEY, "new");
+        old.inject(operation, MemoryFault::Delay(LIMIT / 2));
+        let mut watch = follow(&timed);
+        let (heard, ()) = tokio::join!(
+            async {
+                let mut heard = Vec::new();
+                while heard.len() < states.len() {
+                    heard.extend(next(&mut watch).await);
+                }
+                heard
+            },
+            async {
+                environment.sleep(LIMIT / 4).await;
+                registry.follow_another(&new.registry());
+                old.overwrite(KEY, "older");
+            }
+        );
+        assert_eq!(heard, states, "{operation:?}");
+        old.overwrite(KEY, "oldest");
+        new.overwrite(KEY, "newer");
+        assert_eq!(next(&mut watch).await, text("newer"));
+        assert!(is_quiet(&mut watch).await);
+    }
+}
