@@ -44,7 +44,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// A handle on this cluster, at the same place as the present one.
     ///
     /// [`WrongCluster`](RegistryErrorKind::WrongCluster): another one is there.
-    /// [`Restored`](RegistryErrorKind::Restored): it is the present one, at an earlier revision.
+    /// [`Restored`](RegistryErrorKind::Restored): it is the present one, or one that was followed
+    /// before, at an earlier revision than it had come to then.
     fn follow(&self, cluster: ClusterId) -> BoxFuture<'_, Result<Arc<dyn Backend>, RegistryError>>;
 
     /// A new lease. The service may grant another time to live than was asked for.

@@ -99,8 +99,8 @@ impl Registry {
     ///
     /// - [`WrongCluster`](RegistryErrorKind::WrongCluster): the endpoints belong to another cluster
     ///   than this.
-    /// - [`Restored`](RegistryErrorKind::Restored): it is the cluster of before, restored to an
-    ///   earlier revision. Tokens would compare falsely. Restore it anew with a higher one
+    /// - [`Restored`](RegistryErrorKind::Restored): the handle was in this cluster before, and it
+    ///   was restored to an earlier revision since then. Tokens would compare falsely. Restore it anew with a higher one
     ///   (`etcdutl snapshot restore --bump-revision`), or restart every process of the grid, and
     ///   let whoever checks tokens forget the old ones.
     /// - Others, as of connecting.
