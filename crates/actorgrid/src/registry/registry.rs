@@ -100,9 +100,9 @@ impl Registry {
     /// - [`WrongCluster`](RegistryErrorKind::WrongCluster): the endpoints belong to another cluster
     ///   than this.
     /// - [`Restored`](RegistryErrorKind::Restored): the handle was in this cluster before, and it
-    ///   was restored to an earlier revision since then. Tokens would compare falsely. Restore it anew with a higher one
-    ///   (`etcdutl snapshot restore --bump-revision`), or restart every process of the grid, and
-    ///   let whoever checks tokens forget the old ones.
+    ///   was restored to an earlier revision since then. Tokens would compare falsely. Restore it
+    ///   anew with a higher one (`etcdutl snapshot restore --bump-revision`), or restart every
+    ///   process of the grid, and let whoever checks tokens forget the old ones.
     /// - Others, as of connecting.
     ///
     /// # Cancel safety
