@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::attack::Attack;
 use crate::arena::Arena;
 use crate::http2::{Connection, Message, Opening, Reading, request_block, setting, upload};
-use crate::peer::{ECHO, LARGE};
+use crate::peer::{LARGE, SINK};
 
 /// Requests at a time on each connection.
 const REQUESTS: usize = 500;
@@ -31,7 +31,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "unread-replies-small",
         "small replies whose windows are never opened, on as many streams as the peer takes",
-        |arena| Box::pin(leave_unread(arena, ECHO, Reading::NoWindows)),
+        // Of a mailbox of their own: behind ten thousand requests in one mailbox all wait alike.
+        |arena| Box::pin(leave_unread(arena, SINK, Reading::NoWindows)),
     ),
     Attack::new(
         "unread-replies-socket",
@@ -54,7 +55,7 @@ async fn leave_unread(arena: Arena, mailbox: &'static str, reading: Reading) {
             connection.settled().await?;
             let streams = connection.inbound().max_streams();
             let streams = match mailbox {
-                ECHO => streams,
+                SINK => streams,
                 _ => streams.min(REQUESTS),
             };
             keep_asking(&mut connection, mailbox, streams).await

@@ -74,6 +74,7 @@ impl ServerCounters {
             connections_refused: connections.refused.get(),
             connections_evicted: connections.evicted.get(),
             connections_dead: connections.dead.get(),
+            connections_over_pace: connections.over_pace.get(),
             requests_slow: connections.slow.get(),
             requests_without_room: connections.no_room.get(),
             replies_without_room: replies_lost,

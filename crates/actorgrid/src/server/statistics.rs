@@ -82,6 +82,9 @@ pub struct ServerStatistics {
     pub connections_evicted: u64,
     /// Connections that were closed as their clients had gone silent, or did not read.
     pub connections_dead: u64,
+    /// Connections that were closed as their clients went on sending control frames (such as resets
+    /// of requests) faster than they are read.
+    pub connections_over_pace: u64,
     /// Requests that were given up as their messages came too slowly.
     pub requests_slow: u64,
     /// Requests that were rejected as there was no room for their bytes; they are among the

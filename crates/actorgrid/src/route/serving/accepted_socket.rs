@@ -30,6 +30,11 @@ const TURN_REQUESTS: u32 = 32;
 
 /// How often it is looked whether a connection of which nothing is read has ended.
 const THROTTLE_SLICE: Duration = Duration::from_millis(500);
+/// How long a client may keep ahead of its pace. A burst of an honest one is read long before; of a
+/// flood, megabytes would wait in the kernel for minutes, and behind them the end of the connection.
+const MAX_TIME_BEHIND: Duration = Duration::from_secs(5);
+/// A client that is not held up for this long has caught up with its pace.
+const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
 
 /// How much more an accepted socket may read in this turn. The socket and the driver of its
 /// connection share it; both are polled by one task.
@@ -41,6 +46,7 @@ struct TurnState {
     begun: AtomicBool,
     cut_short: AtomicBool,
     throttled: AtomicBool,
+    over_pace: AtomicBool,
 }
 
 impl Turn {
@@ -59,6 +65,12 @@ impl Turn {
     pub(super) fn is_throttled(&self) -> bool {
         self.0.throttled.load(Ordering::Relaxed)
     }
+
+    /// Whether control frames have come faster than they may be read, and for so long that the
+    /// connection is to be closed.
+    pub(super) fn is_over_pace(&self) -> bool {
+        self.0.over_pace.load(Ordering::Relaxed)
+    }
 }
 
 /// A socket that was accepted.
@@ -75,6 +87,10 @@ pub(super) struct AcceptedSocket {
     control: ControlBudget,
     /// Runs while the client has sent too many control frames.
     throttle: Option<Throttle>,
+    /// When its client was held up first, without having caught up since.
+    behind_since: Timestamp,
+    /// When the last pause ended.
+    held_up_until: Timestamp,
     turn: Turn,
     turn_bytes: usize,
     turn_requests: u32,
@@ -122,6 +138,7 @@ impl AcceptedSocket {
         control: ControlBudget,
     ) -> (Self, Turn) {
         let turn = Turn::default();
+        let now = environment.now();
         let accepted = Self {
             socket,
             environment,
@@ -129,6 +146,8 @@ impl AcceptedSocket {
             meter: FrameMeter::new(),
             control,
             throttle: None,
+            behind_since: now,
+            held_up_until: now,
             turn: turn.clone(),
             turn_bytes: 0,
             turn_requests: 0,
@@ -157,6 +176,13 @@ impl AcceptedSocket {
             if self.socket.is_read_closed() {
                 return Poll::Ready(MayRead::Nothing);
             }
+            let now = self.environment.now();
+            if now.since(self.behind_since) >= MAX_TIME_BEHIND {
+                // Its driver sees that once this poll is over.
+                self.turn.0.over_pace.store(true, Ordering::Relaxed);
+                return Poll::Pending;
+            }
+            self.held_up_until = now;
             self.throttle = pause.rest(&self.environment);
             let throttled = self.throttle.is_some();
             self.turn.0.throttled.store(throttled, Ordering::Relaxed);
@@ -180,11 +206,15 @@ impl AcceptedSocket {
         self.activity.note_read(bytes.len());
         self.turn_bytes += bytes.len();
         self.turn_requests += seen.requests;
-        if seen.weight > 0
-            && let Some(pause) = self.control.spend(seen.weight, self.environment.now())
-        {
-            let until = self.environment.now() + pause;
-            self.throttle = Throttle::until(until, &self.environment);
+        if seen.weight == 0 {
+            return;
+        }
+        let now = self.environment.now();
+        if let Some(pause) = self.control.spend(seen.weight, now) {
+            if now.since(self.held_up_until) > CAUGHT_UP_TIME {
+                self.behind_since = now;
+            }
+            self.throttle = Throttle::until(now + pause, &self.environment);
             self.turn.0.throttled.store(true, Ordering::Relaxed);
         }
     }

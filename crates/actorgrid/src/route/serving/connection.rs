@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
@@ -46,6 +46,9 @@ const MAX_REMEMBERED_RESETS: usize = 1024;
 const MAX_ERROR_RESETS: usize = 16 * 1024;
 /// How often to look for replies that were not taken in time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// The streams that may end in one turn, and the replies that are reset in it: as many as requests
+/// may begin. A thousand can be due at one moment, at their common deadline.
+const TURN_ENDS: usize = 32;
 /// The time for a connection to say that it speaks HTTP/2.
 const GREETING_TIME: Duration = Duration::from_secs(5);
 /// The time for the greeting of a connection that is accepted while the server ends.
@@ -184,6 +187,10 @@ struct Driver<'a, F, A> {
     unsent: Vec<UnsentReply>,
     /// Runs while there are some.
     sweep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// The last turn may have left some that are overdue.
+    is_sweeping: bool,
+    /// The client was told that it is too fast.
+    is_calmed: bool,
     ping: Option<PingPong>,
     keep_alive: KeepAlive,
     window: u32,
@@ -204,6 +211,8 @@ where
             streams: FuturesUnordered::new(),
             unsent: Vec::new(),
             sweep: None,
+            is_sweeping: false,
+            is_calmed: false,
             keep_alive: KeepAlive::default(),
             window: CONNECTION_WINDOW_BYTES,
         }
@@ -221,7 +230,8 @@ where
         let accepted = self.streams.len() > before;
         let ended = self.poll_streams(cx);
         self.fit_window();
-        if (accepted || ended || was_held_back) && self.poll_http2(cx).is_ready() {
+        let calmed = self.calm();
+        if (accepted || ended || was_held_back || calmed) && self.poll_http2(cx).is_ready() {
             return Poll::Ready(());
         }
         self.unsent.retain(|reply| !reply.is_sent());
@@ -275,17 +285,18 @@ where
         })
     }
 
-    /// Drives the streams, and returns whether one has ended.
+    /// Drives the streams until as many have ended as a turn allows, and returns whether one has.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
-        while let Poll::Ready(Some(ended)) = self.streams.poll_next_unpin(cx) {
-            any = true;
-            match ended {
-                Ok(unsent) => self.unsent.extend(unsent),
-                Err(_) => error!("reading a request panicked"),
+        for ended in 0..TURN_ENDS {
+            match self.streams.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(unsent))) => self.unsent.extend(unsent),
+                Poll::Ready(Some(Err(_))) => error!("reading a request panicked"),
+                Poll::Ready(None) | Poll::Pending => return ended > 0,
             }
         }
-        any
+        // Others first, then the rest.
+        cx.waker().wake_by_ref();
+        true
     }
 
     fn note_streams(&mut self) {
@@ -302,29 +313,53 @@ where
     fn poll_sweep(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.unsent.len();
         while !self.unsent.is_empty() {
-            let environment = &self.connection.environment;
-            let sweep = self
-                .sweep
-                .get_or_insert_with(|| Box::pin(environment.sleep(SWEEP_INTERVAL)));
-            if sweep.as_mut().poll(cx).is_pending() {
+            if !self.is_sweeping {
+                let environment = &self.connection.environment;
+                let sweep = self
+                    .sweep
+                    .get_or_insert_with(|| Box::pin(environment.sleep(SWEEP_INTERVAL)));
+                if sweep.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                self.sweep = None;
+            }
+            self.is_sweeping = self.expire_replies() == TURN_ENDS;
+            if self.is_sweeping {
+                // Others first, then the rest.
+                cx.waker().wake_by_ref();
                 break;
             }
-            self.sweep = None;
-            self.expire_replies();
         }
         self.unsent.len() < before
     }
 
-    /// Resets the replies that their clients have not taken in time.
-    fn expire_replies(&mut self) {
+    /// Resets the replies that their clients have not taken in time, as many as a turn allows.
+    /// Returns how many.
+    fn expire_replies(&mut self) -> usize {
         let counters = &self.connection.counters;
+        let mut expired = 0;
         self.unsent.retain_mut(|reply| {
-            let expired = reply.expire();
-            if expired {
+            let expires = expired < TURN_ENDS && reply.expire();
+            if expires {
+                expired += 1;
                 counters.replies_not_taken.increment();
             }
-            !expired
+            !expires
         });
+        expired
+    }
+
+    /// Begins to close the connection of a client that has been over its pace for too long. Returns
+    /// whether it has just done that.
+    fn calm(&mut self) -> bool {
+        let is_new = self.turn.is_over_pace() && !self.is_calmed;
+        if is_new {
+            self.is_calmed = true;
+            debug!("a connection is closed: its client sends too many control frames");
+            self.connection.counters.over_pace.increment();
+            self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
+        is_new
     }
 
     /// Streams that wait for room hold bytes that nobody reads, which must not keep others of the

@@ -14,6 +14,8 @@ pub(crate) struct ServingCounters {
     pub(crate) evicted: Counter,
     /// Connections that were closed as their clients had gone silent, or did not read.
     pub(crate) dead: Counter,
+    /// Connections that were closed as control frames came on them too fast, for too long.
+    pub(crate) over_pace: Counter,
     /// Requests that were given up as they came too slowly.
     pub(crate) slow: Counter,
     /// Requests that were rejected as there was no room for their bytes.

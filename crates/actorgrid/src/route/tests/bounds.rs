@@ -613,6 +613,30 @@ async fn a_reply_that_is_not_taken_by_its_deadline_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_replies_that_miss_one_deadline_are_reset() {
+    let peer = Bounded::new().await;
+    let mut socket = greeted(&peer).await;
+    let timeout = [&[0, 12], &b"grpc-timeout"[..], &[2], b"3S"].concat();
+    let block = [header_block(), timeout].concat();
+    // The client opens no windows.
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let requests = (0..100).flat_map(|number| {
+        let stream = 2 * number + 1;
+        [
+            frame(HEADERS, 4, stream, &block),
+            frame(DATA, 1, stream, &message("a", 1)),
+        ]
+    });
+    send_frames(&mut socket, std::iter::once(no_window).chain(requests)).await;
+    peer.environment.sleep(2 * SECOND).await;
+    assert_eq!(peer.gauges().counters.replies_not_taken.get(), 0);
+    peer.environment.sleep(2 * SECOND).await;
+    assert_eq!(peer.gauges().counters.replies_not_taken.get(), 100);
+    assert!(is_free(peer.gauges().held()));
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn replies_that_wait_for_the_socket_are_reset_at_their_deadline_too() {
     let peer = Bounded::new().await;
     let mut socket = greeted(&peer).await;
@@ -670,9 +694,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
 /// A connection that has greeted, and whose client reads everything that comes.
@@ -726,6 +752,42 @@ async fn requests_that_are_reset_at_once_are_read_slowly_and_leave_nothing() {
     let took = peer.environment.now().since(begun);
     assert!(took > SECOND && took < 2 * SECOND, "{took:?}");
     assert!(is_free(peer.gauges().held()));
+    peer.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stays_over_its_pace_is_closed_and_others_go_on() {
+    let peer = Bounded::new().await;
+    let over_pace = || peer.gauges().counters.over_pace.get();
+    let mut socket = greeted(&peer).await;
+    let other = peer.raw().await;
+    let flood = frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(100);
+    let begun = peer.environment.now();
+    // Bursts that leave time to be read are no flood.
+    for _ in 0..10 {
+        send_frames(&mut socket, std::iter::repeat_n(flood.clone(), 180)).await;
+        peer.environment.sleep(SECOND).await;
+    }
+    assert_eq!(over_pace(), 0);
+
+    let before = peer.environment.now();
+    assert!(before.since(begun) < 12 * SECOND);
+    let (mut reading, mut writing) = tokio::io::split(socket);
+    let mut said = Vec::new();
+    // It goes on long after it was told.
+    let write = async {
+        while writing.write_all(&flood).await.is_ok() {
+            peer.environment.sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let ((), ended) = tokio::join!(write, reading.read_to_end(&mut said));
+    let took = peer.environment.now().since(before);
+    assert!(took >= 5 * SECOND && took < 8 * SECOND, "{took:?}");
+    assert_eq!(over_pace(), 1);
+    let calm = frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11]);
+    let was_told = said.windows(calm.len()).any(|part| part == calm);
+    assert!(was_told, "{ended:?}: {said:?}");
+    assert_eq!(whole(&other, message("a", 1)).await.0, "");
     peer.end().await;
 }
 
