@@ -25,6 +25,11 @@ PURE := \
 	crates/actorgrid/src/ring/rendezvous.rs \
 	crates/actorgrid/src/ring/score.rs
 
+# The same of the registry on etcd.
+PURE_ETCD := \
+	crates/actorgrid/src/registry/etcd/liveness.rs \
+	crates/actorgrid/src/registry/etcd/member_version.rs
+
 # The crates of Cargo.lock that come from a registry, as cargo names their folders.
 LOCKED = awk -F'"' '/^name = /{n=$$2} /^version = /{v=$$2} /^source = "reg/{print n "-" v}' Cargo.lock
 DEMO_SOURCES = $$($(LOCKED) | while read -r crate; do \
@@ -155,3 +160,5 @@ codegen: ## Write the stubs of the proto files anew
 mutants: ## Change the pure decisions one by one: each change must fail a test (installs cargo-mutants)
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
 	$(CARGO) mutants --package actorgrid --no-default-features $(addprefix --file ,$(PURE)) -- --lib
+	$(CARGO) mutants --package actorgrid $(addprefix --file ,$(PURE_ETCD)) -- --lib -- registry::etcd::liveness \
+		registry::etcd::member_version

@@ -116,6 +116,26 @@ async fn a_name_that_is_not_released_by_the_deadline_is_an_error_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_behind_one_whose_name_is_not_decided_is_answered_by_its_deadline() {
+    let world = MemoryWorld::new();
+    let server = world.server().actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = || client.start(server.peer(), ActorStart::new("n", "echo"));
+    world.registry.set_away(true);
+    let (first, ()) = tokio::join!(start().deadline(secs(20)).send(), async {
+        pass(secs(1)).await;
+        let begun = world::clock();
+        let refused = start().deadline(secs(1)).await.unwrap_err();
+        assert_eq!(refused.kind(), RequestErrorKind::NotReleased, "{refused}");
+        assert!(!refused.may_have_executed() && refused.is_retryable());
+        assert!(begun.elapsed() < secs(1));
+        world.registry.set_away(false);
+    });
+    first.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_a_fence_or_a_shutdown_cuts_short_does_not_say_that_its_name_is_free() {
     for shuts_down in [false, true] {
         let world = MemoryWorld::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actorgrid::{EchoMsg, Mailbox, MemoryFault, MemoryOperation, Request, RequestErrorKind};
 use futures_util::future::join_all;
-use world::{MemoryWorld, clock, secs};
+use world::{MemoryWorld, clock, pass, secs};
 
 async fn echo(mut mailbox: Mailbox<Request<EchoMsg>>) {
     while let Some(request) = mailbox.recv().await {
@@ -69,6 +69,23 @@ async fn a_caller_that_gives_up_takes_no_lookup_from_others() {
     assert!(kinds.all(|kind| kind == RequestErrorKind::UnknownName));
     assert!(begun.elapsed() < secs(2), "{:?}", begun.elapsed());
     assert_eq!(client.statistics().registry_failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_closed_ends_its_lookups_and_says_why() {
+    let world = MemoryWorld::new();
+    let client = world.client();
+    world.registry.set_away(true);
+    let (asked, ()) = tokio::join!(
+        client.request("n", EchoMsg::new("x")).deadline(secs(20)),
+        async {
+            pass(secs(1)).await;
+            client.close().await;
+        }
+    );
+    let error = asked.unwrap_err();
+    assert_eq!(error.kind(), RequestErrorKind::ClientClosed, "{error}");
+    assert!(!error.may_have_executed());
 }
 
 #[tokio::test(start_paused = true)]

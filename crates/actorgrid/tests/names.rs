@@ -11,7 +11,7 @@ use actorgrid::{
     RequestErrorKind,
 };
 use futures_util::future::join_all;
-use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries};
+use world::{MemoryWorld, Resource, World, echo_type, eventually, on_both_registries, secs};
 
 on_both_registries! {
     of_a_thousand_starts_of_one_name_over_three_peers_one_runs,
@@ -31,7 +31,9 @@ async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs(world: World
     let client = world.client();
     let starts = (0..1000).map(|i| {
         let peer = servers[i % 3].peer();
-        client.start(peer, ActorStart::new("one", "holder")).send()
+        let start = client.start(peer, ActorStart::new("one", "holder"));
+        // A machine under load takes longer than the usual deadline.
+        start.deadline(secs(60)).send()
     });
     let outcomes = join_all(starts).await;
 
