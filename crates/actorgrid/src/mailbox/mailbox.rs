@@ -9,6 +9,7 @@ use std::task::Poll;
 use super::held_name::HeldName;
 use super::inbox::MailboxInbox;
 use super::queue::Popped;
+use super::receive_turn::ReceiveTurn;
 use super::token_expired::TokenExpired;
 use crate::error::RequestError;
 use crate::name::Name;
@@ -29,6 +30,7 @@ pub struct Mailbox<S: MessageSet> {
     pub(super) name: HeldName,
     /// Where it waits for the end of its owner and the fence: kept, so that waiting takes no lock.
     pub(super) place: WakePlace,
+    pub(super) turn: ReceiveTurn,
 }
 
 impl<S: MessageSet> Mailbox<S> {
@@ -45,8 +47,7 @@ impl<S: MessageSet> Mailbox<S> {
     /// No request is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<S> {
         loop {
-            // A queue that is never empty must not keep the thread from others.
-            tokio::task::consume_budget().await;
+            self.turn.next().await;
             let incoming = match self.inbox.queue.pop() {
                 Popped::Next(incoming) => incoming,
                 Popped::Empty => self.wait().await?,

@@ -10,9 +10,11 @@ mod mailbox_table;
 mod owner;
 mod places;
 mod queue;
+mod receive_turn;
 mod statistics;
 mod stop;
 mod token_expired;
+
 mod waiting_inbox;
 
 pub use capacity::MAX_MAILBOX_CAPACITY;

@@ -11,6 +11,7 @@ use super::held_name::{HeldBy, HeldName};
 use super::inbox::MailboxInbox;
 use super::mailbox::Mailbox;
 use super::mailbox_table::{MailboxOccupied, MailboxTable, Reservation};
+use super::receive_turn::ReceiveTurn;
 use super::stop::Stop;
 use super::waiting_inbox::OpenedMailbox;
 use crate::name::Name;
@@ -103,6 +104,7 @@ impl MailboxOwner {
             place: self.stop.join(),
             inbox,
             name: HeldName::new(self.table.clone(), name, token, held_by),
+            turn: ReceiveTurn::new(),
         }
     }
 }

@@ -1,0 +1,70 @@
+//! Limits how long the owner of a busy mailbox keeps its thread.
+
+use std::time::Duration;
+
+use crate::environment::Deadline;
+
+/// The time after which the owner lets other tasks run, if its queue is never empty. Shorter than
+/// what callers of other actors notice, and long enough that yielding costs nothing.
+const TURN_TIME: Duration = Duration::from_millis(2);
+/// The clock is read once for this many requests.
+const REQUESTS_PER_LOOK: u32 = 8;
+
+/// The turn of a mailbox's owner on its thread.
+///
+/// tokio's cooperative budget ends a turn after 128 requests, however long their handlers compute:
+/// a millisecond each blocks the thread for 128 ms, and with it a task that was woken last there,
+/// which no other thread takes over.
+pub(super) struct ReceiveTurn {
+    ends: Deadline,
+    requests: u32,
+}
+
+impl ReceiveTurn {
+    pub(super) fn new() -> Self {
+        Self {
+            ends: Deadline::after(TURN_TIME),
+            requests: 0,
+        }
+    }
+
+    /// Another request is about to be taken: lets other tasks run first if the turn is over.
+    pub(super) async fn next(&mut self) {
+        tokio::task::consume_budget().await;
+        self.requests += 1;
+        if self.requests < REQUESTS_PER_LOOK {
+            return;
+        }
+        self.requests = 0;
+        if self.ends.remaining().is_zero() {
+            tokio::task::yield_now().await;
+            self.ends = Deadline::after(TURN_TIME);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// In real time, as a thread that computes cannot be simulated.
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods)]
+    async fn an_owner_whose_handlers_compute_lets_others_run_in_time() {
+        let (mut turn, others_ran) = (ReceiveTurn::new(), Cell::new(false));
+        let owner = async {
+            let mut handled = 0;
+            while !others_ran.get() {
+                turn.next().await;
+                std::thread::sleep(Duration::from_millis(1));
+                handled += 1;
+            }
+            handled
+        };
+        let others = async { others_ran.set(true) };
+        let (handled, ()) = tokio::join!(biased; owner, others);
+        assert!(handled <= REQUESTS_PER_LOOK, "{handled}");
+    }
+}
