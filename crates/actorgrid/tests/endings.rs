@@ -121,12 +121,14 @@ async fn a_start_behind_one_whose_name_is_not_decided_is_answered_by_its_deadlin
     let server = world.server().actor_type(echo_type("echo"));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
-    let start = || client.start(server.peer(), ActorStart::new("n", "echo"));
+    let start = |name| client.start(server.peer(), ActorStart::new(name, "echo"));
+    // Now the client knows where the peer is.
+    start("other").await.unwrap();
     world.registry.set_away(true);
-    let (first, ()) = tokio::join!(start().deadline(secs(20)).send(), async {
+    let (first, ()) = tokio::join!(start("n").deadline(secs(20)).send(), async {
         pass(secs(1)).await;
         let begun = world::clock();
-        let refused = start().deadline(secs(1)).await.unwrap_err();
+        let refused = start("n").deadline(secs(1)).await.unwrap_err();
         assert_eq!(refused.kind(), RequestErrorKind::NotReleased, "{refused}");
         assert!(!refused.may_have_executed() && refused.is_retryable());
         assert!(begun.elapsed() < secs(1));
