@@ -1,4 +1,4 @@
-//! `#[grid(...)]`.
+//! Parses and checks the `#[grid(...)]` attributes of a derived type.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -12,12 +12,12 @@ pub(crate) struct Grid {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) reply: Option<Type>,
     crate_path: Option<Path>,
-    /// A key that a message alone has, for the error when a set has one.
+    /// A key that is valid only on a message, kept for the error if it is set on a message set.
     message_key: Option<Ident>,
 }
 
 impl Grid {
-    /// The attributes of a message.
+    /// Reads the attributes of a message.
     pub(crate) fn of_message(attributes: &[Attribute]) -> Result<Self> {
         let grid = Self::read(attributes)?;
         for (at, alias) in grid.aliases.iter().enumerate() {
@@ -37,7 +37,7 @@ impl Grid {
         Ok(grid)
     }
 
-    /// The attributes of a set, which has no name of its own.
+    /// Reads the attributes of a message set, which has no name of its own.
     pub(crate) fn of_set(attributes: &[Attribute]) -> Result<Self> {
         let grid = Self::read(attributes)?;
         match &grid.message_key {
@@ -89,7 +89,7 @@ impl Grid {
         once(&mut self.name, text, meta)
     }
 
-    /// The path of the crate `actorgrid`.
+    /// Returns the path of the crate `actorgrid`.
     pub(crate) fn crate_path(&self) -> TokenStream {
         match &self.crate_path {
             Some(path) => path.to_token_stream(),
@@ -106,12 +106,12 @@ fn once<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result
     Ok(())
 }
 
-/// A wire name travels in a header.
+/// Whether a text can be a wire name, which travels in a header.
 pub(crate) fn is_wire_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Refuses `#[grid(...)]` where it would be overlooked.
+/// Rejects `#[grid(...)]` in places where it would have no effect.
 pub(crate) fn refuse_on<'a>(
     attributes: impl IntoIterator<Item = &'a Attribute>,
     place: &str,
@@ -120,7 +120,7 @@ pub(crate) fn refuse_on<'a>(
         None => Ok(()),
         Some(attribute) => Err(Error::new_spanned(
             attribute,
-            format!("`#[grid(...)]` says nothing on a {place}: write it on the type"),
+            format!("`#[grid(...)]` has no effect on a {place}: write it on the type"),
         )),
     }
 }
@@ -129,7 +129,7 @@ pub(crate) fn refuse_on_fields(fields: &Fields) -> Result<()> {
     refuse_on(fields.iter().flat_map(|field| &field.attrs), "field")
 }
 
-/// Refuses generic parameters: each instance would need wire names of its own.
+/// Rejects generic parameters: each instance would need wire names of its own.
 pub(crate) fn refuse_generics(input: &DeriveInput, what: &str) -> Result<()> {
     let text = format!(
         "{what} has no generic parameters or bounds, since its wire names are fixed: \

@@ -1,4 +1,4 @@
-//! `#[derive(Message)]`.
+//! Expands `#[derive(Message)]`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -39,7 +39,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         None => quote!(#actorgrid::Ack),
     };
     let protobuf = protobuf();
-    // Where `prost::Message` is missing, the compiler points at the type, once.
+    // If `prost::Message` is missing, the compiler points at the type, once.
     let prost = quote_spanned!(message.span()=> <#message as __actorgrid_derive::Protobuf<_>>);
     Ok(quote! {
         const _: () = {
@@ -57,7 +57,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     #prost::encoded_len(self)
                 }
 
-                // `encode` can fail for want of room, and this buffer grows.
+                // `encode` can fail only for lack of space, and this buffer grows.
                 fn encode(&self, buffer: &mut #actorgrid::__private::BytesMut) {
                     #prost::encode_raw(self, buffer);
                 }
@@ -73,13 +73,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// `prost::Message` as a trait of its own, which says what to do where it is missing.
+/// Generates a copy of `prost::Message` as a trait that tells users what to do if it is missing.
 ///
-/// With one implementation alone, the compiler would look through it and report the bound on
-/// `prost::Message`. The second one, for nothing, makes it report this trait.
+/// With a single implementation, the compiler would look through it and report the bound on
+/// `prost::Message`. A second implementation, which applies to no type, makes it report this trait.
 ///
-/// All is in a module of its own, whose name nobody writes: any other name here would hide the
-/// user's type of that name from the implementation of `Message`.
+/// Everything is in a module whose name no user writes: any other name here would hide the user's
+/// type of that name from the implementation of `Message`.
 fn protobuf() -> TokenStream {
     let items = protobuf_items();
     quote! {
@@ -146,7 +146,7 @@ fn protobuf_items() -> TokenStream {
     }
 }
 
-/// The package and the type.
+/// Returns the package and the type, the default wire name.
 fn default_name(message: &Ident) -> Result<TokenStream> {
     let name = message.unraw().to_string();
     if !is_wire_name(&name) {

@@ -1,4 +1,4 @@
-//! `#[derive(MessageSet)]`.
+//! Expands `#[derive(MessageSet)]`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -25,7 +25,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             quote!(<#inner as #actorgrid::MessageSet>)
         })
         .collect();
-    // When no variant accepts the message, the first reports it to the requester as unknown.
+    // If no variant accepts the message, the first one reports it to the requester as unknown.
     let (first, first_name) = (&members[0], names[0]);
     let distinct = distinct(&actorgrid, &names, &members);
     Ok(quote! {
@@ -76,7 +76,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// One set of the set.
+/// One variant of the set.
 struct Variant<'a> {
     name: &'a Ident,
     inner: &'a Type,
@@ -119,7 +119,8 @@ fn variants(input: &DeriveInput) -> Result<Vec<Variant<'_>>> {
         .collect()
 }
 
-/// Compares each variant with those before it; an inner set has compared its own.
+/// Generates checks that no variant repeats a wire name of an earlier one. An inner set has already
+/// checked its own names.
 fn distinct(actorgrid: &TokenStream, names: &[&Ident], members: &[TokenStream]) -> TokenStream {
     let mut checks = TokenStream::new();
     for (at, (name, member)) in names.iter().zip(members).enumerate() {

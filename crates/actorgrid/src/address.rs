@@ -1,4 +1,4 @@
-//! The address under which a peer is reached.
+//! The address at which other peers reach a peer.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use crate::name::{Name, NameError};
 use crate::text_form::text_form;
 
-/// Why a text is not an [`Address`].
+/// The reason that a text is not an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Not of the form `host:port`.
+    /// The text is not of the form `host:port`.
     Form(String),
     /// The address is unspecified (`0.0.0.0` or `[::]`): no other peer could reach it.
     Unspecified(String),
     /// The port is 0: no other peer could reach it.
     PortZero(String),
-    /// The host holds characters that a peer's name cannot hold.
+    /// The host contains characters that a peer's name cannot contain.
     Host(NameError),
 }
 
@@ -40,7 +40,7 @@ impl std::error::Error for AddressError {}
 
 /// An address that other peers can reach: an IP address or a host name, and a port.
 ///
-/// IPv6 is written with brackets and read with or without them (the Go library writes none).
+/// IPv6 is written with brackets, and read with or without them (the Go library writes none).
 ///
 /// ```
 /// use actorgrid::Address;
@@ -58,20 +58,20 @@ pub struct Address {
 }
 
 impl Address {
-    /// The text, `host:port`, with brackets around an IPv6 host.
+    /// Returns the text, `host:port`, with brackets around an IPv6 host.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The host, without brackets.
+    /// Returns the host, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = self.text.rsplit_once(':').map_or("", |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.text
@@ -80,14 +80,14 @@ impl Address {
             .unwrap_or_default()
     }
 
-    /// The name of the peer at this address: the address without brackets, with `:`, `.` and `/`
-    /// replaced by `-`.
+    /// Returns the name of the peer at this address: the address without brackets, with `:`, `.`
+    /// and `/` replaced by `-`.
     #[must_use]
     pub fn peer_name(&self) -> &Name {
         &self.peer
     }
 
-    /// The address without brackets, as the Go library writes it in its lock's key.
+    /// Returns the address without brackets, as the Go library writes it in the key of its lock.
     pub(crate) fn without_brackets(&self) -> String {
         format!("{}:{}", self.host(), self.port())
     }

@@ -1,35 +1,35 @@
-//! The codes of gRPC that an actor can give its errors.
+//! The gRPC codes that an actor can give its errors.
 
 use crate::stable_names::{StableName as _, stable_names};
 
-/// A code of gRPC that an actor gives an error of its own: see
-/// [`Failure::code`](crate::Failure::code) and [`RequestError::code`](crate::RequestError::code).
+/// A gRPC code that an actor gives its own error: see [`Failure::code`](crate::Failure::code) and
+/// [`RequestError::code`](crate::RequestError::code).
 ///
-/// It says something to the caller alone: whatever its code, an actor's error is an answer, and the
-/// library never repeats the request for it. The numbers are those of gRPC.
+/// The code informs only the caller: whatever it is, an actor's error is an answer, and the library
+/// never repeats the request because of it. The numbers are those of gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
-    /// The operation was cancelled, mostly by the caller.
+    /// The operation was cancelled, usually by the caller.
     Cancelled = 1,
-    /// An error without a code of its own.
+    /// An error without a more specific code.
     Unknown = 2,
-    /// The caller gave an argument that is wrong whatever the state of the system.
+    /// The caller gave an argument that is wrong whatever state the system is in.
     InvalidArgument = 3,
-    /// A deadline passed before the operation was complete: one of the actor. The request's own is
-    /// [`RequestErrorKind::DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
+    /// A deadline of the actor passed before the operation was complete. The request's own deadline
+    /// is [`RequestErrorKind::DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
     DeadlineExceeded = 4,
-    /// Something that was asked for does not exist.
+    /// A requested entity does not exist.
     NotFound = 5,
-    /// Something that was to be created exists already.
+    /// The entity to create already exists.
     AlreadyExists = 6,
-    /// The caller may not do this.
+    /// The caller is not allowed to do this.
     PermissionDenied = 7,
-    /// A quota is used up, or the space.
+    /// A quota, or the space, is exhausted.
     ResourceExhausted = 8,
-    /// The system is not in the state that the operation needs, and a repeat will not help.
+    /// The system is not in the state that the operation needs, and a retry will not help.
     FailedPrecondition = 9,
-    /// The operation was aborted, mostly by another one at the same time.
+    /// The operation was aborted, usually because of a concurrent one.
     Aborted = 10,
     /// The operation went past the end of the valid range.
     OutOfRange = 11,
@@ -37,9 +37,9 @@ pub enum Code {
     Unimplemented = 12,
     /// An invariant of the system is broken.
     Internal = 13,
-    /// The service is not available now.
+    /// The service is currently unavailable.
     Unavailable = 14,
-    /// Data is lost or corrupt beyond repair.
+    /// Data is lost or corrupted beyond repair.
     DataLoss = 15,
     /// The caller gave no valid credentials.
     Unauthenticated = 16,
@@ -67,13 +67,13 @@ stable_names! {
 }
 
 impl Code {
-    /// The number of the code in gRPC, from 1 to 16.
+    /// Returns the number of the code in gRPC, from 1 to 16.
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The code of this number.
+    /// Returns the code with this number.
     pub(crate) fn of_number(number: i32) -> Option<Self> {
         Self::ALL
             .iter()

@@ -1,4 +1,4 @@
-//! The error of a request, and what a caller can do about it.
+//! The error of a request: its kind, whether the request may have executed, and its details.
 
 use std::error::Error;
 use std::fmt;
@@ -10,17 +10,17 @@ use crate::name::{Name, NameError};
 use crate::stable_names::stable_names;
 use crate::token::Token;
 
-/// Any error of an application: what constructors and actors fail with.
+/// Any error of an application: constructors and actors fail with one.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The longest text of an error that is sent; a longer one is cut. Go has been seen to send
-/// 70 kB; the text travels in a header, percent-encoded up to three times as long.
+/// The longest error text that is sent; a longer one is cut. Go has been seen to send 70 kB. The
+/// text travels in a header, percent-encoded to up to three times its length.
 pub(crate) const MAX_ERROR_TEXT: usize = 64 * 1024;
 
-/// The longest part of a name that is shown in a text: one that a client made up may have megabytes.
+/// The longest part of a name that is shown in a text: a client can make up a name of megabytes.
 const MAX_SHOWN_BYTES: usize = 2 * 1024;
 
-/// The part of a name that is shown.
+/// Returns the part of a name that is shown.
 fn shown(name: &str) -> &str {
     let fits = (0..=MAX_SHOWN_BYTES.min(name.len())).rev();
     let end = fits.into_iter().find(|end| name.is_char_boundary(*end));
@@ -29,7 +29,7 @@ fn shown(name: &str) -> &str {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal, retryable $retryable:literal;)*) => {
-        /// The kind of failure that a [`RequestError`] is.
+        /// The kind of a [`RequestError`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RequestErrorKind {
@@ -47,7 +47,7 @@ macro_rules! kinds {
             }
         }
 
-        // The names are those of the kinds between peers as well.
+        // Peers use the same names for the kinds on the wire.
         stable_names! {
             RequestErrorKind { $($kind = $name,)* }
         }
@@ -55,25 +55,26 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The name of the receiver, or a name within the message, is not valid.
+    /// The name of the receiver, or a name in the message, is not valid.
     InvalidName = "invalid-name", retryable false;
     /// No registration holds the receiver's name.
     UnknownName = "unknown-name", retryable true;
-    /// The peer that was asked does not hold the name, or not under the token that was expected.
+    /// The peer that was asked does not hold the name, or holds it under another token than
+    /// expected.
     NotHeld = "not-held", retryable true;
-    /// The mailbox closed, or its peer is fenced or draining, before the request was handed out.
+    /// The mailbox closed, or its peer was fenced or draining, before the request was handed out.
     MailboxClosed = "mailbox-closed", retryable true;
-    /// The mailbox is full, or a limit of the peer is reached.
+    /// The mailbox is full, or a limit of the peer was reached.
     Busy = "busy", retryable true;
     /// The mailbox does not take messages of this type.
     UnknownMessage = "unknown-message", retryable false;
-    /// The bytes of the message are not what its type says.
+    /// The bytes of the message do not decode as its type.
     InvalidMessage = "invalid-message", retryable false;
     /// The message is larger than the limit.
     MessageTooLarge = "message-too-large", retryable false;
     /// The reply is larger than the limit; the request was executed.
     ReplyTooLarge = "reply-too-large", retryable false;
-    /// The reply has another type than the message declares, or cannot be read.
+    /// The reply has another type than the message declares, or cannot be decoded.
     UnexpectedReply = "unexpected-reply", retryable false;
     /// The headers are larger than the limit, or not valid.
     InvalidHeaders = "invalid-headers", retryable false;
@@ -81,10 +82,11 @@ kinds! {
     DeadlineExceeded = "deadline-exceeded", retryable true;
     /// The receiver dropped the request without an answer, ended, panicked, or was fenced.
     NoReply = "no-reply", retryable true;
-    /// The receiver answered with an error: an answer, not a failure of the grid.
+    /// The receiver answered with an error. This is an answer, not a failure of the grid.
     Application = "application", retryable false;
-    /// The name of the actor to start is taken, by an actor that runs or is about to. (The holder's
-    /// peer knows that. On another peer only the registration counts: its actor may be ending.)
+    /// The name of the actor to start is taken by an actor that is running or about to run. (The
+    /// peer that holds the name knows this. Another peer sees only the registration: the actor may
+    /// already be ending.)
     AlreadyRunning = "already-running", retryable false;
     /// The peer registers no actor of this type.
     UnknownActorType = "unknown-actor-type", retryable false;
@@ -92,22 +94,22 @@ kinds! {
     /// capacity that the start message gives its declared mailbox is not valid. In the second case
     /// nothing was executed.
     StartFailed = "start-failed", retryable false;
-    /// The name of the actor to start is still being released, and was not free within the deadline
-    /// or before the peer stopped. Either this start has failed, as the text says, or an actor that
-    /// has ended had the name; in the second case nothing was executed.
+    /// The name of the actor to start is still being released, and was not free by the deadline or
+    /// before the peer stopped. Either this start has failed, as the text says, or an actor that
+    /// has ended held the name; in the second case nothing was executed.
     NotReleased = "not-released", retryable true;
-    /// The actor was asked to stop, and its name is not free though its time to end has passed: its
+    /// The actor was asked to stop, but its name is not free after the time that it had to end: its
     /// code does not notice that it is aborted, or the registry does not confirm the release.
     StopFailed = "stop-failed", retryable true;
     /// The peer cannot be reached; nothing was sent.
     Unreachable = "unreachable", retryable true;
     /// The connection broke before the answer came.
     ConnectionLost = "connection-lost", retryable true;
-    /// The registry did not answer, or its answer cannot be used.
+    /// The registry did not answer, or its answer is unusable.
     Registry = "registry", retryable true;
     /// The client is closed.
     ClientClosed = "client-closed", retryable false;
-    /// A failure that this version does not know.
+    /// A failure that this version of the library does not know.
     Unknown = "unknown", retryable false;
 }
 
@@ -121,14 +123,13 @@ pub(crate) enum Executed {
 
 /// Why a request has no reply.
 ///
-/// Its [`source`](Error::source) is the error that it comes from, where one of this process does:
-/// of the registry, of a name, of a message that cannot be read, or of a connection. The text of
-/// the error contains the text of that source, so print one of them: a report that prints the whole
+/// Its [`source`](Error::source) is the error in this process that caused it, if there is one: of
+/// the registry, a name, a message that cannot be decoded, or a connection. The text of the error
+/// contains the text of that source, so print only one of them: a report that prints the whole
 /// chain of sources repeats it.
 ///
-/// Match on [`kind`](Self::kind), never on the text; and ask the two questions that decide what a
-/// caller can do: [`is_retryable`](Self::is_retryable) and
-/// [`may_have_executed`](Self::may_have_executed).
+/// Match on [`kind`](Self::kind), never on the text. Two methods decide what a caller can do:
+/// [`is_retryable`](Self::is_retryable) and [`may_have_executed`](Self::may_have_executed).
 #[derive(Clone)]
 pub struct RequestError {
     inner: Box<RequestErrorParts>,
@@ -169,7 +170,7 @@ impl RequestError {
         }
     }
 
-    /// Refused before anything was executed.
+    /// An error of a request that was rejected before anything was executed.
     pub(crate) fn refused(kind: RequestErrorKind, text: impl Into<String>) -> Self {
         Self::new(kind, Executed::No, text)
     }
@@ -181,7 +182,7 @@ impl RequestError {
         )
     }
 
-    /// Nobody holds the name of a peer.
+    /// No registration holds the name of a peer.
     pub(crate) fn unknown_peer(name: &Name) -> Self {
         Self::refused(
             RequestErrorKind::UnknownName,
@@ -189,7 +190,7 @@ impl RequestError {
         )
     }
 
-    /// Nobody holds the name of an actor.
+    /// No registration holds the name of an actor.
     pub(crate) fn unknown_actor(name: &Name) -> Self {
         Self::refused(
             RequestErrorKind::UnknownName,
@@ -212,8 +213,8 @@ impl RequestError {
         Self::refused(RequestErrorKind::Busy, "the mailbox is full")
     }
 
-    /// A reply was lost. Not reported as busy, which a Go client takes for a request that was not
-    /// executed.
+    /// A reply was lost. Not reported as busy, which a Go client takes to mean that the request was
+    /// not executed.
     pub(crate) fn no_reply_room() -> Self {
         Self::new(
             RequestErrorKind::NoReply,
@@ -223,7 +224,7 @@ impl RequestError {
         )
     }
 
-    /// A reply would be lost, so the request is not executed.
+    /// A reply would be lost, so the request is rejected.
     pub(crate) fn replies_not_taken() -> Self {
         Self::refused(
             RequestErrorKind::Busy,
@@ -279,14 +280,14 @@ impl RequestError {
         self
     }
 
-    /// The error, of a request that may have done this much.
+    /// Returns the error, raised to at least this degree of execution.
     #[must_use]
     pub(crate) fn at_least(mut self, executed: Executed) -> Self {
         self.inner.executed = self.inner.executed.max(executed);
         self
     }
 
-    /// The error, of a request that has nothing to execute.
+    /// Returns the error for a request that provably executed nothing.
     #[must_use]
     pub(crate) fn of_nothing_executed(mut self) -> Self {
         self.inner.executed = Executed::No;
@@ -305,7 +306,7 @@ impl RequestError {
         self
     }
 
-    /// Keeps the error that this one comes from, as its [`source`](Error::source).
+    /// Keeps the error that caused this one as its [`source`](Error::source).
     #[must_use]
     pub(crate) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
         self.inner.source = Some(Arc::from(source.into()));
@@ -318,20 +319,20 @@ impl RequestError {
         self
     }
 
-    /// The kind of failure.
+    /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> RequestErrorKind {
         self.inner.kind
     }
 
-    /// Whether the same request can succeed later. It does not say that a repeat is harmless:
-    /// see [`may_have_executed`](Self::may_have_executed).
+    /// Whether the same request can succeed later. This does not mean that repeating it is
+    /// harmless: see [`may_have_executed`](Self::may_have_executed).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.inner.kind.is_retryable()
     }
 
-    /// Whether the receiver may have executed the request. False is certain.
+    /// Whether the receiver may have executed the request. `false` is certain.
     #[must_use]
     pub fn may_have_executed(&self) -> bool {
         self.inner.executed != Executed::No
@@ -341,37 +342,37 @@ impl RequestError {
         self.inner.executed
     }
 
-    /// The text, which [`Display`](fmt::Display) shows too.
+    /// Returns the text, which is also what [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.inner.text
     }
 
-    /// The peer that holds the name, where the failure is that the name is taken.
+    /// Returns the peer that holds the name, if the failure is that the name is taken.
     #[must_use]
     pub fn holder(&self) -> Option<&Name> {
         self.inner.holder.as_ref()
     }
 
-    /// The token of the registration that holds the name, where it is known.
+    /// Returns the token of the registration that holds the name, if it is known.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
         self.inner.token
     }
 
-    /// The code that the receiver gave its error, if the error is the receiver's own
-    /// ([`RequestErrorKind::Application`]): [`Code::Unknown`] where it gave none. An error of the
-    /// grid has no code; its [kind](Self::kind) says more.
+    /// Returns the code that the receiver gave its error, if the error comes from the receiver
+    /// ([`RequestErrorKind::Application`]): [`Code::Unknown`] if it gave none. An error of the grid
+    /// has no code; its [kind](Self::kind) is more precise.
     ///
-    /// An actor on a peer of the Go library gives one by answering with a gRPC status, or with an
-    /// error of its context.
+    /// An actor on a peer of the Go library sets a code by answering with a gRPC status or with a
+    /// context error.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         let own = self.inner.kind == RequestErrorKind::Application;
         own.then(|| self.inner.code.unwrap_or(Code::Unknown))
     }
 
-    /// The message that the receiver attached to its error, if it is an `M`; see
+    /// Returns the message that the receiver attached to its error, if it is an `M`; see
     /// [`Failure::detail`](crate::Failure::detail).
     #[must_use]
     pub fn detail<M: Message>(&self) -> Option<M> {

@@ -1,10 +1,10 @@
 //! Stateful actors on the peers of a grid: unique names, fencing tokens, protobuf messages over
 //! gRPC.
 //!
-//! A **grid** is a number of peers that share a namespace in a registry. Each **peer** is one
-//! [`Server`]. On peers run **actors**, each under a name that is unique in the grid, and other
-//! parts of the grid send typed requests to their **mailboxes**. If a peer registers the actor
-//! type `leader`, the grid keeps one actor of that type and name running.
+//! A **grid** is a set of peers that share a namespace in a registry. Each **peer** is one
+//! [`Server`]. Peers run **actors**, each under a name that is unique in the grid, and other parts
+//! of the grid send typed requests to their **mailboxes**. If a peer registers the actor type
+//! `leader`, the grid keeps one actor of that type and name running.
 //!
 //! ```
 //! use actorgrid::{ActorStart, ActorType, EchoMsg, Registry, Request, Server};
@@ -35,17 +35,17 @@
 //!
 //! # One holder
 //!
-//! A name has at most one holder that a checking resource accepts. A peer stops its actors before
-//! its lease can have expired (self-fencing); [`ctx.token()`](ActorContext::token) lets any outside
-//! resource refuse a holder that is too late.
+//! A name has at most one holder that a resource which checks tokens accepts. A peer stops its
+//! actors before its lease can have expired (self-fencing), and
+//! [`ctx.token()`](ActorContext::token) lets any outside resource reject a holder that is too late.
 //!
-//! That is all that is promised about names. Self-fencing needs clocks whose rates differ by less
-//! than the margin (a tenth of the lease's time to live, a second at the least) and a registry that
-//! does not end a lease early. What breaks that (a machine that is paused from outside, an operator
-//! who revokes a lease) only [`Token`]s catch: give one with each change to a database, a queue or
-//! a file, let that remember the greatest token that it has seen for the name, and let it refuse a
-//! smaller one. A peer watches the keys of its own session, not those of each actor: when somebody
-//! deletes one actor's key from outside, its token alone protects it.
+//! Nothing more is promised about names. Self-fencing needs clocks whose rates differ by less than
+//! the margin (a tenth of the lease's time to live, but at least one second), and a registry that
+//! does not end a lease early. If that does not hold (a machine is paused from outside, or an
+//! operator revokes a lease), only [`Token`]s protect you: send one with each change to a database,
+//! a queue or a file; that resource must remember the greatest token it has seen for the name and
+//! reject a smaller one. A peer watches the keys of its own session, not the key of each actor: if
+//! somebody deletes an actor's key from outside, only the actor's token protects it.
 //!
 //! # Vocabulary
 //!
@@ -185,67 +185,69 @@
 //! # fn main() {}
 //! ```
 //!
-//! # Where to read on
+//! # Where to go next
 //!
-//! - **Serve**: [`ServerBuilder`] has every setting with its default; [`Server`] and
-//!   [`ServerHandle`] run and end it; [`ServerState`] is what it is doing, and [`ServerEvents`]
-//!   report each change.
-//! - **Act**: [`Actor`] and [`ActorType`] say when constructors run and how actors end;
-//!   [`ActorContext`] is what an actor can do; [`Mailbox`], [`Request`] and
-//!   [`Responder`] receive and answer; [`MessageSet`](trait@MessageSet) is for several messages.
-//! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches, and asks
-//!   peers for their [`Health`]; [`RequestBuilder`] has what can be set for one request.
-//!   [`Client::broadcast`] asks all members of a [`Group`], or the fastest of them.
-//! - **Divide**: [`Rendezvous`] says which of some members a key belongs to, with weights and
-//!   copies, and moves few keys when members come and go; [`Ring`] and [`MultiRing`] are the
-//!   mappings of the Go library, for families of actors that Go peers send to as well.
+//! - **Serve**: [`ServerBuilder`] lists every setting with its default; [`Server`] and
+//!   [`ServerHandle`] run a server and end it; [`ServerState`] is the state it is in, and
+//!   [`ServerEvents`] report each change.
+//! - **Act**: [`Actor`] and [`ActorType`] document when constructors run and how actors end;
+//!   [`ActorContext`] is the actor's access to its peer; [`Mailbox`], [`Request`] and [`Responder`]
+//!   receive and answer requests; [`MessageSet`](trait@MessageSet) is for mailboxes that take
+//!   several messages.
+//! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches
+//!   registrations, and asks peers for their [`Health`]; [`RequestBuilder`] has the settings of one
+//!   request. [`Client::broadcast`] asks all members of a [`Group`], or the fastest of them.
+//! - **Divide**: [`Rendezvous`] maps a key to members, with weights and copies, and moves few keys
+//!   when members come and go; [`Ring`] and [`MultiRing`] are the mappings of the Go library, for
+//!   families of actors that Go peers also send to.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
-//!   [`MemoryRegistry`] can be told to fail.
+//!   [`MemoryRegistry`] fails on demand.
 //!
 //! # Registries
 //!
-//! `memory:` is the embedded registry, which lives in this process: its peers are one grid as far
-//! as they share clones of the [`Registry`].
+//! `memory:` is the embedded registry. It lives in this process: peers are in one grid if they
+//! share clones of the [`Registry`].
 //!
-//! `etcd://host:2379` is etcd v3, with which a grid spans processes and machines: see
-//! [`Registry::connect`] for the URL. Where etcd checks permissions, the user's role needs to read
-//! and write two prefixes: `<namespace>.` and `registry.uniq-lock.` It works with etcd 3.4 to 3.7.
+//! `etcd://host:2379` is etcd v3; with it a grid spans processes and machines. See
+//! [`Registry::connect`] for the URL. If etcd checks permissions, the user's role must be able to
+//! read and write two prefixes: `<namespace>.` and `registry.uniq-lock.` etcd 3.4 to 3.7 are
+//! supported.
 //!
 //! # Requests and errors
 //!
-//! Every request has a deadline ([`DEFAULT_DEADLINE`], or its own) and ends by it, plus 250 ms. The
-//! library repeats a request only while it provably was not executed, within the deadline;
-//! [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error of the application is
-//! an answer and never a reason for a repeat; it can have a [`Code`] of gRPC and a message as its
-//! detail (see [`Failure`]).
+//! Every request has a deadline ([`DEFAULT_DEADLINE`] unless it sets one) and ends at most 250 ms
+//! after it. The library repeats a request only while it provably was not executed, and within the
+//! deadline; [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error of the
+//! application is an answer, so the library never repeats a request because of it; it can carry a
+//! gRPC [`Code`] and a message as its detail (see [`Failure`]).
 //!
-//! Each surface has an error of its own, with a kind: [`RequestError`], [`MailboxError`],
+//! Each part of the API has its own error type, with a kind: [`RequestError`], [`MailboxError`],
 //! [`ServerError`], [`RegistryError`]. Match on the kind, never on the text. A [`RequestError`]
 //! answers the two questions that decide what a caller can do:
 //! [`is_retryable`](RequestError::is_retryable), and
 //! [`may_have_executed`](RequestError::may_have_executed), whose `false` is certain.
 //!
-//! Requests from one client to one mailbox are admitted in the order in which they are first
-//! polled while both are on one peer, except one that was refused and repeated. Between peers there
-//! is no order: who needs one awaits each answer.
+//! Requests from one client to one mailbox are admitted in the order in which they are first polled
+//! while both are on one peer, except a request that was rejected and repeated. Requests between
+//! peers have no order: if you need one, await each answer before you send the next request.
 //!
 //! # Cancel safety
 //!
-//! Futures of this library can be dropped at any await. What that leaves is said at each method;
-//! in short: a request may have been executed; a claim of a name is released; a mailbox loses no
-//! request; a shutdown goes on. A dropped [`Server`] aborts its actors and does not wait for them;
-//! its names stay registered until its lease runs out. [`shutdown`](ServerHandle::shutdown) is the
-//! graceful way.
+//! Futures of this library can be dropped at any await. Each method documents what happens then; in
+//! short: a request may have been executed; a claim of a name is released; a mailbox loses no
+//! request; a shutdown continues. A dropped [`Server`] aborts its actors and does not wait for
+//! them; its names stay registered until its lease runs out. [`shutdown`](ServerHandle::shutdown)
+//! is the graceful way.
 //!
 //! # Panics
 //!
-//! A panic in a constructor, an actor, one of its tasks or a drop of theirs ends that actor or that
-//! task alone: it is logged, and an actor's name is released. Two things are beyond the library: a
-//! second panic while the first one unwinds ends the process, and so does every panic in a program
-//! built with `panic = "abort"`.
+//! A panic in a constructor, in an actor, in one of its tasks, or while one of these is dropped,
+//! ends only that actor or task: the panic is logged, and an actor's name is released. Two cases
+//! are beyond the library's control: a second panic while the first one unwinds ends the process,
+//! and so does every panic in a program built with `panic = "abort"`.
 //!
-//! An actor in code that never awaits cannot be aborted. Its peer reports it, refuses its token,
-//! and keeps its name from being started there;
+//! An actor whose code never awaits cannot be aborted. Its peer reports it, rejects its token, and
+//! does not let its name be started there;
 //! [`abort_process_when_stuck`](ServerBuilder::abort_process_when_stuck) ends the process instead.
 //!
 //! # Features
@@ -254,20 +256,20 @@
 //! |---|---|---|
 //! | `etcd` | yes | the registry on etcd |
 //! | `tls` | yes | connections over TLS |
-//! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is checked when it is read), for [`Registration`], and for kinds, states, reasons and [`Code`] (as their stable names) |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is validated on reading), for [`Registration`], and for kinds, states, reasons and [`Code`] (as their stable names) |
 //!
-//! Kinds, states and reasons have names that are the same in all versions (`as_str()`, and what
-//! they display as): they fit into logs and metrics.
+//! Kinds, states and reasons have names that are the same in all versions (`as_str()`, which is
+//! also their `Display`): use them in logs and metrics.
 //!
 //! # Runtime
 //!
-//! tokio only, multi- or current-thread, with its time and its network enabled. Each server has two
-//! threads of its own. `actorgrid-keeper`, with a connection of its own to the registry, renews the
-//! peer's lease also while code in actors blocks the runtime, for at most
+//! tokio only, multi- or current-thread, with its time and network drivers enabled. Each server has
+//! two threads of its own. `actorgrid-keeper`, with its own connection to the registry, renews the
+//! peer's lease even while code in actors blocks the runtime, for at most
 //! [`max_stall`](ServerBuilder::max_stall). `actorgrid-watchdog` fences the peer at its deadlines,
-//! whatever blocks the keeper. Events are logged through `tracing`, payloads never.
+//! even if the keeper is blocked. Events are logged through `tracing`; payloads never are.
 
-// The derives name this crate by its public name, here as everywhere.
+// The derives refer to this crate by its public name, inside the crate too.
 extern crate self as actorgrid;
 
 mod address;

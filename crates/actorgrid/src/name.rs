@@ -8,19 +8,19 @@ use std::sync::Arc;
 use crate::text_form::text_form;
 
 /// The longest name or namespace, in bytes. A registry key holds a namespace, a kind and a name,
-/// and every request carries one: a kilobyte is far above what a person writes and far below what
-/// a header or a key may hold.
+/// and every request carries one such key: a kilobyte is far more than a person writes, and far
+/// less than a header or a key may hold.
 pub const MAX_NAME_LEN: usize = 1024;
 
-/// Why a text is not a [`Name`] or a [`Namespace`].
+/// The reason that a text is not a [`Name`] or a [`Namespace`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
     /// The text is empty.
     Empty,
-    /// The text is longer than [`MAX_NAME_LEN`] bytes; it has this many.
+    /// The text is longer than [`MAX_NAME_LEN`] bytes; the value is its length.
     TooLong(usize),
-    /// A character other than ASCII letters, digits, `-` and `_`, and the byte where it stands.
+    /// The text contains a character other than ASCII letters, digits, `-` and `_`.
     Character {
         /// The character that is not allowed.
         character: char,
@@ -76,13 +76,13 @@ macro_rules! text_type {
             ///
             /// # Errors
             ///
-            /// [`NameError`] says what is wrong with the text.
+            /// Fails with a [`NameError`] that gives the reason.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check(text)?;
                 Ok(Self(text.into()))
             }
 
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -151,37 +151,37 @@ text_type! {
 }
 
 text_type! {
-    /// The prefix of every key of a grid, under the rules of [`Name`]. Peers that share it are
-    /// one grid. Cheap to clone.
+    /// The prefix of every key of a grid, under the rules of [`Name`]. Peers that share it form one
+    /// grid. Cheap to clone.
     Namespace
 }
 
 text_form!(Name Namespace);
 
 impl Name {
-    /// The peer that is named after `text`, an address without brackets.
+    /// Returns the name of the peer at `text`, an address without brackets.
     pub(crate) fn of_peer(text: &str) -> Result<Self, NameError> {
         Self::new(&text.replace([':', '.', '/'], "-"))
     }
 
-    /// `<self>-<number>`. The caller has checked that it is not too long.
+    /// Returns `<self>-<number>`. The caller has checked that it is not too long.
     pub(crate) fn numbered(&self, number: u32) -> Self {
         Self(format!("{self}-{number}").into())
     }
 }
 
-/// What can be used where a name is wanted: a [`Name`], a text that is checked, or a
-/// [`Registration`](crate::Registration), whose name is taken.
+/// Types that can be used as a name: a [`Name`], a text, which is checked, or a
+/// [`Registration`](crate::Registration), whose name is used.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a name",
     label = "write a `Name`, a text, or a `&Registration`"
 )]
 pub trait IntoName {
-    /// The name.
+    /// Returns the name.
     ///
     /// # Errors
     ///
-    /// [`NameError`] when a text is not a valid name.
+    /// Fails with a [`NameError`] if a text is not a valid name.
     fn into_name(self) -> Result<Name, NameError>;
 }
 

@@ -1,26 +1,26 @@
-//! Revisions of the registry: the order in which it changed.
+//! Revisions of the registry, which order its changes.
 
 use std::fmt;
 
-/// A revision of a registry cluster. Each transaction that changes something makes the next one.
+/// A revision of a registry cluster. Each transaction that changes something creates the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Revision(i64);
 
 impl Revision {
-    /// Before every change.
+    /// The revision before every change.
     pub(crate) const ZERO: Self = Self(0);
 
-    /// The revision of this number, as the registry counts.
+    /// Creates the revision with this number, as the registry counts.
     pub(crate) const fn new(number: i64) -> Self {
         Self(number)
     }
 
-    /// The number, as the registry counts.
+    /// Returns the number, as the registry counts.
     pub(crate) const fn get(self) -> i64 {
         self.0
     }
 
-    /// The revision after this one. The greatest has none, and gives itself.
+    /// Returns the revision after this one. The greatest has no successor and returns itself.
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

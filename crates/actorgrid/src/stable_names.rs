@@ -1,28 +1,28 @@
-//! Stable names: the lower-case words for the values of an enum, the same in every version.
+//! Stable names: lower-case words for the values of an enum, the same in every version.
 
-/// An enum whose values have stable names; [`stable_names!`] implements it.
+/// An enum whose values have stable names. [`stable_names!`] implements it.
 pub(crate) trait StableName: Copy + 'static {
     /// All values.
     const ALL: &'static [Self];
     /// Their names, in the same order.
     const NAMES: &'static [&'static str];
 
-    /// The value of this name.
+    /// Returns the value with this name.
     fn of_name(name: &str) -> Option<Self> {
         let at = Self::NAMES.iter().position(|known| *known == name)?;
         Self::ALL.get(at).copied()
     }
 }
 
-/// Gives the values of an enum their stable names: `as_str`, `Display`, [`StableName`], and with
-/// the feature `serde` the form in which they are serialized.
+/// Gives the values of an enum their stable names: `as_str`, `Display`, [`StableName`], and, with
+/// the feature `serde`, their serialized form.
 ///
-/// A name that was published never changes: it stands in logs, metrics, files and trailers.
+/// A published name never changes: it appears in logs, metrics, files and trailers.
 macro_rules! stable_names {
     ($kind:ident { $($value:ident = $name:literal,)* }) => {
         impl $kind {
-            /// The stable name, in lower case. It never changes between versions, so it can be
-            /// logged, stored and compared; [`Display`](std::fmt::Display) writes the same.
+            /// Returns the stable name, in lower case. It never changes between versions, so it can
+            /// be logged, stored and compared. [`Display`](std::fmt::Display) writes the same.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -1,5 +1,5 @@
-//! Types that are serialized as their text: with the feature `serde`, what `Display` writes is
-//! written, and what `FromStr` accepts is read.
+//! Serialization of types as their text: with the feature `serde`, a value is written as by
+//! `Display` and read as by `FromStr`.
 
 /// Implements `Serialize` and `Deserialize` for types with `Display` and `FromStr`.
 macro_rules! text_form {

@@ -1,4 +1,4 @@
-//! Fencing tokens.
+//! Fencing tokens: their parts, their order and their text form.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -20,11 +20,11 @@ impl fmt::Display for ClusterId {
 /// A fencing token: the cluster and the create revision of a registration.
 ///
 /// Each new holder of a name gets a greater token than every holder before it. A resource outside
-/// of the grid that remembers the greatest token that it has seen for a name, and refuses smaller
-/// ones, is safe from a holder that is too late.
+/// of the grid that remembers the greatest token it has seen for a name, and rejects smaller ones,
+/// is safe from a holder that is too late.
 ///
-/// Tokens compare only for one name and within one cluster: the comparison of tokens of different
-/// clusters is `None`. They display as `cluster:revision` and parse back.
+/// Tokens are comparable only for one name and within one cluster: comparing tokens of different
+/// clusters returns `None`. They display as `cluster:revision` and parse back.
 ///
 /// ```
 /// use actorgrid::Token;
@@ -47,13 +47,13 @@ impl Token {
         Self { cluster, revision }
     }
 
-    /// The registry cluster that gave it.
+    /// Returns the registry cluster that issued the token.
     #[must_use]
     pub const fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
-    /// The revision of the cluster at which the name was registered.
+    /// Returns the revision of the cluster at which the name was registered.
     #[must_use]
     pub const fn revision(&self) -> i64 {
         self.revision.get()
@@ -72,7 +72,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A text is not a [`Token`], or not a [`ClusterId`].
+/// The error of parsing a text that is not a [`Token`] or not a [`ClusterId`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenError(());
 
@@ -111,7 +111,7 @@ impl FromStr for ClusterId {
     }
 }
 
-/// Whether a text has digits alone, without the sign that the standard library accepts.
+/// Whether a text consists of digits only, without the sign that the standard library accepts.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

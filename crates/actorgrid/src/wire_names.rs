@@ -1,6 +1,6 @@
-//! Lists of wire names, computed while compiling: what a derived set consists of.
+//! Compile-time lists of the wire names that a derived set accepts.
 
-/// How many names the sets have together.
+/// Returns the total number of names in the sets.
 #[must_use]
 pub const fn count(mut sets: &[&[&str]]) -> usize {
     let mut count = 0;
@@ -11,7 +11,7 @@ pub const fn count(mut sets: &[&[&str]]) -> usize {
     count
 }
 
-/// The names of all sets, in their order. `N` is their [`count`].
+/// Returns the names of all sets, in order. `N` must be their [`count`].
 #[must_use]
 pub const fn join<const N: usize>(mut sets: &[&[&'static str]]) -> [&'static str; N] {
     let mut names = [""; N];
