@@ -1,4 +1,4 @@
-//! The holder of an address that a server cannot have.
+//! The registration that holds the address of a server that could not start.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::token::Token;
 pub struct AddressHolder {
     /// The key in the registry.
     pub key: String,
-    /// The token of the registration. It tells the sessions of one peer apart.
+    /// The token of the registration. It distinguishes the sessions of one peer.
     pub token: Token,
-    /// The lease of the registration, as the registry numbers it. `None` if it has none: then it
-    /// stays until an operator deletes the key.
+    /// The lease of the registration, as the registry numbers it. `None` if it has none: the key
+    /// then remains until an operator deletes it.
     pub lease: Option<i64>,
-    /// The time that the lease had left when it was last asked for. A holder that lives renews it.
+    /// The remaining time of the lease when it was last read. A live holder renews the lease.
     pub time_left: Option<Duration>,
 }
 

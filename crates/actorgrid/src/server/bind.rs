@@ -1,4 +1,5 @@
-//! Brings a server up on a listener: serves the wire, and starts the supervisor, which joins.
+//! Brings a server up on a listener: serves the wire, and starts the supervisor, which joins the
+//! grid.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,8 @@ pub(super) async fn serve(
     let environment = settings.config.environment.clone();
     let table: Arc<MailboxTable> = Arc::default();
     let serving = watch::Sender::new(None);
-    // Before the peer joins, which can take as long as a lease: health checks get an answer then.
+    // Before the peer joins, which can take as long as a lease: health checks are answered
+    // meanwhile.
     let process = ProcessServer::start(
         environment.clone(),
         listener,
@@ -80,10 +82,10 @@ pub(super) async fn serve(
         result: Mutex::new(None),
     });
     let (joined, outcome) = oneshot::channel();
-    // Owned by the future of `bind`, and then by the server. The task goes on while the future is
-    // not polled. A drop of the future cannot join the task; it asks it to shut down. While it
-    // joins, the task frees the port at once and bounds the rest by a little more than the lease's
-    // time to live; once it serves, it shuts down as for `ServerHandle::shutdown`.
+    // Owned by the future of `bind`, and then by the server. The task continues while the future is
+    // not polled. Dropping the future cannot join the task; instead, it asks the task to shut down.
+    // While it joins, the task frees the port at once and limits the rest to a little more than the
+    // lease's time to live; once it serves, it shuts down as for `ServerHandle::shutdown`.
     let supervisor = environment.spawn(supervise(core.clone(), process, joined));
     let starting = Starting {
         parts: Some((ServerHandle { core }, supervisor)),
@@ -91,19 +93,19 @@ pub(super) async fn serve(
     match outcome.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error),
-        // The task is gone: the runtime shuts down, or it panicked.
+        // The task has ended: the runtime is shutting down, or the task panicked.
         Err(_) => return Err(ServerError::aborted()),
     }
     starting.serving().await
 }
 
-/// A server that is being started. Dropped, the start is given up.
+/// A server that is being started. Dropping it abandons the start.
 struct Starting {
     parts: Option<(ServerHandle, JoinHandle<()>)>,
 }
 
 impl Starting {
-    /// Waits until the server serves, and hands it over.
+    /// Waits until the server is serving, and returns it.
     async fn serving(mut self) -> Result<Server, ServerError> {
         if let Some((handle, _)) = &self.parts {
             handle.wait_for(ServerState::Serving).await;
@@ -121,7 +123,7 @@ impl Drop for Starting {
     }
 }
 
-/// The address for other peers.
+/// Returns the address that other peers use.
 fn advertised(advertise: Option<&str>, bound: SocketAddr) -> Result<Address, ServerError> {
     let Some(text) = advertise else {
         return Address::try_from(bound)

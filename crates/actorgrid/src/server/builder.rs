@@ -19,7 +19,7 @@ use crate::message::ActorStart;
 use crate::registry::Registry;
 
 impl Server {
-    /// A server of the grid `namespace`; [`bind`](ServerBuilder::bind) or
+    /// Creates a builder for a server of the grid `namespace`; [`bind`](ServerBuilder::bind) or
     /// [`listener`](ServerBuilder::listener) starts it.
     #[doc(alias = "NewServer")]
     pub fn builder(namespace: impl Into<String>, registry: Registry) -> ServerBuilder {
@@ -43,8 +43,8 @@ impl ServerBuilder {
 
     /// Registers an actor type by its async constructor: see [`ActorType::new`].
     ///
-    /// The type `leader` is kept running by the grid itself, under that name, on one of the peers
-    /// that register it.
+    /// The grid itself keeps an actor of the type `leader` running, under that name, on one of the
+    /// peers that register the type.
     #[must_use]
     #[doc(alias = "RegisterDef")]
     pub fn actor<A, F, Fut>(self, name: impl Into<String>, constructor: F) -> Self
@@ -66,7 +66,7 @@ impl ServerBuilder {
         self.actor_type(ActorType::from_fn(name, function))
     }
 
-    /// Registers an actor type; `RegisterDef` in Go.
+    /// Registers an actor type. `RegisterDef` in Go.
     #[must_use]
     #[doc(alias = "RegisterDef")]
     pub fn actor_type(mut self, actor_type: ActorType) -> Self {
@@ -74,8 +74,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Adds an annotation, which queries and watches show of the peer. At most 64, of at most
-    /// 256 bytes each; none by default. `ServerCfg.Annotations` in Go.
+    /// Adds an annotation of the peer, which queries and watches return. At most 64, of at most 256
+    /// bytes each; none by default. `ServerCfg.Annotations` in Go.
     #[must_use]
     #[doc(alias("ServerCfg.Annotations", "Annotations"))]
     pub fn annotation(mut self, annotation: impl Into<String>) -> Self {
@@ -83,18 +83,17 @@ impl ServerBuilder {
         self
     }
 
-    /// The address under which other peers reach this one, if it is not the one that is listened
-    /// on. Needed where that is unspecified (`0.0.0.0`). With port 0, the port listened on is
-    /// taken.
+    /// Sets the address at which other peers reach this one, if it is not the address that the
+    /// server listens on. Required if that is unspecified (`0.0.0.0`). Port 0 stands for the port
+    /// that the server listens on.
     #[must_use]
     pub fn advertise(mut self, address: impl Into<String>) -> Self {
         self.settings.advertise = Some(address.into());
         self
     }
 
-    /// The time to live that is asked of the registry for the peer's lease: how long the names of
-    /// a crashed peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) by
-    /// default.
+    /// Sets the time to live that the peer requests for its lease: how long the names of a crashed
+    /// peer stay taken. 5 s to 1 h; [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) by default.
     ///
     /// `ServerCfg.LeaseDuration` in Go, where it is 60 s.
     #[must_use]
@@ -104,37 +103,37 @@ impl ServerBuilder {
         self
     }
 
-    /// How long [`bind`](Self::bind) waits at most while another holder has the address in the
-    /// registry. 1 s to 24 h; three times the [`lease_ttl`](Self::lease_ttl) and 3 s by default.
+    /// Limits how long [`bind`](Self::bind) waits while another holder has the address in the
+    /// registry. 1 s to 24 h; three times the [`lease_ttl`](Self::lease_ttl) plus 3 s by default.
     ///
-    /// A holder that has crashed keeps the address until its lease has run out, and etcd starts
-    /// leases anew when it changes its leader. A holder that renews its lease is reported sooner,
-    /// when the lease that it had at first should have run out. Either way the error is
+    /// A holder that has crashed keeps the address until its lease expires, and etcd restarts the
+    /// time of all leases when it elects a new leader. A holder that renews its lease is reported
+    /// sooner, when the lease as first seen should have expired. In both cases the error is
     /// [`AddressInUse`](crate::ServerErrorKind::AddressInUse), with its
-    /// [`holder`](ServerError::holder). After the timeout, `bind` ends with the attempt that is on
-    /// its way, which takes a little more than one `lease_ttl` at most.
+    /// [`holder`](ServerError::holder). After the timeout, `bind` still finishes the attempt that
+    /// is under way, which takes at most a little more than one `lease_ttl`.
     ///
-    /// It does not apply when the peer joins again: that waits for as long as it takes.
+    /// The timeout does not apply when the peer rejoins: it then waits for as long as necessary.
     #[must_use]
     pub fn join_timeout(mut self, timeout: Duration) -> Self {
         self.settings.join_timeout = Some(timeout);
         self
     }
 
-    /// How long the runtime that the server is bound on may stall, because code in its tasks blocks
-    /// all of its threads, before the peer is fenced. 1 s to 1 h; the
+    /// Limits how long the runtime on which the server is bound may stall, because code in its
+    /// tasks blocks all of its threads, before the peer is fenced. 1 s to 1 h; the
     /// [`lease_ttl`](Self::lease_ttl) by default.
     ///
-    /// A thread of its own renews the peer's lease, and user code cannot starve it. So after a
-    /// shorter stall the peer still has its lease and its names. A longer one fences the peer
-    /// ([`FenceReason::RuntimeStalled`](crate::FenceReason::RuntimeStalled)): its lease is not
-    /// renewed any more, and other peers can take its names when the lease expires, at most one
+    /// A dedicated thread renews the peer's lease, and user code cannot starve it, so after a
+    /// shorter stall the peer still has its lease and its names. A longer stall fences the peer
+    /// ([`FenceReason::RuntimeStalled`](crate::FenceReason::RuntimeStalled)): its lease is no
+    /// longer renewed, and other peers can take its names when the lease expires, at most one
     /// `lease_ttl` later. When the runtime runs again, the actors end, and the peer rejoins.
     ///
-    /// Threads that are blocked while another one of the runtime is idle are no stall.
+    /// It is not a stall if threads are blocked while another thread of the runtime is idle.
     ///
-    /// Time in which the whole process was stopped or the machine suspended does not count: that is
-    /// what `lease_ttl` limits. Stalls of a second and more are logged, and the longest is in the
+    /// Time in which the whole process was stopped or the machine suspended does not count:
+    /// `lease_ttl` limits that. Stalls of one second or more are logged, and the longest is in the
     /// [statistics](crate::ServerStatistics::longest_runtime_stall).
     #[must_use]
     pub fn max_stall(mut self, time: Duration) -> Self {
@@ -142,42 +141,42 @@ impl ServerBuilder {
         self
     }
 
-    /// How long actors have to end when they are asked to, before they are aborted; and how long a
-    /// shutdown waits for the answers to what the server's mailboxes have admitted.
-    /// [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go library has
-    /// no such setting: its `Stop` waits for as long as it takes.
+    /// Sets how long actors have to end after they are asked to stop, before they are aborted, and
+    /// how long a shutdown waits for the answers to requests that the server's mailboxes have
+    /// admitted. [`DEFAULT_SHUTDOWN_TIMEOUT`](crate::DEFAULT_SHUTDOWN_TIMEOUT) by default. The Go
+    /// library has no such setting: its `Stop` waits without a limit.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.settings.shutdown_timeout = timeout;
         self
     }
 
-    /// How long the constructor of an actor may take, from 1 ms to 1 h.
-    /// [`DEFAULT_CONSTRUCTOR_TIMEOUT`](crate::DEFAULT_CONSTRUCTOR_TIMEOUT) by default. It applies to
-    /// every start, that of the leader included. A constructor that has not ended by then is dropped
-    /// at its next await: its name is released, and the start fails with
+    /// Limits how long the constructor of an actor may take, from 1 ms to 1 h.
+    /// [`DEFAULT_CONSTRUCTOR_TIMEOUT`](crate::DEFAULT_CONSTRUCTOR_TIMEOUT) by default. The limit
+    /// applies to every start, including the leader's. A constructor that has not ended by then is
+    /// dropped at its next await: its name is released, and the start fails with
     /// [`StartFailed`](crate::RequestErrorKind::StartFailed).
     ///
-    /// A peer has at most 256 starts under way, and refuses more as
-    /// [busy](crate::RequestErrorKind::Busy). A start counts until its constructor has ended, also
-    /// when its caller has stopped waiting, so this bounds how long constructors that hang can keep
-    /// others out.
+    /// A peer has at most 256 starts under way, and rejects more as
+    /// [busy](crate::RequestErrorKind::Busy). A start counts until its constructor has ended, even
+    /// if its caller has stopped waiting, so this timeout also limits how long hanging constructors
+    /// can block other starts.
     #[must_use]
     pub fn constructor_timeout(mut self, timeout: Duration) -> Self {
         self.settings.constructor_timeout = timeout;
         self
     }
 
-    /// The largest message that is taken and sent, in bytes; 4 MiB by default, as in the Go
-    /// library. At most 1 GiB.
+    /// Sets the largest message that is received or sent, in bytes. 4 MiB by default, as in the Go
+    /// library; at most 1 GiB.
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_message_bytes = bytes;
         self
     }
 
-    /// The most actors that run on the peer at once:
-    /// [`DEFAULT_MAX_ACTORS`](crate::DEFAULT_MAX_ACTORS) by default. A start beyond it is refused
+    /// Sets the maximum number of actors on the peer at once.
+    /// [`DEFAULT_MAX_ACTORS`](crate::DEFAULT_MAX_ACTORS) by default. A start beyond it is rejected
     /// as [busy](crate::RequestErrorKind::Busy).
     #[must_use]
     pub fn max_actors(mut self, actors: usize) -> Self {
@@ -185,23 +184,24 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes of requests that the peer holds for other processes: those that are arriving
-    /// and those that are queued, until they are handed out.
-    /// [`DEFAULT_MAX_RECEIVED_BYTES`](crate::DEFAULT_MAX_RECEIVED_BYTES) by default, and at least
-    /// twice [what one connection may take](Self::max_received_bytes_per_connection). The
-    /// connections from one address take at most half of it.
+    /// Limits the bytes of requests that the peer holds for other processes: requests that are
+    /// arriving and requests that are queued, until they are handed out. By default
+    /// [`DEFAULT_MAX_RECEIVED_BYTES`](crate::DEFAULT_MAX_RECEIVED_BYTES), or twice [the limit of
+    /// one connection](Self::max_received_bytes_per_connection) if that is more; at least the limit
+    /// of one connection. The connections from one address use at most half of it.
     ///
-    /// A large request that finds no room waits while others are arriving. One that finds the room
-    /// filled by requests that are queued is rejected as [busy](crate::RequestErrorKind::Busy).
+    /// A large request that finds no room waits while others are arriving. If queued requests fill
+    /// the room, it is rejected as [busy](crate::RequestErrorKind::Busy).
     #[must_use]
     pub fn max_received_bytes(mut self, bytes: usize) -> Self {
         self.settings.wire.received_bytes = Some(bytes);
         self
     }
 
-    /// The most bytes of requests that the peer holds for one connection, and the most of replies:
-    /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`] by default, and at least four times the
-    /// [largest message](Self::max_message_bytes).
+    /// Limits the bytes of requests that the peer holds for one connection, and likewise the bytes
+    /// of replies. At least 8 MiB, and at least four times the [largest
+    /// message](Self::max_message_bytes) plus 16 KiB. [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`]
+    /// by default, or that minimum if it is more.
     ///
     /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`]:
     ///     crate::DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION
@@ -211,19 +211,19 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes of replies to other processes that the peer holds until they are sent: as
-    /// many as of [requests](Self::max_received_bytes) by default. Those to one address take at
+    /// Limits the bytes of replies to other processes that the peer holds until they are sent. The
+    /// limit for [requests](Self::max_received_bytes) by default. Replies to one address use at
     /// most half of it.
     ///
     /// A reply that finds no room is lost: its requester gets a
-    /// [busy](crate::RequestErrorKind::Busy) error that says that the request was executed.
+    /// [`NoReply`](crate::RequestErrorKind::NoReply) error that says that the request was executed.
     #[must_use]
     pub fn max_reply_bytes(mut self, bytes: usize) -> Self {
         self.settings.wire.reply_bytes = Some(bytes);
         self
     }
 
-    /// The most requests that may be under way on one connection from another process:
+    /// Sets the maximum number of requests under way on one connection from another process.
     /// [`DEFAULT_MAX_STREAMS_PER_CONNECTION`](crate::DEFAULT_MAX_STREAMS_PER_CONNECTION) by
     /// default. A client's further requests wait at the client.
     #[must_use]
@@ -232,20 +232,21 @@ impl ServerBuilder {
         self
     }
 
-    /// The most connections from other processes at a time, half of them from one address:
-    /// [`DEFAULT_MAX_CONNECTIONS`](crate::DEFAULT_MAX_CONNECTIONS) by default. For one more, one
-    /// that is silent or idle is closed.
+    /// Sets the maximum number of connections from other processes at a time, and half of that from
+    /// one address. [`DEFAULT_MAX_CONNECTIONS`](crate::DEFAULT_MAX_CONNECTIONS) by default. Beyond
+    /// it, a silent or idle connection is closed to make room for a new one.
     ///
-    /// So that connections do not use up the descriptors of the process, its limit on open files
-    /// is raised if that is allowed. Where it stays lower, the peer has fewer connections: a
-    /// quarter of the limit, and at most 256 descriptors, is left for all else.
+    /// So that connections do not use up the file descriptors of the process, the process's limit
+    /// on open files is raised if that is allowed. If it stays lower, the peer accepts fewer
+    /// connections: a quarter of the limit, but at most 256 descriptors, is left for everything
+    /// else.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.wire.connections = connections;
         self
     }
 
-    /// Exempts the address of a proxy, through which many clients come, from the limits on the
+    /// Exempts the address of a proxy, through which many clients connect, from the limits on the
     /// connections and the bytes of one address. None by default.
     #[must_use]
     pub fn proxy(mut self, address: IpAddr) -> Self {
@@ -253,7 +254,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Keeps the leader off this peer, though it registers the type. Allowed by default.
+    /// Keeps the leader off this peer, although it registers the type. Allowed by default.
     /// `ServerCfg.DisallowLeadership` in Go.
     #[must_use]
     #[doc(alias("ServerCfg.DisallowLeadership", "DisallowLeadership"))]
@@ -262,17 +263,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Ends the process when an actor, or a task that it has [spawned](crate::ActorContext::spawn),
-    /// does not end within a second after it was aborted, as it runs code that never awaits.
-    /// Without this, the peer reports it and keeps its name from being started again here.
+    /// Ends the process if an actor, or a task that it has [spawned](crate::ActorContext::spawn),
+    /// does not end within one second after it was aborted, because it runs code that never awaits.
+    /// By default, the peer only reports the actor and does not let its name be started here again.
     #[must_use]
     pub fn abort_process_when_stuck(mut self) -> Self {
         self.settings.abort_process_when_stuck = true;
         self
     }
 
-    /// The events of the server from before its first state on: see [`ServerHandle::events`]. They
-    /// end when the server does not start.
+    /// Returns the events of the server, starting before its first state: see
+    /// [`ServerHandle::events`]. They end if the server does not start.
     ///
     /// ```
     /// use actorgrid::{Registry, Server, ServerEvent, ServerState};
@@ -295,37 +296,38 @@ impl ServerBuilder {
         ServerEvents::of(&self.settings.events)
     }
 
-    /// Uses another environment than the real one.
+    /// Replaces the real environment, the default.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.settings.environment = environment;
         self
     }
 
-    /// Listens on `address` (`host:port`; port 0 takes a free one), registers the peer, and serves.
+    /// Listens on `address` (`host:port`; port 0 selects a free port), registers the peer, and
+    /// serves.
     ///
-    /// If another holder has the address in the registry (the last process on it crashed, say),
-    /// waits until its lease must have run out, for at most
-    /// [`join_timeout`](Self::join_timeout). Meanwhile it knows no mailbox, and answers to health
-    /// checks that it does not serve.
+    /// If another holder has the address in the registry (for example, because the last process on
+    /// it crashed), waits until its lease must have expired, but at most for
+    /// [`join_timeout`](Self::join_timeout). Meanwhile the server knows no mailbox, and answers
+    /// health checks with "not serving".
     ///
     /// # Errors
     ///
-    /// [`ServerError`]; nothing is left registered or running.
+    /// Fails with a [`ServerError`]; nothing is left registered or running.
     ///
     /// # Cancel safety
     ///
-    /// A task of the library carries out the start, and goes on while the future is not polled.
-    /// When the future is dropped, the task gives up the start:
+    /// A task of the library carries out the start, and continues while the future is not polled.
+    /// If the future is dropped, the task abandons the start:
     ///
     /// - While it joins, the port is free again at once. The registrations made by then are deleted
     ///   as soon as the registry answers, within a little more than the lease's time to live. If
-    ///   that fails (the runtime ends, or the registry is away), the lease expires; the same
-    ///   address can be bound again then.
-    /// - Once the server serves (the future was not polled since), it is shut down as by
-    ///   [`shutdown`](crate::ServerHandle::shutdown); the port is free at the end of that.
+    ///   that fails (the runtime ends, or the registry is unavailable), the lease expires; the same
+    ///   address can be bound again after that.
+    /// - Once the server serves (if the future has not been polled since), it is shut down as by
+    ///   [`shutdown`](crate::ServerHandle::shutdown); the port is free at the end of the shutdown.
     ///
-    /// So a program can wait for a signal while it starts, which takes as long as a lease if the
+    /// So a program can wait for a signal during the start, which takes as long as a lease if the
     /// last process on the address has crashed:
     ///
     /// ```no_run
@@ -333,7 +335,7 @@ impl ServerBuilder {
     ///
     /// # async fn ctrl_c() {}
     /// async fn serve(registry: Registry) -> Result<(), BoxError> {
-    ///     // From tokio::signal::ctrl_c(), say.
+    /// For example, from tokio::signal::ctrl_c().
     ///     let mut interrupted = std::pin::pin!(ctrl_c());
     ///     let server = tokio::select! {
     ///         server = Server::builder("mygrid", registry).bind("127.0.0.1:7777") => server?,
@@ -360,7 +362,7 @@ impl ServerBuilder {
         Err(ServerError::listen(text, failure))
     }
 
-    /// [`bind`](Self::bind) with a listener that is bound already.
+    /// Like [`bind`](Self::bind), with a listener that is already bound.
     ///
     /// # Errors
     ///
@@ -375,7 +377,7 @@ impl ServerBuilder {
     }
 }
 
-/// The addresses to listen on. Names are looked up by the system, once, at the start.
+/// Returns the addresses to listen on. The system resolves names, once, at the start.
 async fn resolve(text: &str) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host(text).await?.collect())
 }

@@ -8,7 +8,7 @@ use crate::mailbox::InboxCounters;
 use crate::route::serving::{HeldBytes, ServingGauges};
 use crate::session::LongestStall;
 
-/// The counters of a server that are not those of its mailboxes or connections.
+/// The counters of a server, except those of its mailboxes and connections.
 #[derive(Debug, Default)]
 pub(super) struct ServerCounters {
     pub(super) actors_started: Counter,
@@ -25,14 +25,14 @@ pub(super) struct ServerCounters {
 }
 
 impl ServerCounters {
-    /// All that was counted, here and elsewhere.
+    /// Returns all counters of the server, those of its mailboxes and connections included.
     pub(super) fn read(
         &self,
         inboxes: &InboxCounters,
         wire: &ServingGauges,
         starts_under_way: usize,
     ) -> ServerStatistics {
-        // Ends are read before beginnings, so that there are never more ends.
+        // Ends are read before starts, so that ends never exceed starts.
         let actors_ended = self.actors_ended.get();
         let actors_started = self.actors_started.get();
         let connections = &wire.counters;

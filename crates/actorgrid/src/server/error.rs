@@ -1,4 +1,4 @@
-//! Why a server did not start.
+//! The error of a server that did not start.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::stable_names::stable_names;
 pub enum ServerErrorKind {
     /// A setting is not valid; the text names it.
     Configuration,
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     Listen,
-    /// Another peer of the registry holds the address.
+    /// Another peer holds the address in the registry.
     AddressInUse,
-    /// The registry cannot be reached, or refused.
+    /// The registry cannot be reached, or rejected the request.
     Registry,
     /// The start was aborted: the runtime is shutting down, or the task of the server panicked.
     Aborted,
@@ -33,7 +33,7 @@ stable_names! {
     }
 }
 
-/// Why a server did not start. Nothing is left registered or running.
+/// The error of a server that did not start. Nothing is left registered or running.
 #[derive(Debug, Clone)]
 pub struct ServerError {
     kind: ServerErrorKind,
@@ -57,7 +57,8 @@ impl ServerError {
         self
     }
 
-    /// A setting that breaks a rule which is not another type's.
+    /// A setting that breaks a rule of the builder's own, so that there is no error of another type
+    /// to report.
     pub(super) fn setting(setting: &str, why: impl fmt::Display) -> Self {
         Self::new(ServerErrorKind::Configuration, format!("{setting}: {why}"))
     }
@@ -95,13 +96,13 @@ impl ServerError {
         Self::new(ServerErrorKind::Aborted, text.to_owned())
     }
 
-    /// The kind of the failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ServerErrorKind {
         self.kind
     }
 
-    /// The registration that holds the address, for the kind
+    /// Returns the registration that holds the address, for the kind
     /// [`AddressInUse`](ServerErrorKind::AddressInUse).
     #[must_use]
     pub fn holder(&self) -> Option<&AddressHolder> {

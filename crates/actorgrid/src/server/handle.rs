@@ -1,4 +1,4 @@
-//! The handle of a server that can be shared: its identity, state and mailboxes, and its shutdown.
+//! The shareable handle of a server: its identity, state, mailboxes and shutdown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,56 +17,57 @@ use crate::request::MessageSet;
 use crate::session::FenceReason;
 use crate::token::ClusterId;
 
-/// A handle of a server. Cheap to clone; it does not keep the server running.
+/// A handle to a server. Cheap to clone; it does not keep the server running.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) core: Arc<PeerCore>,
 }
 
 impl ServerHandle {
-    /// The peer's name.
+    /// Returns the peer's name.
     #[must_use]
     pub fn peer(&self) -> &Name {
         self.core.identity.peer()
     }
 
-    /// The address under which other peers reach this one.
+    /// Returns the address at which other peers reach this one.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.core.identity.address
     }
 
-    /// The grid's namespace.
+    /// Returns the grid's namespace.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.core.identity.namespace
     }
 
-    /// The client of the peer: its requests to mailboxes of this peer do not leave the process. It
-    /// is closed when the server has stopped.
+    /// Returns the client of the peer. Its requests to mailboxes of this peer do not leave the
+    /// process. It is closed when the server has stopped.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.core.client
     }
 
-    /// The state that the server is in.
+    /// Returns the current state of the server.
     #[must_use]
     pub fn state(&self) -> ServerState {
         *self.core.state.borrow()
     }
 
-    /// Why the peer was last fenced; `None` as long as it never was. It is kept after the peer has
-    /// joined again: [`state`](Self::state) says whether it is fenced now.
+    /// Returns why the peer was last fenced; `None` if it never was. The reason is kept after the
+    /// peer has rejoined: [`state`](Self::state) says whether the peer is fenced now.
     #[must_use]
     pub fn fence_reason(&self) -> Option<FenceReason> {
         self.core.fence_reason()
     }
 
-    /// The events of the server from now on: its states, its actors, and the leader on this peer.
+    /// Returns the events of the server from now on: its states, its actors, and the leader on this
+    /// peer.
     ///
-    /// They cost nothing while nobody listens. Call it before [`state`](Self::state) to miss no
-    /// change between the two; [`ServerBuilder::events`](crate::ServerBuilder::events) gives all of
-    /// them, from before the first state on.
+    /// Events cost nothing while nobody listens. Call this before [`state`](Self::state) so as not
+    /// to miss a change between the two; [`ServerBuilder::events`](crate::ServerBuilder::events)
+    /// returns all events, starting before the first state.
     ///
     /// ```
     /// use actorgrid::{ServerEvent, ServerHandle};
@@ -91,8 +92,8 @@ impl ServerHandle {
         ServerEvents::of(&self.core.events)
     }
 
-    /// The server's counters, over all its sessions. Reading them takes no lock and slows nothing
-    /// down. The peer's [client](Self::client) counts the peer's own requests.
+    /// Returns the server's counters, over all its sessions. Reading them takes no lock and slows
+    /// nothing down. The peer's [client](Self::client) counts the peer's own requests.
     #[must_use]
     pub fn statistics(&self) -> ServerStatistics {
         let core = &self.core;
@@ -102,7 +103,7 @@ impl ServerHandle {
     }
 
     /// Waits until the server is in this state, or has stopped. Cancel safe. A state that ends
-    /// before this looks is not noticed: [`events`](Self::events) reports every one.
+    /// before this call observes it is missed: [`events`](Self::events) reports every state.
     #[doc(alias = "WaitUntilStarted")]
     pub async fn wait_for(&self, state: ServerState) {
         let mut states = self.core.state.subscribe();
@@ -122,11 +123,11 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// [`MailboxError`]; nothing is left behind.
+    /// Fails with a [`MailboxError`]; nothing is left registered by the call.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future releases what was registered by then.
+    /// Dropping the future releases everything that was registered by then.
     #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,
@@ -140,9 +141,9 @@ impl ServerHandle {
         owner.open(name, capacity).await
     }
 
-    /// Follows another cluster of the registry, which has taken the place of the one before: this
-    /// server and all that shares its [`Registry`](crate::Registry). The peer joins the grid there.
-    /// See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    /// Follows another cluster of the registry that has replaced the previous one. This applies to
+    /// the server and to everything that shares its [`Registry`](crate::Registry). The peer joins
+    /// the grid there. See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
     ///
     /// # Errors
     ///
@@ -156,22 +157,22 @@ impl ServerHandle {
     }
 
     /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked
-    /// to stop and aborted after the
-    /// [shutdown timeout](crate::ServerBuilder::shutdown_timeout), and for as long its
-    /// [mailboxes](Self::mailbox) hand out what they have admitted and their requests can be
-    /// answered; then its registrations are deleted, its answers are sent, and its connections are
-    /// closed. Every caller waits for its completion.
+    /// to stop, and aborted after the [shutdown timeout](crate::ServerBuilder::shutdown_timeout);
+    /// within the same time its [mailboxes](Self::mailbox) hand out the requests that they have
+    /// admitted, and those can be answered; then its registrations are deleted, its answers are
+    /// sent, and its connections are closed. Every caller waits for its completion.
     ///
-    /// So a request of a mailbox of the server that is answered only after the shutdown holds it up
-    /// for the whole timeout: do not wait for it there.
+    /// A request to a mailbox of the server that is answered only after the shutdown therefore
+    /// holds the shutdown up for the whole timeout: do not wait for the shutdown before you answer.
     ///
     /// # Errors
     ///
-    /// [`ShutdownError`] says what was not brought to its end. The server has stopped all the same.
+    /// Fails with a [`ShutdownError`] that lists what could not be ended. The server has stopped
+    /// nevertheless.
     ///
     /// # Cancel safety
     ///
-    /// The shutdown goes on when the future is dropped, as long as the server is not dropped too.
+    /// The shutdown continues if the future is dropped, unless the server is dropped too.
     #[doc(alias = "Stop")]
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.core.shutdown.cancel();

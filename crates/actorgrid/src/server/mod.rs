@@ -1,12 +1,14 @@
 //! A peer of the grid: the server, its actors, and the leader that it may run.
 //!
 //! - [`builder`], [`settings`] and [`bind`]: from the settings to a running server.
-//! - [`server`] and [`handle`]: what users hold; [`peer_core`]: what everything on a peer shares.
-//! - [`supervisor`]: the task that owns all sessions of a peer; [`life`]: what runs under one.
+//! - [`server`] and [`handle`]: the types that users hold; [`peer_core`]: the state that everything
+//!   on a peer shares.
+//! - [`supervisor`]: the task that owns all sessions of a peer; [`life`]: everything that runs
+//!   under one session.
 //! - [`actor`]: from the registration of an actor's name to its release; [`peer_mailbox`] starts
 //!   and stops actors for others.
 //! - [`events`]: reports what happens on a peer.
-//! - [`leader`]: the actor that each grid has one of.
+//! - [`leader`]: the one actor that each grid keeps running.
 
 mod actor;
 mod address_holder;

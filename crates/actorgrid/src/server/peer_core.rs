@@ -33,14 +33,14 @@ pub(super) struct PeerCore {
     pub(super) starts: Arc<StartBudget>,
     pub(super) counters: ServerCounters,
     pub(super) wire: ServingGauges,
-    /// How often the task that accepts connections has died.
+    /// The number of times that the task that accepts connections has died.
     pub(super) accepting_deaths: watch::Receiver<u64>,
     pub(super) client: Client,
     pub(super) state: watch::Sender<ServerState>,
     pub(super) events: EventSource,
     /// Why the peer was last fenced.
     pub(super) fence_reason: Mutex<Option<FenceReason>>,
-    /// The fence of the session under which the peer serves, for those who ask over the wire.
+    /// The fence of the session under which the peer serves, for questions over the wire.
     pub(super) serving: watch::Sender<Option<Arc<dyn Admission>>>,
     /// Opens the peer's own mailboxes while it serves.
     pub(super) owner: Mutex<Option<MailboxOwner>>,
@@ -67,7 +67,7 @@ impl Admission for Fence {
 }
 
 impl PeerCore {
-    /// The terms of each session.
+    /// Returns the terms of each session.
     pub(super) fn terms(&self) -> SessionTerms {
         SessionTerms {
             ttl: self.config.lease_ttl,
@@ -77,9 +77,10 @@ impl PeerCore {
         }
     }
 
-    /// From now on the peer does not serve.
+    /// Sets a state in which the peer does not serve.
     pub(super) fn set_state(&self, state: ServerState) {
-        // First: nobody may hear over the wire that the peer serves after having seen the state.
+        // First, so that nobody who has seen the new state can still be answered over the wire that
+        // the peer serves.
         self.serving.send_if_modified(|now| now.take().is_some());
         self.change_state(state, None);
     }
@@ -95,7 +96,7 @@ impl PeerCore {
         self.change_state(ServerState::Fenced, Some(reason));
     }
 
-    /// The registry is another one than before.
+    /// Records that the registry was replaced by another one.
     pub(super) fn set_detached(&self) {
         self.change_state(ServerState::Detached, Some(FenceReason::ClusterChanged));
     }
@@ -108,8 +109,8 @@ impl PeerCore {
         *lock(&self.fence_reason)
     }
 
-    /// Only the supervisor changes the state, and the first one to notice that a session is fenced:
-    /// see `Life::report_fence`. A reader that subscribes when it has seen a state does not get the
+    /// Only the supervisor changes the state, and whatever first notices that a session is fenced:
+    /// see `Life::report_fence`. A reader that subscribes after seeing a state does not get the
     /// event of it.
     fn change_state(&self, state: ServerState, reason: Option<FenceReason>) {
         self.events.publish_change(
@@ -122,7 +123,7 @@ impl PeerCore {
         *lock(&self.owner) = owner;
     }
 
-    /// Opens the peer's own mailboxes; `None` while the peer does not serve.
+    /// Returns the owner of the peer's own mailboxes; `None` while the peer does not serve.
     pub(super) fn owner(&self) -> Option<MailboxOwner> {
         lock(&self.owner).clone()
     }
@@ -134,20 +135,20 @@ impl PeerCore {
 
     pub(super) fn finish(&self, result: Result<(), ShutdownError>) {
         *lock(&self.result) = Some(result);
-        // A drop leaves the owner of its session behind.
+        // A dropped server leaves the owner of its session behind.
         self.set_owner(None);
-        // A handle that is kept must keep no connection open.
+        // A handle that is kept must not keep connections open.
         self.client.close_now();
         self.set_state(ServerState::Stopped);
         self.events.close();
     }
 
-    /// The result of the shutdown, once the server has stopped.
+    /// Returns the result of the shutdown, once the server has stopped.
     pub(super) fn result(&self) -> Result<(), ShutdownError> {
         lock(&self.result).clone().unwrap_or(Ok(()))
     }
 
-    /// Reports loudly which actors do not end, and ends the process if that was asked for.
+    /// Logs which actors do not end as an error, and ends the process if that is configured.
     pub(super) fn report_stuck(&self) -> Vec<Name> {
         let stuck = self.actors.unended();
         tracing::error!(

@@ -1,4 +1,4 @@
-//! The mailbox named after the peer: it starts and stops actors.
+//! The mailbox named after the peer, which starts and stops actors.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,15 +14,15 @@ use crate::mailbox::{HeldBy, Mailbox, MailboxError, StopReason};
 use crate::message::{Ack, ActorStart, ActorStop};
 use crate::request::Request;
 
-/// The queue of a peer's mailbox, as the Go library has it. It is always read promptly: what is
-/// more than the peer carries out at once is answered as busy.
+/// The capacity of a peer's mailbox, as in the Go library. The mailbox is always read promptly:
+/// beyond the work that the peer does at once, requests are answered as busy.
 const CAPACITY: usize = 100;
-/// Stops under way at once. Each is a task that waits for its actor, for no longer than the actor
-/// has to end; stops never wait for starts, nor count with them.
+/// The maximum number of stops under way at once. Each is a task that waits for its actor, but no
+/// longer than the actor has to end. Stops never wait for starts, and do not count as starts.
 const MAX_STOPS: usize = 1_024;
-/// The part of a start's time that is kept for its answer, of a short time a quarter: a name that is
-/// not released by then is an answer that says so. The deadline began with the caller, so what is
-/// left of it covers the way there and back around the world.
+/// The part of a start's time that is reserved for its answer; a quarter if the time is short. A
+/// name that is not released by then is reported in that answer. The deadline began at the caller,
+/// so the remainder covers the way there and back around the world.
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
 /// The name of an actor that tests cannot start: the task of the mailbox panics.
@@ -49,10 +49,10 @@ pub(super) async fn open(life: &Life) -> Result<Mailbox<PeerMessage>, MailboxErr
     ))
 }
 
-/// Serves the mailbox until the life stops; then what is under way is carried to its end.
+/// Serves the mailbox until the life stops, then carries everything under way to its end.
 pub(super) async fn serve(life: Arc<Life>, mut mailbox: Mailbox<PeerMessage>) {
-    // Joined below. User code (constructors, actors, functions that give a capacity) runs in tasks
-    // that `start` spawns, so a panic here is a defect of ours. Each start has a permit.
+    // Joined below. User code (constructors, actors, functions that return a capacity) runs in
+    // tasks that `start` spawns, so a panic here is a defect of ours. Each start has a permit.
     let (mut starts, mut stops) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
@@ -92,7 +92,8 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Checks a start first, so that only one that has something to do can find the peer busy.
+/// Checks a start before it takes a permit, so that only a start that would do something can find
+/// the peer busy.
 fn admit(
     life: &Life,
     request: &Request<ActorStart>,
@@ -116,8 +117,8 @@ async fn handle_start(
 ) {
     let time = request.deadline().remaining();
     let answer_by = life.environment().now() + (time - ANSWER_MARGIN.min(time / 4));
-    // A start that nobody waits for any more is given up; its name is released. Once its
-    // constructor runs, it goes on.
+    // If the requester stops waiting, the start is abandoned and its name is released. Once its
+    // constructor is running, it continues.
     let started = tokio::select! {
         biased;
         started = start(&life, order, permit, Some(answer_by)) => started,
@@ -149,7 +150,7 @@ fn answer<M: crate::message::Message<Reply = Ack>>(
     }
 }
 
-/// Asks an actor to stop and waits until its name is free, or the actor has had its time.
+/// Asks an actor to stop, and waits until its name is free, or until the actor has had its time.
 async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     let running = life.actors().get(order.name());
     let held = |running: &RunningActor| match order.expected() {
@@ -165,7 +166,8 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     };
     let until = life.environment().now() + life.stop_timeout();
     running.stop.ask(StopReason::Asked, until);
-    // The first order stays, so the time of an actor that was asked before may have passed.
+    // The first stop order stays in effect, so the time of an actor that was asked earlier may have
+    // passed.
     let until = running.stop.order().map_or(until, |(_, until)| until) + ABORT_GRACE;
     tokio::select! {
         biased;

@@ -1,4 +1,4 @@
-//! The server as its owner holds it: dropping it ends the peer.
+//! The owned form of a server: dropping it ends the peer.
 
 use std::fmt;
 use std::future::Future;
@@ -21,25 +21,25 @@ use crate::token::ClusterId;
 
 /// A peer of a grid: it runs actors and serves their mailboxes.
 ///
-/// It serves from [`bind`](crate::ServerBuilder::bind) until
-/// [`shutdown`](ServerHandle::shutdown). When its session ends before (the registry was away for
-/// too long, say), its actors are ended and it joins again by itself.
+/// It serves from [`bind`](crate::ServerBuilder::bind) until [`shutdown`](ServerHandle::shutdown).
+/// If its session ends earlier (for example, because the registry was unavailable for too long),
+/// its actors are ended and the peer rejoins automatically.
 ///
-/// On the port of its mailboxes it offers the standard gRPC health service (`grpc.health.v1.Health`
-/// with `Check` and `Watch`) to probes of orchestrators and to clients of the Go library. It knows
-/// these services:
+/// On the port of its mailboxes it serves the standard gRPC health service (`grpc.health.v1.Health`
+/// with `Check` and `Watch`), for probes of orchestrators and for clients of the Go library. It
+/// knows these services:
 ///
 /// - `""` and `ready`: `SERVING` in the state [`Serving`](ServerState::Serving), unless the
 ///   session's time has run out and nothing has noticed it yet, and `NOT_SERVING` in every other
 ///   state. [`Client::check_health`] asks for `""`.
-/// - `live`: `SERVING` while the process works, also while the peer starts, is fenced or joins
-///   again. It never asks the registry, so that an outage of the registry restarts no process.
+/// - `live`: `SERVING` while the process works, even while the peer starts, is fenced or rejoins.
+///   It never depends on the registry, so that an outage of the registry restarts no process.
 ///
-/// Dropped without a shutdown, it aborts its actors and leaves; its names stay registered until
-/// its lease runs out.
+/// A server that is dropped without a shutdown aborts its actors and leaves; its names stay
+/// registered until its lease expires.
 pub struct Server {
     handle: ServerHandle,
-    /// Owned: aborted by a drop, which ends all that runs on the peer.
+    /// Owned: dropping the server aborts it, which ends everything that runs on the peer.
     supervisor: JoinHandle<()>,
 }
 
@@ -54,55 +54,56 @@ impl Server {
         Self { handle, supervisor }
     }
 
-    /// A handle that can be shared.
+    /// Returns a handle that can be shared.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// The peer's name.
+    /// Returns the peer's name.
     #[must_use]
     pub fn peer(&self) -> &Name {
         self.handle.peer()
     }
 
-    /// The address under which other peers reach this one.
+    /// Returns the address at which other peers reach this one.
     #[must_use]
     pub fn address(&self) -> &Address {
         self.handle.address()
     }
 
-    /// The grid's namespace.
+    /// Returns the grid's namespace.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         self.handle.namespace()
     }
 
-    /// The client of the peer: its requests to mailboxes of this peer do not leave the process.
+    /// Returns the client of the peer. Its requests to mailboxes of this peer do not leave the
+    /// process.
     #[must_use]
     pub fn client(&self) -> &Client {
         self.handle.client()
     }
 
-    /// The state that the server is in.
+    /// Returns the current state of the server.
     #[must_use]
     pub fn state(&self) -> ServerState {
         self.handle.state()
     }
 
-    /// Why the peer was last fenced: see [`ServerHandle::fence_reason`].
+    /// Returns why the peer was last fenced: see [`ServerHandle::fence_reason`].
     #[must_use]
     pub fn fence_reason(&self) -> Option<FenceReason> {
         self.handle.fence_reason()
     }
 
-    /// The events of the server from now on: see [`ServerHandle::events`].
+    /// Returns the events of the server from now on: see [`ServerHandle::events`].
     #[must_use]
     pub fn events(&self) -> ServerEvents {
         self.handle.events()
     }
 
-    /// The server's counters: see [`ServerHandle::statistics`].
+    /// Returns the server's counters: see [`ServerHandle::statistics`].
     #[must_use]
     pub fn statistics(&self) -> ServerStatistics {
         self.handle.statistics()
@@ -132,9 +133,9 @@ impl Server {
         self.handle.mailbox(name, capacity).await
     }
 
-    /// Follows another cluster of the registry, which has taken the place of the one before: this
-    /// server and all that shares its [`Registry`](crate::Registry). The peer joins the grid there.
-    /// See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    /// Follows another cluster of the registry that has replaced the previous one. This applies to
+    /// the server and to everything that shares its [`Registry`](crate::Registry). The peer joins
+    /// the grid there. See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
     ///
     /// # Errors
     ///
@@ -155,14 +156,14 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// The shutdown goes on when the future is dropped, as long as the server is not dropped too.
+    /// The shutdown continues if the future is dropped, unless the server is dropped too.
     #[doc(alias = "Stop")]
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.handle.shutdown().await
     }
 
-    /// Serves until `until` ends, or until another caller has shut the server down; then shuts it
-    /// down.
+    /// Serves until `until` completes, or until another caller has shut the server down; then shuts
+    /// it down.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The settings of a server: their defaults, their limits, and the check of all of them.
+//! The settings of a server, with their defaults and limits, and the check of all settings.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -16,35 +16,37 @@ use crate::registry::Registry;
 use crate::route::DEFAULT_MAX_MESSAGE_BYTES;
 use crate::route::serving::WireBounds;
 
-/// The time to live of a peer's lease, unless another is asked for.
+/// The default time to live of a peer's lease: 15 s.
 pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
-/// The shortest time to live: below it the margins for late renewals and for clocks that differ
-/// would be gone.
+/// The shortest time to live of a lease: 5 s. A shorter one would leave no margin for late renewals
+/// and for clocks that differ.
 pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
-/// The shortest and the longest time that the runtime may stall. Shorter ones would fence peers
-/// for what a busy machine does to every process; longer ones keep the names of a stalled peer for
-/// too long to be meant.
+/// The shortest and the longest time that the runtime may stall. A shorter limit would fence peers
+/// for delays that every process has on a busy machine; a longer one would keep the names of a
+/// stalled peer for so long that it can only be a mistake.
 const STALL_LIMITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// The shortest and the longest time that a first start may wait for its address.
 const JOIN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-/// How long actors have to end when they are asked to, unless another time is set.
+/// The default time that actors have to end after they are asked to stop: 10 s.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a constructor may take, unless another time is set: enough to load what an actor keeps
+/// The default time that a constructor may take: 30 s. That is enough to load what an actor keeps
 /// in memory, and less than a caller is likely to wait.
 pub const DEFAULT_CONSTRUCTOR_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most actors that run on a peer at once, unless another number is set: some gigabytes.
+/// The default for the maximum number of actors on a peer at once: 1,000,000, which take some
+/// gigabytes.
 pub const DEFAULT_MAX_ACTORS: usize = 1_000_000;
 
 /// No constructor that awaits anything ends sooner, and nobody waits for a start for longer than
 /// the longest deadline.
 const CONSTRUCTOR_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_DEADLINE;
-/// The longest time to live: longer ones keep the names of a crashed peer for too long to be
-/// meant.
+/// The longest time to live of a lease: a longer one would keep the names of a crashed peer for so
+/// long that it can only be a mistake.
 const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
-/// The most annotations of a peer, and the most bytes of one: they travel with every listing.
+/// The maximum number of annotations of a peer, and the maximum bytes of each: they travel with
+/// every listing.
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_BYTES: usize = 256;
 
@@ -69,7 +71,7 @@ pub(super) struct ServerSettings {
     pub(super) events: EventSource,
 }
 
-/// Settings that are valid, one by one.
+/// Settings that were found valid one by one.
 pub(super) struct CheckedSettings {
     pub(super) namespace: Namespace,
     pub(super) registry: Registry,
@@ -106,7 +108,7 @@ impl ServerSettings {
         }
     }
 
-    /// Checks every setting; the error names the first one that is not valid.
+    /// Checks every setting. The error names the first one that is not valid.
     pub(super) fn check(self) -> Result<CheckedSettings, ServerError> {
         let namespace = Namespace::new(&self.namespace)
             .map_err(|error| ServerError::configuration("namespace", error))?;
@@ -158,14 +160,14 @@ impl ServerSettings {
     }
 }
 
-/// How long a first start waits for its address, unless another time is set. The lease of a holder
-/// that has crashed runs out after one time to live; a change of etcd's leader starts it anew. Two
-/// of them in a row, and the delay with which a registry notices an expiry, are waited for.
+/// Returns the default time that a first start waits for its address. The lease of a holder that
+/// has crashed expires after one time to live, but a change of etcd's leader restarts it. The
+/// default covers two such changes in a row, and the delay with which a registry notices an expiry.
 fn join_timeout(lease_ttl: Duration) -> Duration {
     3 * lease_ttl + Duration::from_secs(3)
 }
 
-/// The annotations, sorted.
+/// Returns the annotations, sorted.
 fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, ServerError> {
     let too_long = |text: &String| text.len() > MAX_ANNOTATION_BYTES;
     if annotations.len() > MAX_ANNOTATIONS || annotations.iter().any(too_long) {
@@ -177,7 +179,7 @@ fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, Serv
     Ok(annotations.into())
 }
 
-/// The actor types by their names.
+/// Returns the actor types by their names.
 fn check_actor_types(actor_types: Vec<ActorType>) -> Result<HashMap<Name, ActorType>, ServerError> {
     let mut by_name = HashMap::new();
     for actor_type in actor_types {

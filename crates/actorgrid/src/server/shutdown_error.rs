@@ -4,18 +4,18 @@ use std::fmt;
 
 use crate::name::Name;
 
-/// A shutdown did not end everything within its bound. The server has stopped all the same.
+/// The error of a shutdown that did not end everything in time. The server has stopped
+/// nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownError {
-    /// Actors that did not end, though aborted: their code, or a task that they have
+    /// Actors that did not end although they were aborted: their code, or a task that they have
     /// [spawned](crate::ActorContext::spawn), never awaits. Their names stay registered until the
-    /// lease runs out. Among them are actors that have not started, as the
-    /// function given to [`ActorType::mailbox_with`](crate::ActorType::mailbox_with) does not
-    /// return.
+    /// lease expires. The list includes actors that have not started because the function given to
+    /// [`ActorType::mailbox_with`](crate::ActorType::mailbox_with) does not return.
     pub stuck: Vec<Name>,
-    /// Whether the registry did not confirm that the session's keys are deleted: they run out with
-    /// their lease.
+    /// Whether the registry did not confirm that the session's keys are deleted. They then expire
+    /// with their lease.
     pub not_revoked: bool,
 }
 

@@ -6,22 +6,22 @@ use crate::stable_names::stable_names;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerState {
-    /// It joins the grid for the first time.
+    /// The server joins the grid for the first time.
     Starting,
-    /// It serves.
+    /// The server serves.
     Serving,
-    /// Its session is over and its actors are ending.
+    /// The session is over, and the actors are ending.
     Fenced,
-    /// Its actors have ended, and it joins the grid again.
+    /// The actors have ended, and the server joins the grid again.
     Rejoining,
-    /// Its actors have ended, and its registry is another one than before: another cluster is there,
-    /// or it was restored to an earlier revision. It stays out of the grid until
-    /// [`follow_cluster`](crate::ServerHandle::follow_cluster) goes there, the process restarts, or
-    /// the cluster of before is back with all its history.
+    /// The actors have ended, and the registry is another one than before: it has another cluster,
+    /// or it was restored to an earlier revision. The server stays out of the grid until
+    /// [`follow_cluster`](crate::ServerHandle::follow_cluster) accepts the other cluster, the
+    /// process restarts, or the previous cluster is back with all its history.
     Detached,
-    /// It shuts down: its actors are ending.
+    /// The server is shutting down: its actors are ending.
     Draining,
-    /// It has ended.
+    /// The server has ended.
     Stopped,
 }
 

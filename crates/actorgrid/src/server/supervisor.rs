@@ -19,12 +19,12 @@ use crate::route::serving::ProcessServer;
 use crate::session::{JoinError, Session};
 use crate::token::Token;
 
-/// The pause after a rejoin that failed for another reason than the registry.
+/// The pause after a rejoin that failed, before the next attempt.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
-/// The time for answers to reach their callers, at a shutdown.
+/// How long answers have to reach their callers at a shutdown.
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
 
-/// Reports that the server has stopped when the supervisor ends before its time: the server was
+/// Reports that the server has stopped if the supervisor ends prematurely because the server was
 /// dropped.
 struct FinishOnDrop(Arc<PeerCore>);
 
@@ -37,8 +37,8 @@ impl Drop for FinishOnDrop {
     }
 }
 
-/// Runs the server from its first session to its shutdown. `joined` learns how the first join
-/// ended.
+/// Runs the server from its first session to its shutdown. `joined` receives the outcome of the
+/// first join.
 pub(super) async fn supervise(
     core: Arc<PeerCore>,
     process: ProcessServer,
@@ -49,8 +49,8 @@ pub(super) async fn supervise(
     let first = tokio::select! {
         biased;
         () = core.shutdown.cancelled() => {
-            // Nobody waits for the server any more: its port is free at once, and the registry
-            // as soon as it answers.
+            // Nobody waits for the server any more: its port is free at once, and its registrations
+            // are deleted as soon as the registry answers.
             let withdrawn = async {
                 match join.await {
                     Ok(session) => withdraw(&core, session).await,
@@ -75,7 +75,7 @@ pub(super) async fn supervise(
     }
 }
 
-/// Joins for the first time; ends soon after the shutdown was asked for.
+/// Joins for the first time. Ends soon after a shutdown is requested.
 async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
     let PeerCore {
         config,
@@ -102,7 +102,7 @@ async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
     })
 }
 
-/// Deletes what an unwanted first session has registered. After its time to live it has run out.
+/// Deletes the registrations of an unwanted first session. They expire after its time to live.
 async fn withdraw(core: &PeerCore, session: Session) -> Result<(), ShutdownError> {
     let PeerConfig {
         environment,
@@ -113,7 +113,7 @@ async fn withdraw(core: &PeerCore, session: Session) -> Result<(), ShutdownError
     revoked.ok_or_else(not_revoked)
 }
 
-/// Serves under one session after the other, until the shutdown.
+/// Serves under one session after another, until the shutdown.
 async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessServer) {
     let mut session = Some(first);
     let mut left = Ok(());
@@ -155,14 +155,14 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
 enum RejoinEnd {
     Joined(Session),
     GivenUp {
-        /// No attempt has left keys behind.
+        /// Whether no attempt has left keys behind.
         is_settled: bool,
     },
 }
 
-/// Joins again, however long it takes, until it is given up. Then the attempt that is on its way is
-/// carried to its end. One that is on its way in a registry that is left is not: it may be retried
-/// there for ever.
+/// Joins again, however long it takes, until the rejoin is abandoned; the attempt under way is then
+/// carried to its end. An attempt in a registry that was left is not: it might be retried there
+/// forever.
 async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
     let (environment, terms) = (&core.config.environment, core.terms());
     let mut is_settled = true;
@@ -176,7 +176,7 @@ async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
             true,
             given_up,
         );
-        // A panic is a defect of ours. What it leaves runs out with its lease.
+        // A panic is a defect of ours. Whatever it leaves registered expires with its lease.
         let join = AssertUnwindSafe(join).catch_unwind();
         let joined = tokio::select! {
             biased;
@@ -208,8 +208,9 @@ async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
     RejoinEnd::GivenUp { is_settled }
 }
 
-/// Ends a rejoin that a shutdown came upon, and was given up: what it has registered by then is
-/// deleted. If there is nothing, what was `left` of the sessions before counts.
+/// Ends a rejoin that a shutdown interrupted and abandoned: everything that it has registered by
+/// then is deleted. If it has registered nothing, the result is `left`, which the earlier sessions
+/// left behind.
 async fn withdraw_rejoin(
     core: &PeerCore,
     rejoin: impl Future<Output = RejoinEnd>,

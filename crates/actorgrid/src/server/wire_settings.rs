@@ -1,4 +1,4 @@
-//! The settings that bound the wire port of a server, and their check.
+//! The settings that limit the wire port of a server, and their check.
 
 use std::net::IpAddr;
 
@@ -9,19 +9,19 @@ use crate::route::serving::{
     MIN_MESSAGES_PER_CONNECTION, WireBounds,
 };
 
-/// The most requests under way on one connection that can be asked for: what a client may cancel
-/// and begin anew within a turn is bounded apart from it.
+/// The highest limit on the requests under way on one connection. How many requests a client may
+/// cancel and start again within a turn is limited separately.
 const MAX_STREAMS: u32 = 65_536;
 
-/// The least bytes of one connection: 1,000 requests under way take as much.
+/// The smallest limit on the bytes of one connection: 1,000 requests under way need this much.
 const MIN_BYTES_PER_CONNECTION: usize = 8 * 1024 * 1024;
 /// How much larger than its message a request may be.
 const MAX_OVERHEAD_BYTES: usize = 16 * 1024;
 
-/// The bounds of a wire port as they were given.
+/// The limits of a wire port as they were given.
 #[derive(Debug, Clone)]
 pub(super) struct WireSettings {
-    /// None: the default, or more where the largest message needs more.
+    /// `None` selects the default, or more if the largest message needs more.
     pub(super) received_bytes: Option<usize>,
     pub(super) received_bytes_per_connection: Option<usize>,
     pub(super) reply_bytes: Option<usize>,

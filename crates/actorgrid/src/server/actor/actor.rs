@@ -10,13 +10,13 @@ use super::context::ActorContext;
 use crate::error::BoxError;
 use crate::message::ActorStart;
 
-/// How an actor ends. An error is logged; nothing else depends on it.
+/// The result of an actor. An error is logged and has no other effect.
 pub type ActorResult = Result<(), BoxError>;
 
 /// A computation with a grid-unique name.
 ///
-/// It runs from its registration until [`act`](Self::act) returns, or is aborted; a panic ends it
-/// alone. When it has ended, its name is released.
+/// It runs from its registration until [`act`](Self::act) returns or is aborted; a panic ends only
+/// this actor. When it has ended, its name is released.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",
     label = "implement `Actor` for it",
@@ -25,11 +25,11 @@ pub type ActorResult = Result<(), BoxError>;
 pub trait Actor: Send + Sized + 'static {
     /// Runs the actor.
     ///
-    /// The future is dropped at one of its awaits when the actor is asked to stop and does not end
-    /// within its bound, and when its peer is fenced and the hard deadline comes.
+    /// The future is dropped at one of its awaits if the actor was asked to stop and does not end
+    /// within the shutdown timeout, or if its peer is fenced and reaches the hard deadline.
     fn act(self, ctx: ActorContext) -> impl Future<Output = ActorResult> + Send;
 
-    /// The actor in a box, for constructors that make different ones.
+    /// Boxes the actor, for constructors that create different types of actors.
     fn boxed(self) -> BoxActor {
         BoxActor(Box::new(self))
     }

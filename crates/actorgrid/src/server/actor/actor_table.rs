@@ -1,4 +1,4 @@
-//! The names of the actors of a peer: which are reserved, and which actors have not ended.
+//! The names of a peer's actors: which names are reserved, and which actors have not ended.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,19 +12,20 @@ use crate::name::Name;
 use crate::session::Fence;
 use crate::token::Token;
 
-/// The actors of a peer, over all its sessions: one that cannot be stopped keeps its name here.
+/// The actors of a peer, over all its sessions: an actor that cannot be stopped keeps its name
+/// here.
 #[derive(Debug)]
 pub(in crate::server) struct ActorTable {
     running: Mutex<HashMap<Name, Arc<RunningActor>>>,
     most: usize,
 }
 
-/// Why a name cannot be reserved.
+/// The reason that a name cannot be reserved.
 #[derive(Debug)]
 pub(in crate::server) enum NotReserved {
-    /// It is taken on this peer.
+    /// The name is taken on this peer.
     Held(Arc<RunningActor>),
-    /// The peer has as many actors as it may have.
+    /// The peer already has its maximum number of actors.
     Full,
 }
 
@@ -37,9 +38,9 @@ pub(in crate::server) struct RunningActor {
     pub(in crate::server) preparing: AtomicBool,
     /// Set when the name is registered.
     pub(in crate::server) token: OnceLock<Token>,
-    /// Set when its code and its tasks have ended, and only its names are left.
+    /// Set when the actor's code and tasks have ended, and only its names are left.
     pub(in crate::server) gone: AtomicBool,
-    /// Other starts of the name, which wait until it is decided.
+    /// The number of other starts of the name that wait for the outcome of this one.
     pub(in crate::server) starts_waiting: AtomicUsize,
     /// Cancelled when it is decided whether the name is registered.
     pub(in crate::server) decided: CancellationToken,
@@ -48,8 +49,8 @@ pub(in crate::server) struct RunningActor {
 }
 
 impl RunningActor {
-    /// The token of an actor that runs or is about to; none while its name is being registered, and
-    /// once its code has ended.
+    /// Returns the token of an actor that is running or about to run; `None` while its name is
+    /// being registered, and after its code has ended.
     pub(super) fn holds(&self) -> Option<Token> {
         let token = self.token.get().copied();
         token.filter(|_| !self.stop.is_ended())
@@ -64,7 +65,7 @@ impl ActorTable {
         }
     }
 
-    /// Reserves a name for an actor under this fence, or returns the actor that has it.
+    /// Reserves a name for an actor under this fence, or returns the actor that holds it.
     pub(in crate::server) fn reserve(
         self: &Arc<Self>,
         name: &Name,
@@ -98,15 +99,15 @@ impl ActorTable {
         self.lock().get(name).cloned()
     }
 
-    /// Asks all of them to stop.
+    /// Asks all actors to stop.
     pub(in crate::server) fn ask(&self, reason: StopReason, until: Timestamp) {
         for running in self.lock().values() {
             running.stop.ask(reason, until);
         }
     }
 
-    /// Those whose code or whose tasks have not ended. A name without either is only on its way in
-    /// or out.
+    /// Returns the names of the actors whose code or tasks have not ended. A name with neither is
+    /// only being registered or released.
     pub(in crate::server) fn unended(&self) -> Vec<Name> {
         let running = self.lock();
         let unended = |running: &&Arc<RunningActor>| {
@@ -125,7 +126,7 @@ impl ActorTable {
     }
 }
 
-/// A reserved name. Dropped, it is free.
+/// A reserved name. Dropping it frees the name.
 #[derive(Debug)]
 pub(in crate::server) struct ReservedActor {
     actors: Arc<ActorTable>,

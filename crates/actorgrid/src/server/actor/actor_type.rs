@@ -1,4 +1,4 @@
-//! How a peer makes actors of one type.
+//! An actor type: how a peer creates actors of one type.
 
 use std::fmt;
 use std::future::Future;
@@ -16,13 +16,13 @@ use crate::request::MessageSet;
 type Constructor =
     Arc<dyn Fn(ActorStart) -> BoxFuture<'static, Result<BoxActor, BoxError>> + Send + Sync>;
 
-/// How a peer makes actors of one type.
+/// How a peer creates actors of one type.
 ///
 /// ```
 /// use actorgrid::{ActorType, EchoMsg, Request};
 ///
-/// // One registration covers the actor and its mailbox, so a start is acknowledged once requests
-/// // are taken.
+/// One registration covers the actor and its mailbox, so once a start is acknowledged, requests are
+/// accepted.
 /// let echo = ActorType::from_fn("echo", async |_start, ctx| {
 ///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
 ///     while let Some(request) = mailbox.recv().await {
@@ -42,9 +42,10 @@ pub struct ActorType {
 }
 
 impl ActorType {
-    /// A type whose actors are made by an async constructor. It runs after the actor's name is
-    /// registered, and may fail. It is dropped, and the start fails, if it does not end within the
-    /// peer's [constructor timeout](crate::ServerBuilder::constructor_timeout).
+    /// Creates a type whose actors are created by an async constructor. The constructor runs after
+    /// the actor's name is registered, and may fail. If it does not finish within the peer's
+    /// [constructor timeout](crate::ServerBuilder::constructor_timeout), it is dropped and the
+    /// start fails.
     pub fn new<A, F, Fut>(name: impl Into<String>, constructor: F) -> Self
     where
         A: Actor,
@@ -62,7 +63,7 @@ impl ActorType {
         }
     }
 
-    /// A type whose actors are a function of their start and their context.
+    /// Creates a type whose actors are a function of their start message and their context.
     pub fn from_fn<F, Fut>(name: impl Into<String>, function: F) -> Self
     where
         F: Fn(ActorStart, ActorContext) -> Fut + Send + Sync + 'static,
@@ -79,24 +80,25 @@ impl ActorType {
         }
     }
 
-    /// Declares the mailbox of its actors: named after the actor, and registered with it in one.
-    /// The actor takes it by [`ActorContext::mailbox`], with the same message set.
+    /// Declares the mailbox of the type's actors: it is named after the actor, and registered
+    /// together with it in one transaction. The actor takes it with [`ActorContext::mailbox`], with
+    /// the same message set.
     #[must_use]
     pub fn mailbox<S: MessageSet>(mut self, capacity: usize) -> Self {
         self.declared = Some(DeclaredMailbox::new::<S>(DeclaredCapacity::Fixed(capacity)));
         self
     }
 
-    /// Declares the mailbox of its actors, as [`mailbox`](Self::mailbox) does, with a capacity that
-    /// depends on the start message.
+    /// Declares the mailbox of the type's actors, as [`mailbox`](Self::mailbox) does, with a
+    /// capacity that depends on the start message.
     ///
     /// `capacity` is called once per start, before anything is registered, and not for a name that
-    /// an actor of the peer has. A capacity that no mailbox can have (0, or more than
-    /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)), or a panic, fails the start with
-    /// [`StartFailed`](crate::RequestErrorKind::StartFailed); nothing was executed then.
+    /// an actor of the peer holds. If it returns a capacity that no mailbox can have (0, or more
+    /// than [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)), or panics, the start fails with
+    /// [`StartFailed`](crate::RequestErrorKind::StartFailed), and nothing was executed.
     ///
-    /// It should return at once: it cannot be aborted. While it runs, no actor starts under the
-    /// name on the peer, and a shutdown reports the name as
+    /// `capacity` should return at once, because it cannot be aborted. While it runs, no other
+    /// actor can start under the name on this peer, and a shutdown reports the name as
     /// [stuck](crate::ShutdownError::stuck).
     ///
     /// ```
@@ -109,7 +111,7 @@ impl ActorType {
     /// }
     ///
     /// let echo = ActorType::from_fn("echo", async |_start, ctx| {
-    ///     // The capacity that was declared holds; the one given here does not.
+    /// The declared capacity applies, not the one given here.
     ///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(1).await?;
     ///     while let Some(request) = mailbox.recv().await {
     ///         let text = request.message().clone();

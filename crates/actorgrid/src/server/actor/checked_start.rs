@@ -1,4 +1,4 @@
-//! A start that has passed all checks that need no waiting.
+//! A start message that has passed all checks that need no waiting.
 
 use super::actor_type::ActorType;
 use crate::error::{RequestError, RequestErrorKind};
@@ -8,8 +8,8 @@ use crate::registry::{Kind, keys};
 use crate::server::life::Life;
 use crate::token::Token;
 
-/// A start message whose names are valid and whose type is registered. Its actor does not run on
-/// this peer, nor is about to, as far as that is decided.
+/// A start message whose names are valid and whose type is registered. As far as is known at once,
+/// its actor neither runs on this peer nor is about to.
 pub(in crate::server) struct CheckedStart {
     pub(super) name: Name,
     pub(super) type_name: Name,
@@ -18,8 +18,8 @@ pub(in crate::server) struct CheckedStart {
 }
 
 impl CheckedStart {
-    /// Checks in the order in which the Go library does, and fails with its texts. Does not wait,
-    /// so it needs no [permit](super::StartPermit).
+    /// Checks in the same order as the Go library, and fails with its texts. Does not wait, so it
+    /// needs no [permit](super::StartPermit).
     pub(in crate::server) fn new(life: &Life, start: ActorStart) -> Result<Self, RequestError> {
         check(life, start).inspect_err(|_| life.counters().starts_refused.increment())
     }
@@ -57,18 +57,18 @@ fn check(life: &Life, start: ActorStart) -> Result<CheckedStart, RequestError> {
     })
 }
 
-/// An invalid name may be a megabyte long.
+/// Shortens an invalid name, which may be a megabyte long.
 fn shown(text: &str) -> String {
     text.chars().take(256).collect()
 }
 
-/// The error of a start whose actor runs on this peer.
+/// Returns the error of a start whose actor runs on this peer.
 pub(super) fn already_running_here(life: &Life, name: &Name, token: Token) -> RequestError {
     let peer = life.names().identity().peer().clone();
     already_running(life, name, Some(peer), token)
 }
 
-/// The error of a start whose actor runs, on `peer` if that is known.
+/// Returns the error of a start whose actor already runs, on `peer` if that is known.
 pub(super) fn already_running(
     life: &Life,
     name: &Name,

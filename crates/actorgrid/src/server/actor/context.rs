@@ -1,4 +1,4 @@
-//! The context of an actor: who it is, and what it can do.
+//! The context of an actor: its identity, and its access to its peer.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::registry::{Kind, keys};
 use crate::request::MessageSet;
 use crate::token::Token;
 
-/// The context of an actor: who it is, and what it can do. Cheap to clone.
+/// The context of an actor: its identity, and its access to its peer. Cheap to clone.
 #[derive(Clone)]
 pub struct ActorContext {
     core: Arc<ContextCore>,
@@ -55,8 +55,9 @@ impl ActorContext {
         }
     }
 
-    /// The key under which the actor is registered: `<namespace>.actor.<name>`. It is unique in the
-    /// whole registry, so it suits as an identity in logs and metrics of several grids.
+    /// Returns the key under which the actor is registered: `<namespace>.actor.<name>`. It is
+    /// unique in the whole registry, so it identifies the actor in the logs and metrics of several
+    /// grids.
     ///
     /// ```no_run
     /// # fn shown(ctx: actorgrid::ActorContext) {
@@ -69,62 +70,63 @@ impl ActorContext {
         keys::of(self.namespace(), Kind::Actor, &self.core.name)
     }
 
-    /// The actor's name.
+    /// Returns the actor's name.
     #[must_use]
     #[doc(alias = "ContextActorName")]
     pub fn name(&self) -> &Name {
         &self.core.name
     }
 
-    /// The actor's type.
+    /// Returns the actor's type.
     #[must_use]
     pub fn actor_type(&self) -> &Name {
         &self.core.actor_type
     }
 
-    /// The grid's namespace.
+    /// Returns the grid's namespace.
     #[must_use]
     #[doc(alias = "ContextActorNamespace")]
     pub fn namespace(&self) -> &Namespace {
         &self.core.owner.names.identity().namespace
     }
 
-    /// The peer on which the actor runs.
+    /// Returns the name of the peer on which the actor runs.
     #[must_use]
     pub fn peer(&self) -> &Name {
         self.core.owner.names.identity().peer()
     }
 
-    /// The fencing token of the actor's registration. Pass it to a resource outside of the grid
-    /// with each change, so that the resource can refuse a holder that is too late.
+    /// Returns the fencing token of the actor's registration. Pass it to a resource outside of the
+    /// grid with each change, so that the resource can reject a holder that is too late.
     ///
     /// # Errors
     ///
-    /// [`TokenExpired`] when the peer is fenced, and when the actor has ended: its `act` has
-    /// returned or was aborted. It reads the clock, so the first step after a pause of the process
-    /// is refused already.
+    /// Fails with [`TokenExpired`] if the peer is fenced, or if the actor has ended: its `act` has
+    /// returned or was aborted. The call reads the clock, so it already fails in the first step
+    /// after a pause of the process that was too long.
     pub fn token(&self) -> Result<Token, TokenExpired> {
         self.core.owner.stop.current(self.core.token)
     }
 
-    /// The client of the peer: its requests to mailboxes of the same peer do not leave the process.
+    /// Returns the client of the peer. Its requests to mailboxes of the same peer do not leave the
+    /// process.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.core.client
     }
 
-    /// The mailbox named after the actor, for `capacity` requests (1 to
+    /// Opens the mailbox named after the actor, for `capacity` requests (1 to
     /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)). If the actor's type
-    /// [declares](crate::ActorType::mailbox) it, it is handed over, and the declared capacity
-    /// holds.
+    /// [declares](crate::ActorType::mailbox) a mailbox, that one is returned, and the declared
+    /// capacity applies.
     ///
     /// # Errors
     ///
-    /// [`MailboxError`]; nothing is left behind.
+    /// Fails with a [`MailboxError`]; nothing is left registered by the call.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future releases what was registered by then.
+    /// Dropping the future releases everything that was registered by then.
     #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,
@@ -136,7 +138,7 @@ impl ActorContext {
         self.core.owner.open(self.core.name.clone(), capacity).await
     }
 
-    /// A further mailbox, under another name. It closes when the actor has ended.
+    /// Opens a further mailbox, under another name. It closes when the actor has ended.
     ///
     /// # Errors
     ///
@@ -157,9 +159,9 @@ impl ActorContext {
         self.core.owner.open(name, capacity).await
     }
 
-    /// Runs a task that belongs to the actor: it is cancelled and joined before the actor's name
-    /// is released. A panic of it is logged and does not end the actor. After the actor has ended
-    /// nothing runs any more: the task is cancelled before its first step.
+    /// Runs a task that belongs to the actor: the task is cancelled and joined before the actor's
+    /// name is released. If it panics, the panic is logged and the actor continues. After the actor
+    /// has ended, nothing runs any more: the task is cancelled before its first step.
     pub fn spawn<F>(&self, task: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
@@ -168,7 +170,8 @@ impl ActorContext {
         core.scope.spawn(&core.name, &core.environment, task)
     }
 
-    /// Ends when the actor is to stop, and says why and how much time is left until it is aborted.
+    /// Waits until the actor is asked to stop, and returns the reason and the time left until it is
+    /// aborted.
     ///
     /// # Cancel safety
     ///
@@ -182,7 +185,7 @@ impl ActorContext {
         }
     }
 
-    /// Whether the actor is to stop.
+    /// Whether the actor has been asked to stop.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.core.owner.stop.is_asked() || !self.core.owner.names.fence().admits()

@@ -1,4 +1,4 @@
-//! A mailbox that each actor of a type has, registered together with the actor.
+//! The mailbox that an actor type declares, registered together with each of its actors.
 
 use std::any::Any;
 use std::fmt;
@@ -25,16 +25,16 @@ pub(in crate::server) struct DeclaredMailbox {
     open: OpenMailbox,
 }
 
-/// Where the capacity of a declared mailbox comes from.
+/// The source of a declared mailbox's capacity.
 #[derive(Clone)]
 pub(super) enum DeclaredCapacity {
     Fixed(usize),
     OfStart(Arc<dyn Fn(&ActorStart) -> usize + Send + Sync>),
 }
 
-/// Why a start message gives no capacity.
+/// The reason that a start message yields no capacity.
 pub(super) enum CapacityFailure {
-    /// Not a capacity that a mailbox can have.
+    /// No mailbox can have this capacity.
     Invalid(usize),
     /// The function of the actor type panicked.
     Panicked(String),
@@ -50,7 +50,7 @@ impl DeclaredMailbox {
         }
     }
 
-    /// Checks as much as is known without a start message.
+    /// Checks what can be checked without a start message.
     pub(in crate::server) fn check(&self) -> Result<(), MailboxError> {
         match self.capacity {
             DeclaredCapacity::Fixed(capacity) => check_capacity(capacity),
@@ -58,13 +58,13 @@ impl DeclaredMailbox {
         }
     }
 
-    /// Whether user code gives the capacity.
+    /// Whether user code computes the capacity.
     pub(super) fn calls_user_code(&self) -> bool {
         matches!(self.capacity, DeclaredCapacity::OfStart(_))
     }
 
-    /// The capacity for an actor that is started with this message. Catches the panic of the
-    /// user's function, which may block.
+    /// Returns the capacity for an actor that is started with this message. The user's function may
+    /// block; if it panics, the panic is caught.
     pub(super) fn capacity(&self, start: &ActorStart) -> Result<usize, CapacityFailure> {
         let capacity = match &self.capacity {
             DeclaredCapacity::Fixed(capacity) => *capacity,
@@ -77,7 +77,7 @@ impl DeclaredMailbox {
         Ok(capacity)
     }
 
-    /// Opens the mailbox of one actor, whose name is registered: a `Mailbox<S>` of the declared
+    /// Opens the mailbox of one actor whose name is registered: a `Mailbox<S>` of the declared
     /// message set.
     pub(super) fn open(
         &self,

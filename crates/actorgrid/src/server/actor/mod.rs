@@ -1,4 +1,5 @@
-//! Actors: how a peer makes them, and the life of one, from its name to its release.
+//! Actors: their types, and the life of each actor, from the reservation of its name to its
+//! release.
 
 mod actor;
 mod actor_table;

@@ -1,4 +1,4 @@
-//! Reports what becomes of an actor: to the log, the counters, and the server's events.
+//! Reports what happens to an actor to the log, the counters and the server's events.
 
 use super::context::ActorContext;
 use super::user_code::CodeFailure;
@@ -27,7 +27,7 @@ impl<'a> ActorReport<'a> {
         }
     }
 
-    /// The constructor has succeeded.
+    /// Reports that the constructor has succeeded.
     pub(super) fn started(&self) {
         self.life.counters().actors_started.increment();
         self.life.events().publish(|| ServerEvent::ActorStarted {
@@ -62,7 +62,7 @@ impl<'a> ActorReport<'a> {
         }
     }
 
-    /// The actor, which had started, has ended with all that belongs to it.
+    /// Reports that an actor that had started has ended, with everything that belongs to it.
     pub(super) fn ended(&self, result: &Result<(), CodeFailure>) {
         self.life.report_fence();
         self.life.counters().actors_ended.increment();
@@ -81,7 +81,7 @@ impl<'a> ActorReport<'a> {
         }
     }
 
-    /// Logs why the constructor has not succeeded.
+    /// Logs why the constructor did not succeed.
     pub(super) fn not_constructed(&self, failure: &CodeFailure) {
         let actor = &self.name;
         match failure {
@@ -98,7 +98,8 @@ impl<'a> ActorReport<'a> {
         }
     }
 
-    /// The actor, whose constructor has not succeeded, has ended with all that belongs to it.
+    /// Reports that an actor whose constructor did not succeed has ended, with everything that
+    /// belongs to it.
     pub(super) fn start_failed(&self, failure: &CodeFailure) {
         self.life.report_fence();
         self.life.counters().starts_failed.increment();

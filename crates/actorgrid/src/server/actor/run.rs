@@ -1,4 +1,4 @@
-//! The task of one actor: constructor, `act`, and what follows.
+//! The task of one actor: its constructor, its `act`, and the cleanup.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,22 +22,23 @@ use crate::session::HeldClaim;
 pub(super) struct RegisteredActor {
     pub(super) life: Arc<Life>,
     pub(super) running: Arc<RunningActor>,
-    /// Dropped, it releases the names; they stay reserved until the registry has confirmed it.
+    /// Dropping this releases the names; they stay reserved until the registry has confirmed the
+    /// release.
     pub(super) held: HeldClaim,
     pub(super) actor_type: ActorType,
     pub(super) start: ActorStart,
     pub(super) ctx: ActorContext,
-    /// The life waits for the actor as long as it is there.
+    /// While this exists, the end of the life waits for the actor.
     pub(super) tracked: TaskTrackerToken,
-    /// The start counts until the actor is constructed, or its name is free again.
+    /// The start counts as under way until the actor is constructed, or its name is free again.
     pub(super) permit: Arc<StartPermit>,
 }
 
 impl RegisteredActor {
-    /// Runs the actor to its end. `started` gets the outcome of its start; if it has failed, its
-    /// name is still being released.
+    /// Runs the actor to its end. `started` receives the outcome of the start; if that is a
+    /// failure, the actor's name is still being released.
     ///
-    /// User code may panic here; it ends the actor alone.
+    /// If user code panics, only this actor ends.
     pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {
         let Self {
             life,
@@ -62,8 +63,8 @@ impl RegisteredActor {
                 permit.give_back();
                 report.started();
                 let _ = started.send(Ok(()));
-                // The caller of the start may be next on this very worker, where nobody could
-                // take it over from an actor that never awaits.
+                // The caller of the start may be next in the queue of this worker, and no other
+                // worker could take it over from an actor that never awaits.
                 tokio::task::yield_now().await;
                 let acting = ctx.clone();
                 let result = code.run(None, || actor.run(acting)).await;
@@ -82,7 +83,7 @@ impl RegisteredActor {
             Ok(result) => report.ended(result),
             Err((_, failure)) => report.start_failed(failure),
         }
-        // Before the name, so that a start does not count any more when it is answered.
+        // Before the name is freed, so that the start no longer counts when it is answered.
         drop(permit);
         drop(held);
         drop(tracked);
@@ -104,7 +105,8 @@ impl RegisteredActor {
     }
 }
 
-/// Ends what belongs to the actor, however long it takes, and reports a task that does not end.
+/// Ends everything that belongs to the actor, however long it takes, and reports a task that does
+/// not end.
 async fn end_tasks(life: &Life, ctx: &ActorContext) {
     let mut end = pin!(ctx.end());
     let ended = life.environment().timeout(ABORT_GRACE, &mut end).await;

@@ -19,7 +19,7 @@ pub(super) struct ActorScope {
 }
 
 struct Owned {
-    /// None once the actor has ended.
+    /// `None` once the actor has ended.
     tasks: Option<JoinSet<()>>,
     /// The declared mailbox, until it is taken.
     declared: Option<Box<dyn Any + Send>>,
@@ -36,7 +36,7 @@ impl ActorScope {
         }
     }
 
-    /// Hands over the declared mailbox; `None` if the actor's type declares none.
+    /// Hands over the declared mailbox. Returns `None` if the actor's type declares none.
     pub(super) fn take_declared<S: MessageSet>(
         &self,
         actor: &Name,
@@ -56,7 +56,7 @@ impl ActorScope {
         }
     }
 
-    /// Spawns a task, or, after the actor has ended, drops it before its first step.
+    /// Spawns a task or, after the actor has ended, drops it before its first step.
     pub(super) fn spawn<F>(&self, actor: &Name, environment: &Environment, task: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
@@ -69,7 +69,7 @@ impl ActorScope {
                 }
                 tasks.spawn(task)
             }
-            // Spawned and aborted, it could run on another worker in between.
+            // If it were spawned and then aborted, it could run on another worker in between.
             None => {
                 drop(owned);
                 drop(task);
@@ -78,14 +78,14 @@ impl ActorScope {
         }
     }
 
-    /// Drops the declared mailbox, and aborts and joins the tasks.
+    /// Drops the declared mailbox, then aborts and joins the tasks.
     pub(super) async fn end(&self, actor: &Name) {
         let (tasks, declared) = {
             let mut owned = self.lock();
             (owned.tasks.take(), owned.declared.take())
         };
-        // The messages queued in it are user code's: a panic of one must not keep the tasks from
-        // being joined.
+        // The queued messages are the user's code: if dropping one panics, the tasks must still be
+        // joined.
         if std::panic::catch_unwind(AssertUnwindSafe(|| drop(declared))).is_err() {
             tracing::error!(%actor, "dropping the actor's mailbox panicked");
         }

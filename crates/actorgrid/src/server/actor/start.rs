@@ -1,4 +1,4 @@
-//! Starting an actor: its name first, then its constructor.
+//! Starts an actor: registers its name first, then runs its constructor.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,15 +22,17 @@ use crate::registry::{Kind, RegistryErrorKind, holder};
 use crate::server::life::Life;
 use crate::session::ClaimError;
 
-/// Starts of one name that wait until another one is decided, or the name is released. Their answers come together, so there
-/// is no use in more; an eighth of the starts under way leaves room for those of other names.
+/// The number of starts of one name that may wait for another start of it to be decided, or for the
+/// name to be released. They are all answered together, so more would be pointless; an eighth of
+/// the starts under way leaves room for starts of other names.
 const MAX_WAITING_STARTS: usize = 32;
 
-/// Starts an actor, and returns once it acts, or it is certain that it will not and its name is
-/// free. A name that is not free by `answer_by`, or before the life stops, is an error of its own.
+/// Starts an actor, and returns once it is running, or once it certainly will not run and its name
+/// is free. If the name is not free by `answer_by` or before the life stops, this fails with a
+/// specific error.
 ///
-/// The permit is held until the actor is constructed or its name is free again. Dropped, the start
-/// leaves no name behind that no actor holds; a constructor that runs by then goes on.
+/// The permit is held until the actor is constructed or its name is free again. If the future is
+/// dropped, no name stays taken without an actor; a constructor that is running by then continues.
 pub(in crate::server) async fn start(
     life: &Arc<Life>,
     start: CheckedStart,
@@ -46,7 +48,7 @@ pub(in crate::server) async fn start(
     };
     let running = registered.running.clone();
     let (started, outcome) = oneshot::channel();
-    // Owned by the life, which waits for it; it catches the panics of user code.
+    // Owned by the life, which waits for it. The task catches the panics of user code.
     life.environment().spawn(registered.run(started));
     match outcome.await {
         Ok(Ok(())) => Ok(running),
@@ -55,7 +57,8 @@ pub(in crate::server) async fn start(
     }
 }
 
-/// The error of a start that has failed, once its name is free or will not be in time.
+/// Returns the error of a failed start once its name is free, or once it is clear that it will not
+/// be free in time.
 async fn once_free(
     life: &Life,
     running: &RunningActor,
@@ -64,7 +67,7 @@ async fn once_free(
 ) -> RequestError {
     let released = tokio::select! {
         biased;
-        // A fenced session gives up its names here before they are gone from the registry.
+        // A fenced session frees its names here before they are gone from the registry.
         () = running.freed.cancelled() => life.names().fence().admits(),
         () = life.stopping() => false,
         () = until(life, answer_by) => false,
@@ -76,7 +79,7 @@ async fn once_free(
     RequestError::new(RequestErrorKind::NotReleased, error.executed(), text)
 }
 
-/// Ends at this time, if there is one.
+/// Waits until this time; forever if there is none.
 async fn until(life: &Life, time: Option<Timestamp>) {
     match time {
         Some(time) => life.environment().sleep_until(time).await,
@@ -84,15 +87,15 @@ async fn until(life: &Life, time: Option<Timestamp>) {
     }
 }
 
-/// The state of a start once the actor's name is reserved at this peer.
+/// A start whose actor's name is reserved at this peer.
 struct BegunStart {
     actor: ReservedActor,
     permit: Arc<StartPermit>,
-    /// The end of the life waits for the actor as long as this exists.
+    /// While this exists, the end of the life waits for the actor.
     tracked: TaskTrackerToken,
 }
 
-/// The names of an actor, reserved at this peer, and what is needed to register them.
+/// The names of an actor, reserved at this peer, and the values needed to register them.
 struct ReservedNames {
     begun: BegunStart,
     owner: MailboxOwner,
@@ -139,8 +142,8 @@ async fn register(
         kinds.push((Kind::Mailbox, &name));
     }
     // The names outlive this start if it is dropped, and count as a start for as long as they do:
-    // otherwise starts that are given up early would fill the queue of claims.
-    // The actor's name last: it is the one that others wait for.
+    // otherwise abandoned starts would fill the queue of claims. The actor's name is dropped last,
+    // because others wait for it.
     let reservation = (permit.clone(), mailbox.clone(), actor);
     let give_up = |error| {
         if let (ClaimError::InDoubt(_), Some(mailbox)) = (&error, &mailbox) {
@@ -155,7 +158,7 @@ async fn register(
     };
     let held = claim.map_err(give_up)?;
     let token = life.names().token_at(held.revision());
-    // Set once: the reservation is ours alone.
+    // Never set before: only this start holds the reservation.
     let _ = running.token.set(token);
     running.decided.cancel();
 
@@ -184,10 +187,10 @@ async fn register(
     })
 }
 
-/// Calls the user's function that gives the declared mailbox its capacity.
+/// Calls the user's function that returns the capacity of the declared mailbox.
 ///
-/// It may block, so it runs in a task of its own. The task owns the name, counts as a start, and
-/// holds up the end of the life, as the task of an actor does, while everybody else can stop
+/// The function may block, so it runs in its own task. The task owns the name, counts as a start
+/// and, like the task of an actor, holds up the end of the life, while every other party can stop
 /// waiting for it.
 async fn call_for_capacity(
     life: &Arc<Life>,
@@ -205,18 +208,18 @@ async fn call_for_capacity(
         running.preparing.store(true, Ordering::Release);
         let capacity = capacity(&life_of_task, &running.name, &declared, &start);
         running.preparing.store(false, Ordering::Release);
-        // Without a receiver the start is given up, and the name is free again.
+        // Without a receiver the start is abandoned, and the name is free again.
         let _ = answer.send(capacity.map(|capacity| (begun, capacity)));
     };
-    // Owned by the life, which waits for it; it catches the panics of user code.
+    // Owned by the life, which waits for it. The task catches the panics of user code.
     life.environment().spawn(call);
-    // Without an answer it was not called.
+    // Without an answer, the function was not called.
     called
         .await
         .unwrap_or_else(|_| Err(RequestError::mailbox_closed()))
 }
 
-/// The capacity of the declared mailbox, for an actor that is started with this message.
+/// Returns the capacity of the declared mailbox for an actor that is started with this message.
 fn capacity(
     life: &Life,
     name: &Name,
@@ -279,8 +282,8 @@ async fn reserve_names(
     })
 }
 
-/// Reserves the name at this peer, waiting while another start of it is being decided, and while it
-/// is released by an actor that has ended.
+/// Reserves the name at this peer. Waits while another start of it is being decided, and while an
+/// actor that has ended still releases it.
 async fn reserve(
     life: &Life,
     name: &Name,
@@ -316,7 +319,7 @@ async fn reserve(
     }
 }
 
-/// The error of a start whose name an actor that has ended still has.
+/// Returns the error of a start whose name is still held by an actor that has ended.
 fn not_released(name: &Name) -> RequestError {
     let text = format!(
         "the name {name} is not released yet by an actor or mailbox that has ended, or not decided"
@@ -324,14 +327,14 @@ fn not_released(name: &Name) -> RequestError {
     RequestError::refused(RequestErrorKind::NotReleased, text)
 }
 
-/// A start that waits for another actor of the same name, until this is dropped.
+/// A place among the starts that wait for another actor of the same name, until it is dropped.
 struct WaitingStart<'a>(&'a RunningActor);
 
 impl<'a> WaitingStart<'a> {
-    /// None if too many wait already.
+    /// Returns `None` if too many starts wait already.
     fn behind(other: &'a RunningActor) -> Option<Self> {
         let one_more = |waiting: usize| (waiting < MAX_WAITING_STARTS).then_some(waiting + 1);
-        // Nothing else is read or written by it, so the order does not matter.
+        // Relaxed: no other memory depends on this counter.
         let taken =
             (other.starts_waiting).fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         taken.is_ok().then(|| Self(other))

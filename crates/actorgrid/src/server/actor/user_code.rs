@@ -1,4 +1,4 @@
-//! Runs the code of an actor: bounds its time, and catches its panics.
+//! Runs the code of an actor: limits its time and catches its panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -12,29 +12,29 @@ use crate::error::BoxError;
 use crate::mailbox::Stop;
 use crate::server::events::ActorEnd;
 
-/// Why the code of an actor did not return a value.
+/// The reason that the code of an actor did not return a value.
 pub(super) enum CodeFailure {
-    /// It did not begin: the actor was to stop already.
+    /// The code did not begin: the actor had already been asked to stop.
     NotRun,
-    /// It returned an error with this text.
+    /// The code returned an error with this text.
     Failed(String),
     Panicked(String),
     Aborted,
-    /// It did not end within this time, and was dropped.
+    /// The code did not end within this time, and was dropped.
     TimedOut(Duration),
 }
 
 impl CodeFailure {
     fn panicked(panic: Box<dyn Any + Send>) -> Self {
         let failure = Self::Panicked(panic_text(&*panic));
-        // What it panicked with is user code's too, and may panic when it is dropped.
+        // The panic's payload is also the user's, and may panic when it is dropped.
         if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             std::mem::forget(again);
         }
         failure
     }
 
-    /// As an event reports it.
+    /// Returns the end that an event reports.
     pub(super) fn end(&self) -> ActorEnd {
         match self {
             Self::NotRun => ActorEnd::NotRun,
@@ -46,23 +46,24 @@ impl CodeFailure {
     }
 }
 
-/// Bounds the code of one actor.
+/// Runs the code of one actor within its limits.
 pub(super) struct UserCode<'a> {
     pub(super) environment: &'a Environment,
     pub(super) stop: &'a Stop,
 }
 
 impl UserCode<'_> {
-    /// Runs user code, unless the actor is to stop already. Panics are caught, those of drops too.
-    /// With a limit, the code is dropped at the first await after that time, which begins with the
-    /// call of `make`: code that blocks before its first await uses up its time as well.
+    /// Runs user code, unless the actor has already been asked to stop. Panics are caught,
+    /// including those of drops. With a limit, the code is dropped at the first await after that
+    /// time. The time begins with the call of `make`, so code that blocks before its first await
+    /// uses up its time as well.
     pub(super) async fn run<T>(
         &self,
         limit: Option<Duration>,
         make: impl FnOnce() -> BoxFuture<'static, Result<T, BoxError>>,
     ) -> Result<T, CodeFailure> {
         if self.stop.is_asked() || !self.stop.fence().admits() {
-            // It owns the actor.
+            // `make` owns the actor.
             return Err(drop_caught(make).err().unwrap_or(CodeFailure::NotRun));
         }
         let limit = limit.map(|limit| (limit, self.environment.now() + limit));
@@ -80,14 +81,15 @@ impl UserCode<'_> {
         match drop_caught(code) {
             Ok(()) => ended,
             Err(failure) => {
-                // An actor that was constructed is not used: one panic is enough to report.
+                // A constructed actor is discarded: one panic is enough to report.
                 let _ = drop_caught(ended);
                 Err(failure)
             }
         }
     }
 
-    /// Ends when the time of the code has passed, if it is limited, and returns the limit.
+    /// Waits until the time of the code has passed, and returns the limit. Waits forever without a
+    /// limit.
     async fn timed_out(&self, limit: Option<(Duration, Timestamp)>) -> Duration {
         match limit {
             Some((limit, until)) => {
@@ -98,10 +100,10 @@ impl UserCode<'_> {
         }
     }
 
-    /// Ends when the code must not go on.
+    /// Waits until the code must be aborted.
     async fn aborted(&self) {
         let (stop, fence) = (self.stop, self.stop.fence());
-        // Joined once: each poll of the code only reads.
+        // Joins once, so that each poll of the code only reads.
         let mut place = stop.join();
         let either = || fence.is_aborted() || stop.is_asked();
         place.until(either).await;
@@ -116,17 +118,17 @@ impl UserCode<'_> {
     }
 }
 
-/// Calls user code that does not wait.
+/// Calls user code that does not wait, and catches its panic.
 fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CodeFailure> {
     std::panic::catch_unwind(AssertUnwindSafe(call)).map_err(CodeFailure::panicked)
 }
 
-/// Drops what belongs to user code, which may panic there.
+/// Drops a value of user code, and catches its panic.
 fn drop_caught<T>(value: T) -> Result<(), CodeFailure> {
     caught(|| drop(value))
 }
 
-/// The text of a panic.
+/// Returns the text of a panic.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
@@ -148,7 +150,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Code that never ends and always goes on; with each poll it calls this with their number.
+    /// Returns code that never ends and always wakes itself. Each poll calls `each` with the number
+    /// of polls so far.
     fn restless(
         polls: &Arc<AtomicUsize>,
         mut each: impl FnMut(usize) + Send + 'static,
@@ -175,10 +178,10 @@ mod tests {
         let mut locked = 0;
         let restless = restless(&polls, move |poll| {
             match poll {
-                // With each of the two, all who wait are woken, under the lock.
+                // Each of these two calls wakes all waiters, under the lock.
                 500 => watched.trip(FenceReason::KeyLost),
                 1_000 => watched.abort(),
-                // The code has joined with its first poll.
+                // The code joined in its first poll.
                 1 | 501 => locked = watched.locked(),
                 _ => assert_eq!(watched.locked(), locked, "with poll {poll}"),
             }

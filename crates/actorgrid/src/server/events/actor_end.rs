@@ -1,29 +1,29 @@
-//! How an actor ended.
+//! How an actor ended, as events report it.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest text of an error or a panic in an event, in bytes; a longer one is cut. It is for
-/// people to read, and the log of events holds many.
+/// The longest text of an error or a panic in an event, in bytes; a longer one is cut. People read
+/// it, and the event log holds many.
 pub(in crate::server) const MAX_EVENT_TEXT: usize = 512;
 
-/// How an actor ended, or how its constructor did not succeed.
+/// How an actor ended, or why its constructor did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ActorEnd {
-    /// It returned without an error.
+    /// The actor returned without an error.
     Returned,
-    /// It returned this error: its text, cut after 512 bytes.
+    /// The actor or its constructor returned an error with this text, cut after 512 bytes.
     Failed(Arc<str>),
-    /// It panicked with this text, cut after 512 bytes.
+    /// The actor or its constructor panicked with this text, cut after 512 bytes.
     Panicked(Arc<str>),
-    /// It was dropped at an await: it did not end within its bound after it was asked to stop, or
-    /// its peer was fenced and the hard deadline came.
+    /// The actor was dropped at an await: it did not end in time after it was asked to stop, or its
+    /// peer was fenced and reached the hard deadline.
     Aborted,
-    /// It was asked to stop, or its peer was fenced, before it began.
+    /// The actor was asked to stop, or its peer was fenced, before it began.
     NotRun,
-    /// Its constructor did not end within the
-    /// [constructor timeout](crate::ServerBuilder::constructor_timeout), and was dropped.
+    /// The constructor did not end within the [constructor
+    /// timeout](crate::ServerBuilder::constructor_timeout), and was dropped.
     TimedOut,
 }
 
@@ -36,7 +36,7 @@ impl ActorEnd {
         Self::Panicked(cut(text).into())
     }
 
-    /// The name of the variant in lower case with hyphens; it never changes.
+    /// Returns the name of the variant in lower case with hyphens. It never changes.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl ActorEnd {
         }
     }
 
-    /// The text of the error or the panic.
+    /// Returns the text of the error or the panic.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -69,7 +69,7 @@ impl fmt::Display for ActorEnd {
     }
 }
 
-/// The longest prefix that an event may hold.
+/// Returns the longest prefix that an event may hold.
 fn cut(text: &str) -> &str {
     if text.len() <= MAX_EVENT_TEXT {
         return text;

@@ -1,7 +1,7 @@
-//! The bounded log that the events of a server pass through.
+//! The bounded log through which a server's events reach their readers.
 //!
-//! One log serves all readers, so that its size does not depend on their number; each reader has a
-//! position in it. The oldest event is dropped when the log is full, however slow a reader is.
+//! All readers share one log, so its size does not depend on their number; each reader has its own
+//! position in it. When the log is full, its oldest event is dropped, however slow a reader is.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::server_event::ServerEvent;
 
-/// The events that the log holds: some seconds of a busy peer. With its texts cut (see
-/// `MAX_EVENT_TEXT`) and two names of at most `MAX_NAME_LEN` bytes, which are shared with the
-/// actor, that is less than 3 MiB.
+/// The maximum number of events in the log: some seconds of a busy peer. Their texts are cut (see
+/// `MAX_EVENT_TEXT`), and each has two names of at most `MAX_NAME_LEN` bytes, which are shared with
+/// the actor, so the log takes less than 3 MiB.
 pub(super) const MAX_EVENTS: usize = 1024;
 
-/// The writing end of a log. Dropped, it ends the log.
+/// The writing end of a log. Dropping it ends the log.
 pub(in crate::server) struct EventSource(Arc<EventLog>);
 
 impl EventSource {
@@ -27,10 +27,10 @@ impl EventSource {
         &self.0
     }
 
-    /// Appends the event if anybody listens; otherwise it is not even made.
+    /// Appends the event if there is a reader; otherwise the event is not even created.
     pub(in crate::server) fn publish(&self, event: impl FnOnce() -> ServerEvent) {
-        // Pairs with `subscribe`. A reader that comes meanwhile may miss the event, as if it had
-        // come later.
+        // Pairs with `subscribe`. A reader that subscribes concurrently may miss the event, as if
+        // it had subscribed later.
         if self.0.readers.load(Ordering::Acquire) > 0 {
             let event = event();
             let wakers = self.0.lock().append(event);
@@ -38,8 +38,8 @@ impl EventSource {
         }
     }
 
-    /// Makes a change and appends its event if it was one: for every reader, both lie before its
-    /// subscription or both after it.
+    /// Makes a change, and appends its event if something did change. For every reader, both happen
+    /// before its subscription or both after it.
     pub(in crate::server) fn publish_change(
         &self,
         change: impl FnOnce() -> bool,
@@ -54,7 +54,7 @@ impl EventSource {
         wake(wakers);
     }
 
-    /// Ends the log: readers get what is left in it.
+    /// Ends the log: readers still get the events that are left in it.
     pub(in crate::server) fn close(&self) {
         let wakers = {
             let mut state = self.0.lock();
@@ -71,7 +71,7 @@ impl Drop for EventSource {
     }
 }
 
-/// The log itself.
+/// The log that the writing end and the readers share.
 #[derive(Default)]
 pub(super) struct EventLog {
     readers: AtomicUsize,
@@ -81,12 +81,12 @@ pub(super) struct EventLog {
 #[derive(Default)]
 struct LogState {
     events: VecDeque<ServerEvent>,
-    /// The number of the first event that is left.
+    /// The number of the first event that is still in the log.
     first: u64,
     closed: bool,
     next_reader: u64,
-    /// Readers that wait, by their numbers. Their wakers are foreign code, which may use this very
-    /// log: they are cloned, woken and dropped while the lock is not held.
+    /// Waiting readers, by their numbers. Their wakers are foreign code, which may use this very
+    /// log, so they are cloned, woken and dropped while the lock is not held.
     waiting: Vec<(u64, Waker)>,
 }
 
@@ -110,7 +110,7 @@ impl LogState {
 }
 
 impl LogState {
-    /// The next event at `position`; `None` once the log has ended.
+    /// Returns the next event at `position`; `None` once the log has ended.
     fn read(&self, position: &mut LogPosition) -> Poll<Option<ServerEvent>> {
         if let missed @ 1.. = self.first.saturating_sub(position.next) {
             position.next = self.first;
@@ -127,21 +127,21 @@ impl LogState {
         }
     }
 
-    /// Takes a reader off those that wait, and returns its waker.
+    /// Removes a reader from the waiting ones, and returns its waker.
     fn forget(&mut self, reader: u64) -> Option<Waker> {
         let index = self.waiting.iter().position(|(id, _)| *id == reader)?;
         Some(self.waiting.swap_remove(index).1)
     }
 }
 
-/// A reader's place in the log.
+/// A reader's position in the log.
 pub(super) struct LogPosition {
     reader: u64,
     next: u64,
 }
 
 impl EventLog {
-    /// A new reader, which reads what is appended from now on.
+    /// Adds a reader that reads the events appended from now on.
     pub(super) fn subscribe(&self) -> LogPosition {
         let mut state = self.lock();
         self.readers.fetch_add(1, Ordering::Release);
@@ -163,7 +163,7 @@ impl EventLog {
         drop(forgotten);
     }
 
-    /// The next event at `position`; `None` once the log has ended.
+    /// Returns the next event at `position`; `None` once the log has ended.
     pub(super) fn poll(
         &self,
         position: &mut LogPosition,
@@ -175,7 +175,7 @@ impl EventLog {
         }
         let waker = cx.waker().clone();
         let mut state = self.lock();
-        // An event may have come meanwhile.
+        // An event may have been appended meanwhile.
         let read = state.read(position);
         let forgotten = state.forget(position.reader);
         if read.is_pending() {

@@ -1,4 +1,4 @@
-//! The events of a server: a bounded log, and the streams that read it.
+//! The events of a server: the bounded log that holds them, and the streams that read it.
 
 mod actor_end;
 mod event_log;

@@ -1,4 +1,4 @@
-//! One event of a server.
+//! One event of a server: a change of its state, of an actor or of the leader.
 
 use super::actor_end::ActorEnd;
 use crate::name::Name;
@@ -10,18 +10,18 @@ use crate::token::Token;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent {
-    /// The server is in another state. After [`Stopped`](ServerState::Stopped) nothing follows.
+    /// The server entered another state. No event follows [`Stopped`](ServerState::Stopped).
     ///
-    /// [`Fenced`](ServerState::Fenced) comes before the ends of the actors that follow from it. It
-    /// comes after [`Draining`](ServerState::Draining) if the session ends during a shutdown.
+    /// [`Fenced`](ServerState::Fenced) precedes the ends of the actors that it causes. It follows
+    /// [`Draining`](ServerState::Draining) if the session ends during a shutdown.
     StateChanged {
         /// The new state.
         state: ServerState,
-        /// Why the peer is fenced, with the states [`Fenced`](ServerState::Fenced) and
-        /// [`Detached`](ServerState::Detached) alone.
+        /// Why the peer is fenced. Set only with the states [`Fenced`](ServerState::Fenced) and
+        /// [`Detached`](ServerState::Detached).
         reason: Option<FenceReason>,
     },
-    /// An actor runs: its constructor has succeeded.
+    /// An actor is running: its constructor has succeeded.
     ActorStarted {
         /// The actor's name.
         name: Name,
@@ -41,7 +41,7 @@ pub enum ServerEvent {
         /// How it ended.
         end: ActorEnd,
     },
-    /// An actor was registered, and its constructor did not succeed. Its name is released next.
+    /// An actor was registered, but its constructor did not succeed. Its name is released next.
     StartFailed {
         /// The actor's name.
         name: Name,
@@ -52,7 +52,7 @@ pub enum ServerEvent {
         /// How its constructor ended.
         end: ActorEnd,
     },
-    /// The grid's leader runs on this peer. Follows its [`ActorStarted`](Self::ActorStarted).
+    /// The grid's leader is running on this peer. Follows its [`ActorStarted`](Self::ActorStarted).
     LeaderStarted {
         /// The token of its registration.
         token: Token,
@@ -63,7 +63,7 @@ pub enum ServerEvent {
         /// The token of its registration.
         token: Token,
     },
-    /// This many events were dropped here, as they were not read in time. Changes of the state can
-    /// be among them.
+    /// This many events were dropped here because they were not read in time. Changes of the state
+    /// can be among them.
     Missed(u64),
 }

@@ -10,18 +10,18 @@ use futures_core::Stream;
 use super::event_log::{EventLog, EventSource, LogPosition};
 use super::server_event::ServerEvent;
 
-/// The events of a server, in their order, from the call of
-/// [`ServerHandle::events`](crate::ServerHandle::events) on. It is a [`Stream`] too.
+/// The events of a server, in order, from the call of
+/// [`ServerHandle::events`](crate::ServerHandle::events) on. It is also a [`Stream`].
 ///
 /// No event is skipped, however short a state was, unless the reader falls behind by more than
-/// 1,024 events: then it gets [`ServerEvent::Missed`] with the number of those that were dropped,
-/// and the rest after it. A slow reader holds nothing up. Changes of the state can be among those
-/// that were dropped: after `Missed`, read [`state`](crate::ServerHandle::state) and
+/// 1,024 events: it then gets [`ServerEvent::Missed`] with the number of dropped events, followed
+/// by the remaining ones. A slow reader delays nothing. The dropped events can include changes of
+/// the state: after `Missed`, read [`state`](crate::ServerHandle::state) and
 /// [`fence_reason`](crate::ServerHandle::fence_reason).
 ///
 /// The last event is the state [`Stopped`](crate::ServerState::Stopped). The ends of actors that
-/// outlive it are not reported: those of a server that is dropped, and those that a shutdown could
-/// not end (see [`ShutdownError::stuck`](crate::ShutdownError::stuck)).
+/// outlive it are not reported: actors of a dropped server, and actors that a shutdown could not
+/// end (see [`ShutdownError::stuck`](crate::ShutdownError::stuck)).
 pub struct ServerEvents {
     log: Arc<EventLog>,
     position: LogPosition,
@@ -36,11 +36,12 @@ impl ServerEvents {
         }
     }
 
-    /// Waits for the next event. `None` once the server has stopped and everything was read.
+    /// Waits for the next event. Returns `None` once the server has stopped and every event was
+    /// read.
     ///
     /// # Cancel safety
     ///
-    /// No event is lost when the future is dropped.
+    /// No event is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<ServerEvent> {
         std::future::poll_fn(|cx| self.log.poll(&mut self.position, cx)).await
     }
@@ -82,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The next event, if it is there already.
+    /// Returns the next event if it is already there.
     fn now(events: &mut ServerEvents) -> Option<Option<ServerEvent>> {
         events.next().now_or_never()
     }
@@ -96,7 +97,7 @@ mod tests {
         source.publish(serving);
         drop(events);
         source.publish(|| panic!("nobody listens any more"));
-        // The events that the last reader left are gone.
+        // The events that the last reader did not read are gone.
         assert_eq!(now(&mut ServerEvents::of(&source)), None);
     }
 

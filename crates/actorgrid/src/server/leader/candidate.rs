@@ -1,34 +1,35 @@
-//! Whether this peer starts the leader, and when.
+//! Decides whether and when this peer starts the leader.
 //!
 //! Every peer is a candidate: it watches the leader's key and starts the leader when nobody holds
-//! the name. The registry decides who wins; what is decided here is only when to try. While the
-//! key is there nothing is done: its end is an event.
+//! the name. The registry decides which peer wins; the candidate only decides when to try. While
+//! the key exists, it does nothing: the deletion of the key is an event.
 //!
-//! Two waits hold a start back:
-//! - the back-off after failures of this peer's own leader. Nothing shortens it, and other peers
-//!   do not have it, so that the peer on which the leader fails waits longest;
-//! - the pause after a start whose outcome says that the view of the key is late or that the
-//!   registry has trouble. The next word of the watch ends it.
+//! Two waits delay a start:
+//! - the back-off after failures of this peer's own leader. Nothing shortens it, and other peers do
+//!   not share it, so the peer on which the leader fails waits longest;
+//! - the pause after a start whose outcome shows that the watch of the key is late or that the
+//!   registry has trouble. The next report of the watch ends it.
 
 use std::time::Duration;
 
 use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::environment::Timestamp;
 
-/// A leader that lives so long has not failed at its start: the next one starts without back-off.
+/// A leader that runs for this long did not fail at its start: the next one starts without
+/// back-off.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
-/// The back-off after failures in a row, the first one excepted, which has none. At its limit a
-/// leader that fails for hours costs two starts a minute and peer.
+/// The back-off after consecutive failures; the first failure has none. At its limit, a leader that
+/// fails for hours costs two starts per minute and peer.
 const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_secs(30),
     RandomShare::Quarter,
 );
 
-/// The pause after a start that was refused although no key is seen, or that the registry did not
-/// decide. The watch is rarely later than that, and ten tries a second do not hurt a registry. It
-/// does not grow.
+/// The pause after a start that was rejected although no key is seen, or that the registry did not
+/// decide. The watch is rarely later than that, and the registry easily handles ten tries a second.
+/// The pause does not grow.
 const PAUSE: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_millis(100),
@@ -38,61 +39,61 @@ const PAUSE: BackOffPolicy = BackOffPolicy::new(
 /// The events that a candidate decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CandidateEvent {
-    /// The watch of the leader's key says whether it is there, under any holder.
+    /// The watch reports whether the leader's key exists, under any holder.
     LeaderSeen(bool),
-    /// The start that was asked for has ended.
+    /// The requested start has ended.
     StartFinished(StartOutcome),
-    /// The leader that this peer started has ended, in whatever way; its name need not be free yet.
+    /// The leader that this peer started has ended, in whatever way; its name may not be free yet.
     /// Not reported when the peer itself shuts down.
     LeaderEnded,
-    /// The time that was waited for has come.
+    /// The time that the candidate waited for has come.
     Due,
 }
 
-/// How a start has ended.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartOutcome {
-    /// The leader runs on this peer.
+    /// The leader is running on this peer.
     Started,
-    /// Somebody else holds the name.
+    /// Another holder has the name.
     Taken,
-    /// The name was won and the leader failed before it ran: a failure of the leader.
+    /// The name was won, and the leader failed before it ran: a failure of the leader.
     Failed,
-    /// The registry failed, and nothing runs: not a failure of the leader.
+    /// The registry failed, and nothing is running: not a failure of the leader.
     Unsettled,
 }
 
 /// The next step of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CandidateAction {
-    /// Start the leader now, and report how that ended.
+    /// Start the leader now, and report the outcome.
     Start,
-    /// Nothing before this time, unless there is another event.
+    /// Do nothing before this time, unless there is another event.
     WaitUntil(Timestamp),
-    /// Nothing until there is an event.
+    /// Do nothing until there is an event.
     WaitForEvent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OwnLeader {
-    /// Nothing of ours runs.
+    /// This peer runs no leader and starts none.
     Idle,
-    /// A start is in flight. `absent`: meanwhile the watch said that the key is not there;
-    /// `ended`: the end of the leader was reported before its start.
+    /// A start is in flight. `absent`: the watch has reported meanwhile that the key does not
+    /// exist; `ended`: the end of the leader was reported before its start.
     Starting { absent: bool, ended: bool },
-    /// Our leader runs.
+    /// This peer's leader is running.
     Leading { since: Timestamp },
 }
 
 /// The leader candidate of one session of a peer.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    /// The last report of the watch; nothing is started before the first one.
+    /// The last report of the watch. Nothing is started before the first one.
     seen: Option<bool>,
     own: OwnLeader,
-    /// Failures of our own leader in a row.
+    /// Consecutive failures of this peer's leader.
     failures: u32,
-    /// The end of the back-off after them.
+    /// The end of the back-off after those failures.
     held_back: Timestamp,
     /// The end of the pause, if there is one.
     paused: Option<Timestamp>,
@@ -109,10 +110,10 @@ impl Candidate {
         }
     }
 
-    /// Takes an event and says what to do next; what was said before no longer counts.
+    /// Takes an event and returns the next step, which replaces the previous one.
     ///
-    /// `random_unit` is uniform in `[0, 1)`. Events that cannot be (the end of a start that nobody
-    /// asked for) change nothing.
+    /// `random_unit` is uniform in `[0, 1)`. Impossible events (the end of a start that was not
+    /// requested) change nothing.
     pub(crate) fn handle(
         &mut self,
         event: CandidateEvent,
@@ -146,7 +147,7 @@ impl Candidate {
         match outcome {
             StartOutcome::Started if !ended => self.own = OwnLeader::Leading { since: now },
             StartOutcome::Started | StartOutcome::Failed => self.failed(now, random_unit),
-            // The holder that we were refused for may be gone again.
+            // The holder because of which we were rejected may be gone again.
             StartOutcome::Taken if absent => {}
             StartOutcome::Taken | StartOutcome::Unsettled => {
                 self.paused = Some(now + PAUSE.after(1, random_unit));
@@ -208,7 +209,7 @@ mod tests {
         CandidateAction::WaitUntil(at(millis))
     }
 
-    /// A candidate that gets events at given milliseconds, without jitter.
+    /// A candidate that receives events at given milliseconds, without jitter.
     struct Script(Candidate);
 
     impl Script {
@@ -216,7 +217,7 @@ mod tests {
             Self(Candidate::new())
         }
 
-        /// A candidate whose start, asked for at zero, is in flight.
+        /// A candidate with a start in flight, requested at time zero.
         fn starting() -> Self {
             Self::new().then(0, LeaderSeen(false), Start)
         }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_nothing_before_the_watch_has_said_something() {
+    fn starts_nothing_before_the_first_report_of_the_watch() {
         Script::new()
             .then(0, Due, WaitForEvent)
             .then(0, StartFinished(Failed), WaitForEvent)
@@ -340,7 +341,7 @@ mod tests {
             script = script
                 .then(now, StartFinished(Failed), until(now + back_off))
                 .then(now + back_off - 1, Due, until(now + back_off))
-                // The watch does not shorten it.
+                // The watch does not shorten the back-off.
                 .then(now + back_off - 1, LeaderSeen(false), until(now + back_off))
                 .then(now + back_off, Due, Start);
             now += back_off;
@@ -349,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_longer_of_pause_and_back_off_counts() {
-        // A back-off of 100 ms from zero on, and a second start that was asked for before it.
+        // A back-off of 100 ms from zero on, and a second start that was requested before it.
         let held_back = |end| {
             let mut candidate = Candidate::new();
             candidate.seen = Some(false);

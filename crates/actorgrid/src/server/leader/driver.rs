@@ -1,5 +1,5 @@
-//! The task that keeps a leader running: it watches the leader's key and does what the candidate
-//! decides.
+//! The task that keeps a leader running: it watches the leader's key and carries out the
+//! candidate's decisions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::registry::{KeyState, KeyWatch, Kind, keys};
 use crate::server::actor::{CheckedStart, RunningActor, start};
 use crate::server::life::Life;
 
-/// The pause before a watch that failed is opened again, less a random quarter at the most. It does
-/// not grow: the grid has no leader for that much longer.
+/// The pause before a failed watch is opened again, less a random share of up to a quarter. It does
+/// not grow, because the grid may have no leader meanwhile.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
 const WATCH_BACK_OFF: BackOffPolicy =
     BackOffPolicy::new(WATCH_PAUSE, WATCH_PAUSE, RandomShare::Quarter);
 
-/// The leader's key is read again so many times in a time to live of a lease, though its watch
-/// reports nothing: a leader whose end is not reported is replaced within half of it.
+/// How many times per lease time to live the leader's key is read again although its watch reports
+/// nothing: a leader whose end is not reported is replaced within half of that time.
 const REREADS: u32 = 3;
 
 /// Leads, or waits to lead, until the life ends.
@@ -84,7 +84,7 @@ fn outcome_of(kind: RequestErrorKind) -> StartOutcome {
     }
 }
 
-/// Ends when our own leader's name is free again.
+/// Waits until the name of this peer's own leader is free again.
 async fn ended(own: Option<&RunningActor>) {
     match own {
         Some(running) => running.freed.cancelled().await,

@@ -1,4 +1,4 @@
-//! The actor that each grid has one of.
+//! The leader: the one actor that each grid keeps running.
 
 mod candidate;
 mod driver;

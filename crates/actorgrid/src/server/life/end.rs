@@ -1,4 +1,4 @@
-//! Ends what runs under a session: after a fence, or in order at a shutdown.
+//! Ends everything that runs under a session: after a fence, or in order at a shutdown.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::server::shutdown_error::ShutdownError;
 use crate::server::state::ServerState;
 use crate::session::{Fence, FenceReason, Session};
 
-/// How long an aborted actor has to notice it. An abort works at the next await; code that has
+/// How long an aborted actor has to end. An abort takes effect at the next await; code that has
 /// none for this long is stuck.
 pub(in crate::server) const ABORT_GRACE: Duration = Duration::from_secs(1);
-/// The time for the registry to confirm, at a shutdown, that the session is gone.
+/// How long the registry has at a shutdown to confirm that the session is gone.
 pub(in crate::server) const REVOKE_BOUND: Duration = Duration::from_secs(2);
 
-/// How the time under a session ended.
+/// How a life ended.
 pub(in crate::server) enum LifeEnd {
     Fenced,
-    /// Fenced, as the task that served has panicked. Its lease is left to run out.
+    /// Fenced because the task that served panicked. The lease is left to expire.
     Died,
     Shutdown(Result<(), ShutdownError>),
 }
 
-/// Ends what ran under a fenced session, and clears it from the registry. A shutdown meanwhile
-/// bounds it, and so does the end of the session's registry: names in one that is left hold up
-/// nobody in the next one.
+/// Ends everything that ran under a fenced session, and removes the session from the registry. The
+/// time for this is limited if a shutdown is requested meanwhile, or if the session's registry is
+/// left: names in that registry delay nobody in the next one.
 pub(super) async fn end_fenced(
     core: &Arc<PeerCore>,
     life: &Arc<Life>,
@@ -54,7 +54,7 @@ pub(super) async fn end_fenced(
             if clean {
                 session.revoke().await;
             } else {
-                // It may still act: its names are not given up before they must be.
+                // Something may still be running: its names are not released before they must be.
                 session.run_out().await;
             }
         };
@@ -76,16 +76,16 @@ pub(super) async fn end_fenced(
     }
 }
 
-/// Aborts what runs under a fenced session if its names are gone already, or if there is another
-/// registry in which others can take them: no time is left then. Otherwise the watchdog aborts it at
-/// the hard deadline.
+/// Aborts everything that runs under a fenced session if its names are already gone, or if there is
+/// another registry in which others can take them: no time is left then. Otherwise the watchdog
+/// aborts it at the hard deadline.
 fn abort_without_names(fence: &Fence) {
     if let Some(FenceReason::LeaseLost | FenceReason::ClusterChanged) = fence.reason() {
         fence.abort();
     }
 }
 
-/// Ends what ran under a session whose serving has panicked.
+/// Ends everything that ran under a session whose serving task has panicked.
 pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> LifeEnd {
     fence.trip(FenceReason::TaskDied);
     fence.abort();
@@ -105,7 +105,8 @@ pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> Lif
 }
 
 /// Aborts and joins the life's own tasks, and returns whether they have ended. They run no user
-/// code, so one that goes on is a defect of ours; it must not hold up the end of the life for ever.
+/// code, so a task that does not end is a defect of ours; it must not delay the end of the life
+/// forever.
 async fn end_tasks(core: &PeerCore, mut tasks: JoinSet<()>) -> bool {
     let environment = &core.config.environment;
     let ended = environment.timeout(ABORT_GRACE, tasks.shutdown()).await;
@@ -119,13 +120,13 @@ async fn end_tasks(core: &PeerCore, mut tasks: JoinSet<()>) -> bool {
     ended.is_some()
 }
 
-/// Ends when actors that were aborted have had their time.
+/// Waits until the session is aborted and its actors have had their time to end.
 async fn after_abort(core: &PeerCore, fence: &Fence) {
     fence.aborted().cancelled().await;
     core.config.environment.sleep(ABORT_GRACE).await;
 }
 
-/// Ends when a shutdown was asked for and its bound has passed.
+/// Waits until a shutdown was requested and its time has passed.
 async fn shut_down_bound(core: &PeerCore) {
     core.shutdown.cancelled().await;
     let bound = core
@@ -135,15 +136,16 @@ async fn shut_down_bound(core: &PeerCore) {
     core.config.environment.sleep(bound).await;
 }
 
-/// Ends when another registry than the session's is followed, and that one has had its time to
-/// answer: it may never do so again.
+/// Waits until the server follows another registry than the session's, and the session's registry
+/// has had its time to answer: it may never do so again.
 async fn left_bound(core: &PeerCore, life: &Life) {
     let pinned = life.names().timed_registry();
     core.registry.left(pinned.registry()).await;
     core.config.environment.sleep(REVOKE_BOUND).await;
 }
 
-/// Ends everything in order: actors and what the server's mailboxes have admitted, then the session.
+/// Ends everything in order: the actors and the requests that the server's mailboxes have admitted,
+/// then the session.
 pub(super) async fn drain(
     core: &Arc<PeerCore>,
     life: &Arc<Life>,
@@ -153,7 +155,7 @@ pub(super) async fn drain(
 ) -> LifeEnd {
     let environment = &core.config.environment;
     let until = environment.now() + core.config.shutdown_timeout;
-    // The peer's mailboxes first: nothing is started that is not asked to stop.
+    // The peer's mailboxes first, so that everything that is started is also asked to stop.
     life.stop().ask(StopReason::Shutdown, until);
     core.actors.ask(StopReason::Shutdown, until);
     let work = async {
@@ -163,7 +165,7 @@ pub(super) async fn drain(
     let ended = reporting_a_fence(core, life, fence, work).await;
     life.stop().end();
     let ended = ended & end_tasks(core, tasks).await;
-    // One that an earlier session could not end holds no name of this one.
+    // An actor that an earlier session could not end holds no name of this one.
     let stuck = if core.actors.unended().is_empty() {
         Vec::new()
     } else {
@@ -183,8 +185,8 @@ pub(super) async fn drain(
     }))
 }
 
-/// Waits for the actors, which are asked to stop, and aborts them at the end of their time. A fence
-/// may have aborted them before. Returns whether all of them have ended.
+/// Waits for the actors, which have been asked to stop, and aborts them at the end of their time. A
+/// fence may abort them earlier. Returns whether all of them have ended.
 async fn end_actors(core: &PeerCore, life: &Life, fence: &Fence) -> bool {
     let environment = &core.config.environment;
     tokio::select! {
@@ -200,8 +202,8 @@ async fn end_actors(core: &PeerCore, life: &Life, fence: &Fence) -> bool {
     ended.is_some()
 }
 
-/// Waits until what the server's own mailboxes have admitted is handed out and answered, for as long
-/// as actors have to end. A fenced session gives no answers.
+/// Waits until the requests that the server's own mailboxes have admitted are handed out and
+/// answered, for as long as actors have to end. A fenced session gives no answers.
 async fn end_requests(core: &PeerCore, life: &Life, fence: &Fence) {
     let answered = async {
         tokio::select! {
@@ -218,7 +220,7 @@ async fn end_requests(core: &PeerCore, life: &Life, fence: &Fence) {
 }
 
 /// Carries out `work`. If the session is fenced meanwhile, or its registry is left, reports the
-/// fence and aborts what has no time left.
+/// fence and aborts everything that has no time left.
 async fn reporting_a_fence<T>(
     core: &PeerCore,
     life: &Life,

@@ -1,4 +1,4 @@
-//! Everything that runs on a peer under one session, and how to wait for its end.
+//! A life: everything that runs on a peer under one session, and how to wait for its end.
 
 use std::sync::{Arc, Once};
 
@@ -15,16 +15,16 @@ use crate::server::events::EventSource;
 use crate::server::peer_core::PeerCore;
 use crate::session::{FenceReason, Names};
 
-/// One session of a peer, as the actors and tasks under it see it.
+/// One session of a peer, as seen by the actors and tasks under it.
 pub(in crate::server) struct Life {
     core: Arc<PeerCore>,
     names: Names,
     tracker: TaskTracker,
     /// Requests that the server's own mailboxes have admitted, until they are answered.
     requests: TaskTracker,
-    /// Of the peer's own mailboxes.
+    /// The stop order of the peer's own mailboxes.
     stop: Arc<Stop>,
-    /// Done when a fence of the session is reported, or can no longer come.
+    /// Completed once a fence of the session is reported, or can no longer occur.
     fence_reported: Once,
 }
 
@@ -76,17 +76,17 @@ impl Life {
         self.core.actor_types.get(name).cloned()
     }
 
-    /// The time to live that leases are asked for.
+    /// Returns the time to live that the peer requests for its leases.
     pub(in crate::server) fn lease_ttl(&self) -> std::time::Duration {
         self.core.config.lease_ttl
     }
 
-    /// How long a constructor may take.
+    /// Returns how long a constructor may take.
     pub(in crate::server) fn constructor_timeout(&self) -> std::time::Duration {
         self.core.config.constructor_timeout
     }
 
-    /// How long an actor has to end when it is asked to.
+    /// Returns how long an actor has to end after it is asked to stop.
     pub(in crate::server) fn stop_timeout(&self) -> std::time::Duration {
         self.core.config.shutdown_timeout
     }
@@ -95,19 +95,19 @@ impl Life {
         &self.stop
     }
 
-    /// Whether nothing may be started any more.
+    /// Whether nothing more may be started.
     pub(in crate::server) fn is_stopping(&self) -> bool {
         self.stop.is_asked() || !self.names.fence().admits()
     }
 
-    /// Ends when nothing may be started any more.
+    /// Waits until nothing more may be started.
     pub(in crate::server) async fn stopping(&self) {
         self.stop.stopping().await;
     }
 
-    /// Reports the fence if the session is fenced: once, and before this returns. To be called
-    /// before anything is reported that may follow from the fence, as the supervisor and the actors
-    /// notice it at the same time.
+    /// Reports the fence if the session is fenced: once, and before this returns. Call this before
+    /// reporting anything that the fence may have caused, because the supervisor and the actors
+    /// notice a fence at the same time.
     pub(in crate::server) fn report_fence(&self) {
         let fence = self.names.fence();
         if fence.admits() {
@@ -123,13 +123,13 @@ impl Life {
         });
     }
 
-    /// The session has ended in order: no fence is reported any more.
+    /// Records that the session has ended in order: a fence is no longer reported.
     pub(super) fn ended(&self) {
         self.fence_reported.call_once_force(|_| {});
     }
 
-    /// Fences and aborts what runs under the session when its supervisor is dropped. That is no
-    /// change of the server's state: it stops next.
+    /// Fences and aborts everything that runs under the session when its supervisor is dropped. The
+    /// state of the server does not change to fenced: the server stops next.
     pub(super) fn abandon(&self) {
         let fence = self.names.fence();
         self.fence_reported.call_once_force(|_| {
@@ -141,31 +141,31 @@ impl Life {
         fence.abort();
     }
 
-    /// Reports the actors that do not end, and ends the process if that was asked for.
+    /// Reports the actors that do not end, and ends the process if that is configured.
     pub(in crate::server) fn report_stuck(&self) {
         self.core.report_stuck();
     }
 
-    /// Holds up the end of the life until it is dropped.
+    /// Delays the end of the life until the returned token is dropped.
     pub(in crate::server) fn track(&self) -> TaskTrackerToken {
         self.tracker.token()
     }
 
-    /// Ends when every actor of the life has ended. Nothing is started any more by then.
+    /// Waits until every actor of the life has ended. Nothing more is started by then.
     pub(in crate::server) async fn actors_ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// Ends when every request that the server's own mailboxes have admitted is answered. Nothing is
-    /// admitted any more by then.
+    /// Waits until every request that the server's own mailboxes have admitted is answered. Nothing
+    /// more is admitted by then.
     pub(super) async fn requests_answered(&self) {
         self.requests.close();
         self.requests.wait().await;
     }
 
-    /// Opens the peer's own mailbox. What it has admitted is not waited for: starts and stops end
-    /// with the actors.
+    /// Opens the peer's own mailbox. A shutdown does not wait for the requests that it has
+    /// admitted: starts and stops end with the actors.
     pub(in crate::server) fn peer_owner(&self) -> MailboxOwner {
         MailboxOwner {
             requests: None,

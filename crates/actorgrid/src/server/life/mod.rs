@@ -1,4 +1,4 @@
-//! The time of a peer under one session.
+//! The life of a peer under one session: serving, and the end of everything that ran.
 
 mod end;
 mod life;

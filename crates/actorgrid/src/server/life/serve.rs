@@ -14,8 +14,8 @@ use crate::server::peer_mailbox;
 use crate::server::state::ServerState;
 use crate::session::{Fence, FenceReason, Session};
 
-/// Fences and aborts what is left under a session when serving under it ends in whatever way. That
-/// is the end of the session too when the supervisor itself is dropped.
+/// Fences and aborts everything that is left under a session when serving under it ends in any way.
+/// This also ends the session when the supervisor itself is dropped.
 struct AbandonOnDrop(Arc<Life>);
 
 impl Drop for AbandonOnDrop {
@@ -24,12 +24,12 @@ impl Drop for AbandonOnDrop {
     }
 }
 
-/// Serves under one session, to its end. A panic here is a defect of ours, and ends the session.
+/// Serves under one session until it ends. A panic here is a defect of ours, and ends the session.
 pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> LifeEnd {
     let fence = session.fence().clone();
     let life = Arc::new(Life::new(core.clone(), session.names().clone()));
     let _abandon = AbandonOnDrop(life.clone());
-    // The session is dropped with the panic: its lease runs out.
+    // The panic drops the session: its lease is left to expire.
     let serving = AssertUnwindSafe(serve_life(core, &life, &fence, session)).catch_unwind();
     match serving.await {
         Ok(end) => end,
@@ -43,7 +43,7 @@ async fn serve_life(
     fence: &Arc<Fence>,
     session: Session,
 ) -> LifeEnd {
-    // A death before is none of this session: it has cost it nothing.
+    // An earlier death of the accept loop has cost this session nothing, so it does not fence it.
     let mut accepting_deaths = core.accepting_deaths.clone();
     accepting_deaths.mark_unchanged();
     // Opened before the peer serves, so that a request that follows at once is queued.
@@ -53,13 +53,13 @@ async fn serve_life(
     tracing::info!(peer = %core.identity.peer(), token = %session.names().token(), "serving");
     core.set_serving(fence);
 
-    // Spawned when the peer serves, so that no actor is reported before. Joined at the end of the
-    // life, which is fenced if one of them ends before. They run no user code: a start has tasks of
-    // its own for that.
+    // Spawned when the peer serves, so that no actor is reported before that. Joined at the end of
+    // the life, which is fenced if one of them ends earlier. They run no user code: each start has
+    // its own tasks for that.
     let mut tasks = JoinSet::new();
     match mailbox {
         Ok(mailbox) => drop(tasks.spawn(peer_mailbox::serve(life.clone(), mailbox))),
-        // The cause is a mailbox that user code has opened under the peer's own name.
+        // User code has opened a mailbox under the peer's own name.
         Err(error) => tracing::error!(%error, "the peer's mailbox cannot be opened"),
     }
     if core.leads() {
@@ -92,8 +92,8 @@ async fn serve_life(
     end
 }
 
-/// A task of the life has ended, and nobody has asked it to. It does so after the soft deadline,
-/// which it may notice first; otherwise it has died.
+/// Handles the end of a task of the life that was not asked to end. It ends after the soft
+/// deadline, which it may be the first to notice; otherwise it has died.
 fn task_ended(fence: &Fence, ended: &Result<(), JoinError>) {
     if ended.is_ok() && !fence.admits() {
         return fence.trip(FenceReason::Deadline);

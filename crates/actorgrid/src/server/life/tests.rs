@@ -1,4 +1,4 @@
-//! Sessions whose own tasks die, or cannot begin.
+//! Tests of sessions whose own tasks die, or cannot start.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ struct World {
     registry: MemoryRegistry,
     server: Server,
     events: ServerEvents,
-    /// The actors that run by themselves.
+    /// The number of actors that the grid starts on its own.
     leaders: u64,
 }
 
 impl World {
-    /// A server with an actor, at a time at which no renewal is due.
+    /// Creates a server with an actor, at a time at which no renewal is due.
     async fn new() -> Self {
         Self::with(|builder| builder).await
     }
@@ -81,20 +81,20 @@ impl World {
                 }
             }
         };
-        // A little more, so that timers which end together do.
+        // A little more, so that timers that end together all fire.
         let bound = bound + Duration::from_millis(2);
         let state = self.environment.timeout(bound, fenced).await;
         let died = (ServerState::Fenced, Some(FenceReason::TaskDied));
         assert_eq!(state, Some(died));
         let fenced = self.environment.now();
         self.server.wait_for(ServerState::Serving).await;
-        // The lease of the session that ended is revoked, and not waited for.
+        // The lease of the ended session is revoked, so the rejoin does not wait for it.
         let took = self.environment.now().since(fenced);
         assert!(took < Duration::from_secs(1), "{took:?}");
-        self.goes_on().await;
+        self.serves_a_second_session().await;
     }
 
-    async fn goes_on(&self) {
+    async fn serves_a_second_session(&self) {
         assert_eq!(self.registry.leases(), 1);
         assert_eq!(self.server.statistics().sessions, 2);
         assert_eq!(self.server.statistics().sessions_fenced, 1);
@@ -105,7 +105,7 @@ impl World {
     }
 }
 
-/// Two actors, each of which looks for its stop order while it waits for a request.
+/// Two actors, each of which checks its stop order while it waits for a request.
 #[tokio::test(start_paused = true)]
 async fn actors_and_mailboxes_that_wait_take_no_lock_that_they_share() {
     let world = World::new().await;
@@ -133,7 +133,7 @@ async fn actors_and_mailboxes_that_wait_take_no_lock_that_they_share() {
         });
     }
     assert_eq!(fence.locked(), locked);
-    // All of them hear of the fence at once.
+    // All of them notice the fence at once.
     let begun = world.environment.now();
     let (none, ()) = tokio::join!(own.recv(), async { fence.trip(FenceReason::KeyLost) });
     assert!(none.is_none());
@@ -227,7 +227,7 @@ async fn an_accept_loop_that_dies_fences_at_once_and_takes_connections_again() {
     assert_eq!(health, Health::Serving);
 }
 
-/// It has cost the next session nothing.
+/// The death has cost the next session nothing.
 #[tokio::test(start_paused = true)]
 async fn an_accept_loop_that_dies_while_the_peer_joins_does_not_fence_its_next_session() {
     let world = World::new().await;
@@ -246,10 +246,10 @@ async fn an_accept_loop_that_dies_while_the_peer_joins_does_not_fence_its_next_s
     assert_eq!(*deaths.borrow(), 1);
     world.registry.set_refusing(false);
     world.server.wait_for(ServerState::Serving).await;
-    world.goes_on().await;
+    world.serves_a_second_session().await;
 }
 
-/// Begins to shut a server down whose actor does not stop, and returns how long it takes from
+/// Starts to shut down a server whose actor does not stop, and returns how long that takes from
 /// `change` on, which gets the session's fence.
 async fn drains(change: impl AsyncFnOnce(&World, &Fence)) -> Duration {
     let busy = ActorType::from_fn("busy", async |_start, _ctx| std::future::pending().await);
@@ -272,7 +272,7 @@ async fn drains(change: impl AsyncFnOnce(&World, &Fence)) -> Duration {
     world.environment.now().since(begun)
 }
 
-/// More than the time after which the watchdog aborts.
+/// Longer than the time after which the watchdog aborts.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +280,7 @@ async fn a_drain_whose_names_are_gone_aborts_at_once() {
     for (reason, aborts) in [
         (FenceReason::LeaseLost, true),
         (FenceReason::ClusterChanged, true),
-        // The others may not be held by anybody else before the lease has run out.
+        // With the other reasons, nobody else can hold the names before the lease has expired.
         (FenceReason::KeyLost, false),
         (FenceReason::TaskDied, false),
     ] {
@@ -302,7 +302,7 @@ async fn a_drain_whose_registry_is_left_aborts_at_once() {
         assert_eq!(world.environment.now(), left);
         assert_eq!(fence.reason(), Some(FenceReason::ClusterChanged));
     });
-    // A registry that is another one is not asked for long to confirm the end.
+    // A registry that was replaced is not waited for long to confirm the end.
     let took = took.await;
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
@@ -313,19 +313,19 @@ async fn a_supervisor_that_panics_at_a_sessions_end_goes_on_when_the_lease_has_r
     world
         .registry
         .inject(MemoryOperation::Revoke, MemoryFault::Panic);
-    // As the keeper dies, the session ends.
+    // The session ends because the keeper dies.
     world
         .registry
         .inject(MemoryOperation::Renew, MemoryFault::Panic);
     world.environment.sleep(TTL / 5).await;
-    // And the next one does not begin at once.
+    // And the next session does not start at once.
     world
         .registry
         .inject(MemoryOperation::Grant, MemoryFault::Panic);
     world.environment.sleep(Duration::from_secs(1)).await;
     assert_eq!(world.server.state(), ServerState::Rejoining);
     world.server.wait_for(ServerState::Serving).await;
-    world.goes_on().await;
+    world.serves_a_second_session().await;
     world.server.shutdown().await.unwrap();
     assert_eq!(world.events.next().await.map(drop), Some(()));
 }
