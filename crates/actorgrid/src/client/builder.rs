@@ -1,4 +1,4 @@
-//! How a client is configured and built.
+//! The builder of a client: its settings and their defaults.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,23 +18,24 @@ use crate::registry::{Kind, Registry, TimedRegistry, keys};
 use crate::route::calling::{Pool, PoolConfig};
 use crate::route::{DEFAULT_MAX_MESSAGE_BYTES, LocalRoute};
 
-/// The deadline of a request, unless another is set.
+/// The default deadline of a request: 10 s.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The time that one exchange with the registry may take, unless another is set.
+/// The default limit on the time of one exchange with the registry.
 const DEFAULT_REGISTRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections to one peer: more only cost, as a peer has fewer processors than that.
+/// The maximum number of connections to one peer. More would only cost, because a peer has fewer
+/// processors than that.
 const MAX_CONNECTIONS_PER_PEER: usize = 64;
 
 impl Client {
-    /// A client of the grid `namespace` with default settings. An invalid namespace is reported by
-    /// each of its calls.
+    /// Creates a client of the grid `namespace` with default settings. If the namespace is invalid,
+    /// each call of the client fails.
     pub fn new(namespace: impl Into<String>, registry: Registry) -> Self {
         Self::builder(namespace, registry).build()
     }
 
-    /// A client with other settings.
+    /// Creates a builder for a client with other settings.
     pub fn builder(namespace: impl Into<String>, registry: Registry) -> ClientBuilder {
         ClientBuilder {
             namespace: Namespace::new(&namespace.into()),
@@ -84,7 +85,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The deadline of requests that set none: [`DEFAULT_DEADLINE`] by default, at most
+    /// Sets the deadline of requests that set none. [`DEFAULT_DEADLINE`] by default; at most
     /// [`MAX_DEADLINE`](crate::MAX_DEADLINE).
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -92,9 +93,9 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that one exchange with the registry may take before it counts as failed: 2 s by
-    /// default. A query ends by the client's default [`deadline`](Self::deadline) if that is less;
-    /// a request whose lookup failed is tried again within its own.
+    /// Sets how long one exchange with the registry may take before it counts as failed. 2 s by
+    /// default. A query ends by the client's default [`deadline`](Self::deadline) if that is
+    /// shorter; a request whose lookup failed is retried within its own deadline.
     ///
     /// `ClientCfg.Timeout` in Go, where it is 10 s.
     #[must_use]
@@ -104,8 +105,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Connections to each peer: 1 by default; 0 is taken as 1, and more than 64 as 64. One serves
-    /// thousands of requests at once; more help where single requests are megabytes.
+    /// Sets the number of connections to each peer. 1 by default; 0 counts as 1, and more than 64
+    /// as 64. One connection serves thousands of requests at once; more help if single requests are
+    /// megabytes large.
     ///
     /// `ClientCfg.ConnectionsPerPeer` in Go, where it is half the number of processors.
     #[must_use]
@@ -115,7 +117,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The largest message that is sent, and reply that is taken, in bytes:
+    /// Sets the largest message that is sent, and the largest reply that is accepted, in bytes.
     /// [`DEFAULT_MAX_MESSAGE_BYTES`] by default.
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
@@ -123,14 +125,14 @@ impl ClientBuilder {
         self
     }
 
-    /// Uses another environment than the real one.
+    /// Replaces the real environment, the default.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
         self
     }
 
-    /// The client. It connects when it has something to send.
+    /// Builds the client. It connects when it has something to send.
     #[must_use]
     pub fn build(self) -> Client {
         // With an invalid namespace nothing is ever sent.

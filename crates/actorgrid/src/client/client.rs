@@ -1,4 +1,4 @@
-//! A client of a grid: what its users hold.
+//! The client of a grid, as its users hold it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::message::{Ack, ActorStart, ActorStop, Message};
 use crate::name::IntoName;
 use crate::registry::{Kind, Registration};
 
-/// Sends requests to the mailboxes of a grid, and asks who is there. Cheap to clone; clones share
-/// connections and the cache of locations.
+/// Sends requests to the mailboxes of a grid, and queries and watches its registrations. Cheap to
+/// clone; clones share connections and the cache of locations.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), actorgrid::BoxError> {
@@ -46,44 +46,45 @@ impl Client {
         &self.core
     }
 
-    /// A request to the mailbox `to`: await it, after setting its options if the defaults do not
-    /// fit.
+    /// Creates a request to the mailbox `to`. Await it to send it, after setting its options if the
+    /// defaults do not fit.
     ///
-    /// It is repeated, within its deadline, only while it provably was not executed: the mailbox
-    /// was full or closed, its holder had moved, or nothing was sent. Else the error says
-    /// [`may_have_executed`](RequestError::may_have_executed).
+    /// The request is repeated, within its deadline, only while it provably was not executed: the
+    /// mailbox was full or closed, its holder had moved, or nothing was sent. Otherwise the error
+    /// is returned; its [`may_have_executed`](RequestError::may_have_executed) says whether the
+    /// request may have been executed.
     ///
-    /// While the peer that holds the mailbox is dead and still registered, which is until its lease
-    /// has run out, the request waits within its deadline for the next holder;
+    /// If the peer that holds the mailbox is dead but still registered, which it is until its lease
+    /// expires, the request waits within its deadline for the next holder;
     /// [`fail_fast`](RequestBuilder::fail_fast) reports that at once instead.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future signals the receiver that nobody waits; whether it was executed is then
-    /// unknown.
+    /// Dropping the future signals the receiver that nobody waits; it is then unknown whether the
+    /// request was executed.
     #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
         RequestBuilder::new(self.core.clone(), to.into_name(), message)
     }
 
-    /// A request with the same message to each member of a group: await it, after setting its
-    /// options if the defaults do not fit. The result has an [`Outcome`](crate::Outcome) for each
-    /// member; see [`BroadcastBuilder`].
+    /// Creates a request with the same message to each member of a group. Await it to send it,
+    /// after setting its options if the defaults do not fit. The result has an
+    /// [`Outcome`](crate::Outcome) for each member; see [`BroadcastBuilder`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future signals all receivers that nobody waits; which of them have executed the
-    /// request is then unknown.
+    /// Dropping the future signals all receivers that nobody waits; it is then unknown which of
+    /// them have executed the request.
     pub fn broadcast<M: Message>(&self, group: &Group, message: M) -> BroadcastBuilder<M::Reply> {
         BroadcastBuilder::new(self.core.clone(), group.clone(), &message)
     }
 
-    /// Asks a peer (by its name or its registration) to start an actor. The answer comes when the
-    /// actor's name is registered and its constructor has succeeded; with a declared mailbox,
-    /// requests are taken by then.
+    /// Asks a peer (by its name or its registration) to start an actor. The reply arrives once the
+    /// actor's name is registered and its constructor has succeeded; a declared mailbox accepts
+    /// requests by then.
     ///
-    /// [`AlreadyRunning`](RequestErrorKind::AlreadyRunning) has
-    /// [the holder of the name](RequestError::holder) and [its token](RequestError::token);
+    /// The error [`AlreadyRunning`](RequestErrorKind::AlreadyRunning) carries [the holder of the
+    /// name](RequestError::holder) and [its token](RequestError::token);
     /// [`UnknownName`](RequestErrorKind::UnknownName) means that no such peer is registered.
     pub fn start(&self, peer: impl IntoName, start: ActorStart) -> RequestBuilder<Ack> {
         self.request(peer, start).purpose(Purpose::Start)
@@ -93,16 +94,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`UnknownName`](RequestErrorKind::UnknownName) when no such actor runs;
-    /// [`Registry`](RequestErrorKind::Registry) when the registry does not answer;
-    /// [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) when it has not ended within the
-    /// client's default deadline: it goes on to end;
-    /// [`StopFailed`](RequestErrorKind::StopFailed) when its name is not free though its time to
-    /// end has passed and it was aborted.
+    /// - [`UnknownName`](RequestErrorKind::UnknownName) if no such actor runs;
+    /// - [`Registry`](RequestErrorKind::Registry) if the registry does not answer;
+    /// - [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) if the actor has not ended within
+    ///   the client's default deadline; it continues to end;
+    /// - [`StopFailed`](RequestErrorKind::StopFailed) if the actor's name is not free although its
+    ///   time to end has passed and it was aborted.
     ///
     /// # Cancel safety
     ///
-    /// The actor stops all the same once it was asked.
+    /// Once the actor was asked, it stops even if the future is dropped.
     pub async fn stop(&self, actor: impl IntoName) -> Result<(), RequestError> {
         let name = actor
             .into_name()
@@ -119,7 +120,8 @@ impl Client {
         let request = request.deadline(deadline.remaining());
         match request.await {
             Ok(Ack {}) => Ok(()),
-            // The actor ended meanwhile, or its peer did: the name of neither mailbox is at fault.
+            // The actor or its peer ended meanwhile: report the actor as unknown, not the mailbox
+            // of its peer.
             Err(error) if error.kind() == RequestErrorKind::UnknownName => {
                 Err(RequestError::unknown_actor(&name).at_least(error.executed()))
             }
@@ -127,21 +129,21 @@ impl Client {
         }
     }
 
-    /// Closes the client and all its clones: connections are ended, and every request from now on
+    /// Closes the client and all its clones: connections are closed, and every request from now on
     /// fails with [`ClientClosed`](RequestErrorKind::ClientClosed).
     pub async fn close(&self) {
         self.core.pool.close().await;
         self.core.lookups.close().await;
     }
 
-    /// Closes the client without waiting: its tasks end a moment later.
+    /// Closes the client without waiting: its tasks end shortly afterwards.
     pub(crate) fn close_now(&self) {
         self.core.pool.close_now();
         self.core.lookups.close_now();
     }
 
-    /// The counts of the client and its clones so far. Reading them takes no lock and costs nothing
-    /// to requests under way.
+    /// Returns the counts of the client and its clones so far. Reading them takes no lock and costs
+    /// nothing to requests under way.
     ///
     /// ```
     /// # use actorgrid::{Client, Environment, MemoryRegistry, RequestErrorKind, EchoMsg};
@@ -159,7 +161,7 @@ impl Client {
     pub fn statistics(&self) -> ClientStatistics {
         let connections = self.core.pool.connections();
         ClientStatistics {
-            // Before those that were opened, so that never more have ended.
+            // Read before `opened`, so that the ended connections never exceed the opened ones.
             connections_ended: connections.ended.get(),
             connections_opened: connections.opened.get(),
             connections_failed: connections.failed.get(),

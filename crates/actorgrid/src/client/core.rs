@@ -1,5 +1,5 @@
-//! The state that the clones of a client share: all that its requests, watches and health checks
-//! need.
+//! The state that the clones of a client share, on which its requests, watches and health checks
+//! depend.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use crate::route::calling::Pool;
 
 /// The state that the clones of a [`Client`](crate::Client) share.
 pub(super) struct ClientCore {
-    /// An invalid one is reported by each call.
+    /// If invalid, each call reports it.
     pub(super) namespace: Result<Namespace, NameError>,
-    /// With the time that one exchange may take.
+    /// The registry, with the limit on the time of one exchange.
     pub(super) registry: TimedRegistry,
     /// The deadline of requests that set none.
     pub(super) deadline: Duration,
     pub(super) pool: Pool,
     pub(super) locations: Locations,
     pub(super) name_waits: NameWaits,
-    /// The reads of lookups, several at a time.
+    /// The reads of lookups, several keys at a time.
     pub(super) lookups: LookupBatches,
-    /// Where the client belongs to a server: its peer, and the way to that peer's mailboxes.
+    /// Set if the client belongs to a server: that server's peer, and the route to its mailboxes.
     pub(super) local: Option<(Name, LocalRoute)>,
     pub(super) ids: RequestIds,
     pub(super) counters: ClientCounters,
-    /// Turns for the requests of broadcasts.
+    /// Turns that the requests of broadcasts take.
     pub(super) fan_out: FanOutTurns,
 }
 
@@ -42,7 +42,7 @@ impl ClientCore {
         self.registry.environment()
     }
 
-    /// The registry for an exchange that a caller without a deadline of its own waits for.
+    /// Returns the registry for an exchange that a caller without its own deadline waits for.
     pub(super) fn registry_within_deadline(&self) -> TimedRegistry {
         let limit = self.registry.limit().min(self.deadline);
         self.registry.with_limit(limit)

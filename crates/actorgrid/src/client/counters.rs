@@ -23,7 +23,7 @@ pub(super) struct ClientCounters {
 }
 
 impl ClientCounters {
-    /// Counts a try that failed.
+    /// Counts a failed try.
     pub(super) fn failed(&self, kind: RequestErrorKind) {
         let counter = match kind {
             RequestErrorKind::UnknownName => &self.unknown_names,
@@ -40,7 +40,7 @@ impl ClientCounters {
         counter.increment();
     }
 
-    /// The counts so far; those of the pool and the ids are left at zero.
+    /// Returns the counts so far. The counts of the pool and of the ids are left at zero.
     pub(super) fn read(&self) -> ClientStatistics {
         ClientStatistics {
             repeats: self.repeats.get(),

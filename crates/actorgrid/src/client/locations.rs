@@ -1,4 +1,4 @@
-//! Where mailboxes are: cached with their tokens, looked up once for all who wait.
+//! The cache of mailboxes' locations and tokens, and lookups that concurrent callers share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use crate::name::Name;
 use crate::registry::Capabilities;
 use crate::token::Token;
 
-/// Locations that are remembered. One has some 200 bytes with names of a usual length, so 20 MB
-/// (and with names of the greatest length a tenfold); a client that talks to more mailboxes than
-/// that looks the coldest ones up again.
+/// The maximum number of remembered locations. One takes some 200 bytes with names of a usual
+/// length, so 20 MB in total (ten times as much with the longest names). A client that talks to
+/// more mailboxes looks the least used ones up again.
 const CAPACITY: usize = 100_000;
 
-/// Where a mailbox is.
+/// The location of a mailbox.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Location {
     pub(super) peer: Name,
@@ -31,16 +31,16 @@ pub(super) struct Location {
 /// How old the result of a lookup may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Freshness {
-    /// It may be of a moment before the lookup.
+    /// The result may be that of a moment before the lookup.
     MayLag,
     Linearizable,
 }
 
-/// The result of a lookup: none if nobody holds the name.
+/// The result of a lookup; `None` if nobody holds the name.
 pub(super) type LookupResult = Result<Option<Location>, RequestError>;
 type Lookup = BoxFuture<'static, LookupResult>;
 
-/// The locations that are remembered, and the lookups of others.
+/// The remembered locations, and the lookups under way.
 pub(super) struct Locations {
     store: Arc<LocationStore>,
 }
@@ -48,12 +48,12 @@ pub(super) struct Locations {
 /// The state that is shared with the lookups under way.
 struct LocationStore {
     cache: Cache<Name, Location>,
-    /// Lookups under way, while somebody waits for them.
+    /// Lookups under way, as long as somebody waits for them.
     under_way: Mutex<LookupsUnderWay>,
 }
 
-/// Those of one name that may lag are apart from those that may not: a caller who knows that a
-/// location was wrong must not get it again.
+/// For one name, lookups that may lag are separate from lookups that may not: a caller that knows
+/// that a location was wrong must not get it again.
 type LookupsUnderWay = HashMap<(Name, Freshness), WeakShared<Lookup>>;
 
 impl Default for Locations {
@@ -69,24 +69,25 @@ impl Default for Locations {
 }
 
 impl Locations {
-    /// The location that is remembered.
+    /// Returns the remembered location.
     pub(super) fn get(&self, name: &Name) -> Option<Location> {
         self.store.cache.get(name)
     }
 
-    /// Forgets a location that proved wrong, unless a newer one is there. Whether it was still
-    /// there.
+    /// Forgets a location that proved wrong, unless a newer one is known. Returns whether it was
+    /// still known.
     pub(super) fn forget(&self, name: &Name, token: Token) -> bool {
         let cache = &self.store.cache;
         let forgotten = cache.remove_if(name, |location| location.token == token);
         forgotten.is_some()
     }
 
-    /// Looks a name up. Callers for the same name share one lookup, and none waits for another
-    /// name's. Cancel safe: the lookup goes on as long as one of them waits.
+    /// Looks a name up. Callers for the same name share one lookup, and none waits for the lookup
+    /// of another name. Cancel safe: the lookup continues as long as one of them waits.
     ///
-    /// A lookup that was under way before may have read the registry before, too: that it found
-    /// nothing says nothing about now.
+    /// A lookup that was already under way may have read the registry before this call, so that it
+    /// found nobody does not mean that nobody holds the name now. In that case the name is looked
+    /// up once more.
     pub(super) async fn look_up<F>(
         &self,
         name: &Name,
@@ -99,13 +100,13 @@ impl Locations {
         let key = (name.clone(), freshness);
         let (shared, joined) = self.shared(&key, &lookup);
         match shared.await {
-            // Whichever lookup this is, it began after the other had ended.
+            // Whichever lookup this is, it began after the joined one had ended.
             Ok(None) if joined => self.shared(&key, &lookup).0.await,
             found => found,
         }
     }
 
-    /// The lookup of a name, and whether it was under way before.
+    /// Returns the lookup of a name, and whether it was already under way.
     fn shared<F>(&self, key: &(Name, Freshness), lookup: impl Fn() -> F) -> (Shared<Lookup>, bool)
     where
         F: Future<Output = LookupResult> + Send + 'static,
@@ -152,7 +153,7 @@ impl LocationStore {
     }
 }
 
-/// A lookup's place among those under way, until it has ended or nobody waits for it.
+/// Removes a lookup from the ones under way when it has ended or nobody waits for it any more.
 struct LookupUnderWay {
     store: Arc<LocationStore>,
     key: (Name, Freshness),
@@ -160,7 +161,7 @@ struct LookupUnderWay {
 
 impl Drop for LookupUnderWay {
     fn drop(&mut self) {
-        // If another lookup of the name began meanwhile, it is only not shared any more.
+        // If another lookup of the name has begun meanwhile, it only ceases to be shared.
         self.store.lock().remove(&self.key);
     }
 }
@@ -208,11 +209,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_joins_a_lookup_does_not_miss_what_was_registered_before() {
+    async fn a_caller_that_joins_a_lookup_finds_a_name_registered_before() {
         let locations = Locations::default();
         let name = Name::new("w").unwrap();
         let reply = Arc::new(Notify::new());
-        // This one has read the registry, and its reply is on its way.
+        // This lookup has read the registry, and its reply is on its way.
         let slow = reply.clone();
         let mut early = Box::pin(locations.look_up(&name, Freshness::MayLag, move || {
             let slow = slow.clone();
@@ -222,7 +223,7 @@ mod tests {
             }
         }));
         assert!(poll!(&mut early).is_pending());
-        // Now the name is registered; who asks from now on finds it.
+        // Now the name is registered; every lookup from now on finds it.
         let lookups = Arc::new(AtomicUsize::new(0));
         let count = lookups.clone();
         let mut late = Box::pin(locations.look_up(&name, Freshness::MayLag, move || {

@@ -1,4 +1,4 @@
-//! Reads of the registry: the holder of a name, as requests and health checks need it.
+//! Reads the holder of a name from the registry, for requests and health checks.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::name::Name;
 use crate::registry::{Entry, Kind, Registration, RegistryError, keys, read};
 
 impl ClientCore {
-    /// The registration of one name, if there is one.
+    /// Returns the registration of one name, if there is one.
     pub(super) async fn find(
         &self,
         kind: Kind,
@@ -27,7 +27,7 @@ impl ClientCore {
         Ok(found.into_iter().flatten().next().and_then(read))
     }
 
-    /// Reads an entry; one that cannot be read is logged and skipped.
+    /// Decodes an entry. An entry that cannot be decoded is logged and skipped.
     pub(super) fn registration(
         &self,
         entry: &Entry,
@@ -40,18 +40,18 @@ impl ClientCore {
                 tracing::warn!(
                     key = entry.key,
                     why,
-                    "a registration cannot be read and is skipped"
+                    "skipped a registration that cannot be decoded"
                 );
                 None
             }
         }
     }
 
-    /// Where a mailbox is, from the registry; none if nobody holds the name. Concurrent callers
-    /// for one name share one lookup, and lookups of several names share a read.
+    /// Returns the location of a mailbox from the registry; `None` if nobody holds the name.
+    /// Concurrent callers for one name share one lookup, and lookups of several names share a read.
     ///
-    /// A location that [may lag](Freshness::MayLag) behind is good enough for a first try: its
-    /// token tells when it is too old. That nobody holds a name is always up to date.
+    /// A location that [may lag](Freshness::MayLag) is good enough for a first try: if it is too
+    /// old, its token gives it away. That nobody holds a name is always up to date.
     pub(super) async fn look_up(
         self: &Arc<Self>,
         name: &Name,
@@ -84,7 +84,7 @@ impl ClientCore {
         let prefix = keys::prefix(namespace, Kind::Mailbox);
         let cluster = self.registry.cluster();
         let found = read(&entry, &prefix, Kind::Mailbox, cluster).map_err(|why| {
-            let text = format!("the registration of {name} cannot be read: {why}");
+            let text = format!("the registration of {name} cannot be decoded: {why}");
             RequestError::refused(RequestErrorKind::Registry, text)
         })?;
         Ok(Some(Location {
@@ -96,7 +96,7 @@ impl ClientCore {
     }
 }
 
-/// The error of a request that needed the registry.
+/// Returns the error of a request that needed the registry.
 pub(super) fn registry_failed(error: RegistryError) -> RequestError {
     let text = format!("the registry: {error}");
     RequestError::refused(RequestErrorKind::Registry, text).caused_by(error)

@@ -1,4 +1,4 @@
-//! Lookups that wait at the same time share a read of the registry.
+//! Batches lookups: lookups that wait at the same time share a read of the registry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,26 @@ use tokio_util::task::TaskTracker;
 use super::locations::Freshness;
 use crate::registry::{Entry, RegistryError, RegistryErrorKind, TimedRegistry};
 
-/// Keys in one read: what etcd takes in one transaction unless a flag says otherwise.
+/// The maximum number of keys in one read: etcd's limit for one transaction unless a flag changes
+/// it.
 const MAX_KEYS: usize = 128;
-/// Reads under way of one lane. A lookup that comes alone never waits for others; those of a burst
-/// wait for at most one reply, and a slow registry sees no more than these.
+/// The maximum number of reads under way in one lane. A lookup that arrives alone never waits for
+/// others; lookups of a burst wait for at most one reply, and a slow registry sees no more reads
+/// than these.
 const MAX_READS: usize = 4;
-/// A read whose task died with its runtime is tried again once, on the runtime of its caller.
+/// A read whose task died with its runtime is retried once, on the runtime of its caller.
 const TRIES: usize = 2;
 
-/// The reads that a client's lookups need, several keys at a time. A caller that stops waiting
-/// takes nothing from the others.
+/// The reads that a client's lookups need, several keys at a time. A caller that stops waiting does
+/// not affect the others.
 pub(super) struct LookupBatches {
     core: Arc<BatchCore>,
 }
 
 struct BatchCore {
     registry: TimedRegistry,
-    /// Those that may lag are not held up by those that may not, which a cluster without a leader
-    /// does not answer.
+    /// Separate from linearizable lookups, which a cluster without a leader does not answer, so
+    /// that those do not delay lookups that may lag.
     lagging: Lane,
     linearizable: Lane,
     closed: CancellationToken,
@@ -42,10 +44,10 @@ struct Lane {
 
 #[derive(Default)]
 struct LaneState {
-    /// Those that no read has taken yet, in their order. Each has a caller that waits for it.
+    /// Lookups that no read has taken yet, in order. Each has a caller that waits for it.
     waiting: BTreeMap<u64, WaitingLookup>,
     next: u64,
-    /// Tasks that read.
+    /// The number of tasks that read.
     reads: usize,
 }
 
@@ -69,7 +71,7 @@ impl LookupBatches {
         }
     }
 
-    /// The entry of one key. Cancel safe.
+    /// Returns the entry of one key. Cancel safe.
     pub(super) async fn read(&self, key: String, freshness: Freshness) -> LookedUp {
         for _ in 0..TRIES {
             let (found, answer) = oneshot::channel();
@@ -79,7 +81,7 @@ impl LookupBatches {
                 return found;
             }
         }
-        let text = "the lookup was given up: the client is closed, or its runtime has ended";
+        let text = "the lookup was abandoned: the client is closed, or its runtime has ended";
         Err(RegistryError::new(RegistryErrorKind::Unavailable, text))
     }
 
@@ -99,10 +101,11 @@ impl LookupBatches {
                 freshness,
                 ended: false,
             };
-            // Counted by `tasks`, which the end of the client waits for. It ends when nothing
-            // waits, and when the client is closed; if it dies otherwise, its callers ask again.
+            // Counted by `tasks`, for which closing the client waits. The task ends when nothing
+            // waits any more, and when the client is closed; if it dies otherwise, its callers ask
+            // again.
             let mut read = Box::pin(self.core.tasks.track_future(task.run()));
-            // A registry that answers at once, as the embedded one, needs no task.
+            // A registry that answers at once, like the embedded one, needs no task.
             if read.as_mut().now_or_never().is_none() {
                 drop(self.core.registry.environment().spawn(read));
             }
@@ -110,12 +113,12 @@ impl LookupBatches {
         LookupPlace { lane, place }
     }
 
-    /// Ends all reads without waiting for that.
+    /// Ends all reads, without waiting for their end.
     pub(super) fn close_now(&self) {
         self.core.closed.cancel();
     }
 
-    /// Ends all reads. Cancel safe.
+    /// Ends all reads and waits for their end. Cancel safe.
     pub(super) async fn close(&self) {
         self.close_now();
         self.core.tasks.close();
@@ -155,14 +158,14 @@ impl Lane {
 }
 
 impl LaneState {
-    /// The lookups for one read, the oldest first.
+    /// Takes the lookups for one read, the oldest first.
     fn take(&mut self) -> Vec<WaitingLookup> {
         let next = || self.waiting.pop_first().map(|(_, lookup)| lookup);
         std::iter::from_fn(next).take(MAX_KEYS).collect()
     }
 }
 
-/// The place of a lookup among those that wait. Dropped, the place is free.
+/// The place of a lookup among the waiting ones. Dropping it frees the place.
 struct LookupPlace<'a> {
     lane: &'a Lane,
     place: u64,
@@ -179,12 +182,13 @@ impl Drop for LookupPlace<'_> {
 struct ReadTask {
     core: Arc<BatchCore>,
     freshness: Freshness,
-    /// It has found nothing that waits.
+    /// Set when the task has found no waiting lookup.
     ended: bool,
 }
 
 impl ReadTask {
-    /// The lookups for the next read. Without any, the task has ended for those who come later.
+    /// Takes the lookups for the next read. If there are none, the task counts as ended for later
+    /// lookups.
     fn take(&mut self) -> Vec<WaitingLookup> {
         let mut state = self.core.lane(self.freshness).lock();
         let lookups = state.take();
@@ -214,7 +218,7 @@ impl ReadTask {
                     Ok(entries) => Ok(entries.next().flatten()),
                     Err(error) => Err(error.clone()),
                 };
-                // Without a receiver its caller has stopped waiting.
+                // Without a receiver, the caller has stopped waiting.
                 let _ = lookup.found.send(found);
             }
         }
@@ -228,7 +232,7 @@ impl Drop for ReadTask {
         }
         let mut state = self.core.lane(self.freshness).lock();
         state.reads -= 1;
-        // Without a task nobody would read for those that wait: they ask again.
+        // Without a task, nobody would read for the waiting lookups, so their callers ask again.
         let left = match state.reads {
             0 => std::mem::take(&mut state.waiting),
             _ => BTreeMap::new(),

@@ -1,8 +1,8 @@
 //! Clients: requests, broadcasts, queries, watches and health checks.
 //!
-//! [`Client`] and [`ClientBuilder`] are the public surface. Beneath them, `ClientCore` holds what
-//! the clones of a client share; requests, broadcasts, watches and health checks each have a
-//! room of their own and take only the core.
+//! [`Client`] and [`ClientBuilder`] are the public surface. Beneath them, `ClientCore` holds the
+//! state that the clones of a client share; requests, broadcasts, watches and health checks each
+//! have a folder and depend only on the core.
 
 mod broadcast;
 mod builder;

@@ -1,4 +1,4 @@
-//! How a client waits for a name to be registered.
+//! Lets requests and health watches wait until a name is registered.
 
 use super::core::ClientCore;
 use crate::error::RequestError;
@@ -6,8 +6,8 @@ use crate::name::Name;
 use crate::registry::{Kind, keys};
 
 impl ClientCore {
-    /// Returns when this name is registered, however long the registry is away meanwhile. Fails
-    /// only for an invalid namespace. Cancel safe.
+    /// Waits until this name is registered, however long the registry is unavailable meanwhile.
+    /// Fails only if the namespace is invalid. Cancel safe.
     pub(super) async fn wait_for_name(&self, kind: Kind, name: &Name) -> Result<(), RequestError> {
         let key = keys::of(self.namespace()?, kind, name);
         self.name_waits.shared(&self.registry, key).await;

@@ -1,4 +1,4 @@
-//! How clients wait for a name to be registered: all who wait for one name share a watch.
+//! Waits for names to be registered: all callers that wait for the same name share one watch.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,17 @@ use crate::registry::{KeyState, KeyWatch, TimedRegistry};
 
 type NameWait = BoxFuture<'static, ()>;
 
-/// The names that somebody waits for, each with one watch. Not limited: each has a caller.
+/// The names that callers wait for, each with one watch. Not limited: each has a waiting caller.
 #[derive(Default)]
 pub(super) struct NameWaits {
     by_key: Arc<Mutex<HashMap<String, WeakShared<NameWait>>>>,
 }
 
 impl NameWaits {
-    /// The wait for a key, which goes on as long as one caller waits.
+    /// Returns the wait for a key. It continues as long as one caller waits.
     ///
-    /// A caller that joins one which has just read the key may be told of a holder that it has
-    /// missed already: then it finds nobody, and waits anew.
+    /// A caller that joins a wait which has just read the key may learn of a holder that is already
+    /// gone: it then finds nobody, and waits again.
     pub(super) fn shared(&self, registry: &TimedRegistry, key: String) -> Shared<NameWait> {
         let mut by_key = lock(&self.by_key);
         if let Some(shared) = by_key.get(&key).and_then(WeakShared::upgrade) {
@@ -45,7 +45,7 @@ impl NameWaits {
     }
 }
 
-/// The place of a wait among the others, until it has ended or nobody waits for it.
+/// Removes a wait from the shared ones when it has ended or nobody waits for it any more.
 struct NameWaitPlace {
     by_key: Arc<Mutex<HashMap<String, WeakShared<NameWait>>>>,
     key: String,
@@ -53,7 +53,7 @@ struct NameWaitPlace {
 
 impl Drop for NameWaitPlace {
     fn drop(&mut self) {
-        // If another wait for the name began meanwhile, it is only not shared any more.
+        // If another wait for the name has begun meanwhile, it only ceases to be shared.
         lock(&self.by_key).remove(&self.key);
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_who_wait_for_a_name_share_one_watch() {
+    async fn all_waits_for_a_name_share_one_watch() {
         let (memory, timed, waits) = start();
         let wait = |key: &str| waits.shared(&timed, key.to_owned());
         let mut waiting: Vec<_> = (0..1_000).map(|_| wait(KEY)).collect();
@@ -93,7 +93,7 @@ mod tests {
         }
         assert!(poll!(&mut other).is_pending());
         assert_eq!(memory.calls(MemoryOperation::Watch), 2);
-        // The one that began it does not wait any longer.
+        // The caller that started the wait stops waiting.
         drop(waiting.remove(0));
         memory.overwrite(KEY, "x");
         join_all(waiting).await;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_after_a_name_was_registered_gets_a_watch_of_its_own() {
+    async fn a_wait_that_begins_after_a_registration_gets_its_own_watch() {
         let (memory, timed, waits) = start();
         let mut early = waits.shared(&timed, KEY.to_owned());
         assert!(poll!(&mut early).is_pending());

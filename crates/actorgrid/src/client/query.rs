@@ -1,4 +1,4 @@
-//! Who is registered.
+//! Queries: the registrations of one kind, or of one name.
 
 use super::client::Client;
 use super::lookup::registry_failed;
@@ -7,14 +7,15 @@ use crate::name::Name;
 use crate::registry::{Kind, Registration, keys};
 
 impl Client {
-    /// All registrations of one kind, sorted by name: a linearizable read of the registry.
+    /// Returns all registrations of one kind, sorted by name, by a linearizable read of the
+    /// registry.
     ///
     /// # Errors
     ///
-    /// [`Registry`](crate::RequestErrorKind::Registry) when it does not answer within the
-    /// [registry timeout](crate::ClientBuilder::registry_timeout), or within the client's default
-    /// deadline if that is less. A registration that cannot be read is skipped,
-    /// and logged.
+    /// Fails with [`Registry`](crate::RequestErrorKind::Registry) if the registry does not answer
+    /// within the [registry timeout](crate::ClientBuilder::registry_timeout), or within the
+    /// client's default deadline if that is shorter. A registration that cannot be decoded is
+    /// logged and skipped.
     ///
     /// # Cancel safety
     ///
@@ -32,7 +33,8 @@ impl Client {
         Ok(listing.entries.into_iter().filter_map(read).collect())
     }
 
-    /// The registration of one name, if there is one: a linearizable read of the registry.
+    /// Returns the registration of one name, if there is one, by a linearizable read of the
+    /// registry.
     ///
     /// # Errors
     ///

@@ -4,16 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::route::RequestId;
 
-/// Makes the ids of a client's requests, and counts them.
+/// Creates the ids of a client's requests, and counts them.
 #[derive(Debug)]
 pub(super) struct RequestIds {
-    /// The half of all ids that is this client's.
+    /// The half of each id that identifies this client.
     client: u64,
     count: AtomicU64,
 }
 
 impl RequestIds {
-    /// `client` is random, so that no two clients have it.
+    /// `client` must be random, so that no two clients share it.
     pub(super) const fn new(client: u64) -> Self {
         Self {
             client,
@@ -26,7 +26,7 @@ impl RequestIds {
         RequestId((u128::from(self.client) << 64) | u128::from(count))
     }
 
-    /// How many ids were made.
+    /// Returns the number of ids created so far.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

@@ -3,10 +3,10 @@
 use super::outcome::Outcome;
 use crate::error::RequestError;
 
-/// The answers of a broadcast's members that have come so far.
+/// The answers of a broadcast's members that have arrived so far.
 pub(super) struct Answers<R> {
     pub(super) outcomes: Vec<Option<Outcome<R>>>,
-    /// The place of the member whose reply came first.
+    /// The place of the member whose reply arrived first.
     pub(super) first: Option<usize>,
 }
 

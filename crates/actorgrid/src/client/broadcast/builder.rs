@@ -1,4 +1,4 @@
-//! Broadcasts that are not sent yet, their options, and how they are driven.
+//! The builder of a broadcast: its options, and how its requests are driven.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -22,17 +22,17 @@ use crate::group::Group;
 use crate::message::{Body, Message, Payload};
 use crate::route::Headers;
 
-/// The requests of one broadcast that are under way at a time, unless another number is set. A
-/// peer takes 1,024 streams on a connection: so many leave room for three other broadcasts to the
-/// same peer, and for requests beside them.
+/// The default number of requests of one broadcast that are under way at a time. A peer allows
+/// 1,024 streams on a connection by default, so this leaves room for three other broadcasts to the
+/// same peer, and for single requests.
 pub const DEFAULT_CONCURRENCY: usize = 256;
 
-/// A broadcast that is not sent yet: await it.
+/// A broadcast that has not been sent yet. Await it to send it.
 ///
-/// Each member of the group is sent the message, once, as a [request](crate::Client::request) of
-/// its own with the same rules; the result has an [`Outcome`] for each. Nothing ends a broadcast
-/// early but its deadline, the [fastest](Self::fastest) reply, or a drop. All requests are driven
-/// by the future itself: there are no tasks.
+/// The message is sent once to each member of the group, as a separate
+/// [request](crate::Client::request) with the same rules; the result has an [`Outcome`] for each.
+/// Only its deadline, the [fastest](Self::fastest) reply, or a drop ends a broadcast early. The
+/// future itself drives all requests: there are no tasks.
 ///
 /// ```no_run
 /// # async fn run(client: actorgrid::Client) -> Result<(), actorgrid::BoxError> {
@@ -40,7 +40,7 @@ pub const DEFAULT_CONCURRENCY: usize = 256;
 ///
 /// let group = Group::new(["replica-1", "replica-2", "replica-3"])?;
 ///
-/// // All of them; those that did not reply are asked once more.
+/// // Ask all of them; ask those that did not reply once more.
 /// let mut result = client.broadcast(&group, EchoMsg::new("hi")).idempotent().await;
 /// let left = group.except_successes(&result);
 /// result.add(client.broadcast(&left, EchoMsg::new("hi")).idempotent().await);
@@ -48,7 +48,7 @@ pub const DEFAULT_CONCURRENCY: usize = 256;
 ///     println!("{name}: {}", reply.msg);
 /// }
 ///
-/// // The fastest of them.
+/// // Ask for the fastest reply.
 /// let result = client.broadcast(&group, EchoMsg::new("hi")).fastest().await;
 /// if let Some((name, reply)) = result.into_result()?.into_first() {
 ///     println!("{name} was first: {}", reply.msg);
@@ -71,7 +71,7 @@ pub struct BroadcastBuilder<R: Message> {
 }
 
 impl<R: Message> BroadcastBuilder<R> {
-    /// The message is encoded once, for all.
+    /// Encodes the message once, for all members.
     pub(in crate::client) fn new(
         core: Arc<ClientCore>,
         group: Group,
@@ -91,27 +91,27 @@ impl<R: Message> BroadcastBuilder<R> {
         }
     }
 
-    /// The time within which all answers are wanted, repeats included; the client's default if not
-    /// set, at most [`MAX_DEADLINE`](crate::MAX_DEADLINE). The broadcast ends by then, plus 250 ms:
-    /// members that have not answered have failed with
+    /// Sets the time within which all answers must arrive, repeats included. The client's default
+    /// if not set; at most [`MAX_DEADLINE`](crate::MAX_DEADLINE). The broadcast ends at most 250 ms
+    /// after it: members that have not answered by then have failed with
     /// [`DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// How many requests are under way at a time: [`DEFAULT_CONCURRENCY`] by default; 0 is taken as
-    /// one. Members are begun in the order of the group, the next one when another has ended; one
-    /// that is begun late has only the time that is left. All broadcasts of a client together have
-    /// at most 16,384 requests under way.
+    /// Sets how many requests are under way at a time. [`DEFAULT_CONCURRENCY`] by default; 0 counts
+    /// as 1. Requests start in the order of the group, each when an earlier one has ended; a
+    /// request that starts late has only the remaining time. All broadcasts of a client together
+    /// have at most 16,384 requests under way.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
     }
 
-    /// Ends with the first reply, and gives up the requests that are under way then, which signals
-    /// those members that nobody waits. A member that fails does not end it: only when all have
-    /// failed, or at the deadline, there is no reply.
+    /// Ends with the first reply, and abandons the requests that are under way then, which signals
+    /// those members that nobody waits. A member that fails does not end the broadcast: it ends
+    /// without a reply only if all members have failed, or at the deadline.
     pub fn fastest(mut self) -> Self {
         self.fastest = true;
         self
@@ -124,8 +124,8 @@ impl<R: Message> BroadcastBuilder<R> {
     }
 
     /// Adds a header, which the receivers can read; see
-    /// [`RequestBuilder::header`](crate::RequestBuilder::header). After a mistake nothing is sent,
-    /// and all members have failed with it.
+    /// [`RequestBuilder::header`](crate::RequestBuilder::header). If a header is invalid, nothing
+    /// is sent, and all members have failed with that error.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = self.headers.add(name, value) {
             self.refused.get_or_insert(error);
@@ -150,13 +150,13 @@ impl<R: Message> BroadcastBuilder<R> {
         }
     }
 
-    /// Sends the broadcast and waits for its end; what awaiting the builder does. Each member's
-    /// failure is in the [`BroadcastResult`].
+    /// Sends the broadcast and waits for its end, as awaiting the builder does. The failure of each
+    /// member is in the [`BroadcastResult`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future signals all receivers that nobody waits; which of them have executed the
-    /// request is then unknown.
+    /// Dropping the future signals all receivers that nobody waits; it is then unknown which of
+    /// them have executed the request.
     pub async fn send(self) -> BroadcastResult<R> {
         if let Some(error) = self.refused {
             let failed = |_| Outcome::Failed(error.clone());
@@ -186,8 +186,8 @@ impl<R: Message> BroadcastBuilder<R> {
             self.fastest,
             &mut answers,
         );
-        // Requests that are under way at the end are dropped here; then their drives know how far
-        // they have come.
+        // Requests that are still under way are dropped here; afterwards their drives know how far
+        // they got.
         let _ = deadline.bound(fan_out).await;
         let lost = self.fastest && answers.first.is_some();
         let outcome = |(answer, drive): (Option<Outcome<R>>, &Drive<'_>)| match answer {
@@ -203,7 +203,7 @@ impl<R: Message> BroadcastBuilder<R> {
     }
 }
 
-/// Drives all requests to their ends, or to the first reply if that is enough.
+/// Drives all requests to their ends, or until the first reply if that is enough.
 async fn fan_out<R: Message>(
     drives: &mut [Drive<'_>],
     turns: &FanOutTurns,

@@ -1,4 +1,4 @@
-//! The error of a broadcast that some members did not reply to.
+//! The error of a broadcast to which some members did not reply.
 
 use std::error::Error;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 use super::result::BroadcastResult;
 
 impl<R> BroadcastResult<R> {
-    /// The result, if it [is complete](Self::is_complete).
+    /// Returns the result if it [is complete](Self::is_complete).
     ///
     /// # Errors
     ///
-    /// [`IncompleteBroadcast`], which has the result all the same.
+    /// Fails with an [`IncompleteBroadcast`], which contains the result.
     pub fn into_result(self) -> Result<Self, IncompleteBroadcast<R>> {
         match self.is_complete() {
             true => Ok(self),
@@ -19,17 +19,18 @@ impl<R> BroadcastResult<R> {
     }
 }
 
-/// Not all members of a broadcast replied; of the fastest of a group, none did.
+/// The error of a broadcast to which not all members replied or, with
+/// [`fastest`](crate::BroadcastBuilder::fastest), none did.
 #[derive(Clone)]
 pub struct IncompleteBroadcast<R>(BroadcastResult<R>);
 
 impl<R> IncompleteBroadcast<R> {
-    /// The outcome of each request.
+    /// Returns the outcome of each request.
     pub fn result(&self) -> &BroadcastResult<R> {
         &self.0
     }
 
-    /// The outcome of each request, by value.
+    /// Returns the outcome of each request, by value.
     pub fn into_inner(self) -> BroadcastResult<R> {
         self.0
     }
@@ -53,7 +54,7 @@ impl<R> fmt::Debug for IncompleteBroadcast<R> {
 }
 
 impl<R> Error for IncompleteBroadcast<R> {
-    /// The error of the first member that failed.
+    /// Returns the error of the first member that failed.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let (_, error) = self.0.failures().next()?;
         Some(error)
@@ -68,7 +69,7 @@ mod tests {
     use crate::group::Group;
 
     #[test]
-    fn an_incomplete_one_is_an_error_that_has_it() {
+    fn an_incomplete_result_is_an_error_that_contains_it() {
         fn ask(outcome: Outcome<u32>) -> Result<u32, BoxError> {
             let members = Group::new(["a", "b"]).unwrap();
             let outcomes = vec![Outcome::Reply(1), outcome];

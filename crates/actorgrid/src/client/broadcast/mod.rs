@@ -1,4 +1,4 @@
-//! Broadcasts: one message to each member of a group, and the outcome at each.
+//! Broadcasts: one message to each member of a group, with an outcome for each.
 
 mod answers;
 mod builder;

@@ -7,18 +7,18 @@ use crate::error::RequestError;
 pub enum Outcome<R> {
     /// The member's reply.
     Reply(R),
-    /// There is none, and why.
+    /// There is no reply, because of this error.
     Failed(RequestError),
     /// Another member of a [`fastest`](crate::BroadcastBuilder::fastest) broadcast was faster.
     Cancelled {
-        /// Whether the member may have executed the request. False is certain: it was not sent, or
-        /// taken back before it was handed out.
+        /// Whether the member may have executed the request. `false` is certain: it was not sent,
+        /// or was withdrawn before it was handed out.
         may_have_executed: bool,
     },
 }
 
 impl<R> Outcome<R> {
-    /// The reply, if there is one.
+    /// Returns the reply, if there is one.
     pub fn reply(&self) -> Option<&R> {
         match self {
             Self::Reply(reply) => Some(reply),
@@ -26,7 +26,7 @@ impl<R> Outcome<R> {
         }
     }
 
-    /// Whether the member may have executed the request. False is certain.
+    /// Whether the member may have executed the request. `false` is certain.
     #[must_use]
     pub fn may_have_executed(&self) -> bool {
         match self {

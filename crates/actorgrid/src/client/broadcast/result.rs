@@ -1,4 +1,4 @@
-//! The result of a broadcast.
+//! The result of a broadcast: the outcome at each member.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::name::Name;
 #[must_use = "some members may have failed"]
 pub struct BroadcastResult<R> {
     members: Group,
-    /// One for each of them, at the same place.
+    /// One outcome per member, at the same place.
     outcomes: Vec<Outcome<R>>,
     /// The place of the first reply.
     first: Option<usize>,
@@ -20,7 +20,7 @@ pub struct BroadcastResult<R> {
 }
 
 impl<R> BroadcastResult<R> {
-    /// There is an outcome for each member.
+    /// Creates a result. There must be an outcome for each member.
     pub(super) fn new(
         members: Group,
         outcomes: Vec<Outcome<R>>,
@@ -35,36 +35,36 @@ impl<R> BroadcastResult<R> {
         }
     }
 
-    /// How many members were asked.
+    /// Returns the number of members that were asked.
     #[must_use]
     pub fn len(&self) -> usize {
         self.outcomes.len()
     }
 
-    /// Whether none were.
+    /// Whether no member was asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
     }
 
-    /// The outcome of the request to one member; none if it was not in the group.
+    /// Returns the outcome of the request to one member; `None` if it was not in the group.
     pub fn get(&self, name: impl AsRef<str>) -> Option<&Outcome<R>> {
         self.outcomes.get(self.members.place(name.as_ref())?)
     }
 
-    /// The members and what became of their requests, in the order of the group.
+    /// Returns the members and the outcomes of their requests, in the order of the group.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &Outcome<R>)> {
         self.members.members().iter().zip(&self.outcomes)
     }
 
-    /// The members that replied, in the order of the group.
+    /// Returns the members that replied, in the order of the group.
     pub fn successes(&self) -> impl Iterator<Item = (&Name, &R)> {
         self.iter()
             .filter_map(|(name, outcome)| Some((name, outcome.reply()?)))
     }
 
-    /// The members that failed, in the order of the group. Those that were only slower than the
-    /// fastest are not among them.
+    /// Returns the members that failed, in the order of the group. This does not include members
+    /// that were only slower than the fastest.
     pub fn failures(&self) -> impl Iterator<Item = (&Name, &RequestError)> {
         self.iter().filter_map(|(name, outcome)| match outcome {
             Outcome::Failed(error) => Some((name, error)),
@@ -72,7 +72,7 @@ impl<R> BroadcastResult<R> {
         })
     }
 
-    /// The reply that came first, and whose it is.
+    /// Returns the first reply to arrive, and the member that sent it.
     #[must_use]
     pub fn first(&self) -> Option<(&Name, &R)> {
         let place = self.first?;
@@ -80,7 +80,7 @@ impl<R> BroadcastResult<R> {
         Some((name, self.outcomes.get(place)?.reply()?))
     }
 
-    /// The reply that came first, by value.
+    /// Returns the first reply to arrive and its member, by value.
     #[must_use]
     pub fn into_first(mut self) -> Option<(Name, R)> {
         let place = self.first.filter(|place| *place < self.outcomes.len())?;
@@ -91,8 +91,8 @@ impl<R> BroadcastResult<R> {
         }
     }
 
-    /// Whether all members replied; of a [`fastest`](crate::BroadcastBuilder::fastest) broadcast,
-    /// whether one did. With an empty group that is true, and false for the fastest.
+    /// Whether all members replied; for a [`fastest`](crate::BroadcastBuilder::fastest) broadcast,
+    /// whether one did. With an empty group this is true, but false for the fastest.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         if self.fastest {
@@ -102,9 +102,9 @@ impl<R> BroadcastResult<R> {
         }
     }
 
-    /// Takes over the outcomes of another broadcast: of a repeat to the members that did not
-    /// reply, say. They take the place of those that are here; new members come last. Whether all
-    /// replies are wanted, or one, stays as it was.
+    /// Merges the outcomes of another broadcast into this one; for example, of a repeat to the
+    /// members that did not reply. They replace the existing outcomes of the same members; new
+    /// members are appended. Whether all replies are required, or one, remains as it was.
     pub fn add(&mut self, other: Self) {
         let others_first = other.first().map(|(name, _)| name.clone());
         for (name, outcome) in other {
@@ -131,7 +131,7 @@ impl<R> IntoIterator for BroadcastResult<R> {
     }
 }
 
-/// Shows how many members ended how; the replies are not shown.
+/// Shows how many members replied and failed; the replies are not shown.
 impl<R> fmt::Debug for BroadcastResult<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BroadcastResult")
@@ -143,8 +143,8 @@ impl<R> fmt::Debug for BroadcastResult<R> {
 }
 
 impl Group {
-    /// The members that did not reply: for a repeat of the broadcast to them. A member that failed
-    /// may have executed the request: see [`Outcome::may_have_executed`].
+    /// Returns the members that did not reply, for a repeat of the broadcast to them. A member that
+    /// failed may have executed the request: see [`Outcome::may_have_executed`].
     pub fn except_successes<R>(&self, results: &BroadcastResult<R>) -> Self {
         let replied = |name: &Name| results.get(name).is_some_and(|o| o.reply().is_some());
         let members = self.members().iter().filter(|name| !replied(name));
@@ -168,7 +168,7 @@ mod tests {
         Outcome::Cancelled { may_have_executed }
     }
 
-    /// Of members with these names.
+    /// Returns a result of members with these names.
     fn result(
         outcomes: &[(&str, Outcome<u32>)],
         first: Option<usize>,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_may_have_been_executed() {
+    fn reports_whether_a_member_may_have_executed() {
         let no_reply = Outcome::Failed(RequestError::no_reply("gone"));
         for (outcome, executed) in [
             (reply(1), true),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_completes_it() {
+    fn a_repeat_completes_a_result() {
         let outcomes = [("a", reply(1)), ("b", busy()), ("c", slower(true))];
         let mut so_far = result(&outcomes, Some(0), false);
         let asked = Group::new(["a", "b", "c", "d"]).unwrap();
@@ -255,12 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_overwrites() {
+    fn added_outcomes_replace_earlier_ones() {
         let mut so_far = result(&[("a", reply(1)), ("b", busy())], Some(0), true);
         so_far.add(result(&[("c", reply(3)), ("a", busy())], Some(0), false));
         assert_eq!(names(so_far.failures()), ["a", "b"]);
         assert_eq!(so_far.first().unwrap().0.as_str(), "c");
-        // One reply was wanted.
+        // Only one reply was required.
         assert!(so_far.is_complete());
         so_far.add(result(&[("c", busy())], None, false));
         assert!(so_far.first().is_none() && !so_far.is_complete());

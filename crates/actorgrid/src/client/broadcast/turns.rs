@@ -1,10 +1,10 @@
-//! How many requests of broadcasts a client has under way.
+//! Limits how many requests of broadcasts a client has under way.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The requests of all broadcasts of a client that are under way at a time; further ones wait for
-/// their turn. A thousand broadcasts at once must leave their peers' connections to others, who
-/// would wait behind a million requests.
+/// The maximum number of requests under way of all broadcasts of a client; further ones wait for
+/// their turn. A thousand broadcasts at once must leave their peers' connections usable for others,
+/// which would otherwise wait behind a million requests.
 const MAX_FAN_OUT: usize = 16 * 1024;
 
 /// The turns that the requests of all broadcasts of a client take.
@@ -18,7 +18,7 @@ impl FanOutTurns {
 
     /// Waits for a turn, which lasts until it is dropped.
     pub(super) async fn take(&self) -> Option<SemaphorePermit<'_>> {
-        // None would mean that the semaphore is closed, and nothing closes it.
+        // `None` would mean that the semaphore is closed, but nothing closes it.
         self.0.acquire().await.ok()
     }
 }

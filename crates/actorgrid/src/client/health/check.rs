@@ -1,4 +1,4 @@
-//! Whether a peer serves now.
+//! Health checks: whether a peer serves now.
 
 use super::health::Health;
 use crate::client::client::Client;
@@ -8,24 +8,27 @@ use crate::name::IntoName;
 use crate::registry::Kind;
 
 impl Client {
-    /// Asks a peer (by its name or its registration) whether it serves: by the standard gRPC health
-    /// service, so peers of the Go library answer too.
+    /// Asks a peer (by its name or its registration) whether it serves. This uses the standard gRPC
+    /// health service, so peers of the Go library answer too.
     ///
-    /// The peer's address is read from the registry each time, so that it is never an old one; who
-    /// asks often [watches](Self::watch_health). The answer is [`Serving`](Health::Serving),
-    /// [`NotServing`](Health::NotServing), or [`Unknown`](Health::Unknown) where the peer has no
-    /// health service.
+    /// The peer's address is read from the registry each time, so that it is never outdated; to
+    /// check often, [watch](Self::watch_health) the peer instead. The answer is
+    /// [`Serving`](Health::Serving), [`NotServing`](Health::NotServing), or
+    /// [`Unknown`](Health::Unknown) if the peer has no health service.
     ///
     /// # Errors
     ///
-    /// [`UnknownName`](crate::RequestErrorKind::UnknownName) when no such peer is registered;
-    /// [`Registry`](crate::RequestErrorKind::Registry) when the registry does not answer;
-    /// [`Unreachable`](crate::RequestErrorKind::Unreachable) and
-    /// [`ConnectionLost`](crate::RequestErrorKind::ConnectionLost) when the peer does not;
-    /// [`DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded) after the client's default
-    /// deadline; [`Unknown`](crate::RequestErrorKind::Unknown) and
-    /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) when something else than a
-    /// health service answers. A check changes nothing, so none of them [may have
+    /// - [`UnknownName`](crate::RequestErrorKind::UnknownName) if no such peer is registered;
+    /// - [`Registry`](crate::RequestErrorKind::Registry) if the registry does not answer;
+    /// - [`Unreachable`](crate::RequestErrorKind::Unreachable) and
+    ///   [`ConnectionLost`](crate::RequestErrorKind::ConnectionLost) if the peer does not answer;
+    /// - [`DeadlineExceeded`](crate::RequestErrorKind::DeadlineExceeded) after the client's default
+    ///   deadline;
+    /// - [`Unknown`](crate::RequestErrorKind::Unknown) and
+    ///   [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) if something other than a
+    ///   health service answers.
+    ///
+    /// A check changes nothing, so none of these errors [may have
     /// executed](RequestError::may_have_executed) anything.
     ///
     /// # Cancel safety

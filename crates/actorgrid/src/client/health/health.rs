@@ -7,15 +7,15 @@ use crate::wire::health::health_check_response::ServingStatus;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Health {
-    /// It serves.
+    /// The peer serves.
     Serving,
-    /// It says that it does not: it starts, is fenced, joins again, or shuts down.
+    /// The peer reports that it does not serve: it starts, is fenced, rejoins, or shuts down.
     NotServing,
     /// Not known. The server at the peer's address has no health service, or its health service
-    /// does not say whether it serves; or, in a watch, the registry does not answer and the peer's
-    /// address is not known yet.
+    /// does not report whether it serves; or, in a watch, the registry does not answer and the
+    /// peer's address is not known yet.
     Unknown,
-    /// It is registered and cannot be reached. Only in watches; a check fails instead.
+    /// The peer is registered but cannot be reached. Only in watches; a check fails instead.
     Unreachable,
     /// No peer of this name is registered. Only in watches; a check fails instead.
     Unregistered,

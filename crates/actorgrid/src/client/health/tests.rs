@@ -1,4 +1,4 @@
-//! The health of peers that no test of the public API can make.
+//! Tests of peers in states that tests of the public API cannot create.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::registry::MemoryRegistry;
 
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// Takes connections, answers on the first of them that it serves, and freezes a minute later:
-/// its kernel goes on to take connections.
+/// Accepts connections, answers on the first of them that it serves, and freezes a minute later:
+/// its kernel continues to accept connections.
 async fn freezing(environment: &Environment) -> Address {
     let listening = "127.0.0.1:0".parse().unwrap();
     let mut listener = environment.listen(listening).await.unwrap();

@@ -1,4 +1,4 @@
-//! Watches of a peer's health.
+//! Health watches: whether a peer serves, as it changes.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,28 +16,28 @@ use crate::environment::Deadline;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::name::IntoName;
 
-/// The health of one peer as it changes, for as long as it is kept.
+/// The health of one peer as it changes, for as long as the watch is kept.
 ///
-/// It gives the state now, and then each change; never the same twice in a row. It survives
-/// everything: a peer that is not registered yet, that cannot be reached, that is gone and comes
-/// back under the same name, and a registry that is away. While it cannot watch, it tries again
-/// after 100 ms, doubled up to 5 s, of which a random half is left out; a peer that registers is
-/// tried at once.
+/// The watch yields the current state, and then each change; never the same state twice in a row.
+/// It survives every failure: a peer that is not registered yet, that cannot be reached, that is
+/// gone and comes back under the same name, and an unavailable registry. While the peer cannot be
+/// watched, the watch retries after 100 ms, doubled up to 5 s, less a random share of up to half; a
+/// peer that registers is tried at once.
 ///
 /// A peer that is frozen, or cut off from the network, is noticed within 9 s: its connection is
-/// probed every 5 s and ends when it does not answer for 2 s; then it is tried again for 2 s. One
-/// that still answers probes, but no calls, is not. Peers of the Go library do not let themselves
-/// be probed so often: of them it is noticed when their connection breaks.
+/// probed every 5 s and ends if it does not answer for 2 s; then connecting is tried for 2 s. A
+/// peer that still answers probes, but no calls, is not noticed. Peers of the Go library do not
+/// allow such frequent probes: their failure is noticed when their connection breaks.
 ///
-/// A reader that is too slow loses the history of changes, not their result. It holds no task:
-/// dropped, it ends. Each takes one of the 4,096 streams that a peer allows on a connection, which
-/// requests need too.
+/// A reader that is too slow loses the history of changes, but not the current state. The watch has
+/// no task: dropping it ends it. Each watch takes one of the 1,024 streams that a peer allows on a
+/// connection by default, which requests need too.
 pub struct HealthWatch {
     states: Pin<Box<dyn Stream<Item = Health> + Send>>,
 }
 
 impl HealthWatch {
-    /// The next state. None: the client is closed. Cancel safe.
+    /// Waits for the next state. Returns `None` once the client is closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Health> {
         self.states.next().await
     }
@@ -58,12 +58,13 @@ impl fmt::Debug for HealthWatch {
 }
 
 impl Client {
-    /// Watches whether a peer (by its name or its registration) serves; it need not exist yet.
+    /// Watches whether a peer (by its name or its registration) serves; the peer need not exist
+    /// yet.
     ///
     /// # Errors
     ///
-    /// [`InvalidName`](RequestErrorKind::InvalidName), for the peer's name and for the client's
-    /// namespace. Nothing else: see [`HealthWatch`].
+    /// Fails only with [`InvalidName`](RequestErrorKind::InvalidName), for the peer's name or for
+    /// the client's namespace. All other failures are states of the [`HealthWatch`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -93,14 +94,16 @@ impl Client {
         })
     }
 
-    /// Waits until a peer (by its name or its registration) serves, at most for `deadline` (and for
-    /// [`MAX_DEADLINE`](crate::MAX_DEADLINE)). It need not exist yet.
+    /// Waits until a peer (by its name or its registration) serves, but at most for `deadline` (and
+    /// for [`MAX_DEADLINE`](crate::MAX_DEADLINE)). The peer need not exist yet.
     ///
     /// # Errors
     ///
-    /// [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded), and its text says what the peer
-    /// was last; [`InvalidName`](RequestErrorKind::InvalidName);
-    /// [`ClientClosed`](RequestErrorKind::ClientClosed).
+    /// - [`DeadlineExceeded`](RequestErrorKind::DeadlineExceeded) after that time; its text
+    ///   contains the last known health of the peer;
+    /// - [`InvalidName`](RequestErrorKind::InvalidName) for the peer's name or the client's
+    ///   namespace;
+    /// - [`ClientClosed`](RequestErrorKind::ClientClosed) if the client is closed.
     ///
     /// # Cancel safety
     ///
@@ -129,11 +132,11 @@ impl Client {
         }
         let last = match last {
             Some(health) => format!("its health is {health}"),
-            None => "nothing was learnt of it".to_owned(),
+            None => "its health was not determined in time".to_owned(),
         };
         Err(RequestError::refused(
             RequestErrorKind::DeadlineExceeded,
-            format!("the peer {peer} does not serve within {deadline:?}: {last}"),
+            format!("the peer {peer} did not serve within {deadline:?}: {last}"),
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! How a watch of a peer's health finds out each state.
+//! Determines each state of a health watch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::name::Name;
 use crate::registry::{Capabilities, Kind};
 use crate::route::calling::HealthStream;
 
-/// The pauses before a peer that cannot be watched is tried again, of which a random half is left
-/// out: the watchers of a peer that comes back must not come all at once.
+/// The pauses before a peer that cannot be watched is tried again, less a random share of up to
+/// half: the watchers of a peer that comes back must not all connect at once.
 const PAUSE: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_secs(5),
     RandomShare::Half,
 );
-/// The time for a peer to report its first state, the connection included. It takes a peer two
-/// round trips; one that is connected and takes longer is of no use to anybody.
+/// How long a peer has to report its first state, including the connection. That takes a peer two
+/// round trips; a peer that is connected and takes longer is of no use to anybody.
 const FIRST_STATE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Finds out the next state of a peer when it is asked for it.
+/// Determines the next state of a peer when it is asked for it.
 pub(super) struct HealthWatcher {
     core: Arc<ClientCore>,
     peer: Name,
     /// The last state that was reported.
     reported: Option<Health>,
-    /// The stream on which the peer reports its states, and since when.
+    /// The stream on which the peer reports its states, and when it was opened.
     watching: Option<(HealthStream, Timestamp)>,
-    /// Where the peer was last: tried while the registry is away.
+    /// The last known address of the peer, which is tried while the registry is unavailable.
     found: Option<(Address, Capabilities)>,
     unregistered: bool,
     /// Tries to watch since the last one that lasted.
@@ -52,7 +52,7 @@ impl HealthWatcher {
         }
     }
 
-    /// The next state that differs from the last one; none once the client is closed.
+    /// Returns the next state that differs from the last one; `None` once the client is closed.
     pub(super) async fn next(&mut self) -> Option<Health> {
         let core = self.core.clone();
         let changed = async {
@@ -79,7 +79,7 @@ impl HealthWatcher {
                 Ok(None) => tracing::debug!(peer = %self.peer, "a watch of health has ended"),
                 Err(error) => tracing::debug!(%error, peer = %self.peer, "a watch of health broke"),
             }
-            // One that lasted is opened again at once: only its connection may be gone.
+            // A watch that lasted is reopened at once: only its connection may be gone.
             if self.core.environment().now().since(*since) >= PAUSE.last_step() {
                 self.tries = 0;
             }
@@ -91,14 +91,14 @@ impl HealthWatcher {
         health
     }
 
-    /// Waits before the next try; for a peer that is not registered also until it is.
+    /// Waits before the next try. For a peer that is not registered, also waits until it is.
     async fn hold_back(&mut self) {
         let environment = self.core.environment();
         let pause = environment.sleep(PAUSE.after(self.tries, environment.random_unit()));
         self.tries = self.tries.saturating_add(1);
         let registered = async {
             if self.unregistered {
-                // It fails only for an invalid namespace, and that was checked.
+                // Fails only for an invalid namespace, which was already checked.
                 let _ = self.core.wait_for_name(Kind::Peer, &self.peer).await;
             }
         };
@@ -113,7 +113,7 @@ impl HealthWatcher {
                 self.found = None;
                 return Health::Unregistered;
             }
-            Err(error) => tracing::debug!(%error, peer = %self.peer, "no answer where a peer is"),
+            Err(error) => tracing::debug!(%error, peer = %self.peer, "finding the peer failed"),
         }
         let Some((address, capabilities)) = &self.found else {
             return Health::Unknown;

@@ -1,4 +1,4 @@
-//! Requests that are not sent yet, and their options.
+//! The builder of a request: its options, and how it is sent.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -18,7 +18,7 @@ use crate::message::{Body, Message};
 use crate::name::{Name, NameError};
 use crate::route::Headers;
 
-/// A request that is not sent yet: await it.
+/// A request that has not been sent yet. Await it to send it.
 #[must_use = "a request is sent when it is awaited"]
 pub struct RequestBuilder<R: Message> {
     core: Arc<ClientCore>,
@@ -55,8 +55,9 @@ impl<R: Message> RequestBuilder<R> {
         }
     }
 
-    /// The time within which the answer is wanted, repeats included; the client's default if not
-    /// set, at most [`MAX_DEADLINE`](crate::MAX_DEADLINE). The request ends by then, plus 250 ms.
+    /// Sets the time within which the answer must arrive, repeats included. The client's default if
+    /// not set; at most [`MAX_DEADLINE`](crate::MAX_DEADLINE). The request ends at most 250 ms
+    /// after it.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -68,12 +69,12 @@ impl<R: Message> RequestBuilder<R> {
         self
     }
 
-    /// Allows no repeat at all, not even where the receiver reports that it did nothing: the first
+    /// Allows no repeat at all, not even if the receiver reports that it did nothing: the first
     /// failure is returned.
     ///
-    /// For actors of the Go library that pass on the error of a request of their own. Its text is
-    /// that of a refusal by their peer (`grid: receiver busy`, `grid: unknown mailbox`), so it
-    /// counts as a refusal here, though the actor has executed the request.
+    /// Use this for actors of the Go library that pass on the error of a request of their own. Such
+    /// an error has the text of a rejection by their peer (`grid: receiver busy`, `grid: unknown
+    /// mailbox`), so it counts as a rejection here, although the actor has executed the request.
     pub fn once(mut self) -> Self {
         self.policy = RepeatPolicy::Never;
         self
@@ -84,31 +85,32 @@ impl<R: Message> RequestBuilder<R> {
         self
     }
 
-    /// Waits, within the deadline, for a mailbox of the name to be registered; else a name that
-    /// nobody holds is an error at once.
+    /// Waits, within the deadline, for a mailbox of the name to be registered. By default, a name
+    /// that nobody holds is an error at once.
     pub fn wait_for_name(mut self) -> Self {
         self.wait_for_name = true;
         self
     }
 
-    /// Reports at once that nobody can be reached at the address at which the name is registered;
-    /// else the request waits for another holder, within its deadline.
+    /// Reports at once if nobody can be reached at the address at which the name is registered. By
+    /// default, the request waits for another holder, within its deadline.
     ///
-    /// A peer that was killed stays registered until its lease has run out (15 s by default). Until
+    /// A peer that was killed stays registered until its lease expires (15 s by default). Until
     /// then requests to its mailboxes find nobody there, and no other peer can take their names.
-    /// With this option they end as [`Unreachable`](crate::RequestErrorKind::Unreachable): the
-    /// request was certainly not executed. A name that has moved meanwhile is followed all the
-    /// same. A peer that was killed is noticed at once; one that is frozen or cut off, after the 2 s
+    /// With this option they fail with [`Unreachable`](crate::RequestErrorKind::Unreachable): the
+    /// request was certainly not executed. A name that has moved meanwhile is still followed. A
+    /// peer that was killed is noticed at once; a peer that is frozen or cut off, after the 2 s
     /// that connecting to it may take.
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
         self
     }
 
-    /// Adds a header, which the receiver can read. A name holds lower-case ASCII letters, digits,
-    /// `-`, `_` and `.`; all headers together have at most
+    /// Adds a header, which the receiver can read. A name consists of lower-case ASCII letters,
+    /// digits, `-`, `_` and `.`; all headers together have at most
     /// [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES), and there are at most
-    /// [`MAX_HEADERS`](crate::MAX_HEADERS). A mistake is reported when the request is awaited.
+    /// [`MAX_HEADERS`](crate::MAX_HEADERS). An invalid header is reported when the request is
+    /// awaited.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = self.headers.add(name, value) {
             self.refused.get_or_insert(error);
@@ -117,7 +119,7 @@ impl<R: Message> RequestBuilder<R> {
     }
 
     /// Expects another reply type than the message declares: for a receiver that answers
-    /// otherwise, or [`Payload`](crate::Payload) for any.
+    /// differently, or [`Payload`](crate::Payload) for any reply.
     pub fn expecting<T: Message>(self) -> RequestBuilder<T> {
         RequestBuilder {
             core: self.core,
@@ -138,12 +140,12 @@ impl<R: Message> RequestBuilder<R> {
     ///
     /// # Errors
     ///
-    /// [`RequestError`], by the deadline at the latest.
+    /// Fails with a [`RequestError`], at the deadline at the latest.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future signals the receiver that nobody waits; whether it was executed is then
-    /// unknown.
+    /// Dropping the future signals the receiver that nobody waits; it is then unknown whether the
+    /// request was executed.
     pub async fn send(self) -> Result<R, RequestError> {
         if let Some(error) = self.refused {
             return Err(error);

@@ -1,4 +1,4 @@
-//! One request, from its first try to its answer.
+//! Drives one request, from its first try to its answer.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::registry::Kind;
 use crate::route::{Call, Caller, Meta, Route as _};
 use crate::token::Token;
 
-/// Sends one request, as often as the retry policy says.
+/// Sends one request, as often as the retry policy allows.
 ///
-/// It does not end by itself at the deadline: its caller bounds the time, drops the future of
-/// [`answer`](Self::answer), and asks what it may have done.
+/// A drive does not end at the deadline on its own: its caller limits the time, drops the future of
+/// [`answer`](Self::answer), and asks whether the request may have been executed.
 pub(in crate::client) struct Drive<'a> {
     core: &'a Arc<ClientCore>,
     call: Call,
@@ -26,29 +26,29 @@ pub(in crate::client) struct Drive<'a> {
     policy: RepeatPolicy,
     wait_for_name: bool,
     fail_fast: bool,
-    /// A try at the location that is remembered is under way.
+    /// Whether a try at the remembered location is under way.
     at_location: bool,
-    /// Tries that have failed.
+    /// The number of tries that have failed.
     tries: u32,
-    /// Whether one of the tries that have failed may have executed it.
+    /// Whether one of the failed tries may have executed the request.
     worst: Executed,
 }
 
-/// How one try ended.
+/// The outcome of one try.
 enum TryOutcome {
-    /// With the reply.
+    /// The reply arrived.
     Replied(Body),
-    /// With a failure, which the retry policy judges.
+    /// The try failed; the retry policy decides what follows.
     Failed(RequestError),
-    /// The registry knows no holder of the receiver's name. (A receiver can report an unknown name
-    /// too, but another one: that is a failure, and not waited for.)
+    /// The registry knows no holder of the receiver's name. (A receiver can also report an unknown
+    /// name, but that is another name: it is a failure, and not waited for.)
     Absent,
-    /// There was no try: the holder is still the one that the last try failed at, with this error,
-    /// and the caller does not want to wait before it is tried again, or has no time left for it.
+    /// There was no try: the holder is still the one at which the last try failed, with this error,
+    /// and the caller does not want to wait before trying it again, or has no time left to.
     SameHolder(RequestError),
 }
 
-/// The registration that a try failed at, and its error: what the next lookup is compared with.
+/// The registration at which a try failed, and its error, to compare with the next lookup.
 struct FailedAt {
     token: Option<Token>,
     error: RequestError,
@@ -95,16 +95,16 @@ impl<'a> Drive<'a> {
         answer?.into_message().map_err(unexpected::<R>)
     }
 
-    /// Whether the request may have been executed by now, if its answer is given up.
+    /// Whether the request may have been executed by now, if its answer is abandoned.
     pub(in crate::client) fn executed(&self) -> Executed {
         self.worst.max(self.call.executed)
     }
 
-    /// The error of a request that was given up at its deadline.
+    /// Returns the error of a request that was abandoned at its deadline.
     pub(in crate::client) fn overdue(&self) -> RequestError {
         self.core.counters.deadlines_exceeded.increment();
-        // Its peer did not even take the request. The next one must not wait there as long without
-        // having asked who holds the name now.
+        // Its peer did not even accept the request. The next request must not wait there just as
+        // long without asking who holds the name now.
         if self.at_location && self.call.executed == Executed::No {
             self.forget_location();
         }
@@ -116,7 +116,7 @@ impl<'a> Drive<'a> {
         loop {
             let (error, absent) = match self.attempt(failed_at.as_ref()).await {
                 TryOutcome::Replied(reply) => return Ok(reply),
-                // It was counted when its try failed.
+                // Counted when its try failed.
                 TryOutcome::SameHolder(error) => return Err(error.at_least(self.worst)),
                 TryOutcome::Failed(error) => (error, false),
                 TryOutcome::Absent => (self.absent(), true),
@@ -150,7 +150,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Decides how the request continues after a try that failed.
+    /// Decides how the request continues after a failed try.
     fn after(&self, error: &RequestError, absent: bool) -> Decision {
         let failed = FailedTry {
             error,
@@ -163,8 +163,8 @@ impl<'a> Drive<'a> {
         decide(&failed, self.core.environment().random_unit())
     }
 
-    /// One try at the receiver. After one that failed the registry is asked first, and the holder
-    /// that it failed at is not tried again at once.
+    /// Makes one try at the receiver. After a failed try, the registry is asked first, and the
+    /// holder at which the try failed is not tried again at once.
     async fn attempt(&mut self, failed_at: Option<&FailedAt>) -> TryOutcome {
         let core = &**self.core;
         if let Err(closed) = core.pool.check_open() {
@@ -178,7 +178,7 @@ impl<'a> Drive<'a> {
             self.count(&core.counters.local_tries);
             return TryOutcome::of(local.call(&mut self.call).await);
         }
-        // What an earlier lookup found was wrong, or there was no answer.
+        // The location found earlier was wrong, or there was no answer.
         let freshness = match failed_at {
             Some(_) => Freshness::Linearizable,
             None => Freshness::MayLag,
@@ -186,11 +186,11 @@ impl<'a> Drive<'a> {
         let cluster = core.registry.cluster();
         let location = match core.locations.get(&self.call.receiver) {
             Some(location) if location.token.cluster() == cluster => location,
-            // Unknown, or of a cluster that was left.
+            // The location is unknown, or of a cluster that was left.
             _ => match self.core.look_up(&self.call.receiver, freshness).await {
                 Ok(Some(location)) => location,
                 Ok(None) => return TryOutcome::Absent,
-                // A client that is closed meanwhile gives its lookups up.
+                // A client that is closed meanwhile abandons its lookups.
                 Err(error) => {
                     let closed = core.pool.check_open().err();
                     return TryOutcome::Failed(closed.unwrap_or(error));
@@ -227,8 +227,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Waits before a holder is tried again that has just refused. False: the caller does not want
-    /// that, or no time is left for it.
+    /// Waits before trying a holder again that has just rejected the request. Returns false if the
+    /// caller does not want to wait, or has no time left to.
     async fn hold_back(&mut self, failed_at: &FailedAt, location: &Location) -> bool {
         let found = match failed_at.token == Some(location.token) {
             true => HolderFound::Same,
@@ -251,7 +251,7 @@ impl<'a> Drive<'a> {
         after.is_some()
     }
 
-    /// Forgets where the receiver was, unless a newer location is known.
+    /// Forgets the receiver's location, unless a newer one is known.
     fn forget_location(&self) {
         if let Some(token) = self.call.meta.token
             && self.core.locations.forget(&self.call.receiver, token)
@@ -260,7 +260,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// The error of a request to a name that nobody holds.
+    /// Returns the error of a request to a name that nobody holds.
     fn absent(&self) -> RequestError {
         match self.purpose {
             Purpose::Message | Purpose::Stop => {
@@ -277,8 +277,8 @@ impl TryOutcome {
     }
 }
 
-/// Whether an error speaks against the location at which it was met, so that the next request looks
-/// it up.
+/// Whether an error casts doubt on the location at which it occurred, so that the next request
+/// looks it up again.
 fn contradicts_location(kind: RequestErrorKind) -> bool {
     matches!(
         kind,
@@ -289,13 +289,13 @@ fn contradicts_location(kind: RequestErrorKind) -> bool {
     )
 }
 
-/// The error of a start, from the error of the request that asks for it.
+/// Returns the error of a start, from the error of the request that asked for it.
 fn start_error(error: RequestError) -> RequestError {
     if error.kind() != RequestErrorKind::Application {
         return error;
     }
-    // A Go peer reports a constructor's error by its text alone. Code 4 says that the time of a
-    // context on that peer ran out: the caller must see that the same start can succeed later.
+    // A Go peer reports a constructor's error only by its text. Code 4 means that a context on that
+    // peer timed out: the caller must see that the same start can succeed later.
     let kind = match error.code() {
         Some(Code::DeadlineExceeded) => RequestErrorKind::DeadlineExceeded,
         _ => RequestErrorKind::StartFailed,
@@ -313,7 +313,7 @@ fn unexpected<R: Message>(error: BodyError) -> RequestError {
             R::WIRE_NAME
         )),
         BodyError::Bytes(error) => {
-            unexpected(format!("the reply cannot be read: {error}")).caused_by(error)
+            unexpected(format!("the reply cannot be decoded: {error}")).caused_by(error)
         }
     }
 }
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_without_our_kinds_is_that_of_a_start() {
+    fn an_error_without_our_kinds_is_the_error_of_a_start() {
         use RequestErrorKind as Kind;
         for (kind, code, of_start) in [
             (Kind::Application, None, Kind::StartFailed),

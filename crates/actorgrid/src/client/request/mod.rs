@@ -1,4 +1,4 @@
-//! Requests: their options, the tries at sending them, and the rules for repeating those.
+//! Requests: their options, the tries to send them, and the rules for repeating them.
 
 mod builder;
 mod drive;

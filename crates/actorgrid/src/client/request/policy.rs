@@ -1,12 +1,12 @@
-//! Which failed requests may be sent again.
+//! The caller's choice of which failed requests may be sent again.
 
-/// Which failed tries of a request may be repeated.
+/// The failed tries of a request that may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client) enum RepeatPolicy {
-    /// None: the first failure is the answer, even where the receiver reports that it did nothing.
+    /// No try: the first failure is the answer, even if the receiver reports that it did nothing.
     Never,
-    /// Those that provably did not execute the request.
+    /// Tries that provably did not execute the request.
     IfNotExecuted,
-    /// All: the caller says that executing the request twice does no harm.
+    /// All tries: the caller states that executing the request twice does no harm.
     Always,
 }

@@ -1,9 +1,9 @@
-//! Whether, when and where a failed request is sent again.
+//! Decides whether, when and where a failed request is sent again.
 //!
-//! The rule before all others: a request is repeated only if it provably was not executed, or if
-//! its caller opted in to repeats. An answer of the application is an answer, never a failure.
+//! The first rule: a request is repeated only if it provably was not executed, or if its caller
+//! opted in to repeats. An answer of the application is an answer, never a failure.
 //!
-//! Nothing here waits or looks anything up: the caller does, and asks again.
+//! Nothing here waits or looks anything up: the caller does, and then asks again.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::policy::RepeatPolicy;
 use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::error::{RequestError, RequestErrorKind};
 
-/// The pauses before a request is tried again where it has just been refused. A random half of
-/// each is left out; not more, as what was refused just now is refused again.
+/// The pauses before a request that was just rejected is tried again, less a random share of up to
+/// half; not more, because a request that was rejected a moment ago would be rejected again.
 ///
 /// The first step: a mailbox of 10 before a fast actor is empty again within a tenth of it, so most
-/// refused requests get in with their second or third try; the goal is a 99th percentile within
-/// 10 ms for 256 callers of such a mailbox. A shorter step costs the peer more refusals for the
-/// same number of answers. The last step: each waiting caller costs the overloaded peer some ten
-/// to twenty refusals a second; and a receiver that is free again is found within this time.
+/// rejected requests succeed with their second or third try; the goal is a 99th percentile within
+/// 10 ms for 256 callers of such a mailbox. A shorter step costs the peer more rejections for the
+/// same number of answers. The last step: each waiting caller costs the overloaded peer some ten to
+/// twenty rejections a second, and a receiver that is free again is found within this time.
 const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(1),
     Duration::from_millis(100),
@@ -30,14 +30,14 @@ const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
 pub(super) struct FailedTry<'a> {
     /// The error of the last try.
     pub(super) error: &'a RequestError,
-    /// How many tries have failed, this one included.
+    /// The number of failed tries, including this one.
     pub(super) tries: u32,
-    /// Which repeats the caller allows.
+    /// The repeats that the caller allows.
     pub(super) policy: RepeatPolicy,
-    /// The message is still here. One that moved by value, and that its receiver refused itself,
-    /// is not: then there is nothing to repeat.
+    /// Whether the message is still available. A message that moved by value, and that its receiver
+    /// itself rejected, is not: there is nothing left to repeat.
     pub(super) message_left: bool,
-    /// The caller waits for a name that nobody holds yet.
+    /// Whether the caller waits for a name that nobody holds yet.
     pub(super) wait_for_name: bool,
     /// The time until the request's deadline.
     pub(super) time_left: Duration,
@@ -46,34 +46,35 @@ pub(super) struct FailedTry<'a> {
 /// How a failed request continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Answer the caller with the error, now: no repeat is allowed, or none fits into the time
-    /// that is left.
+    /// Return the error to the caller now: no repeat is allowed, or none fits into the remaining
+    /// time.
     ///
     /// Under [`RepeatPolicy::Always`] an earlier try may have been executed even if the last one
-    /// was refused. The answer to the caller must not lose that.
+    /// was rejected. The error that the caller gets must reflect that.
     GiveUp,
-    /// Send it again after the time given.
+    /// Send the request again after the given time.
     Repeat(Repeat),
-    /// Wait until the name is registered, at most for the time that is left; then send it there.
+    /// Wait until the name is registered, but at most for the remaining time; then send the request
+    /// there.
     WaitForName,
 }
 
 /// How a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Repeat {
-    /// Wait so long before anything else.
+    /// How long to wait before anything else.
     pub(super) after: Duration,
-    /// Forget the location that the request was sent to and look the name up; then ask
-    /// [`after_lookup`] how long to wait. Else the location remains.
+    /// Forget the location to which the request was sent and look the name up; then ask
+    /// [`after_lookup`] how long to wait. Otherwise the location is kept.
     pub(super) look_up: bool,
 }
 
-/// The holder that a lookup found, compared with the one that the request had failed at.
+/// The holder that a lookup found, compared with the one at which the request had failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HolderFound {
     /// The same holder, under the same token.
     Same,
-    /// Another holder, or the first one that is known.
+    /// Another holder, or the first known one.
     Changed,
 }
 
@@ -88,9 +89,9 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
         return Decision::GiveUp;
     }
     let (after, look_up) = match failed.error.kind() {
-        // It is the right place, and it has no room.
+        // The location is right, but it has no room.
         RequestErrorKind::Busy => (BACK_OFF.after(failed.tries, random_unit), false),
-        // It was the wrong place, or the holder may have gone: the registry knows.
+        // The location was wrong, or the holder may be gone: the registry knows.
         RequestErrorKind::NotHeld
         | RequestErrorKind::MailboxClosed
         | RequestErrorKind::Unreachable
@@ -118,7 +119,7 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
         | RequestErrorKind::AlreadyRunning
         | RequestErrorKind::UnknownActorType
         | RequestErrorKind::StartFailed
-        // The peer has waited as long as the deadline lets it.
+        // The peer has waited for as long as the deadline allows.
         | RequestErrorKind::NotReleased
         | RequestErrorKind::StopFailed
         | RequestErrorKind::ClientClosed
@@ -131,11 +132,11 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
     }
 }
 
-/// How long to wait between a lookup and the repeat; `None`: give up, with the error that the last
-/// try ended with.
+/// Returns how long to wait between a lookup and the repeat. `None` means that the request fails
+/// with the error of the last try.
 ///
-/// Another holder is tried at once. The same one is not: it has just refused, and the registry
-/// does not know better (its session has not ended yet, say).
+/// Another holder is tried at once. The same one is not: it has just rejected the request, and the
+/// registry does not know better yet (for example, because the holder's session has not ended).
 pub(super) fn after_lookup(
     found: HolderFound,
     tries: u32,
@@ -171,7 +172,7 @@ mod tests {
         Decision::Repeat(Repeat { after, look_up })
     }
 
-    /// A third try that failed with this, a second before the deadline.
+    /// A third try that failed with this error, one second before the deadline.
     fn failed(error: &RequestError, policy: RepeatPolicy) -> FailedTry<'_> {
         FailedTry {
             error,
@@ -183,7 +184,7 @@ mod tests {
         }
     }
 
-    /// The decision after a third try that failed, with the greatest jitter.
+    /// The decision after a failed third try, with the greatest jitter.
     fn third(
         kind: Kind,
         executed: Executed,
@@ -286,7 +287,7 @@ mod tests {
             if third(*kind, Executed::No, Always, true) != Decision::GiveUp {
                 assert!(error.is_retryable(), "{kind:?}");
             } else if error.is_retryable() {
-                // All the time that there was has been used.
+                // All the available time has been used.
                 let out_of_time = [Kind::DeadlineExceeded, Kind::StopFailed, Kind::NotReleased];
                 assert!(out_of_time.contains(kind), "{kind:?}");
             }

@@ -1,4 +1,4 @@
-//! The description of one request, as its builder hands it over to be driven.
+//! The specification of one request, which its builder hands over to be driven.
 
 use super::policy::RepeatPolicy;
 use crate::environment::Deadline;
@@ -15,18 +15,19 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) purpose: Purpose,
     pub(in crate::client) policy: RepeatPolicy,
     pub(in crate::client) wait_for_name: bool,
-    /// A holder that cannot be reached is reported at once.
+    /// Reports a holder that cannot be reached at once.
     pub(in crate::client) fail_fast: bool,
 }
 
-/// The purpose of a request, as far as it changes how its message is kept and how failures read.
+/// The purpose of a request, as far as it affects how its message is kept and how failures are
+/// reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client) enum Purpose {
     /// A message to a mailbox.
     Message,
-    /// It asks a peer to start an actor. Its message is kept when it is handed over by value, so
-    /// that the start can be repeated when the peer reports that it did nothing.
+    /// Asks a peer to start an actor. Its message is kept when it is handed over by value, so that
+    /// the start can be repeated if the peer reports that it did nothing.
     Start,
-    /// It asks a peer to stop an actor. Its message is kept as that of a start.
+    /// Asks a peer to stop an actor. Its message is kept like that of a start.
     Stop,
 }

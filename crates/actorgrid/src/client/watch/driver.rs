@@ -1,4 +1,4 @@
-//! The driver of a watch: it carries out what the resume machine decides.
+//! Drives a watch: carries out the decisions of the resume machine.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::registry::{
     WatchUpdate,
 };
 
-/// A watch that was open for this long has lasted. It is longer than a registry takes to find that
-/// a watch is silent: a watch that never reports anything does not last.
-const LASTS: Duration = Duration::from_secs(10);
+/// A watch that was open for this long has lasted. This is longer than a registry takes to notice
+/// that a watch is silent: a watch that never reports anything does not last.
+const LASTED_AFTER: Duration = Duration::from_secs(10);
 
-/// The driver of one watch. It does something only while it is asked for the next event.
+/// The driver of one watch. It is active only while it is asked for the next event.
 pub(super) struct WatchDriver {
     core: Arc<ClientCore>,
     kind: Kind,
@@ -33,21 +33,23 @@ pub(super) struct WatchDriver {
     resume: WatchResume<Registration>,
     then: ResumeCommand,
     open: Option<OpenWatch>,
-    /// How often another history of the registry had been followed at the last listing.
+    /// The number of times that another history of the registry had been followed, as of the last
+    /// listing.
     follows: usize,
-    /// Events to report: of one batch or one listing, as nothing more is read before they are.
+    /// Events to report, of one batch or one listing: nothing more is read before they are
+    /// reported.
     ready: VecDeque<WatchEvent>,
     pauses: BackOff,
 }
 
-/// A watch that the registry has taken.
+/// A watch that the registry has established.
 struct OpenWatch {
     changes: WatchStream,
-    /// Another history is followed since the last listing. The one of before may go on, and tell
-    /// nothing of that.
+    /// Completes when another history is followed since the last listing. The previous one may
+    /// continue, and not report this.
     left: BoxFuture<'static, ()>,
     since: Timestamp,
-    /// It has brought changes, or said that there are none.
+    /// Whether the watch has reported changes, or that there are none.
     fruitful: bool,
 }
 
@@ -67,14 +69,14 @@ impl WatchDriver {
         }
     }
 
-    /// All that is registered now. Called first, and once.
+    /// Returns everything that is registered now. Must be called first, and only once.
     pub(super) async fn begin(&mut self) -> Result<Vec<Registration>, RegistryError> {
         self.list().await?;
         let appeared = |event| match event {
             WatchEvent::Appeared(registration) => Some(registration),
             _ => None,
         };
-        // Where nothing was known, everything appears.
+        // Nothing was known before, so everything appears.
         Ok(self.ready.drain(..).filter_map(appeared).collect())
     }
 
@@ -113,7 +115,7 @@ impl WatchDriver {
         }
         match self.then {
             ResumeCommand::List => self.list().await,
-            // The revision is of another history.
+            // The revision belongs to another history.
             ResumeCommand::WatchFrom(_) if self.has_left() => {
                 self.has_no_history();
                 Ok(())
@@ -148,7 +150,7 @@ impl WatchDriver {
             .filter_map(|entry| self.held(entry));
         let (events, then) = self.resume.listed(held.collect(), listing.revision);
         if let Some(ViewEvent::HistoryLost) = events.first() {
-            tracing::debug!(prefix = self.prefix, "watch lost history and has listed");
+            tracing::debug!(prefix = self.prefix, "watch lost history and listed again");
         }
         self.ready.extend(events.into_iter().map(WatchEvent::from));
         self.then = then;
@@ -165,12 +167,13 @@ impl WatchDriver {
         self.then = self.resume.broken(WatchBreak::NoHistory);
     }
 
-    /// Decides how to go on, and waits before that.
+    /// Decides how to continue, and pauses before that.
     async fn broken(&mut self, error: &RegistryError) {
         let environment = self.core.environment().clone();
         let now = environment.now();
         let open = self.open.take();
-        let lasted = open.is_some_and(|open| open.fruitful || now.since(open.since) >= LASTS);
+        let lasted =
+            open.is_some_and(|open| open.fruitful || now.since(open.since) >= LASTED_AFTER);
         if lasted {
             self.pauses.reset();
         }
@@ -197,7 +200,7 @@ impl WatchDriver {
         })
     }
 
-    /// A value that cannot be read is as good as gone.
+    /// A value that cannot be decoded is treated as gone.
     fn read(&self, change: Change) -> WatchedChange<Registration> {
         let (key, revision) = (change.key().to_owned(), change.revision());
         let gone = WatchedChange::Gone { key, revision };
@@ -221,9 +224,9 @@ mod tests {
         memory.overwrite(&key, value);
     }
 
-    /// The registry of before goes on, so that nothing breaks.
+    /// The previous registry continues to work, so that nothing breaks.
     #[tokio::test(start_paused = true)]
-    async fn a_watch_goes_with_its_registry() {
+    async fn a_watch_follows_its_registry() {
         let environment = Simulation::new(7).environment();
         let [old, new] = [0; 2].map(|_| MemoryRegistry::new(&environment));
         let registry = old.registry();

@@ -3,23 +3,23 @@
 use super::resume::ViewEvent;
 use crate::registry::Registration;
 
-/// A change of who is registered.
+/// A change of the registrations that a watch reports.
 #[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum WatchEvent {
-    /// There is a new holder of a name.
+    /// A name has a new holder.
     Appeared(Registration),
-    /// The same holder has registered other data: these.
+    /// The same holder has registered new data, given here.
     Changed(Registration),
-    /// The holder is gone: its registration as it was last, its peer included.
+    /// The holder is gone. Carries its last registration, including its peer.
     Disappeared(Registration),
     /// Changes may have been skipped: holders that came and went meanwhile are not reported. The
-    /// events that follow are exactly the difference between the earlier ones and what is
-    /// registered now, so a view of the grid comes out right; a count of changes may be too low.
+    /// events that follow are exactly the difference between the earlier events and the current
+    /// registrations, so a view of the grid ends up correct; a count of changes may be too low.
     ///
-    /// The reader was too slow and the history that it had still to read was compacted, or the
-    /// registry was away for more than about half a second. A break that is healed sooner is
+    /// Reported if the reader was too slow and the history that it had yet to read was compacted,
+    /// or if the registry was unavailable for more than about half a second. A shorter break is
     /// bridged without a loss, and not reported.
     HistoryLost,
 }

@@ -1,4 +1,4 @@
-//! Watches: who is registered, each change from then on, and how that survives failures.
+//! Watches: the registrations of one kind, each later change, and how a watch survives failures.
 
 mod driver;
 mod event;

@@ -1,28 +1,29 @@
-//! The view of a watch, and how it resumes after a break. Pure.
+//! The view that a watch has, and how it resumes after a break. Pure.
 //!
-//! Invariants: once things are quiet the view equals a linearizable list; no event comes twice and
-//! none goes backwards. After a break the watch resumes behind the last revision that the view is
-//! complete up to. Where the history from there on may be incomplete, everything is listed again
-//! and exactly the difference is reported: then it does not matter what was missed.
+//! Invariants: once no changes are pending, the view equals a linearizable list; no event is
+//! reported twice and none goes backwards. After a break the watch resumes behind the last revision
+//! up to which the view is complete. If the history from there on may be incomplete, everything is
+//! listed again and exactly the difference is reported, so that it does not matter which changes
+//! were missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::revision::Revision;
 
-/// After this many consecutive failed resumes, fall back to a full listing: after half a second at
-/// least (see the pauses between watches).
+/// After this many consecutive failed resumes, fall back to a full listing. That is after at least
+/// half a second (see the pauses between watches).
 ///
-/// A registry that is away for so long may be another one when it is back: restored from a snapshot
-/// it has other changes under the same revisions, and once it has made more of them than the view
-/// knows, nothing else reveals that. No cluster is stopped, restored and started again in less
-/// time.
+/// A registry that was unavailable for that long may be another one when it is back: restored from
+/// a snapshot, it has other changes under the same revisions, and once it has made more of them
+/// than the view knows, nothing else reveals that. No cluster is stopped, restored and started
+/// again in less time.
 const MAX_TRIES: u32 = 3;
 
 /// A key with its holder's value, as listed or as put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WatchedEntry<V> {
     pub(super) key: String,
-    /// The revision at which the key came to be: another one is another holder.
+    /// The revision at which the key was created: another one means another holder.
     pub(super) created: Revision,
     /// The revision of its last change.
     pub(super) modified: Revision,
@@ -33,7 +34,7 @@ pub(super) struct WatchedEntry<V> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WatchedChange<V> {
     Put(WatchedEntry<V>),
-    /// Gone, or put with a value that cannot be read: a listing leaves such keys out as well.
+    /// Deleted, or put with a value that cannot be decoded: a listing leaves such keys out as well.
     Gone {
         key: String,
         revision: Revision,
@@ -54,32 +55,32 @@ impl<V> WatchedChange<V> {
 pub(super) enum ViewEvent<V> {
     /// Changes may have been skipped; the difference follows.
     HistoryLost,
-    /// There is a new holder.
+    /// A new holder appeared.
     Appeared(V),
-    /// The same holder has put another value: this one.
+    /// The same holder has put another value, given here.
     Changed(V),
-    /// The holder is gone; with the value that it had last.
+    /// The holder is gone. Carries its last value.
     Disappeared(V),
 }
 
 /// The next step of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResumeCommand {
-    /// List all keys, by a linearizable read that is sent from now on.
+    /// List all keys, by a linearizable read that is sent after this command.
     List,
-    /// Watch from this revision on, it included.
+    /// Watch from this revision on, inclusive.
     WatchFrom(Revision),
 }
 
-/// How a watch, or the try to open one, ended.
+/// How a watch, or the attempt to open one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchBreak {
-    /// A watch that had lasted, or reported something, is gone.
+    /// A watch that had lasted, or had reported something, has ended.
     Ended,
     /// The watch was never established, or ended without a report; or a listing failed.
     Failed,
-    /// The registry says that it does not have the history that was asked for: it is compacted, or
-    /// the registry is not the one of before.
+    /// The registry reports that it does not have the requested history: it is compacted, or the
+    /// registry is not the previous one.
     NoHistory,
 }
 
@@ -89,15 +90,15 @@ struct KnownHolder<V> {
     value: V,
 }
 
-/// The resume machine of one watch. Begin with [`ResumeCommand::List`].
+/// The resume machine of one watch. Start with [`ResumeCommand::List`].
 #[derive(Debug)]
 pub(super) struct WatchResume<V> {
     known: BTreeMap<String, KnownHolder<V>>,
-    /// The last revision that the view was complete up to; `None` before the first listing.
+    /// The last revision up to which the view was complete; `None` before the first listing.
     complete: Option<Revision>,
-    /// Whether changes come next, and not a listing.
+    /// Whether changes come next, rather than a listing.
     watching: bool,
-    /// Consecutive watches that were never established.
+    /// The number of consecutive watches that were never established.
     tries: u32,
 }
 
@@ -111,13 +112,13 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         }
     }
 
-    /// All keys that there are, and the revision of the listing.
+    /// Takes a listing of all keys, and its revision.
     ///
     /// Returns the difference to the view: first the holders that are gone, by key, then the rest
-    /// in the order of the listing. Where something may have been skipped, that comes before. A
-    /// listing that nobody asked for changes nothing: it may be older than the view. One with
-    /// a lower revision than before is taken: a registry that was restored from a snapshot goes
-    /// back, and the view goes with it.
+    /// in the order of the listing. If changes may have been skipped, an event that reports so
+    /// comes first. A listing that was not requested changes nothing: it may be older than the
+    /// view. A listing with a lower revision than before is accepted: a registry that was restored
+    /// from a snapshot goes back, and the view goes back with it.
     pub(super) fn listed(
         &mut self,
         listing: Vec<WatchedEntry<V>>,
@@ -141,16 +142,16 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         for held in listing {
             put(&mut self.known, held, &mut events);
         }
-        // At the same revision nothing has happened, but for a registry that went back.
+        // At an unchanged revision nothing has happened, unless the registry went back.
         if before.is_some_and(|before| before != revision || !events.is_empty()) {
             events.insert(0, ViewEvent::HistoryLost);
         }
         (events, watch_after(revision))
     }
 
-    /// Changes in their order: of one whole revision, or of several.
+    /// Takes changes in order: those of one whole revision, or of several.
     ///
-    /// Changes that are already known are dropped, and so are all while a listing is wanted.
+    /// Drops changes that are already known, and all changes while a listing is required.
     pub(super) fn changed(&mut self, changes: Vec<WatchedChange<V>>) -> Vec<ViewEvent<V>> {
         let mut events = Vec::new();
         let (true, Some(complete)) = (self.watching, &mut self.complete) else {
@@ -159,7 +160,7 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         let before = *complete;
         for change in changes {
             let revision = change.revision();
-            // The changes of one revision follow each other; an older one is late.
+            // The changes of one revision are adjacent; an older one is late.
             if revision <= before || revision < *complete {
                 continue;
             }
@@ -176,21 +177,23 @@ impl<V: Clone + PartialEq> WatchResume<V> {
         events
     }
 
-    /// The watch has reported all changes up to this revision: it resumes behind it.
+    /// Records that the watch has reported all changes up to this revision, behind which it
+    /// resumes.
     pub(super) fn complete_to(&mut self, revision: Revision) {
         if let (true, Some(complete)) = (self.watching, &mut self.complete) {
             *complete = revision.max(*complete);
         }
     }
 
-    /// The watch has ended, or could not begin, or the listing failed.
+    /// Records that the watch has ended or could not be opened, or that the listing failed, and
+    /// returns the next step.
     pub(super) fn broken(&mut self, why: WatchBreak) -> ResumeCommand {
         match why {
             WatchBreak::Ended => self.tries = 0,
             WatchBreak::Failed => self.tries = self.tries.saturating_add(1),
             WatchBreak::NoHistory => self.watching = false,
         }
-        // Once a listing is wanted, only a listing ends that.
+        // Once a listing is required, only a listing changes that.
         self.watching &= self.tries < MAX_TRIES;
         match (self.watching, self.complete) {
             (true, Some(complete)) => watch_after(complete),
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_changes_in_their_order() {
+    fn reports_changes_in_order() {
         for (changes, events) in [
             (vec![], vec![]),
             (vec![put("c", 11, 11, "c1")], vec![Appeared("c1")]),
@@ -313,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_what_is_known_and_what_is_late() {
+    fn drops_known_and_late_changes() {
         let mut watch = watching();
         let none: [ViewEvent<Value>; 0] = [];
         assert_eq!(watch.changed(vec![gone("a", 9), gone("b", 10)]), none);
@@ -323,7 +326,7 @@ mod tests {
             watch.changed(vec![put("b", 11, 11, "b2"), put("c", 12, 12, "c1")]),
             none
         );
-        // Backwards within what comes together.
+        // Backwards within one batch.
         assert_eq!(
             watch.changed(vec![gone("a", 14), put("a", 13, 13, "a2")]),
             [Disappeared("a1")]
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn resumes_behind_what_is_complete() {
+    fn resumes_behind_the_complete_revision() {
         let mut watch = watching();
         watch.complete_to(at(20));
         assert_eq!(watch.broken(Ended), from(21));
@@ -340,7 +343,7 @@ mod tests {
         assert_eq!(watch.broken(Ended), from(21));
         assert_eq!(watch.changed(vec![gone("a", 21)]), [Disappeared("a1")]);
         assert_eq!(watch.broken(Ended), from(22));
-        // What was watched says nothing about what is listed next.
+        // The progress of the broken watch does not apply to the next listing.
         assert_eq!(watch.broken(NoHistory), List);
         watch.complete_to(at(30));
         let (events, then) = watch.listed(vec![held("b", 4, 4, "b1")], at(22));
@@ -360,10 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_behind_the_last_complete_revision_after_a_break() {
+    fn continues_behind_the_last_complete_revision_after_a_break() {
         let mut watch = watching();
         assert_eq!(watch.broken(Ended), from(11));
-        // Two of one revision, and what is dropped does not move it.
+        // Changes of one revision, and dropped changes, do not move the position.
         watch.changed(vec![gone("a", 14), gone("x", 14), gone("b", 13)]);
         assert_eq!(watch.broken(Ended), from(15));
         assert_eq!(watch.broken(Failed), from(15));
@@ -382,12 +385,12 @@ mod tests {
             (&[Failed, Failed, Failed], List),
             (&[Ended, Failed, Failed], from(11)),
             (&[Ended, Failed, Failed, Failed], List),
-            // A watch that was established in between begins the count anew.
+            // A watch that was established in between resets the count.
             (&[Failed, Failed, Ended, Failed, Failed], from(11)),
             (&[Failed, Failed, Ended, Failed, Failed, Failed], List),
             (&[NoHistory], List),
             (&[Ended, NoHistory], List),
-            // Only a listing ends that.
+            // Only a listing changes that.
             (&[NoHistory, Ended], List),
             (&[NoHistory, Failed], List),
             (&[Failed, Failed, Failed, Ended], List),
@@ -399,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_begins_the_count_of_tries_anew() {
+    fn a_listing_resets_the_count_of_tries() {
         let mut watch = watching();
         for _ in 0..MAX_TRIES {
             watch.broken(Failed);
@@ -418,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_tells_exactly_the_difference() {
+    fn a_listing_reports_exactly_the_difference() {
         for (listing, events) in [
             (
                 vec![held("a", 3, 5, "a1"), held("b", 4, 4, "b1")],
@@ -458,7 +461,7 @@ mod tests {
                 (events, from(21)),
                 "{listing:?}"
             );
-            // The view is the listing, and where nothing has happened nothing was lost.
+            // The view equals the listing, and if nothing has happened nothing was lost.
             assert_eq!(watch.broken(NoHistory), List);
             assert_eq!(watch.listed(listing, at(20)), (vec![], from(21)));
         }
@@ -511,7 +514,7 @@ mod tests {
             (vec![HistoryLost, Disappeared("b1"), Changed("a0")], from(4))
         );
         assert_eq!(watch.changed(vec![gone("a", 4)]), [Disappeared("a0")]);
-        // To the very revision that was known.
+        // Back to the very revision that was known.
         assert_eq!(watch.broken(NoHistory), List);
         assert_eq!(
             watch.listed(vec![held("c", 2, 2, "c0")], at(4)),
@@ -528,16 +531,16 @@ mod tests {
     /// A change of the registry at one revision: its key, and whether it is put or deleted.
     type Step = (u8, bool);
 
-    /// A registry with its history, and a watcher that believes the events that it gets.
+    /// A registry with its history, and a watcher that applies the events that it gets.
     #[derive(Default)]
     struct WatchedRegistry {
         keys: BTreeMap<String, WatchedEntry<(String, i64)>>,
         history: Vec<WatchedChange<(String, i64)>>,
-        /// The history up to here is gone.
+        /// How much of the history is compacted.
         compacted: usize,
         /// The keys as the watcher sees them.
         seen: BTreeMap<String, i64>,
-        /// How many events came, but for the loss of history.
+        /// The number of events received, except losses of history.
         events: usize,
         lost: usize,
     }
@@ -573,7 +576,7 @@ mod tests {
             i64::try_from(self.history.len()).unwrap()
         }
 
-        /// How many events an observer of all changes would have got.
+        /// The number of events that an observer of all changes would have received.
         fn happened(&self) -> usize {
             let mut there = BTreeSet::new();
             let is_one = |change: &&WatchedChange<_>| match change {
@@ -604,7 +607,8 @@ mod tests {
             }
         }
 
-        /// Does what the watch says until it watches and knows all; answers its breaks on the way.
+        /// Carries out the watch's commands until it watches and is up to date; answers its breaks
+        /// on the way.
         fn follow(&mut self, watch: &mut WatchResume<(String, i64)>, mut then: ResumeCommand) {
             loop {
                 match then {
@@ -631,8 +635,8 @@ mod tests {
     }
 
     proptest! {
-        /// Changes come late, twice and in pieces; watches break, and histories are compacted; the
-        /// view equals the list at last, and no change is missed unless that is reported.
+        /// Changes arrive late, twice and in pieces; watches break, and histories are compacted;
+        /// the view finally equals the list, and no change is missed unless that is reported.
         #[test]
         fn the_view_equals_the_list_once_things_are_quiet(
             rounds in prop::collection::vec(

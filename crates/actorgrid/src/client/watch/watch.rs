@@ -1,4 +1,4 @@
-//! Watches: who is registered, and each change from then on.
+//! Watches: the registrations of one kind, and each change from then on.
 
 use std::fmt;
 use std::pin::Pin;
@@ -15,31 +15,31 @@ use crate::client::lookup::registry_failed;
 use crate::error::RequestError;
 use crate::registry::{Kind, Registration, keys};
 
-/// The changes of who is registered, from a revision on, for as long as it is kept.
+/// The changes of registrations, from a revision on, for as long as the watch is kept.
 ///
-/// It survives failures of the registry. After a short break it goes on where it was; where the
-/// history from there on is gone, or it is in doubt whether it is all there, it lists again, says
-/// [`HistoryLost`](WatchEvent::HistoryLost) and gives exactly the difference. No change comes
-/// twice, and none out of order. A break is tried to be healed after 0.1 s, and after longer
-/// pauses, up to 5 s, while the registry does not take a watch or drops it at once. An etcd from
-/// which nothing comes for 5 s is asked for a sign of life; 2 s without one are a break, and so
-/// are more changes meanwhile than are held back (see below).
+/// A watch survives failures of the registry. After a short break it resumes where it was; if the
+/// history from there on is gone, or may be incomplete, it lists again, reports
+/// [`HistoryLost`](WatchEvent::HistoryLost) and then exactly the difference. No change is reported
+/// twice, and none out of order. After a break the watch is reopened after 0.1 s, and after longer
+/// pauses, up to 5 s, while the registry does not establish a watch or drops it at once. If etcd
+/// sends nothing for 5 s, it is asked for a sign of life; 2 s without one count as a break, and so
+/// do more changes meanwhile than are held back (see below).
 ///
-/// It holds no task and reads only when it is asked for the next event; dropped, it ends. One that
-/// is not read holds up nobody, and holds
+/// It has no task and reads only when it is asked for the next event; dropping it ends it. A watch
+/// that is not read delays nobody, and holds
 ///
-/// - a copy of each registration that was reported, to know what changes and what is gone,
-/// - on etcd, up to 1 MiB that etcd has sent ahead (then etcd keeps the changes, until they are
-///   compacted), and up to 16 messages of together 1 MiB that came while it was asked for a sign of
-///   life, and wait for the answer,
-/// - the events of one message of etcd (at most about 2 MiB, unless etcd is set to take larger
-///   requests) or of one revision if that is more, or those of one listing.
+/// - a copy of each reported registration, to know what changes and what is gone,
+/// - on etcd, up to 1 MiB that etcd has sent ahead (beyond that, etcd keeps the changes until they
+///   are compacted), and up to 16 messages, together at most 1 MiB, that arrived while etcd was
+///   asked for a sign of life, and that wait for its answer,
+/// - the events of one message of etcd (at most about 2 MiB, unless etcd is configured to accept
+///   larger requests), or of one revision if that is more, or of one listing.
 pub struct Watch {
     events: Pin<Box<dyn Stream<Item = WatchEvent> + Send>>,
 }
 
 impl Watch {
-    /// The next change. Waits while the registry is away. Cancel safe.
+    /// Waits for the next change, also while the registry is unavailable. Cancel safe.
     pub async fn next(&mut self) -> WatchEvent {
         match self.events.next().await {
             Some(event) => event,
@@ -63,7 +63,7 @@ impl fmt::Debug for Watch {
 }
 
 impl Client {
-    /// All registrations of one kind, and their changes from then on.
+    /// Returns all registrations of one kind, and a watch of their changes from then on.
     ///
     /// ```no_run
     /// # async fn run(client: actorgrid::Client) -> Result<(), actorgrid::BoxError> {
@@ -81,7 +81,7 @@ impl Client {
     ///             println!("{} left {}", it.name, it.peer);
     ///             view.remove(&it.name);
     ///         }
-    ///         // The difference follows; the view will be right.
+    ///         // The difference follows; the view will be correct.
     ///         _ => {}
     ///     }
     /// }
@@ -90,8 +90,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Registry`](crate::RequestErrorKind::Registry) when it does not answer to the first
-    /// listing within 2 s.
+    /// Fails with [`Registry`](crate::RequestErrorKind::Registry) if the registry does not answer
+    /// the first listing within the [registry timeout](crate::ClientBuilder::registry_timeout), 2 s
+    /// by default.
     ///
     /// # Cancel safety
     ///
