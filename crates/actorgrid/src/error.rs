@@ -121,7 +121,7 @@ pub(crate) enum Executed {
     Yes,
 }
 
-/// Why a request has no reply.
+/// The error of a request: the reason that it has no reply.
 ///
 /// Its [`source`](Error::source) is the error in this process that caused it, if there is one: of
 /// the registry, a name, a message that cannot be decoded, or a connection. The text of the error
@@ -219,8 +219,8 @@ impl RequestError {
         Self::new(
             RequestErrorKind::NoReply,
             Executed::Yes,
-            "the request was executed, and its reply is lost: the client does not take the replies \
-             that are there (max_reply_bytes of the peer)",
+            "the request was executed, but its reply is lost: the client does not read its pending \
+             replies (max_reply_bytes of the peer)",
         )
     }
 
@@ -228,7 +228,7 @@ impl RequestError {
     pub(crate) fn replies_not_taken() -> Self {
         Self::refused(
             RequestErrorKind::Busy,
-            "the client does not take the replies that are there (max_reply_bytes of the peer)",
+            "the client does not read its pending replies (max_reply_bytes of the peer)",
         )
     }
 

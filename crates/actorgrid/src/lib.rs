@@ -54,22 +54,22 @@
 //! | grid | all peers that share a namespace |
 //! | [namespace](Namespace) | prefix of every key of a grid |
 //! | peer | one [`Server`], named after its address (`127.0.0.1:7777` is `127-0-0-1-7777`) |
-//! | [actor type](ActorType) | the name under which a peer registers how to make an actor |
+//! | [actor type](ActorType) | the name under which a peer registers how to create an actor |
 //! | [actor](Actor) | a running computation with a grid-unique name; an async fn of its [context](ActorContext) |
 //! | [mailbox](Mailbox) | a grid-unique name that receives [requests](Request), with a bounded queue |
 //! | [group](Group) | mailboxes that are asked together |
 //! | [message](trait@Message) | a protobuf message with a wire name and a reply type |
 //! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
-//! | [registry](Registry) | the coordination service that knows who holds which name |
-//! | lease | a claim on time in the registry; all keys put under it die with it |
+//! | [registry](Registry) | the coordination service that records who holds which name |
+//! | lease | a claim in the registry that expires unless it is renewed; all keys put under it are deleted with it |
 //! | session | one life of a peer in the registry; it ends once and never comes back |
-//! | fenced | of a session that is over: nothing is admitted or answered under it, its actors are ended |
-//! | [token](Token) | cluster and create revision of a registration; grows with every new holder of a name |
+//! | fenced | describes a session that is over: nothing is admitted or answered under it, and its actors are ended |
+//! | [token](Token) | the cluster and create revision of a registration; grows with every new holder of a name |
 //!
 //! # A larger example
 //!
 //! Messages of your own derive [`Message`](trait@Message) beside `prost::Message`; the reply type
-//! belongs to the message, so caller and handler cannot disagree.
+//! belongs to the message, so caller and handler cannot disagree on it.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -92,7 +92,7 @@
 //!     words: u64,
 //! }
 //!
-//! /// Without a reply type of its own a message is answered with an `Ack`.
+//! /// Without a `reply`, a message is answered with an `Ack`.
 //! #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
 //! struct Reset {}
 //!
@@ -117,14 +117,14 @@
 //!     async fn act(mut self, ctx: ActorContext) -> ActorResult {
 //!         // Named after the actor.
 //!         let mut mailbox = ctx.mailbox::<Work>(100).await?;
-//!         // None once the actor is asked to stop and the queue is dealt with.
+//!         // None once the actor is asked to stop and the queue is empty.
 //!         while let Some(work) = mailbox.recv().await {
 //!             match work {
 //!                 Work::Job(request) => {
-//!                     // What is stored outside goes with the token.
+//!                     // Send the token with everything that is stored outside the grid.
 //!                     let _token = ctx.token()?;
 //!                     self.words += request.message().text.split_whitespace().count() as u64;
-//!                     // Takes the message's reply type, once. `.fail(error)` is an answer too.
+//!                     // Takes the message's reply type, once. `.fail(error)` also answers.
 //!                     request.respond(Done { words: self.words })?;
 //!                 }
 //!                 Work::Reset(request) => {
@@ -210,8 +210,8 @@
 //!
 //! `etcd://host:2379` is etcd v3; with it a grid spans processes and machines. See
 //! [`Registry::connect`] for the URL. If etcd checks permissions, the user's role must be able to
-//! read and write two prefixes: `<namespace>.` and `registry.uniq-lock.` etcd 3.4 to 3.7 are
-//! supported.
+//! read and write the prefixes `<namespace>.` and `registry.uniq-lock.`, including their dots.
+//! etcd 3.4 to 3.7 are supported.
 //!
 //! # Requests and errors
 //!
@@ -273,7 +273,6 @@
 extern crate self as actorgrid;
 
 mod address;
-// Its users come to it one after the other.
 mod back_off;
 mod client;
 mod code;
@@ -301,7 +300,7 @@ mod wire_names;
 /// Makes a struct a [`Message`](trait@Message), beside `prost::Message`.
 ///
 pub use actorgrid_macros::Message;
-/// Makes an enum a [`MessageSet`](trait@MessageSet): a mailbox's several messages.
+/// Makes an enum a [`MessageSet`](trait@MessageSet): the messages that one mailbox takes.
 ///
 pub use actorgrid_macros::MessageSet;
 
@@ -345,7 +344,7 @@ pub use token::{ClusterId, Token, TokenError};
 #[doc = include_str!("../../../docs/from-go.md")]
 struct FromGo;
 
-/// What the derives name, and nobody else.
+/// Items that the derives expand to. Not for direct use.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::route::Pending;

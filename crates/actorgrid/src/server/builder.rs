@@ -335,7 +335,7 @@ impl ServerBuilder {
     ///
     /// # async fn ctrl_c() {}
     /// async fn serve(registry: Registry) -> Result<(), BoxError> {
-    /// For example, from tokio::signal::ctrl_c().
+    ///     // For example, from tokio::signal::ctrl_c().
     ///     let mut interrupted = std::pin::pin!(ctrl_c());
     ///     let server = tokio::select! {
     ///         server = Server::builder("mygrid", registry).bind("127.0.0.1:7777") => server?,

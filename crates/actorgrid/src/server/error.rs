@@ -92,7 +92,8 @@ impl ServerError {
     }
 
     pub(super) fn aborted() -> Self {
-        let text = "the start was aborted: the runtime shuts down, or the server's task panicked";
+        let text =
+            "the start was aborted: the runtime is shutting down, or the server's task panicked";
         Self::new(ServerErrorKind::Aborted, text.to_owned())
     }
 

@@ -153,7 +153,7 @@ impl PeerCore {
         let stuck = self.actors.unended();
         tracing::error!(
             ?stuck,
-            "actors do not end though aborted: their code, or a task of theirs, never awaits"
+            "aborted actors do not end: their code, or one of their tasks, never awaits"
         );
         if self.config.abort_process_when_stuck {
             std::process::abort();

@@ -82,7 +82,7 @@ pub(super) async fn serve(life: Arc<Life>, mut mailbox: Mailbox<PeerMessage>) {
 }
 
 fn busy(of_what: &str) -> RequestError {
-    let text = format!("the peer has as many {of_what} under way as it may have");
+    let text = format!("the peer has its maximum number of {of_what} under way");
     RequestError::refused(RequestErrorKind::Busy, text)
 }
 
@@ -146,7 +146,7 @@ fn answer<M: crate::message::Message<Reply = Ack>>(
         Err(error) => request.into_parts().1.refuse(error),
     };
     if let Err(error) = answered {
-        tracing::debug!(%error, "an answer of the peer was not taken");
+        tracing::debug!(%error, "an answer of the peer could not be delivered");
     }
 }
 
@@ -179,15 +179,13 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
 fn not_stopped(running: &RunningActor) -> RequestError {
     let name = &running.name;
     let text = if running.gone.load(Ordering::Acquire) {
-        format!("the actor {name} has ended, and its name is not released yet")
+        format!("the actor {name} has ended, but its name is not released yet")
     } else if running.stop.is_ended() {
-        format!(
-            "a task of the actor {name}, which it has spawned, has not ended since it was aborted"
-        )
+        format!("a task that the actor {name} spawned has not ended since it was aborted")
     } else {
         format!(
-            "the actor {name} has not ended in its time (shutdown_timeout of the peer), nor since it \
-             was aborted"
+            "the actor {name} did not end in time (shutdown_timeout of the peer), nor since it was \
+             aborted"
         )
     };
     RequestError::new(RequestErrorKind::StopFailed, Executed::Yes, text)

@@ -113,27 +113,27 @@ impl ServerSettings {
         let namespace = Namespace::new(&self.namespace)
             .map_err(|error| ServerError::configuration("namespace", error))?;
         if !(MIN_LEASE_TTL..=MAX_LEASE_TTL).contains(&self.lease_ttl) {
-            let why = format!("{:?} is not within 5 s and 1 h", self.lease_ttl);
+            let why = format!("{:?} is not between 5 s and 1 h", self.lease_ttl);
             return Err(ServerError::setting("lease_ttl", why));
         }
         if !CONSTRUCTOR_TIMEOUTS.contains(&self.constructor_timeout) {
-            let why = format!("{:?} is not within 1 ms and 1 h", self.constructor_timeout);
+            let why = format!("{:?} is not between 1 ms and 1 h", self.constructor_timeout);
             return Err(ServerError::setting("constructor_timeout", why));
         }
         let join_timeout = self
             .join_timeout
             .unwrap_or_else(|| join_timeout(self.lease_ttl));
         if !JOIN_TIMEOUTS.contains(&join_timeout) {
-            let why = format!("{join_timeout:?} is not within 1 s and 24 h");
+            let why = format!("{join_timeout:?} is not between 1 s and 24 h");
             return Err(ServerError::setting("join_timeout", why));
         }
         let max_stall = self.max_stall.unwrap_or(self.lease_ttl);
         if !STALL_LIMITS.contains(&max_stall) {
-            let why = format!("{max_stall:?} is not within 1 s and 1 h");
+            let why = format!("{max_stall:?} is not between 1 s and 1 h");
             return Err(ServerError::setting("max_stall", why));
         }
         if !(1..=1 << 30).contains(&self.max_message_bytes) {
-            let why = format!("{} is not within 1 byte and 1 GiB", self.max_message_bytes);
+            let why = format!("{} is not between 1 byte and 1 GiB", self.max_message_bytes);
             return Err(ServerError::setting("max_message_bytes", why));
         }
         Ok(CheckedSettings {

@@ -32,7 +32,7 @@ impl fmt::Display for ShutdownError {
             if !self.stuck.is_empty() {
                 f.write_str(", and")?;
             }
-            f.write_str(" its registrations stay until their lease runs out")?;
+            f.write_str(" its registrations stay until their lease expires")?;
         }
         Ok(())
     }

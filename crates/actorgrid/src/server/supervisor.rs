@@ -189,13 +189,13 @@ async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
             Ok(Err(JoinError::Registry(error))) if error.is_other_registry() => {
                 if *core.state.borrow() != ServerState::Detached {
                     core.set_detached();
-                    tracing::error!(%error, "the peer stays out: its registry is another one");
+                    tracing::error!(%error, "the peer stays out: its registry was replaced");
                 }
             }
-            Ok(Err(error)) => tracing::error!(?error, "rejoining the grid is tried again"),
+            Ok(Err(error)) => tracing::error!(?error, "rejoining the grid failed, retrying"),
             Err(_) => {
                 is_settled = false;
-                tracing::error!("rejoining the grid panicked and is tried again");
+                tracing::error!("rejoining the grid panicked, retrying");
             }
         }
         tokio::select! {

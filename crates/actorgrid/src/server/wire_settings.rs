@@ -56,8 +56,7 @@ impl WireSettings {
         if per_connection < least {
             let why = format!(
                 "{per_connection} is too little for {MIN_MESSAGES_PER_CONNECTION} messages of the \
-                 largest size (max_message_bytes) and many small ones: set it to {least} at the \
-                 least"
+                 largest size (max_message_bytes) and many small ones: set it to {least} or more"
             );
             let setting = "max_received_bytes_per_connection";
             return Err(ServerError::setting(setting, why));
@@ -69,8 +68,8 @@ impl WireSettings {
                 return Ok(total);
             }
             let why = format!(
-                "{total} is less than what one connection may take \
-                 (max_received_bytes_per_connection): set it to {per_connection} at the least"
+                "{total} is less than the limit of one connection \
+                 (max_received_bytes_per_connection): set it to {per_connection} or more"
             );
             Err(ServerError::setting(setting, why))
         };

@@ -17,7 +17,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub(in crate::server) struct ActorTable {
     running: Mutex<HashMap<Name, Arc<RunningActor>>>,
-    most: usize,
+    max_actors: usize,
 }
 
 /// The reason that a name cannot be reserved.
@@ -58,10 +58,10 @@ impl RunningActor {
 }
 
 impl ActorTable {
-    pub(in crate::server) fn new(most: usize) -> Self {
+    pub(in crate::server) fn new(max_actors: usize) -> Self {
         Self {
             running: Mutex::default(),
-            most,
+            max_actors,
         }
     }
 
@@ -75,7 +75,7 @@ impl ActorTable {
         if let Some(other) = running.get(name) {
             return Err(NotReserved::Held(other.clone()));
         }
-        if running.len() >= self.most {
+        if running.len() >= self.max_actors {
             return Err(NotReserved::Full);
         }
         let ours = Arc::new(RunningActor {

@@ -21,8 +21,8 @@ type Constructor =
 /// ```
 /// use actorgrid::{ActorType, EchoMsg, Request};
 ///
-/// One registration covers the actor and its mailbox, so once a start is acknowledged, requests are
-/// accepted.
+/// // One registration covers the actor and its mailbox, so once a start is acknowledged, requests
+/// // are accepted.
 /// let echo = ActorType::from_fn("echo", async |_start, ctx| {
 ///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
 ///     while let Some(request) = mailbox.recv().await {
@@ -111,7 +111,7 @@ impl ActorType {
     /// }
     ///
     /// let echo = ActorType::from_fn("echo", async |_start, ctx| {
-    /// The declared capacity applies, not the one given here.
+    ///     // The declared capacity applies, not the one given here.
     ///     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(1).await?;
     ///     while let Some(request) = mailbox.recv().await {
     ///         let text = request.message().clone();

@@ -295,7 +295,7 @@ async fn reserve(
             Ok(reserved) => return Ok(reserved),
             Err(NotReserved::Held(other)) => other,
             Err(NotReserved::Full) => {
-                let text = "the peer has as many actors as it may have (max_actors)";
+                let text = "the peer has its maximum number of actors (max_actors)";
                 return Err(busy(text.to_owned()));
             }
         };
@@ -304,7 +304,7 @@ async fn reserve(
         }
         let Some(_place) = WaitingStart::behind(&other) else {
             life.counters().starts_busy.increment();
-            let text = format!("as many starts of {name} as may wait until one is decided");
+            let text = format!("too many starts of {name} wait for another one to be decided");
             return Err(busy(text));
         };
         let waits_for = match other.token.get() {

@@ -94,9 +94,9 @@ pub(crate) struct Candidate {
     /// Consecutive failures of this peer's leader.
     failures: u32,
     /// The end of the back-off after those failures.
-    held_back: Timestamp,
+    back_off_until: Timestamp,
     /// The end of the pause, if there is one.
-    paused: Option<Timestamp>,
+    paused_until: Option<Timestamp>,
 }
 
 impl Candidate {
@@ -105,8 +105,8 @@ impl Candidate {
             seen: None,
             own: OwnLeader::Idle,
             failures: 0,
-            held_back: Timestamp::ZERO,
-            paused: None,
+            back_off_until: Timestamp::ZERO,
+            paused_until: None,
         }
     }
 
@@ -133,7 +133,7 @@ impl Candidate {
 
     fn leader_seen(&mut self, present: bool) {
         self.seen = Some(present);
-        self.paused = None;
+        self.paused_until = None;
         if let OwnLeader::Starting { absent, .. } = &mut self.own {
             *absent |= !present;
         }
@@ -150,7 +150,7 @@ impl Candidate {
             // The holder because of which we were rejected may be gone again.
             StartOutcome::Taken if absent => {}
             StartOutcome::Taken | StartOutcome::Unsettled => {
-                self.paused = Some(now + PAUSE.after(1, random_unit));
+                self.paused_until = Some(now + PAUSE.after(1, random_unit));
             }
         }
     }
@@ -173,7 +173,7 @@ impl Candidate {
 
     fn failed(&mut self, now: Timestamp, random_unit: f64) {
         self.failures = self.failures.saturating_add(1);
-        self.held_back = now + BACK_OFF.after(self.failures - 1, random_unit);
+        self.back_off_until = now + BACK_OFF.after(self.failures - 1, random_unit);
     }
 
     fn next(&mut self, now: Timestamp) -> CandidateAction {
@@ -181,8 +181,8 @@ impl Candidate {
             return CandidateAction::WaitForEvent;
         }
         let at = self
-            .paused
-            .map_or(self.held_back, |end| end.max(self.held_back));
+            .paused_until
+            .map_or(self.back_off_until, |end| end.max(self.back_off_until));
         if now < at {
             return CandidateAction::WaitUntil(at);
         }
@@ -354,7 +354,7 @@ mod tests {
         let held_back = |end| {
             let mut candidate = Candidate::new();
             candidate.seen = Some(false);
-            candidate.held_back = at(end);
+            candidate.back_off_until = at(end);
             candidate.own = OwnLeader::Starting {
                 absent: false,
                 ended: false,

@@ -62,7 +62,7 @@ pub(super) async fn end_fenced(
             biased;
             () = cleared => {}
             () = left_bound(core, life) => {
-                tracing::warn!("the registry that was left has not confirmed the session's end");
+                tracing::warn!("the previous registry did not confirm the end of the session");
             }
         }
     };
@@ -92,7 +92,7 @@ pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> Lif
     core.set_owner(None);
     life.stop().end();
     life.report_fence();
-    tracing::error!("the task that serves panicked: the peer waits until its lease has run out");
+    tracing::error!("the serving task panicked: the peer waits until its lease has expired");
     let environment = &core.config.environment;
     let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
     if ended.is_none() {
@@ -114,7 +114,7 @@ async fn end_tasks(core: &PeerCore, mut tasks: JoinSet<()>) -> bool {
         let left = tasks.len();
         tracing::error!(
             left,
-            "tasks of the peer's mailbox or its leader do not end though aborted"
+            "aborted tasks of the peer's mailbox or its leader do not end"
         );
     }
     ended.is_some()

@@ -73,7 +73,7 @@ async fn serve_life(
         () = core.shutdown.cancelled() => {}
         Some(ended) = tasks.join_next() => task_ended(fence, &ended),
         Ok(()) = accepting_deaths.changed() => {
-            tracing::error!("the task died that accepts connections; another one goes on");
+            tracing::error!("the task that accepts connections died; another one replaces it");
             fence.trip(FenceReason::TaskDied);
         }
         () = core.registry.left(pinned.registry()) => {
