@@ -125,7 +125,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Replaces the real environment, the default.
+    /// Uses this environment instead of the real one, which is the default.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;

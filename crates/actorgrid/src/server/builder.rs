@@ -74,7 +74,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Adds an annotation of the peer, which queries and watches return. At most 64, of at most 256
+    /// Adds an annotation to the peer, which queries and watches return. At most 64, of at most 256
     /// bytes each; none by default. `ServerCfg.Annotations` in Go.
     #[must_use]
     #[doc(alias("ServerCfg.Annotations", "Annotations"))]
@@ -199,9 +199,9 @@ impl ServerBuilder {
     }
 
     /// Limits the bytes of requests that the peer holds for one connection, and likewise the bytes
-    /// of replies. At least 8 MiB, and at least four times the [largest
-    /// message](Self::max_message_bytes) plus 16 KiB. [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`]
-    /// by default, or that minimum if it is more.
+    /// of replies. At least 8 MiB, and at least room for four messages of the
+    /// [largest size](Self::max_message_bytes) with 16 KiB of overhead each.
+    /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`] by default, or that minimum if it is more.
     ///
     /// [`DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION`]:
     ///     crate::DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION
@@ -296,7 +296,7 @@ impl ServerBuilder {
         ServerEvents::of(&self.settings.events)
     }
 
-    /// Replaces the real environment, the default.
+    /// Uses this environment instead of the real one, which is the default.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.settings.environment = environment;

@@ -73,8 +73,9 @@ impl<R: Message> RequestBuilder<R> {
     /// failure is returned.
     ///
     /// Use this for actors of the Go library that pass on the error of a request of their own. Such
-    /// an error has the text of a rejection by their peer (`grid: receiver busy`, `grid: unknown
-    /// mailbox`), so it counts as a rejection here, although the actor has executed the request.
+    /// an error has the text of a rejection by their peer (`grid: receiver busy` or
+    /// `grid: unknown mailbox`), so it counts as a rejection here, although the actor has executed
+    /// the request.
     pub fn once(mut self) -> Self {
         self.policy = RepeatPolicy::Never;
         self

@@ -302,13 +302,13 @@ async fn a_drain_whose_registry_is_left_aborts_at_once() {
         assert_eq!(world.environment.now(), left);
         assert_eq!(fence.reason(), Some(FenceReason::ClusterChanged));
     });
-    // A registry that was replaced is not waited for long to confirm the end.
+    // The wait for a replaced registry to confirm the end is short.
     let took = took.await;
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supervisor_that_panics_at_a_sessions_end_goes_on_when_the_lease_has_run_out() {
+async fn a_supervisor_that_panics_at_a_sessions_end_continues_when_the_lease_has_expired() {
     let mut world = World::new().await;
     world
         .registry
