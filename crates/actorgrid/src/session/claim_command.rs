@@ -1,4 +1,4 @@
-//! Everything that the claim scheduler decides.
+//! The outputs of the claim scheduler.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use super::fence_reason::FenceReason;
 /// A command of the claim scheduler.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClaimCommand<W, R> {
-    /// Send a request to the registry after a pause. One event with its result must follow, unless
-    /// the session ends first.
+    /// Send a request to the registry after a pause. Exactly one event with its result must follow,
+    /// unless the session ends first.
     Send {
         exchange: ClaimExchange,
         pause: Duration,
     },
-    /// The claim is won: the waiter holds the names from now on.
+    /// The claim is won: hand the names over to the waiter.
     Grant { waiter: W, names: ClaimedNames<R> },
-    /// The claim is lost: free the reservation, and then tell the waiter.
+    /// The claim is lost: free the reservation, and then answer the waiter.
     Refuse {
         waiter: W,
         reservation: R,
         error: ClaimError,
     },
-    /// The claim cannot be decided yet: tell the waiter. The names stay reserved.
+    /// The claim cannot be decided yet: answer the waiter. The names stay reserved.
     Doubt { waiter: W, error: ClaimError },
-    /// Names are released, or nobody waits for them any more: free their reservation.
+    /// The names are released, or nobody waits for them any more: free their reservation.
     Free { reservation: R },
     /// The session is over.
     Fence(FenceReason),

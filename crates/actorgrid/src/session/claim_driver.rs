@@ -1,4 +1,4 @@
-//! The task that carries out what the claim scheduler decides.
+//! The task that carries out the claim scheduler's commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +33,9 @@ pub(super) struct ClaimDriver {
     registry: TimedRegistry,
     fence: Arc<Fence>,
     epoch: Arc<Epoch>,
-    /// Bounded: a caller without a place waits for one.
+    /// Bounded: a caller waits while it is full.
     orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
-    /// Bounded by the names that are held: each is given up once.
+    /// Bounded by the number of held claims, each of which is sent once.
     given_up: mpsc::UnboundedReceiver<ClaimedNames<OnFree>>,
     given_up_sender: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
 }
@@ -58,7 +58,7 @@ impl ClaimDriver {
         }
     }
 
-    /// Works until the session is fenced or ended; then every claim that is left is answered.
+    /// Runs until the session is fenced or ended, and then answers every open claim.
     pub(super) async fn run(mut self) {
         // One lease carries all names of a session.
         let lease = ClaimLease::new(self.epoch.lease, self.epoch.created, usize::MAX);
@@ -81,7 +81,7 @@ impl ClaimDriver {
                 self.carry_out(command, &exchanges);
             }
         }
-        // Nothing is awaited any more: the names are gone with the session.
+        // No result matters any more: the names are gone with the session.
         exchanges.clear();
         self.orders.close();
         let mut event = Some(ClaimEvent::Ended);
@@ -99,12 +99,12 @@ impl ClaimDriver {
             ClaimCommand::Send { exchange, pause } => {
                 exchanges.push(self.exchange(exchange, pause));
             }
-            // A waiter that has gone drops the names, and so gives them up.
+            // If the waiter has gone, the names are dropped and therefore released.
             ClaimCommand::Grant { waiter, names } => {
                 let held = HeldClaim::new(names, self.given_up_sender.clone());
                 let _ = waiter.send(Ok(held));
             }
-            // The names are free before the waiter learns of it.
+            // The names must be free before the waiter learns of the refusal.
             ClaimCommand::Refuse {
                 waiter,
                 reservation,

@@ -1,8 +1,8 @@
-//! Why a claim was not won.
+//! The error of a claim that was not won.
 
 use crate::registry::{Entry, RegistryError};
 
-/// Why a claim was not won. In no case is a name left behind for good.
+/// The reason a claim was not won. No name stays registered permanently in any of these cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClaimError {
     /// Another registration holds one of the names.
@@ -11,7 +11,8 @@ pub(crate) enum ClaimError {
     Fenced,
     /// The registry rejected the claim.
     Registry(RegistryError),
-    /// It is not known whether the claim was won, and the registry has no space to find out. The
-    /// names stay reserved at this peer until it has; then they are free, or are released.
+    /// It is not known whether the claim was won, and the registry has no space for the write that
+    /// would settle it. The names stay reserved on this peer until the registry has space again;
+    /// then they are free, or are released.
     InDoubt(RegistryError),
 }

@@ -1,4 +1,4 @@
-//! Everything that the claim scheduler learns.
+//! The inputs of the claim scheduler: orders, and the results of exchanges.
 
 use bytes::Bytes;
 
@@ -6,31 +6,33 @@ use super::claim_exchange::ExchangeId;
 use super::claimed_names::ClaimedNames;
 use crate::registry::{ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
 
-/// The most names of one claim: an actor and its mailbox.
+/// The maximum number of names in one claim: an actor and its mailbox.
 pub(super) const MAX_NAMES: usize = 2;
 
 /// Names to claim together, at most [`MAX_NAMES`]. `W` waits for the answer; `R` reserves the names
-/// at this peer until they are known to be free.
+/// on this peer until they are known to be free.
 ///
-/// No two orders that are not settled name the same key: the reservations see to that.
+/// No two unsettled orders contain the same key: the reservations ensure that.
 #[derive(Debug)]
 pub(super) struct ClaimOrder<W, R> {
-    /// Every value that is put carries it, so that a read can tell our registration from others.
+    /// Part of every value that the order puts, so that a read can tell our registration from
+    /// others.
     pub(super) nonce: u64,
     pub(super) puts: Vec<(String, Bytes)>,
-    // Fields are dropped in their order, and an order may be dropped without an answer: when the
-    // waiter learns of that, the names must be free at this peer already.
+    // Must stay before `waiter`: fields are dropped in order of declaration, and an order may be
+    // dropped without an answer. By the time the waiter learns of that, the names must be free on
+    // this peer.
     pub(super) reservation: R,
     pub(super) waiter: W,
 }
 
 impl<W, R> ClaimOrder<W, R> {
-    /// How many names are claimed.
+    /// The number of names to claim.
     pub(super) fn names(&self) -> usize {
         self.puts.len()
     }
 
-    /// The same order, whose waiter can be answered before the order is decided.
+    /// Converts the order so that its waiter can be answered before the order is decided.
     pub(super) fn opened(self) -> ClaimOrder<Option<W>, R> {
         ClaimOrder {
             nonce: self.nonce,
@@ -44,30 +46,30 @@ impl<W, R> ClaimOrder<W, R> {
 /// An event of the claim scheduler.
 #[derive(Debug)]
 pub(super) enum ClaimEvent<W, R> {
-    /// Claims that came together: they share batches.
+    /// Claims that arrived together and share batches.
     Ordered(Vec<ClaimOrder<W, R>>),
-    /// The holder of names gives them up.
+    /// The holder of names no longer needs them.
     GivenUp(ClaimedNames<R>),
-    /// A batch of claims was answered, or failed.
+    /// A batch of claims was answered or failed.
     Claimed {
         id: ExchangeId,
         result: Result<Vec<ClaimOutcome>, RegistryError>,
     },
-    /// A raise of a lease's epoch was answered, or failed.
+    /// A raise of a lease's epoch was answered or failed.
     Raised {
         lease: LeaseId,
         result: Result<RaiseOutcome, RegistryError>,
     },
-    /// A read of keys was answered in their order, or failed.
+    /// A read of keys was answered, in the order of the keys, or failed.
     Read {
         id: ExchangeId,
         result: Result<Vec<Option<Entry>>, RegistryError>,
     },
-    /// A key is released (or was not ours any more), or that failed.
+    /// A key was released (or was no longer ours), or its release failed.
     Released {
         id: ExchangeId,
         result: Result<(), RegistryError>,
     },
-    /// The session is over: all that is left is answered and freed.
+    /// The session is over: all open orders must be answered, and all names freed.
     Ended,
 }

@@ -1,4 +1,4 @@
-//! The exchanges with the registry that claims and releases take.
+//! The requests to the registry that claims and releases need.
 
 use crate::registry::{Claim, LeaseId};
 use crate::revision::Revision;
@@ -7,7 +7,7 @@ use crate::revision::Revision;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ExchangeId(pub(super) u64);
 
-/// A request to the registry on behalf of names.
+/// A request to the registry for claiming or releasing names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimExchange {
     /// Claim names under a lease, guarded by the modification revision of its epoch key.

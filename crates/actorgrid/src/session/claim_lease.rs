@@ -1,25 +1,27 @@
-//! One lease as the claim scheduler sees it: its room for names, and the epoch that guards it.
+//! A lease from the claim scheduler's point of view: its capacity for names, and the epoch that
+//! guards its claims.
 
 use crate::registry::LeaseId;
 use crate::revision::Revision;
 
-/// A lease of the session that names are claimed under.
+/// A lease of the session under which names are claimed.
 #[derive(Debug)]
 pub(super) struct ClaimLease {
     id: LeaseId,
     epoch_created: Revision,
     /// The modification revision of the epoch key, as last reported.
     epoch_modified: Revision,
-    /// The most names that it may carry.
+    /// The maximum number of names under the lease.
     capacity: usize,
-    /// The names that it carries, or may carry: from the claim until it has failed or the names
-    /// are released.
+    /// The number of names that are, or may be, registered under this lease: each counts from when
+    /// its claim is sent until the claim has failed or the name is released.
     names: usize,
     raising: bool,
 }
 
 impl ClaimLease {
-    /// A lease without names, whose epoch key was created at `epoch_created` and not raised since.
+    /// Creates a lease without names, whose epoch key was created at `epoch_created` and not raised
+    /// since.
     pub(super) fn new(id: LeaseId, epoch_created: Revision, capacity: usize) -> Self {
         Self {
             id,
@@ -35,7 +37,7 @@ impl ClaimLease {
         self.id
     }
 
-    /// The most names that it may carry.
+    /// Returns the maximum number of names under the lease.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
@@ -44,29 +46,30 @@ impl ClaimLease {
         self.epoch_created
     }
 
-    /// The modification revision that a claim sent now compares.
+    /// Returns the modification revision to which a claim sent now compares the epoch.
     pub(super) fn guard(&self) -> Revision {
         self.epoch_modified
     }
 
-    /// Whether a claim of so many names can be sent under it now. Beside a raise the registry
-    /// would refuse it.
+    /// Whether a claim of this many names can be sent under this lease now. During a raise the
+    /// registry would refuse the claim.
     pub(super) fn admits(&self, names: usize) -> bool {
         !self.raising && names <= self.capacity - self.names
     }
 
-    /// A claim of names that it [admits](Self::admits) is sent.
+    /// Records that a claim of this many names is sent, which the lease must [admit](Self::admits).
     pub(super) fn carry(&mut self, names: usize) {
         self.names += names;
     }
 
-    /// Names that it carried are not registered, and cannot be by their claim any more.
+    /// Records that this many names are not registered, and that their claims can no longer
+    /// register them.
     pub(super) fn drop_names(&mut self, names: usize) {
         self.names -= names;
     }
 
-    /// The registry reported a modification revision of the epoch key; reports can overtake each
-    /// other.
+    /// Records a modification revision of the epoch key that the registry reported. Reports can
+    /// overtake each other.
     pub(super) fn epoch_reported(&mut self, modified: Revision) {
         self.epoch_modified = self.epoch_modified.max(modified);
     }
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn carries_so_many_names() {
+    fn carries_names_up_to_its_capacity() {
         let mut lease = lease(4);
         assert_eq!((lease.id(), lease.capacity()), (LeaseId(3), 4));
         assert!(lease.admits(4) && !lease.admits(5));

@@ -1,28 +1,29 @@
-//! The rules of claims: how to interpret an answer of the registry, or none. Pure.
+//! The rules of claims: how to interpret a reply of the registry, or the lack of one. Pure.
 
 use super::fence_reason::FenceReason;
 use crate::registry::{ClaimOutcome, Entry, RegistryError, RegistryErrorKind, carries};
 use crate::revision::Revision;
 
-/// The outcome of a claim that was answered.
+/// The meaning of the registry's reply to a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClaimVerdict {
-    /// The names are ours, registered at this revision.
+    /// The names are ours and were registered at this revision.
     Won(Revision),
     /// Another registration holds one of the names.
     Taken(Entry),
-    /// Our own raise refused it: claim again, under the epoch's modification revision given here.
+    /// Our own raise caused the refusal: claim again, guarded by this modification revision of the
+    /// epoch.
     Repeat(Revision),
-    /// The epoch is not ours any more, or an earlier one: the session is over.
+    /// The epoch is no longer ours, or has an earlier revision than before: the session is over.
     Fenced,
 }
 
-/// Judges the answer to a claim that was sent under `guard`. `epoch_created` is the create revision
+/// Judges the reply to a claim that was sent under `guard`. `epoch_created` is the create revision
 /// of our epoch key.
 ///
 /// The registry reported `guard` before the claim was sent, and the modification revision of a key
-/// only grows. An earlier one means that the registry was restored from a snapshot: no claim under
-/// `guard` can ever commit there, and names of ours may be missing.
+/// only grows. An earlier revision means that the registry was restored from a snapshot: no claim
+/// under `guard` can ever commit there, and some of our names may be missing.
 pub(crate) fn judge(
     outcome: ClaimOutcome,
     epoch_created: Revision,
@@ -45,18 +46,19 @@ pub(crate) fn judge(
     }
 }
 
-/// The outcome of a claim whose transaction cannot commit any more, as a read of its keys shows it.
+/// The outcome of a claim whose transaction can no longer commit, according to a read of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SettledClaim {
-    /// It had committed, at this revision.
+    /// The claim had committed, at this revision.
     Won(Revision),
-    /// It had not, and another registration holds one of the names.
+    /// The claim had not committed, and another registration holds one of the names.
     Taken(Entry),
-    /// It had not, and the names are free.
+    /// The claim had not committed, and the names are free.
     Free,
 }
 
-/// Reads the keys of a claim. All of them were put together, so one with our nonce says it all.
+/// Settles a claim by the entries found under its keys. A claim puts all its keys together, so one
+/// entry with our nonce proves that it has committed.
 pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> SettledClaim {
     let mut taken = None;
     for entry in found.into_iter().flatten() {
@@ -73,7 +75,7 @@ pub(crate) fn settle(found: Vec<Option<Entry>>, nonce: u64) -> SettledClaim {
 pub(crate) enum ExchangeFate {
     /// Nothing was changed.
     Unchanged,
-    /// It may have been carried out, or may still be.
+    /// The exchange may have been carried out, or may still be.
     InDoubt,
     /// The session is over.
     Fenced(FenceReason),
@@ -95,8 +97,8 @@ pub(crate) fn fate(error: &RegistryError) -> ExchangeFate {
     }
 }
 
-/// Whether an epoch raised to `raised` settles a claim that was sent under `guard`: the epoch key
-/// never has that modification revision again, so the claim cannot commit any more.
+/// Whether raising the epoch to `raised` settles a claim that was sent under `guard`: the epoch key
+/// never has that modification revision again, so the claim can no longer commit.
 pub(crate) fn settles(raised: Revision, guard: Revision) -> bool {
     raised > guard
 }

@@ -1,28 +1,30 @@
 //! Decides which claims, raises, reads and releases a session sends, and what their results mean.
 //! Pure: events in, commands out; no clock and no I/O.
 //!
-//! Claims that wait at the same time share a batch, nothing waits for company, and several batches
-//! are under way at once. Every claim is guarded by the modification revision of its lease's epoch
-//! key. A claim without an answer is in doubt: it may have committed, or may still commit. The
-//! epoch is then raised until the registry confirms it; from then on no claim that was guarded by
-//! an earlier revision can commit, so a read of its keys settles the doubt for good. A registry
-//! that reports an earlier epoch than before was restored from a snapshot: the session is over.
-//! A claim whose waiter has gone is dropped instead of being sent, for the first time or again.
+//! Claims that wait at the same time share a batch, no claim is held back to fill a batch, and
+//! several batches are under way at once. Every claim is guarded by the modification revision of
+//! its lease's epoch key. A claim without a reply is in doubt: it may have committed, or may still
+//! commit. The epoch is then raised, with retries until the registry confirms it. From then on no
+//! claim that was guarded by an earlier revision can commit, so a read of its keys settles the
+//! doubt permanently. A registry that reports an earlier epoch than before was restored from a
+//! snapshot: the session is over. A claim whose waiter has gone is dropped instead of being sent or
+//! resent.
 //!
-//! A registry whose storage is full refuses to raise. Then nobody waits for it: claims that were
-//! not sent are refused, and those in doubt are read once. One that is found was won. The waiter of
-//! any other is told of the doubt, and the claim stays in doubt without it, as it may still commit,
-//! until a raise succeeds; if it has committed by then, its names are released.
+//! A registry whose storage is full refuses to raise. No waiter is kept waiting for space: claims
+//! that were not sent are refused, and the keys of claims in doubt are read once. A claim that is
+//! found there was won. The waiter of any other claim is answered that it is in doubt, and the
+//! claim stays in doubt without a waiter, as it may still commit, until a raise succeeds. If it has
+//! committed by then, its names are released.
 //!
 //! Invariants:
 //!
-//! - Every order is answered once: won if it has committed, refused if it has not and cannot, or
-//!   told of the doubt. Only one whose waiter has gone may be dropped without an answer; then, too,
-//!   it cannot commit.
-//! - The reservation of names is given back once, and not before they are free in the registry
-//!   (or the session is over, and its leases are what frees them).
-//! - While an order or a release is open, an exchange is under way, or the order waits for room:
-//!   until names that are held are given up. Some lease has room for any order once it is empty.
+//! - Every order is answered once: as won if it has committed, as refused if it has not and cannot,
+//!   or as in doubt. Only an order whose waiter has gone may be dropped without an answer, and only
+//!   if it cannot commit.
+//! - The reservation of names is freed once, and not before the names are free in the registry (or
+//!   the session is over, in which case the end of its leases frees them).
+//! - While an order or a release is open, an exchange is under way, or the order waits for room,
+//!   until held names are released. At least one lease has room for any order once it is empty.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -38,21 +40,23 @@ use super::fence_reason::FenceReason;
 use crate::registry::{Claim, ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
 use crate::revision::Revision;
 
-/// Claims in one batch: half of what etcd's default limit on a transaction leaves room for, so
-/// that claims of two keys fit as well.
+/// The maximum number of claims in one batch: half of what etcd's default limit on a transaction
+/// allows, so that claims of two keys fit as well.
 const MAX_BATCH: usize = 60;
-/// Batches under way at once: where throughput stopped growing with etcd.
+/// The maximum number of batches under way at once: throughput with etcd stopped growing there.
 const MAX_BATCHES: usize = 8;
-/// Claims that wait for a batch; the driver takes no more from its queue.
+/// The maximum number of claims that wait for a batch; at this many, the driver takes no more from
+/// its queue.
 const MAX_WAITING: usize = MAX_BATCH * MAX_BATCHES;
-/// Releases under way at once.
+/// The maximum number of releases under way at once.
 const MAX_RELEASES: usize = 64;
-/// The pause before an exchange that failed is repeated.
-const PAUSE: Duration = Duration::from_millis(100);
-/// The pause before a raise is repeated that a full storage refused: somebody has to clear it.
+/// The pause before a failed exchange is retried.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a raise that was refused because the storage is full is retried: an operator
+/// has to make room first.
 const NO_SPACE_PAUSE: Duration = Duration::from_secs(1);
 
-/// An order whose waiter may have its answer already, while the order itself is not decided.
+/// An order that is not decided, although its waiter may have been answered already.
 type OpenOrder<W, R> = ClaimOrder<Option<W>, R>;
 
 /// Claims that were sent together: under one lease, with one guard.
@@ -74,7 +78,7 @@ impl<W, R> SentBatch<W, R> {
 #[derive(Debug)]
 struct ReadBatch<W, R> {
     batch: SentBatch<W, R>,
-    /// They cannot commit any more, so that the read decides.
+    /// Whether the claims can no longer commit, so that the read decides.
     settled: bool,
 }
 
@@ -82,11 +86,11 @@ struct ReadBatch<W, R> {
 #[derive(Debug)]
 struct ReleasingNames<R> {
     names: ClaimedNames<R>,
-    /// How many of the keys are released.
+    /// The number of keys that are released.
     done: usize,
 }
 
-/// The claims and releases of one session; see the documentation of this file.
+/// Schedules the claims and releases of one session; see the documentation of this module.
 #[derive(Debug)]
 pub(super) struct ClaimScheduler<W, R> {
     leases: Vec<ClaimLease>,
@@ -96,7 +100,7 @@ pub(super) struct ClaimScheduler<W, R> {
     in_doubt: Vec<SentBatch<W, R>>,
     reads: BTreeMap<ExchangeId, ReadBatch<W, R>>,
     releases: BTreeMap<ExchangeId, ReleasingNames<R>>,
-    /// The storage of the registry was full when an epoch was last raised.
+    /// `Some` if the registry's storage was full when an epoch was last raised.
     no_space: Option<RegistryError>,
     last_exchange: ExchangeId,
     ended: bool,
@@ -104,16 +108,16 @@ pub(super) struct ClaimScheduler<W, R> {
 }
 
 impl<W, R> ClaimScheduler<W, R> {
-    /// The scheduler of a session with these leases. A claim goes under the first of them that
-    /// has room for all its names; one that finds none waits until names are released.
+    /// Creates the scheduler of a session with these leases. A claim goes under the first lease
+    /// that has room for all its names; a claim that finds none waits until names are released.
     ///
-    /// One lease must have room for the names of any one claim while it is empty. A claim without
-    /// such a lease would wait without end, and all claims behind it.
+    /// At least one lease must have room for the names of any one claim while the lease is empty.
+    /// Otherwise that claim would wait forever, and so would all claims behind it.
     pub(super) fn new(leases: impl IntoIterator<Item = ClaimLease>) -> Self {
         let leases: Vec<_> = leases.into_iter().collect();
         debug_assert!(
             leases.iter().any(|lease| lease.capacity() >= MAX_NAMES),
-            "a lease has room for the names of any one claim"
+            "no lease has room for the names of any one claim"
         );
         Self {
             leases,
@@ -130,13 +134,13 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// How many more orders may come now.
+    /// Returns how many more orders may be passed in now.
     pub(super) fn room(&self) -> usize {
         MAX_WAITING.saturating_sub(self.waiting.len())
     }
 
-    /// Takes an event, and decides all that follows from it. Results of exchanges that are not
-    /// under way are ignored. `has_gone` says of a waiter whether it has stopped waiting.
+    /// Handles an event, and returns the commands that follow from it. Results of exchanges that
+    /// are not under way are ignored. `has_gone` returns whether a waiter has stopped waiting.
     pub(super) fn handle(
         &mut self,
         event: ClaimEvent<W, R>,
@@ -156,7 +160,7 @@ impl<W, R> ClaimScheduler<W, R> {
             ClaimEvent::Ended => self.ended = true,
         }
         if self.ended {
-            self.give_all_back();
+            self.answer_and_free_all();
         } else {
             self.raise_epochs();
             self.drop_abandoned(has_gone);
@@ -229,7 +233,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 });
                 let in_doubt = self.in_doubt.extract_if(.., |batch| batch.lease == lease);
                 for batch in in_doubt.collect::<Vec<_>>() {
-                    // Nothing is sent beside a raise, so the registry reported the guard before.
+                    // No claim is sent during a raise, so the guard was reported before it.
                     if !settles(revision, batch.guard) {
                         self.waiting.extend(batch.orders);
                         self.lose(FenceReason::KeyLost);
@@ -244,20 +248,20 @@ impl<W, R> ClaimScheduler<W, R> {
             Ok(RaiseOutcome::Refused(_)) => self.lose(FenceReason::KeyLost),
             Err(error) => match fate(&error) {
                 ExchangeFate::Fenced(reason) => self.lose(reason),
-                // The claims are still in doubt.
+                // The claims remain in doubt.
                 ExchangeFate::Unchanged | ExchangeFate::InDoubt => {
-                    self.send(ClaimExchange::Raise { lease }, PAUSE);
+                    self.send(ClaimExchange::Raise { lease }, RETRY_PAUSE);
                 }
             },
         }
     }
 
-    /// The registry had no space to raise the epoch.
+    /// Handles that the registry had no space to raise the epoch.
     fn not_raised(&mut self, lease: LeaseId, modified: Revision, error: RegistryError) {
         self.update(lease, |lease| lease.epoch_reported(modified));
         let in_doubt = self.in_doubt.extract_if(.., |batch| batch.lease == lease);
         for batch in in_doubt.collect::<Vec<_>>() {
-            // A raise before this one may have been carried out without an answer.
+            // An earlier raise may have been carried out although its reply was lost.
             if settles(modified, batch.guard) {
                 self.read_anew(batch, true);
             } else if batch.has_waiters() {
@@ -275,14 +279,14 @@ impl<W, R> ClaimScheduler<W, R> {
             return;
         };
         let Ok(found) = result else {
-            return self.send_read(id, ReadBatch { batch, settled }, PAUSE);
+            return self.send_read(id, ReadBatch { batch, settled }, RETRY_PAUSE);
         };
         let mut found = found.into_iter();
         for mut order in std::mem::take(&mut batch.orders) {
             let read = found.by_ref().take(order.names()).collect();
             match settle(read, order.nonce) {
                 SettledClaim::Won(revision) => self.grant(batch.lease, order, revision),
-                // It may still commit, or commit once another holder has gone.
+                // The claim may still commit, possibly once another holder has gone.
                 _ if !settled => {
                     self.doubt(&mut order);
                     batch.orders.push(order);
@@ -290,7 +294,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 SettledClaim::Taken(holder) => {
                     self.refuse(batch.lease, order, ClaimError::Taken(holder));
                 }
-                // Free, and the claim cannot commit any more.
+                // The names are free, and the claim can no longer commit.
                 SettledClaim::Free => self.repeat(batch.lease, order),
             }
         }
@@ -299,9 +303,9 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Tells the waiter of an order that it cannot be decided.
+    /// Answers the waiter of an order that the order cannot be decided yet.
     fn doubt(&mut self, order: &mut OpenOrder<W, R>) {
-        // Raised meanwhile, the order is settled next.
+        // If the epoch was raised meanwhile, the order is settled next instead.
         if let Some(error) = &self.no_space
             && let Some(waiter) = order.waiter.take()
         {
@@ -310,7 +314,8 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Refuses claims that would wait for a raise that finds no space.
+    /// Refuses waiting claims while the storage is full: they would wait for a raise that needs
+    /// space.
     fn refuse_without_space(&mut self) {
         let Some(error) = self.no_space.clone() else {
             return;
@@ -329,7 +334,7 @@ impl<W, R> ClaimScheduler<W, R> {
                 releasing.done += 1;
                 self.send_release(id, releasing, Duration::ZERO);
             }
-            Err(_) => self.send_release(id, releasing, PAUSE),
+            Err(_) => self.send_release(id, releasing, RETRY_PAUSE),
         }
     }
 
@@ -348,8 +353,8 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Drops claims that wait and whose waiters have gone. None of them can commit: they were never
-    /// sent, or the registry has settled that they had not committed.
+    /// Drops waiting claims whose waiters have gone. None of them can commit: they were never sent,
+    /// or it is settled that they had not committed.
     fn drop_abandoned(&mut self, has_gone: impl Fn(&W) -> bool) {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         let has_gone = |order: &OpenOrder<W, R>| order.waiter.as_ref().is_none_or(&has_gone);
@@ -360,8 +365,8 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Sends batches while claims wait. They keep their order: none overtakes one that finds no
-    /// room.
+    /// Sends batches while claims wait. Claims keep their order: none overtakes a claim that finds
+    /// no room.
     fn send_claims(&mut self) {
         while self.batches.len() < MAX_BATCHES
             && let Some(first) = self.waiting.front()
@@ -420,7 +425,7 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Releases the next key, or frees the names after the last one.
+    /// Releases the next key, or frees the names if all keys are released.
     fn send_release(&mut self, id: ExchangeId, releasing: ReleasingNames<R>, pause: Duration) {
         let ReleasingNames { names, done } = releasing;
         if let Some(key) = names.keys.get(done) {
@@ -441,7 +446,7 @@ impl<W, R> ClaimScheduler<W, R> {
         self.commands.push(ClaimCommand::Send { exchange, pause });
     }
 
-    /// The claim has committed. Without a waiter its names are released at once.
+    /// Grants a claim that has committed. Without a waiter, its names are released at once.
     fn grant(&mut self, lease: LeaseId, order: OpenOrder<W, R>, revision: Revision) {
         let names = ClaimedNames {
             lease,
@@ -461,7 +466,7 @@ impl<W, R> ClaimScheduler<W, R> {
         self.answer(order, error);
     }
 
-    /// Frees the names of an order, and answers its waiter if it has no answer yet.
+    /// Frees the names of an order, and answers its waiter unless it was answered before.
     fn answer(&mut self, order: OpenOrder<W, R>, error: ClaimError) {
         let reservation = order.reservation;
         self.commands.push(match order.waiter {
@@ -474,7 +479,7 @@ impl<W, R> ClaimScheduler<W, R> {
         });
     }
 
-    /// Lets a claim that was sent under this lease, and has not committed, wait again.
+    /// Requeues a claim that was sent under this lease and has not committed.
     fn repeat(&mut self, lease: LeaseId, order: OpenOrder<W, R>) {
         self.update(lease, |lease| lease.drop_names(order.names()));
         self.waiting.push_back(order);
@@ -484,7 +489,7 @@ impl<W, R> ClaimScheduler<W, R> {
         self.commands.push(ClaimCommand::Free { reservation });
     }
 
-    /// The session is over. The first reason is reported.
+    /// Ends the session and fences it. Only the first reason is reported.
     fn lose(&mut self, reason: FenceReason) {
         if !self.ended {
             self.ended = true;
@@ -492,8 +497,8 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Answers every claim and frees all names that are being released.
-    fn give_all_back(&mut self) {
+    /// Answers every open claim, and frees all names that are to be released.
+    fn answer_and_free_all(&mut self) {
         self.leases.iter_mut().for_each(ClaimLease::raise_ends);
         let sent = std::mem::take(&mut self.batches).into_values();
         let sent = sent.chain(std::mem::take(&mut self.in_doubt));
@@ -511,7 +516,7 @@ impl<W, R> ClaimScheduler<W, R> {
     }
 
     fn update(&mut self, lease: LeaseId, update: impl FnOnce(&mut ClaimLease)) {
-        // Leases do not leave a session.
+        // The lease is always found: leases do not leave a session.
         if let Some(lease) = self.leases.iter_mut().find(|found| found.id() == lease) {
             update(lease);
         }

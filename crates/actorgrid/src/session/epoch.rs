@@ -1,4 +1,4 @@
-//! The epoch key of a session, and the exchanges that it guards.
+//! The epoch key of a session, and the exchanges under it.
 
 use bytes::Bytes;
 
@@ -12,14 +12,16 @@ pub(super) struct Epoch {
     pub(super) lease: LeaseId,
     pub(super) key: String,
     pub(super) value: Bytes,
-    /// The revision at which this session created it.
+    /// The revision at which this session created the key.
     pub(super) created: Revision,
 }
 
 impl Epoch {
-    /// Carries out an exchange under this epoch; its result is an event of the claim scheduler.
+    /// Carries out an exchange under this epoch, and returns its result as an event for the claim
+    /// scheduler.
     ///
-    /// Panics if a claim or a raise is under another lease: this epoch guards nothing there.
+    /// With debug assertions, panics if a claim or a raise is under another lease: this epoch
+    /// guards nothing there.
     pub(super) async fn carry_out<W, R>(
         &self,
         exchange: ClaimExchange,
@@ -61,7 +63,7 @@ impl Epoch {
                 let release = registry.exchange(|backend| backend.release(&key, revision));
                 let result = release.await.map(|_| ());
                 if let Err(error) = &result {
-                    tracing::warn!(key, %error, "release of a name is repeated");
+                    tracing::warn!(key, %error, "releasing a name failed, retrying");
                 }
                 ClaimEvent::Released { id, result }
             }

@@ -1,4 +1,4 @@
-//! The line that a session must not act beyond.
+//! The deadlines beyond which a session must not act.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,21 +10,21 @@ use super::fence_reason::FenceReason;
 use crate::environment::{Environment, Timestamp};
 use crate::wake_list::{WakeLink, WakeList};
 
-/// The line that a session must not act beyond: read on every admission and answer, moved only by
-/// its keeper, and crossed once.
+/// The deadlines beyond which a session must not act. They are read on every admission and answer,
+/// moved only by the session's keeper, and crossed once.
 pub(crate) struct Fence {
     environment: Environment,
-    /// Nanoseconds of the environment's clock; zero once fenced, so that one read decides.
+    /// In nanoseconds of the environment's clock; zero once fenced, so that one read decides.
     soft: AtomicU64,
     hard: AtomicU64,
     fenced: CancellationToken,
     aborted: CancellationToken,
     reason: OnceLock<FenceReason>,
     aborts: AtomicBool,
-    /// Woken when it is fenced, and when everything is to be aborted. What waits on hot paths waits
-    /// with this: each poll of a token takes a lock, which all actors would share.
+    /// Woken when the session is fenced, and when everything is to be aborted. Hot paths wait with
+    /// this list: each poll of a token takes a lock that all actors would share.
     wakes: Arc<WakeList>,
-    /// How often a token was handed out, whose lock all share.
+    /// How often a token was handed out, whose lock all its users share.
     #[cfg(test)]
     tokens: AtomicU64,
 }
@@ -45,15 +45,15 @@ impl Fence {
         }
     }
 
-    /// Whether the session may still act. Reads the clock, so the first step after a pause of the
-    /// process is refused already.
+    /// Whether the session may still act. Reads the clock, so that even the first step after a
+    /// pause of the process is refused.
     pub(crate) fn admits(&self) -> bool {
         self.environment.now().as_nanos() < self.soft.load(Ordering::Acquire)
     }
 
-    /// Moves the deadlines after a confirmed renewal: also back, if the registry gave less time
-    /// than before. One that comes after the soft deadline is too late: the session ends once and
-    /// never comes back.
+    /// Moves the deadlines after a confirmed renewal, also backwards if the registry granted less
+    /// time than before. A renewal that is confirmed after the soft deadline is too late and fences
+    /// the session, which never resumes.
     pub(crate) fn extend(&self, soft: Timestamp, hard: Timestamp) {
         let old = self.soft.load(Ordering::Acquire);
         if self.environment.now().as_nanos() >= old {
@@ -61,7 +61,7 @@ impl Fence {
             return;
         }
         self.hard.store(hard.as_nanos(), Ordering::Release);
-        // Fails only when the fence was tripped meanwhile.
+        // Fails only if the fence was tripped meanwhile.
         let _ = self
             .soft
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
@@ -69,9 +69,9 @@ impl Fence {
             });
     }
 
-    /// Fences the session. The first reason stays.
+    /// Fences the session. The first reason is kept.
     pub(crate) fn trip(&self, reason: FenceReason) {
-        // The reason first: it is there for everybody who is not admitted.
+        // Set the reason first: whoever is not admitted must find it.
         let first = self.reason.set(reason).is_ok();
         self.soft.store(0, Ordering::Release);
         self.fenced.cancel();
@@ -80,7 +80,7 @@ impl Fence {
         }
     }
 
-    /// Everything that still runs is to be aborted now.
+    /// Orders everything that still runs to abort now.
     pub(crate) fn abort(&self) {
         if !self.aborts.swap(true, Ordering::AcqRel) {
             self.aborted.cancel();
@@ -88,7 +88,7 @@ impl Fence {
         }
     }
 
-    /// Whether the session was fenced. Does not read the clock: see [`admits`](Self::admits).
+    /// Whether the session has been fenced. Does not read the clock: see [`admits`](Self::admits).
     pub(crate) fn is_fenced(&self) -> bool {
         self.reason.get().is_some()
     }
@@ -98,26 +98,28 @@ impl Fence {
         self.aborts.load(Ordering::Acquire)
     }
 
-    /// Wakes all in `list` when one of the two has changed.
+    /// Wakes all in `list` when [`is_fenced`](Self::is_fenced) or [`is_aborted`](Self::is_aborted)
+    /// changes.
     pub(crate) fn link(&self, list: &Arc<WakeList>) -> WakeLink {
         self.wakes.link(list)
     }
 
-    /// How often a lock may have been taken that all who watch the fence share.
+    /// Returns how often a lock that all watchers of the fence share may have been taken.
     #[cfg(test)]
     pub(crate) fn locked(&self) -> u64 {
         self.wakes.locked() as u64 + self.tokens.load(Ordering::Relaxed)
     }
 
-    /// Cancelled when the session is fenced. Not for hot paths: see [`is_fenced`](Self::is_fenced)
-    /// and [`link`](Self::link).
+    /// Returns a token that is cancelled when the session is fenced. Not for hot paths: see
+    /// [`is_fenced`](Self::is_fenced) and [`link`](Self::link).
     pub(crate) fn fenced(&self) -> &CancellationToken {
         #[cfg(test)]
         self.tokens.fetch_add(1, Ordering::Relaxed);
         &self.fenced
     }
 
-    /// Cancelled when everything that still runs is to be aborted. Not for hot paths either.
+    /// Returns a token that is cancelled when everything that still runs is to be aborted. Not for
+    /// hot paths either.
     pub(crate) fn aborted(&self) -> &CancellationToken {
         #[cfg(test)]
         self.tokens.fetch_add(1, Ordering::Relaxed);
@@ -128,13 +130,14 @@ impl Fence {
         self.reason.get().copied()
     }
 
-    /// The time by which everything that runs under the session must have ended.
+    /// Returns the time by which everything that runs under the session must have ended.
     pub(crate) fn hard(&self) -> Timestamp {
         Timestamp::from_nanos(self.hard.load(Ordering::Acquire))
     }
 
-    /// Compares the clock with the deadlines, and does what is due. Returns false once everything
-    /// is to be aborted: then nothing is left to look for. Never logs, as a log can block.
+    /// Compares the clock with the deadlines, and fences or aborts if one has passed. Returns false
+    /// once everything is to be aborted, as nothing is left to check then. Never logs, as a log can
+    /// block.
     pub(super) fn look(&self) -> bool {
         let now = self.environment.now();
         if !self.admits() && !self.fenced.is_cancelled() {

@@ -1,4 +1,4 @@
-//! A claim that was won, while its names are held.
+//! A claim that was won, and holds its names until it is dropped.
 
 use std::fmt;
 
@@ -8,16 +8,17 @@ use super::claimed_names::ClaimedNames;
 use super::on_free::OnFree;
 use crate::revision::Revision;
 
-/// A claim that was won: the session holds its names until this is dropped, and then releases them.
+/// A claim that was won. The session holds its names until this value is dropped, and then releases
+/// them.
 pub(crate) struct HeldClaim {
     revision: Revision,
-    /// Taken by the drop.
+    /// `Some` until this is dropped.
     names: Option<ClaimedNames<OnFree>>,
     given_up: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
 }
 
 impl HeldClaim {
-    /// Holds names; dropped, they go to `given_up`.
+    /// Holds `names`, and sends them to `given_up` when dropped.
     pub(super) fn new(
         names: ClaimedNames<OnFree>,
         given_up: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
@@ -29,12 +30,12 @@ impl HeldClaim {
         }
     }
 
-    /// The revision at which the names were registered.
+    /// Returns the revision at which the names were registered.
     pub(crate) fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Calls `on_free` once the names are free: deleted, or gone with the session.
+    /// Calls `on_free` once the names are free: deleted, or gone with the session's lease.
     pub(crate) fn on_free(&mut self, on_free: impl FnOnce() + Send + Sync + 'static) {
         if let Some(names) = &mut self.names {
             names.reservation.push(on_free);
@@ -45,7 +46,7 @@ impl HeldClaim {
 impl Drop for HeldClaim {
     fn drop(&mut self) {
         if let Some(names) = self.names.take() {
-            // Without a receiver the session has ended, and dropping the names frees them.
+            // If the receiver is gone, the session has ended, and dropping the names frees them.
             let _ = self.given_up.send(names);
         }
     }

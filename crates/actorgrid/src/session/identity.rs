@@ -1,11 +1,11 @@
-//! A peer's identity.
+//! The identity of a peer.
 
 use std::sync::Arc;
 
 use crate::address::Address;
 use crate::name::{Name, Namespace};
 
-/// Identifies a peer through all its sessions.
+/// Identifies a peer throughout all its sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) namespace: Namespace,

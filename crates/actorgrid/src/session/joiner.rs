@@ -1,4 +1,4 @@
-//! How a session begins in the registry: a lease, and then all keys of the peer at once.
+//! Begins a session in the registry: acquires a lease, and then puts all keys of the peer at once.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,29 +18,31 @@ use crate::registry::{
 };
 use crate::revision::Revision;
 
-/// How long to wait beyond the remaining time of a holder's lease: the registry notices an expiry
-/// up to a second late.
-const GRACE: Duration = Duration::from_secs(2);
-/// The lease of a holder that has gone is not renewed. Its time can grow all the same, when etcd
-/// changes its leader and starts it anew; so often in one wait it was renewed.
-const RENEWALS_OF_THE_LIVING: u32 = 3;
-/// The time of a lease is in whole seconds, and its answer is on the way for a while.
+/// How long to wait after a holder's lease should have expired: the registry notices an expiry up
+/// to a second late.
+const EXPIRY_GRACE: Duration = Duration::from_secs(2);
+/// After this many apparent renewals during one wait, the holder counts as alive. The lease of a
+/// dead holder is never renewed, but its remaining time can still grow: a new etcd leader restarts
+/// the time of every lease.
+const LIVE_HOLDER_RENEWALS: u32 = 3;
+/// An expiry time that moves by no more than this is no renewal: the registry reports the remaining
+/// time in whole seconds, and its reply takes time to arrive.
 const RENEWAL_TOLERANCE: Duration = Duration::from_millis(1_500);
-/// The pauses between tries to join, and to watch the holder of the address.
+/// The pauses between attempts to join, and to watch the holder of the address.
 const JOIN_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_secs(1),
     RandomShare::Quarter,
 );
 
-/// A session that has begun in the registry.
+/// A session that has joined the registry.
 pub(super) struct Joined {
     pub(super) lease: Lease,
     /// When the grant of the lease was sent.
     pub(super) sent: Timestamp,
-    /// The revision at which all its keys were created.
+    /// The revision at which all keys of the session were created.
     pub(super) revision: Revision,
-    /// Lock, epoch, peer and peer mailbox.
+    /// The keys of the lock, the epoch, the peer and the peer's mailbox.
     pub(super) keys: Vec<String>,
     pub(super) epoch_value: Bytes,
 }
@@ -53,7 +55,7 @@ pub(super) struct Joiner<'a> {
 }
 
 impl<'a> Joiner<'a> {
-    /// Joins as this peer, with leases of this time to live.
+    /// Creates a joiner for this peer, with leases of this time to live.
     pub(super) fn new(
         environment: &Environment,
         registry: &Registry,
@@ -67,16 +69,17 @@ impl<'a> Joiner<'a> {
         }
     }
 
-    /// Registers the peer: a lease, and then all its keys in one transaction.
+    /// Registers the peer: acquires a lease, and then puts all keys in one transaction.
     ///
-    /// While another holds the address, waits for at most `bound`; then that is an error. It is one
-    /// sooner if the holder renews its lease, or has none. Without a bound, waits without end, and
-    /// for the registry as well.
+    /// While another peer holds the address, waits for at most `bound` and then fails. Fails sooner
+    /// if the holder renews its lease, or has none. Without a bound, waits indefinitely, for the
+    /// registry as well.
     ///
-    /// Once `given_up` is cancelled, or the bound has passed, only the attempt that is on its way is
-    /// carried to its end. With a bound, that takes a little more than one time to live at the most:
-    /// one exchange each for the lease and for the keys, and then the lease is revoked for one time
-    /// to live. Without one it takes as long as the registry needs to confirm that.
+    /// Once `given_up` is cancelled, or the bound has passed, only completes the attempt that is
+    /// under way. With a bound, that takes at most a little more than one time to live: one
+    /// exchange each for the lease and for the keys, and then at most one time to live for revoking
+    /// the lease. Without a bound, it takes as long as the registry needs to confirm the
+    /// revocation.
     pub(super) async fn join(
         &self,
         bound: Option<Duration>,
@@ -92,7 +95,7 @@ impl<'a> Joiner<'a> {
         while !given_up.is_cancelled() {
             match self.once(patient).await {
                 Ok(JoinAttempt::Joined(joined)) => return Ok(joined),
-                // Request after request was carried out, and no reply came.
+                // The registry carried out request after request, but no reply arrived.
                 Ok(JoinAttempt::Settled) if !patient && environment.now() >= begun + self.ttl => {
                     return Err(JoinError::Registry(RegistryError::no_reply()));
                 }
@@ -102,23 +105,23 @@ impl<'a> Joiner<'a> {
                         Some(known) if known.created == holder.created => known,
                         _ => AwaitedHolder::new(&holder),
                     };
-                    if !patient && (is_late() || known.is_there_to_stay()) {
+                    if !patient && (is_late() || known.will_stay()) {
                         let left = known.ends.map(|ends| ends.since(environment.now()));
                         return Err(JoinError::AddressInUse { holder, left });
                     }
                     tracing::info!(
                         key = holder.key,
-                        "the address is taken: waiting for its holder"
+                        "the address is taken, waiting for its holder to leave"
                     );
                     tokio::select! {
                         biased;
                         () = given_up.cancelled() => {}
-                        () = self.outwait(&holder, &mut known, until) => {}
+                        () = self.wait_for_end_of(&holder, &mut known, until) => {}
                     }
                     awaited = Some(known);
                     continue;
                 }
-                // Another one than before: to go there is for the user to decide.
+                // Only the user can decide to follow another registry.
                 Err(error) if error.is_other_registry() => {
                     return Err(JoinError::Registry(error));
                 }
@@ -126,7 +129,7 @@ impl<'a> Joiner<'a> {
                     if patient
                         || error.kind() == RegistryErrorKind::LeaseNotFound && !is_late() =>
                 {
-                    tracing::warn!(%error, "joining the grid is tried again");
+                    tracing::warn!(%error, "joining the grid failed, retrying");
                 }
                 Err(error) => return Err(JoinError::Registry(error)),
             }
@@ -146,15 +149,15 @@ impl<'a> Joiner<'a> {
         let lease = grant.await?;
         let attempt = match self.register(lease, sent).await {
             Ok(JoinAttempt::Joined(joined)) => return Ok(JoinAttempt::Joined(joined)),
-            // It may have committed, or may still: revoking the lease settles it.
+            // The claim may have committed, or may still commit: revoking the lease settles it.
             Err(error) if error.may_have_executed() => Ok(JoinAttempt::Settled),
             attempt => attempt,
         };
-        self.give_up(lease.id, patient).await;
+        self.abandon(lease.id, patient).await;
         attempt
     }
 
-    /// The first transaction of a session: all its keys or none.
+    /// Runs the first transaction of a session, which puts all its keys or none.
     async fn register(&self, lease: Lease, sent: Timestamp) -> Result<JoinAttempt, RegistryError> {
         let epoch_value = self.registry.environment().random_u64();
         let epoch_value = Bytes::from(format!("{epoch_value:016x}"));
@@ -182,9 +185,9 @@ impl<'a> Joiner<'a> {
         })
     }
 
-    /// Revokes a lease that nothing is built on; unless patient, for at most one time to live: by
-    /// then it has run out by itself.
-    pub(super) async fn give_up(&self, lease: LeaseId, patient: bool) {
+    /// Revokes the lease of a session that has not begun. Unless `patient`, spends at most one time
+    /// to live on it: by then the lease has expired.
+    pub(super) async fn abandon(&self, lease: LeaseId, patient: bool) {
         let revoked = revoke(&self.registry, lease);
         if patient {
             revoked.await;
@@ -203,7 +206,7 @@ impl<'a> Joiner<'a> {
         let peer = address.peer_name();
         let peer_key = keys::of(namespace, Kind::Peer, peer);
         let mailbox_key = keys::of(namespace, Kind::Mailbox, peer);
-        // Nothing compares it here; it marks the peer as one of ours.
+        // Nothing compares this nonce here; it marks the peer as one of this library.
         let nonce = Some(self.registry.environment().random_u64());
         let peer_value = write(&peer_key, address, annotations, nonce);
         let mailbox_value = write(&mailbox_key, address, &[], nonce);
@@ -215,15 +218,20 @@ impl<'a> Joiner<'a> {
         ]
     }
 
-    /// Ends when the holder's key is deleted, its lease must have run out, or at `until`. Counts
-    /// meanwhile how often the lease is renewed.
-    async fn outwait(&self, holder: &Entry, known: &mut AwaitedHolder, until: Option<Timestamp>) {
+    /// Waits until the holder's key is deleted, its lease must have expired, or `until` has passed.
+    /// Meanwhile, counts how often the lease is renewed.
+    async fn wait_for_end_of(
+        &self,
+        holder: &Entry,
+        known: &mut AwaitedHolder,
+        until: Option<Timestamp>,
+    ) {
         let environment = self.registry.environment();
-        self.ask_after(holder, known).await;
+        self.query_lease(holder, known).await;
         known.waits += 1;
-        // Without an answer: as long as our own lease would live.
+        // Without a reply, wait for as long as our own lease would live.
         let ends = known.ends.unwrap_or_else(|| environment.now() + self.ttl);
-        let end = ends + GRACE;
+        let end = ends + EXPIRY_GRACE;
         let end = until.map_or(end, |until| until.min(end));
         let (registry, key) = (self.registry.clone(), holder.key.clone());
         let mut states = KeyWatch::after(registry, key, JOIN_BACK_OFF, holder.modified);
@@ -235,7 +243,7 @@ impl<'a> Joiner<'a> {
             while is_there(&states.next().await) {}
         };
         let mut gone = pin!(gone);
-        // Either way the next try finds out.
+        // However the wait ends, the next attempt finds out whether the address is free.
         while environment.now() < end {
             let next = (environment.now() + self.ttl / 5).min(end);
             tokio::select! {
@@ -243,12 +251,12 @@ impl<'a> Joiner<'a> {
                 () = &mut gone => return,
                 () = environment.sleep_until(next) => {}
             }
-            self.ask_after(holder, known).await;
+            self.query_lease(holder, known).await;
         }
     }
 
-    /// Asks how much time the holder's lease has left.
-    async fn ask_after(&self, holder: &Entry, known: &mut AwaitedHolder) {
+    /// Queries how much time the holder's lease has left.
+    async fn query_lease(&self, holder: &Entry, known: &mut AwaitedHolder) {
         let left = match holder.lease {
             Some(lease) => {
                 let asked = self.registry.exchange(|backend| backend.remaining(lease));
@@ -257,19 +265,19 @@ impl<'a> Joiner<'a> {
             None => Ok(None),
         };
         if let Ok(left) = left {
-            known.ends_at(self.registry.environment().now() + left.unwrap_or_default());
+            known.note_expiry(self.registry.environment().now() + left.unwrap_or_default());
         }
     }
 }
 
-/// The holder of the address, as far as it was observed.
+/// The observed state of the holder of the address.
 struct AwaitedHolder {
     created: Revision,
     has_lease: bool,
-    /// When its lease runs out unless it is renewed.
+    /// When the holder's lease expires unless it is renewed.
     ends: Option<Timestamp>,
     renewals: u32,
-    /// How often its lease was waited for.
+    /// How many times the joiner has waited for its lease to expire.
     waits: u32,
 }
 
@@ -284,7 +292,7 @@ impl AwaitedHolder {
         }
     }
 
-    fn ends_at(&mut self, ends: Timestamp) {
+    fn note_expiry(&mut self, ends: Timestamp) {
         match self.ends {
             Some(before) if ends <= before + RENEWAL_TOLERANCE => {}
             before => {
@@ -294,16 +302,17 @@ impl AwaitedHolder {
         }
     }
 
-    /// Whether waiting once more for its lease is in vain.
-    fn is_there_to_stay(&self) -> bool {
-        self.waits > 0 && (!self.has_lease || self.renewals >= RENEWALS_OF_THE_LIVING)
+    /// Whether the holder keeps the address, so that waiting once more is pointless: after at least
+    /// one wait, its lease is still being renewed, or it has none.
+    fn will_stay(&self) -> bool {
+        self.waits > 0 && (!self.has_lease || self.renewals >= LIVE_HOLDER_RENEWALS)
     }
 }
 
 enum JoinAttempt {
     Joined(Joined),
     Taken(Entry),
-    /// Nothing is put; begin again.
+    /// Nothing is registered, so another attempt may begin.
     Settled,
 }
 

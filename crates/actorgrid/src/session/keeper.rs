@@ -1,5 +1,5 @@
-//! When to renew the leases of a session, and when it is over. Pure: times, signs of life and
-//! replies in, commands out.
+//! Decides when to renew the leases of a session, and when the session is over. Pure: times, signs
+//! of life and replies in, commands out.
 
 use std::time::Duration;
 
@@ -7,33 +7,35 @@ use super::fence_reason::FenceReason;
 use crate::environment::Timestamp;
 use crate::registry::LeaseId;
 
-/// A lease is renewed five times in its time to live: three tries may fail before the soft
+/// A lease is renewed five times per time to live: three attempts may fail before the soft
 /// deadline.
 const RENEWALS_PER_TTL: u32 = 5;
-/// One try may take 2/15 of the time to live (2 s of 15 s), so that the next fits before it is due.
-const TRY_FIFTEENTHS: u32 = 2;
-/// After a try that failed at once, the next is sent this part of the time to live later at the
-/// earliest (250 ms of 15 s): a registry that refuses is not stormed.
+/// One attempt may take 2/15 of the time to live (2 s of 15 s), so that it ends before the next
+/// renewal is due.
+const TRY_LIMIT_FIFTEENTHS: u32 = 2;
+/// After an attempt that fails at once, the next one is sent no sooner than this fraction of the
+/// time to live after it (250 ms of 15 s), to avoid flooding a registry that refuses.
 const RETRIES_PER_TTL: u32 = 60;
-/// The least time between the hard deadline and the end of the lease, for clocks that differ.
+/// The minimum time between the hard deadline and the end of the lease, because clock rates differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
 
-/// So many renewals in a row that find another cluster at all endpoints are no mistake of one
-/// connection: others may take the session's names there.
-const RENEWALS_ASTRAY: u32 = 3;
+/// After this many consecutive renewals that find another cluster at all endpoints, the session is
+/// over. This many are not the mistake of one connection, and others may take the session's names
+/// there.
+const WRONG_CLUSTER_RENEWALS: u32 = 3;
 
-/// A heartbeat that is later than this is a stall, which is reported.
+/// A heartbeat that is later than this is reported as a stall.
 const REPORTED_STALL: Duration = Duration::from_secs(1);
-/// The most that one look adds to a stall. The keeper looks every 50 ms; when it comes much later
-/// than that, the process was stopped, or the machine suspended: the runtime had no more chance to
-/// run than the keeper had, and gets it now. Not zero, so that a stall counts on a machine that is
-/// always late.
+/// The most that one check adds to a stall. The keeper checks every 50 ms; when it is much later
+/// than that, the process was stopped or the machine suspended, and the runtime had no more chance
+/// to run than the keeper had. The limit gives the runtime that chance. It is not zero, so that
+/// stalls also count on a machine that is always late.
 const COUNTED_PER_LOOK: Duration = Duration::from_millis(250);
 
 /// A command of the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeeperCommand {
-    /// Send a renewal that counts from `sent`, and give up on it after `limit`.
+    /// Send a renewal that counts from `sent`, and abandon it after `limit`.
     Renew {
         lease: LeaseId,
         sent: Timestamp,
@@ -45,40 +47,41 @@ pub(crate) enum KeeperCommand {
     Fence(FenceReason),
 }
 
-/// A report of the keeper about the runtime that the session's other tasks run on.
+/// A report of the keeper about the runtime on which the session's other tasks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StallReport {
-    /// It has not run the heartbeat for this long so far.
+    /// The runtime has not run the heartbeat for this long so far.
     Began { silence: Duration },
-    /// It runs again, after this time.
+    /// The runtime runs again, after a stall of this length.
     Ended { lasted: Duration },
 }
 
-/// The longest that one exchange with the registry may take under a lease of this time to live.
+/// Returns the maximum duration of one exchange with the registry under a lease of this time to
+/// live.
 pub(crate) fn try_limit(ttl: Duration) -> Duration {
-    ttl * TRY_FIFTEENTHS / 15
+    ttl * TRY_LIMIT_FIFTEENTHS / 15
 }
 
-/// The soft and the hard deadline that a renewal sent at `sent` gives.
+/// Returns the soft and the hard deadline that follow from a renewal sent at `sent`.
 pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp) {
     let margin = MIN_MARGIN.max(ttl / 10);
     (sent + ttl * 2 / 3, sent + ttl.saturating_sub(margin))
 }
 
-/// The leases of one session, and the signs of life of the runtime that they are kept for.
+/// The leases of one session, and the signs of life of the runtime that depends on them.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     leases: Vec<KeptLease>,
     max_stall: Duration,
     /// The last heartbeat that was seen.
     beat: Timestamp,
-    /// When the heartbeat was last looked at.
+    /// When the heartbeat was last checked.
     looked: Option<Timestamp>,
     /// How long the heartbeat was missing while this keeper ran.
     silence: Duration,
     stall_reported: bool,
-    /// Renewals in a row that found another cluster.
-    astray: u32,
+    /// The number of consecutive renewals that found another cluster.
+    wrong_cluster_renewals: u32,
     over: bool,
 }
 
@@ -88,14 +91,14 @@ struct KeptLease {
     ttl: Duration,
     /// When the last confirmed renewal was sent.
     confirmed: Timestamp,
-    /// When the renewal was sent that is on its way.
+    /// When the renewal that is under way was sent.
     trying: Option<Timestamp>,
     next: Timestamp,
 }
 
 impl Keeper {
-    /// A session whose leases were granted by requests sent at these times. It is over when the
-    /// heartbeat has been missing for `max_stall`.
+    /// Creates a keeper for leases that were granted by requests sent at these times. The session
+    /// is over when the heartbeat has been missing for `max_stall`.
     pub(crate) fn new(
         granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>,
         max_stall: Duration,
@@ -117,12 +120,12 @@ impl Keeper {
             looked: None,
             silence: Duration::ZERO,
             stall_reported: false,
-            astray: 0,
+            wrong_cluster_renewals: 0,
             over: false,
         }
     }
 
-    /// The deadlines of the session: those of its oldest confirmed renewal.
+    /// Returns the deadlines of the session: those of its oldest confirmed renewal.
     pub(crate) fn deadlines(&self) -> (Timestamp, Timestamp) {
         self.leases
             .iter()
@@ -131,7 +134,7 @@ impl Keeper {
             .unwrap_or((Timestamp::ZERO, Timestamp::ZERO))
     }
 
-    /// When [`tick`](Self::tick) has something to do, replies and stalls aside.
+    /// Returns when [`tick`](Self::tick) next has something to do, apart from replies and stalls.
     pub(crate) fn wakes_at(&self) -> Timestamp {
         let (soft, _) = self.deadlines();
         self.leases
@@ -141,9 +144,9 @@ impl Keeper {
             .fold(soft, Timestamp::min)
     }
 
-    /// Takes in that the last heartbeat was at `beat`, and returns the stall that begins or ends.
-    /// [`tick`](Self::tick) decides whether the session is over for it; one that is over still
-    /// reports how long a stall was.
+    /// Records that the last heartbeat was at `beat`, and returns the stall that has begun or
+    /// ended. [`tick`](Self::tick) decides whether a stall ends the session. Once the session is
+    /// over, this method still reports how long a stall lasted.
     pub(crate) fn look(&mut self, now: Timestamp, beat: Timestamp) -> Option<StallReport> {
         let ran = now.since(self.looked.unwrap_or(now)).min(COUNTED_PER_LOOK);
         self.looked = Some(now);
@@ -164,7 +167,7 @@ impl Keeper {
         ended.then_some(StallReport::Ended { lasted })
     }
 
-    /// Ends a stall with the session: the session ends on the runtime, so that runs again.
+    /// Ends a stall with the session: the runtime itself ends the session, so it runs again.
     pub(crate) fn end(&mut self) -> Option<StallReport> {
         let ended = std::mem::take(&mut self.stall_reported);
         ended.then_some(StallReport::Ended {
@@ -172,7 +175,7 @@ impl Keeper {
         })
     }
 
-    /// A task that the session needs has died.
+    /// Handles the death of a task that the session needs.
     pub(crate) fn task_died(&mut self) -> Vec<KeeperCommand> {
         if self.over {
             return Vec::new();
@@ -180,7 +183,8 @@ impl Keeper {
         self.fence(FenceReason::TaskDied)
     }
 
-    /// Time has passed.
+    /// Handles the passing of time: sends the renewals that are due, and fences at the soft
+    /// deadline or after too long a stall.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<KeeperCommand> {
         if self.over {
             return Vec::new();
@@ -205,7 +209,7 @@ impl Keeper {
             .collect()
     }
 
-    /// The renewal sent at `sent` was answered with this time to live.
+    /// Handles a reply to the renewal sent at `sent`, which reported this time to live.
     pub(crate) fn renewed(
         &mut self,
         lease: LeaseId,
@@ -229,27 +233,27 @@ impl Keeper {
         kept.confirmed = sent;
         kept.ttl = ttl;
         kept.next = sent + ttl / RENEWALS_PER_TTL;
-        self.astray = 0;
+        self.wrong_cluster_renewals = 0;
         let (soft, hard) = self.deadlines();
         vec![KeeperCommand::Extend { soft, hard }]
     }
 
-    /// The renewal sent at `sent` found another cluster at every endpoint.
-    pub(crate) fn strayed(
+    /// Handles that the renewal sent at `sent` found another cluster at every endpoint.
+    pub(crate) fn found_other_cluster(
         &mut self,
         lease: LeaseId,
         sent: Timestamp,
         now: Timestamp,
     ) -> Vec<KeeperCommand> {
         self.failed(lease, sent, now);
-        self.astray += 1;
-        match self.astray >= RENEWALS_ASTRAY {
+        self.wrong_cluster_renewals += 1;
+        match self.wrong_cluster_renewals >= WRONG_CLUSTER_RENEWALS {
             true => self.cluster_changed(),
             false => Vec::new(),
         }
     }
 
-    /// The registry is another one than before.
+    /// Handles that the registry is no longer the same one.
     pub(crate) fn cluster_changed(&mut self) -> Vec<KeeperCommand> {
         if self.over {
             return Vec::new();
@@ -257,7 +261,7 @@ impl Keeper {
         self.fence(FenceReason::ClusterChanged)
     }
 
-    /// The renewal sent at `sent` failed, or was given up.
+    /// Handles that the renewal sent at `sent` failed or was abandoned.
     pub(crate) fn failed(&mut self, lease: LeaseId, sent: Timestamp, now: Timestamp) {
         if let Some(kept) = self.trying(lease, sent) {
             kept.trying = None;
@@ -265,7 +269,7 @@ impl Keeper {
         }
     }
 
-    /// The registry answered to the renewal sent at `sent` that the lease is gone.
+    /// Handles a reply to the renewal sent at `sent`, which reported that the lease is gone.
     pub(crate) fn gone(&mut self, lease: LeaseId, sent: Timestamp) -> Vec<KeeperCommand> {
         if self.over || self.trying(lease, sent).is_none() {
             return Vec::new();
@@ -325,7 +329,7 @@ mod tests {
             deadlines(at(7), Duration::from_secs(60)),
             (at(40_007), at(54_007))
         );
-        // Below ten seconds the margin stays a second.
+        // For a time to live below ten seconds the margin stays at one second.
         let (soft, hard) = deadlines(at(0), Duration::from_secs(6));
         assert_eq!((soft, hard), (at(4_000), at(5_000)));
         assert_eq!(try_limit(TTL), Duration::from_secs(2));
@@ -371,7 +375,7 @@ mod tests {
                 keeper.renewed(A, at(millis), TTL, at(millis));
                 return vec![];
             }
-            keeper.strayed(A, at(millis), at(millis))
+            keeper.found_other_cluster(A, at(millis), at(millis))
         };
         assert_eq!(stray(3_000, false), []);
         assert_eq!(stray(3_250, false), []);
@@ -389,7 +393,11 @@ mod tests {
         let mut keeper = one();
         keeper.tick(at(3_000));
         keeper.failed(A, at(2_000), at(5_000));
-        assert_eq!(keeper.wakes_at(), at(10_000), "a failure of another send");
+        assert_eq!(
+            keeper.wakes_at(),
+            at(10_000),
+            "a failure of another renewal is ignored"
+        );
         keeper.failed(A, at(3_000), at(5_000));
         assert_eq!(keeper.renewed(A, at(3_000), TTL, at(5_000)), []);
         assert_eq!(keeper.gone(A, at(3_000)), []);
@@ -479,7 +487,7 @@ mod tests {
         );
     }
 
-    /// Looks every 50 ms, from one time to another, at a heartbeat that was last at `beat`.
+    /// Checks a heartbeat that was last at `beat` every 50 ms, from one time to another.
     fn look(keeper: &mut Keeper, from: u64, to: u64, beat: u64) -> Vec<StallReport> {
         (from..=to)
             .step_by(50)
@@ -505,7 +513,7 @@ mod tests {
         assert_eq!(look(&mut keeper, 10, 960, 10), []);
         assert_eq!(look(&mut keeper, 1_010, 1_010, 10), [began(1_000)]);
         assert_eq!(look(&mut keeper, 1_060, 3_960, 10), [], "reported once");
-        // Stalled, but not for too long: it is renewed.
+        // The stall is not too long yet, so the lease is still renewed.
         assert_eq!(keeper.tick(at(3_960)), [renew(A, 3_960)]);
         assert_eq!(
             keeper.renewed(A, at(3_960), TTL, at(3_970)),
@@ -518,7 +526,7 @@ mod tests {
             [KeeperCommand::Fence(FenceReason::RuntimeStalled)]
         );
         assert_eq!(keeper.tick(at(7_000)), []);
-        // The length is reported when it goes on, however late.
+        // The length is reported once the runtime runs again, however late.
         assert_eq!(look(&mut keeper, 4_060, 20_010, 10), []);
         assert_eq!(look(&mut keeper, 20_060, 20_060, 20_040), [ended(20_030)]);
     }
@@ -535,11 +543,11 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_that_goes_on_in_time_loses_nothing() {
+    fn a_runtime_that_recovers_in_time_loses_nothing() {
         let mut keeper = one();
         assert_eq!(look(&mut keeper, 0, 3_950, 0), [began(1_000)]);
         assert_eq!(look(&mut keeper, 4_000, 4_000, 3_980), [ended(3_980)]);
-        // The next stall is counted from its own last heartbeat, and reported again.
+        // The next stall counts from the last heartbeat before it, and is reported again.
         assert_eq!(look(&mut keeper, 4_050, 4_950, 3_980), []);
         assert_eq!(look(&mut keeper, 5_000, 5_000, 3_980), [began(1_020)]);
         assert_eq!(keeper.tick(at(5_000)), [renew(A, 5_000)]);
@@ -568,10 +576,10 @@ mod tests {
         // Stopped for 8 s: the keeper runs first, and the heartbeat has not run since.
         assert_eq!(look(&mut keeper, 9_000, 9_000, 950), []);
         assert_eq!(keeper.tick(at(9_000)), [renew(A, 9_000)]);
-        // One look counts as 250 ms at the most, so the stall begins now.
+        // One check counts for at most 250 ms, so the stall begins now.
         assert_eq!(look(&mut keeper, 9_050, 9_650, 950), []);
         assert_eq!(look(&mut keeper, 9_700, 9_700, 950), [began(1_000)]);
-        // Stopped once more, for longer than the lease lives: that is another matter.
+        // Stopped once more, for longer than the lease lives: now the deadline has passed.
         look(&mut keeper, 99_000, 99_000, 950);
         assert_eq!(
             keeper.tick(at(99_000)),
@@ -584,7 +592,7 @@ mod tests {
         let mut keeper = one();
         look(&mut keeper, 0, 900, 0);
         look(&mut keeper, 950, 1_000, 950);
-        // It beat once more before the stop of 5 s, which was not seen then.
+        // The last beat before the stop of 5 s is only noticed afterwards.
         assert_eq!(look(&mut keeper, 6_000, 6_000, 1_040), []);
         assert_eq!(look(&mut keeper, 6_050, 6_700, 1_040), []);
         assert_eq!(look(&mut keeper, 6_750, 6_750, 1_040), [began(1_000)]);

@@ -1,4 +1,4 @@
-//! The loop that carries out what the keeper decides.
+//! The loop that carries out the keeper's commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::longest_stall::LongestStall;
 use super::pulse::Pulse;
 use crate::registry::{RegistryErrorKind, TimedRegistry};
 
-/// The time between two looks at the heartbeat, each of which asks for the next one: a twentieth of
-/// the shortest `max_stall`.
+/// The time between two checks of the heartbeat, each of which requests the next beat: a twentieth
+/// of the shortest `max_stall`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Renews the leases of a session.
 pub(super) struct KeeperDriver {
-    /// With connections of its own.
+    /// Uses dedicated connections.
     pub(super) registry: TimedRegistry,
     pub(super) fence: Arc<Fence>,
     pub(super) pulse: Arc<Pulse>,
@@ -26,10 +26,10 @@ pub(super) struct KeeperDriver {
 }
 
 impl KeeperDriver {
-    /// Renews the leases until the session is fenced; then only looks whether the runtime goes on,
-    /// until it is dropped.
+    /// Renews the leases until the session is fenced. After that, only checks whether the runtime
+    /// recovers, until this future is dropped.
     ///
-    /// Logs only what it has acted on: a log may block, or panic.
+    /// Acts before it logs: a log may block, or panic.
     pub(super) async fn run(mut self) {
         self.keep().await;
         loop {
@@ -70,8 +70,8 @@ impl KeeperDriver {
             }
             self.log(report);
             if let Some(reason) = ended {
-                // A runtime that is stalled cannot report it.
-                tracing::warn!(%reason, "the keeper ends the session");
+                // A stalled runtime cannot log this itself.
+                tracing::warn!(%reason, "the keeper fences the session");
             }
             let wakes_at = self.keeper.wakes_at().min(now + LOOK_INTERVAL);
             tokio::select! {
@@ -88,12 +88,12 @@ impl KeeperDriver {
                         commands = self.keeper.gone(lease, sent);
                     }
                     Err(error) if error.is_other_registry() => {
-                        commands = self.keeper.strayed(lease, sent, environment.now());
-                        tracing::warn!(%error, "renewal of the lease found another registry");
+                        commands = self.keeper.found_other_cluster(lease, sent, environment.now());
+                        tracing::warn!(%error, "renewing the lease reached another registry");
                     }
                     Err(error) => {
                         self.keeper.failed(lease, sent, environment.now());
-                        tracing::warn!(%error, "renewal of the lease failed");
+                        tracing::warn!(%error, "renewing the lease failed");
                     }
                 },
                 () = environment.sleep_until(wakes_at) => {}
@@ -101,12 +101,12 @@ impl KeeperDriver {
         }
     }
 
-    /// Looks at the heartbeat and asks for the next one. Returns the stall that begins or ends.
+    /// Checks the heartbeat and requests the next one. Returns the stall that has begun or ended.
     ///
-    /// Looks at the fence as well: nobody else would notice that the watchdog has died.
+    /// Checks the fence as well: nothing else would notice that the watchdog has died.
     fn look(&mut self) -> Option<StallReport> {
         self.fence.look();
-        // The beat first: one that comes in between is not in the future.
+        // Read the beat before the clock: otherwise a beat in between would lie in the future.
         let beat = self.pulse.last_beat();
         let now = self.registry.environment().now();
         self.pulse.ask();
@@ -128,10 +128,10 @@ impl KeeperDriver {
         match report {
             Some(StallReport::Began { silence }) => tracing::warn!(
                 ?silence,
-                "the runtime is stalled: code in its tasks blocks the threads"
+                "the runtime is stalled: code in its tasks blocks its threads"
             ),
             Some(StallReport::Ended { lasted }) => {
-                tracing::warn!(?lasted, "the runtime was stalled, and runs again");
+                tracing::warn!(?lasted, "the runtime has recovered from a stall");
             }
             None => {}
         }
@@ -143,7 +143,7 @@ impl Drop for KeeperDriver {
         let looked = self.look();
         let end = self.keeper.end();
         let ended = self.record(end);
-        // The panic may be one of the log: a second one would end the process.
+        // The log itself may have panicked: a second panic would abort the process.
         if !std::thread::panicking() {
             self.log(looked);
             self.log(ended);

@@ -1,22 +1,23 @@
-//! How a lease of ours ends: revoked, or run out.
+//! Ends the lease of a session: revokes it, or waits until it has expired.
 
 use std::time::Duration;
 
 use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
 use crate::registry::{LeaseId, TimedRegistry};
 
-/// The pauses between tries.
+/// The pauses between attempts.
 const LEASE_END_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(100),
     Duration::from_secs(1),
     RandomShare::Quarter,
 );
-/// How often a lease that runs out is asked after: no event reports the end of one that ends early.
+/// The bounds on the pause between two queries for a lease that is left to expire. It is polled
+/// because no event reports that a lease has ended early.
 const POLL_MIN: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(1);
 
-/// Revokes a lease until the registry confirms that it is gone, or is another one. The caller bounds
-/// the time; a lease that is not revoked runs out by itself.
+/// Revokes a lease, and retries until the registry confirms that it is gone or turns out to be
+/// another registry. The caller bounds the time; a lease that is not revoked expires.
 pub(super) async fn revoke(registry: &TimedRegistry, lease: LeaseId) {
     let environment = registry.environment();
     let mut back_off = BackOff::new(LEASE_END_BACK_OFF);
@@ -24,13 +25,13 @@ pub(super) async fn revoke(registry: &TimedRegistry, lease: LeaseId) {
         if error.is_other_registry() {
             return;
         }
-        tracing::warn!(%error, "revoking the lease is tried again");
+        tracing::warn!(%error, "revoking the lease failed, retrying");
         let pause = back_off.next(environment.random_unit());
         environment.sleep(pause).await;
     }
 }
 
-/// Waits until a lease has run out by itself, or the registry is another one.
+/// Waits until a lease has expired, or the registry turns out to be another one.
 pub(super) async fn run_out(registry: &TimedRegistry, lease: LeaseId) {
     let environment = registry.environment();
     let mut back_off = BackOff::new(LEASE_END_BACK_OFF);

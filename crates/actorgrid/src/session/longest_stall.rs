@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The longest stall of the runtime that a peer was bound on, over all its sessions.
+/// The longest stall of the runtime on which a peer was bound, over all its sessions.
 #[derive(Debug, Default)]
 pub(crate) struct LongestStall {
     nanos: AtomicU64,
@@ -15,7 +15,7 @@ impl LongestStall {
         self.nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// Zero if there was none.
+    /// Returns the longest stall, or zero if there was none.
     pub(crate) fn get(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
     }

@@ -1,21 +1,23 @@
-//! One life of a peer in the registry: leases and their keeper, the fence, claims.
+//! A session of a peer in the registry: its leases and their keeper, its fence, and its claims.
 //!
 //! A session begins with one transaction, renews its leases, claims and releases names, and ends
-//! once: fenced, or left. It never comes back; a peer that goes on joins under a new one.
+//! once: by being fenced or left. A session that has ended is never resumed; the peer rejoins with
+//! a new one.
 //!
-//! - [`session`] is the whole; [`joiner`] begins it and [`lease_end`] ends it, for an [`identity`]
-//!   and by the [`terms`] of the peer.
-//! - [`upkeep`] runs on a thread and a runtime of its own, with connections of its own to the
-//!   registry: [`keeper`] decides when to renew and when the session is over, and [`keeper_driver`]
-//!   carries that out; [`own_keys`] notices when a key of the session is lost.
+//! - [`session`] owns everything below; [`joiner`] begins it and [`lease_end`] ends it, for an
+//!   [`identity`] and by the [`terms`] of the peer.
+//! - [`upkeep`] runs on a dedicated thread and runtime, with dedicated connections to the registry:
+//!   [`keeper`] decides when to renew and when the session is over, and [`keeper_driver`] carries
+//!   that out; [`own_keys`] notices when a key of the session is lost.
 //! - [`pulse`] shows the keeper that the user's runtime runs, and that no task of the session has
 //!   died; [`longest_stall`] records the stalls for the statistics.
-//! - [`fence`] is the line that everything under the session checks. The environment's watchdog
-//!   compares it with the clock, on a thread that does nothing else.
-//! - [`names`] takes claims, and gives out [`held_claim`]. [`claim_scheduler`] decides which claims
-//!   and releases are sent and what the answers mean, by [`claim_rules`] and with one
-//!   [`claim_lease`] for each lease: [`claim_event`] in, [`claim_command`] out. [`claim_driver`] is
-//!   its task, which carries out exchanges under the [`epoch`].
+//! - [`fence`] holds the deadlines that everything under the session checks. The environment's
+//!   watchdog compares them with the clock, on a thread that does nothing else.
+//! - [`names`] accepts claims and returns a [`held_claim`] for each one that is won.
+//!   [`claim_scheduler`] decides which claims and releases to send and what the replies mean, by
+//!   [`claim_rules`] and with one [`claim_lease`] for each lease: [`claim_event`] in,
+//!   [`claim_command`] out. [`claim_driver`] is its task, which carries out exchanges under the
+//!   [`epoch`].
 
 mod claim_command;
 mod claim_driver;

@@ -1,4 +1,4 @@
-//! How actors and mailboxes come by their names.
+//! Claims the names of actors and mailboxes.
 
 use std::sync::Arc;
 
@@ -51,27 +51,27 @@ impl Names {
         &self.identity
     }
 
-    /// The token of the peer and its mailbox.
+    /// Returns the token of the peer and its mailbox.
     pub(crate) fn token(&self) -> Token {
         self.token
     }
 
-    /// The token of names registered at this revision.
+    /// Returns the token of names that were registered at this revision.
     pub(crate) fn token_at(&self, revision: Revision) -> Token {
         Token::new(self.token.cluster(), revision)
     }
 
-    /// The registry, with the time that one exchange may take.
+    /// Returns the registry, with the time limit of one exchange.
     pub(crate) fn timed_registry(&self) -> TimedRegistry {
         self.registry.clone()
     }
 
     /// Claims names together: all of them or none. `reservation` keeps them from being claimed
-    /// again at this peer: it is dropped when they are free again, or were not won.
+    /// again on this peer. It is dropped when they are free again, or were not won.
     ///
-    /// At most [`MAX_NAMES`] of them: no lease might ever have room for more.
+    /// Takes at most [`MAX_NAMES`] names: no lease is guaranteed to ever have room for more.
     ///
-    /// Cancel safe: the names of a claim that nobody waits for any more are released.
+    /// Cancel safe: if this future is dropped, the names of the claim are released.
     pub(crate) async fn claim(
         &self,
         names: &[(Kind, &Name)],

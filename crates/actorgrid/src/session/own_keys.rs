@@ -1,5 +1,5 @@
-//! The watch of the session's own keys: one that is deleted, or no longer of this
-//! session, ends it.
+//! Watches the session's own keys, and fences the session when a key is deleted or belongs to
+//! another session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,26 @@ use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::registry::{Entry, KeyState, KeyWatch, LeaseId, TimedRegistry};
 use crate::revision::Revision;
 
-/// The pause before a watch that broke (less a random quarter at the most), or a read of the lease
-/// that failed, is tried again. It does not grow: a lost key is noticed that much later.
-const PAUSE: Duration = Duration::from_millis(250);
-const WATCH_BACK_OFF: BackOffPolicy = BackOffPolicy::new(PAUSE, PAUSE, RandomShare::Quarter);
-/// The keys are read again so many times in a time to live, though their watches report nothing.
-/// With the 2/15 of it that one exchange may take, a key that is lost without a report is noticed
-/// within half of it.
-const REREADS: u32 = 3;
+/// The pause before a broken watch (less up to a random quarter) or a failed read of the lease is
+/// retried. It does not grow, because it delays the detection of a lost key.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+const WATCH_BACK_OFF: BackOffPolicy =
+    BackOffPolicy::new(RETRY_PAUSE, RETRY_PAUSE, RandomShare::Quarter);
+/// How many times per time to live the keys are read again even though their watches report
+/// nothing. Together with the 2/15 of the time to live that one exchange may take, this bounds the
+/// detection of a key that is lost without a report to half a time to live.
+const REREADS_PER_TTL: u32 = 3;
 
 /// Watches the session's own keys.
 pub(super) struct OwnKeys {
-    /// With connections of its own.
+    /// Uses dedicated connections.
     pub(super) registry: TimedRegistry,
     pub(super) fence: Arc<Fence>,
     pub(super) keys: Vec<String>,
     pub(super) lease: LeaseId,
-    /// Of the lease.
+    /// The time to live of the lease.
     pub(super) ttl: Duration,
-    /// The revision at which this session created all of them.
+    /// The revision at which this session created all the keys.
     pub(super) created: Revision,
 }
 
@@ -46,17 +47,17 @@ impl OwnKeys {
         }
     }
 
-    /// The states of a key since the session began, without an end.
+    /// Returns an endless stream of the states of a key since the session began.
     fn watch(&self, key: &str) -> stream::BoxStream<'static, KeyState> {
         let (registry, key) = (self.registry.clone(), key.to_owned());
         let watch = KeyWatch::after(registry, key, WATCH_BACK_OFF, self.created)
-            .reread_every(self.ttl / REREADS);
+            .reread_every(self.ttl / REREADS_PER_TTL);
         let states = stream::unfold(watch, async |mut watch| Some((watch.next().await, watch)));
         states.boxed()
     }
 
-    /// Fences the session. If the lease is gone, so are the names of all actors: that leaves the
-    /// actors no time.
+    /// Fences the session. If the lease is gone too, so are the names of all actors: then aborts at
+    /// once, as there is no time left for a graceful stop.
     async fn lost(&self) {
         self.fence.trip(FenceReason::KeyLost);
         while !self.fence.aborted().is_cancelled() {
@@ -66,12 +67,12 @@ impl OwnKeys {
             match remaining.await {
                 Ok(None) => self.fence.abort(),
                 Ok(Some(_)) => return,
-                Err(_) => self.registry.environment().sleep(PAUSE).await,
+                Err(_) => self.registry.environment().sleep(RETRY_PAUSE).await,
             }
         }
     }
 
-    /// Another peer can put over a key without deleting it: then the lease is not ours.
+    /// Another peer can overwrite a key without deleting it: then the lease is not ours.
     fn is_ours(&self, entry: &Entry) -> bool {
         entry.created == self.created && entry.lease == Some(self.lease)
     }

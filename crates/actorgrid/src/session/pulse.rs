@@ -1,4 +1,4 @@
-//! The signs of life of a session's tasks on the user's runtime, by which the keeper decides.
+//! Signs of life of a session's tasks on the user's runtime, which the keeper checks.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::fence::Fence;
 use crate::environment::{Environment, Timestamp};
 
-/// The signs of life of one session's tasks: when the user's runtime last ran one, and whether one
-/// has died.
+/// Signs of life of one session's tasks: when the user's runtime last ran the heartbeat, and
+/// whether a task has died.
 pub(super) struct Pulse {
     environment: Environment,
     fence: Arc<Fence>,
-    /// Nanoseconds of the environment's clock.
+    /// In nanoseconds of the environment's clock.
     last_beat: AtomicU64,
     /// Wakes the heartbeat.
     asked: Notify,
@@ -35,8 +35,8 @@ impl Pulse {
         }
     }
 
-    /// The heartbeat: a task on the user's runtime, which ends with the session only. It beats each
-    /// time that it is [asked](Self::ask).
+    /// Runs the heartbeat, a task on the user's runtime that ends only with the session. It beats
+    /// each time it is [requested](Self::ask).
     pub(super) async fn beat(&self) {
         loop {
             let now = self.environment.now().as_nanos();
@@ -46,35 +46,35 @@ impl Pulse {
         }
     }
 
-    /// Asks for a heartbeat.
+    /// Requests a heartbeat.
     ///
-    /// A timer would not do: one worker of the runtime drives its timers and sockets, and while code
-    /// blocks that one, the idle workers are not woken. A wake from another thread reaches them, so
-    /// that this heartbeat also lets one of them take the timers over.
+    /// A timer would not do: one worker of the runtime drives its timers and sockets, and while
+    /// code blocks that worker, the idle ones are not woken. A wake from another thread reaches
+    /// them, so this heartbeat also lets one of them take over the timers.
     pub(super) fn ask(&self) {
         self.asked.notify_one();
     }
 
-    /// When the heartbeat last ran.
+    /// Returns when the heartbeat last ran.
     pub(super) fn last_beat(&self) -> Timestamp {
         Timestamp::from_nanos(self.last_beat.load(Ordering::Acquire))
     }
 
-    /// Cancelled when a task of the session has died.
+    /// Returns a token that is cancelled when a task of the session has died.
     pub(super) fn died(&self) -> &CancellationToken {
         &self.died
     }
 
-    /// Runs a task of the session, and reports it to the keeper if it dies.
+    /// Runs a task of the session, and notifies the keeper if it dies.
     pub(super) async fn run(&self, name: &str, task: impl Future<Output = ()>) {
         run_to_its_end(&self.fence, name, task, || self.died.cancel()).await;
     }
 }
 
-/// Runs a task of the session to its end, and calls `died` if it has died: it panicked, which is
-/// caught, or returned while the session goes on.
+/// Runs a task of the session to its end, and calls `died` if it dies. A task dies when it panics
+/// (the panic is caught) or returns before the session is fenced.
 ///
-/// A task that is dropped has not died: its session has ended, or the whole runtime.
+/// A dropped task has not died: its session has ended, or the whole runtime.
 pub(super) async fn run_to_its_end(
     fence: &Fence,
     name: &str,
@@ -85,7 +85,7 @@ pub(super) async fn run_to_its_end(
     if !panicked && fence.fenced().is_cancelled() {
         return;
     }
-    // First: the log may block, or panic.
+    // Call this before logging: the log may block, or panic.
     died();
     tracing::error!(task = name, panicked, "a task of the session died");
 }
@@ -139,7 +139,7 @@ mod tests {
         let moment = Duration::from_millis(1);
         let observed = async {
             environment.sleep(Duration::from_secs(1)).await;
-            assert_eq!(pulse.last_beat(), begun, "no timer beats");
+            assert_eq!(pulse.last_beat(), begun, "it beat without a request");
             pulse.ask();
             environment.sleep(moment).await;
             assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
@@ -149,7 +149,7 @@ mod tests {
             environment.sleep(Duration::from_millis(4_990)).await;
             assert_eq!(pulse.last_beat(), begun + Duration::from_secs(1));
             environment.sleep(Duration::from_millis(20)).await;
-            // A simulated timer is up to a millisecond late.
+            // A simulated timer may be up to a millisecond late.
             let late = pulse.last_beat().since(stalled + Duration::from_secs(5));
             assert!(pulse.last_beat() >= stalled + Duration::from_secs(5) && late <= moment);
         };

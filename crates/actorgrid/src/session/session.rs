@@ -1,4 +1,4 @@
-//! One life of a peer in the registry.
+//! A session of a peer in the registry: owns its tasks and threads, from the join to the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,37 +25,37 @@ use crate::environment::{DedicatedRuntime, Environment, Watchdog};
 use crate::registry::{LeaseId, Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys};
 use crate::token::Token;
 
-/// Claims that wait for the claim driver; the caller of one more waits for a place.
-const ORDER_QUEUE: usize = 1024;
+/// The maximum number of claims that wait for the claim driver; further callers wait for a place.
+const ORDER_QUEUE_CAPACITY: usize = 1024;
 /// The name of the keeper's thread.
 const KEEPER_THREAD: &str = "actorgrid-keeper";
-/// How long keeper and tasks have to end with their session. They do so at their next await, and run
-/// no user code but the log; one that takes longer is blocked there.
-const END_BOUND: Duration = Duration::from_secs(1);
+/// How long the keeper and the tasks have to end with their session. They end at their next await,
+/// and the log is the only user code that they run; one that takes longer is blocked there.
+const TASK_END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A session that has begun. Dropped, it ends without a request to the registry, and its leases
-/// run out.
+/// A session that has begun. If it is dropped, it ends without a request to the registry, and its
+/// leases expire.
 #[derive(Debug)]
 pub(crate) struct Session {
     names: Names,
     lease: LeaseId,
-    /// The keeper and the watch of the session's keys. Ended by the end of the session before its
-    /// lease is, so that nothing is renewed after that; by a drop, without waiting.
+    /// The keeper and the watch of the session's keys. The end of the session waits for them before
+    /// it ends the lease, so that nothing is renewed after that; a drop ends them without waiting.
     upkeep: DedicatedRuntime,
-    /// The claim driver and the heartbeat. They run no code of users; should one panic, the keeper
-    /// ends the session. Joined by the end of the session, aborted by a drop.
+    /// The claim driver and the heartbeat. They run no user code; if one panics, the keeper fences
+    /// the session. The end of the session joins them; a drop aborts them.
     tasks: JoinSet<()>,
-    /// Trips the fence and aborts when it is time, whatever blocks the keeper.
+    /// Fences and aborts at the deadlines, whatever blocks the keeper.
     _watchdog: Watchdog,
 }
 
 impl Session {
     /// Joins the grid; see [`Joiner::join`].
     ///
-    /// Dropped meanwhile, it leaves at most a lease that runs out. Once `given_up` is cancelled it
-    /// ends with the attempt that is on its way: it has joined, or fails and leaves no key. Unless
-    /// `patient`, that takes a little more than one time to live at the most, and so does all that
-    /// follows the `join_timeout`.
+    /// If this future is dropped, it leaves at most a lease that expires. Once `given_up` is
+    /// cancelled, it ends with the attempt that is under way: it has joined, or it fails and leaves
+    /// no key. Unless `patient`, that takes at most a little more than one time to live, and so
+    /// does everything after the `join_timeout`.
     pub(crate) async fn join(
         environment: &Environment,
         registry: &Registry,
@@ -71,7 +71,7 @@ impl Session {
         match Self::begin(environment, registry, identity, terms, joined).await {
             Ok(session) => Ok(session),
             Err(error) => {
-                joiner.give_up(lease, patient).await;
+                joiner.abandon(lease, patient).await;
                 Err(JoinError::Registry(error))
             }
         }
@@ -98,7 +98,7 @@ impl Session {
         let pulse = Arc::new(Pulse::new(environment, &fence));
         let watched = fence.clone();
         let watchdog = environment.watch_over(move || watched.look());
-        let watchdog = watchdog.map_err(no_thread)?;
+        let watchdog = watchdog.map_err(thread_error)?;
         let dedicated = TimedRegistry::new(environment, &registry.dedicated(), limit);
         let upkeep = Upkeep {
             fence: fence.clone(),
@@ -120,7 +120,7 @@ impl Session {
             },
         };
         let upkeep = environment.run_dedicated(KEEPER_THREAD, upkeep.run()).await;
-        let upkeep = upkeep.map_err(no_thread)?;
+        let upkeep = upkeep.map_err(thread_error)?;
 
         let registry = TimedRegistry::new(environment, registry, limit);
         let epoch = Epoch {
@@ -129,7 +129,7 @@ impl Session {
             value: epoch_value,
             created: revision,
         };
-        let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE);
+        let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE_CAPACITY);
         let claims = ClaimDriver::new(registry.clone(), fence.clone(), epoch, order_receiver);
         let mut tasks = JoinSet::new();
         let watched = pulse.clone();
@@ -154,11 +154,11 @@ impl Session {
         self.names.fence()
     }
 
-    /// Ends the session and deletes its keys. Ends when the registry has confirmed it: the caller
-    /// bounds the time. Nothing may run under the session any more.
+    /// Ends the session and deletes its keys. Returns once the registry has confirmed that; the
+    /// caller bounds the time. Nothing may run under the session any more.
     ///
-    /// If the keeper does not end in time, its lease is left to run out, as it may be renewed once
-    /// more.
+    /// If the keeper does not end in time, it might renew the lease once more, so the lease is left
+    /// to expire.
     pub(crate) async fn revoke(self) {
         let (registry, lease) = (self.names.timed_registry(), self.lease);
         if self.end().await {
@@ -168,15 +168,15 @@ impl Session {
         }
     }
 
-    /// Ends the session and lets its keys run out. Ends when the registry reports that they have.
+    /// Ends the session and lets its lease expire. Returns once the registry reports that it has.
     pub(crate) async fn run_out(self) {
         let (registry, lease) = (self.names.timed_registry(), self.lease);
         self.end().await;
         lease_end::run_out(&registry, lease).await;
     }
 
-    /// Ends keeper and tasks. Returns whether they have ended in time: if not, they are to end as
-    /// soon as they go on.
+    /// Ends the keeper and the tasks. Returns whether they have ended in time; if not, they end as
+    /// soon as they are no longer blocked.
     async fn end(self) -> bool {
         let registry = self.names.timed_registry();
         let (upkeep, mut tasks) = (self.upkeep, self.tasks);
@@ -184,16 +184,16 @@ impl Session {
             upkeep.stop().await;
             tasks.shutdown().await;
         };
-        let ended = registry.environment().timeout(END_BOUND, end).await;
+        let ended = registry.environment().timeout(TASK_END_TIMEOUT, end).await;
         if ended.is_none() {
-            tracing::error!("the keeper is blocked, so its lease is left to run out");
+            tracing::error!("the keeper is blocked, leaving its lease to expire");
         }
         ended.is_some()
     }
 }
 
-fn no_thread(error: std::io::Error) -> RegistryError {
-    let text = format!("a thread of the session cannot be started: {error}");
+fn thread_error(error: std::io::Error) -> RegistryError {
+    let text = format!("cannot start a thread of the session: {error}");
     RegistryError::new(RegistryErrorKind::Unavailable, text).caused_by(error)
 }
 

@@ -8,11 +8,11 @@ use super::longest_stall::LongestStall;
 /// The settings of a peer that apply to each of its sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionTerms {
-    /// The time to live that the registry is asked for.
+    /// The time to live to request for the lease.
     pub(crate) ttl: Duration,
-    /// How long the first session waits for the address at most.
+    /// The maximum time that the first session waits for the address.
     pub(crate) join_timeout: Duration,
-    /// The session is fenced once the user's runtime has been stalled for this long.
+    /// How long the user's runtime may be stalled before the session is fenced.
     pub(crate) max_stall: Duration,
     /// Where stalls are recorded.
     pub(crate) longest_stall: Arc<LongestStall>,

@@ -1,4 +1,4 @@
-//! The part of a session that keeps it alive. It runs on a runtime of its own, so that nothing on
+//! The part of a session that keeps it alive. It runs on a dedicated runtime, so that nothing on
 //! the user's runtime can starve it.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Upkeep {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
         let _panic = AbortOnPanic(&self.fence);
-        // Without a keeper nothing is renewed, and nobody else would notice before the soft
+        // Without a keeper nothing is renewed, and nothing else would notice before the soft
         // deadline.
         let keeper_died = || self.fence.trip(FenceReason::TaskDied);
         tokio::join!(
@@ -32,9 +32,9 @@ impl Upkeep {
     }
 }
 
-/// Fences and aborts when a panic ends the upkeep: nothing renews the lease then, and nobody would
-/// notice that a key is lost. Panics of the two tasks are caught before; one of the log, when it
-/// reports them, is not. An end without a panic was asked for.
+/// Fences and aborts when a panic ends the upkeep: then nothing renews the lease, and nothing would
+/// notice that a key is lost. Panics of the two tasks are caught earlier; a panic of the log that
+/// reports them is not. An end without a panic was requested.
 struct AbortOnPanic<'a>(&'a Fence);
 
 impl Drop for AbortOnPanic<'_> {

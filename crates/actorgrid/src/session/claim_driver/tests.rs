@@ -1,4 +1,4 @@
-//! The order in which names become free and their waiters learn of it.
+//! Tests of the order in which names become free and their waiters are answered.
 
 use std::sync::Mutex;
 
@@ -15,8 +15,7 @@ type Answer = Result<HeldClaim, ClaimError>;
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The reservation of a claim: when it is dropped, it looks whether the waiter has learned of that
-/// already.
+/// The reservation of a claim. When dropped, it checks whether the waiter was answered already.
 struct ObservedReservation {
     answer: Arc<Mutex<oneshot::Receiver<Answer>>>,
     seen: mpsc::UnboundedSender<Result<Answer, TryRecvError>>,
@@ -29,7 +28,7 @@ impl Drop for ObservedReservation {
     }
 }
 
-/// A claim that was ordered, as its waiter sees it.
+/// An ordered claim from its waiter's point of view.
 struct ObservedClaim {
     answer: Arc<Mutex<oneshot::Receiver<Answer>>>,
     at_drop: mpsc::UnboundedReceiver<Result<Answer, TryRecvError>>,
@@ -53,10 +52,13 @@ impl ObservedClaim {
         (order, Self { answer, at_drop })
     }
 
-    /// Asserts that the reservation is free, and became so while the waiter still waited.
+    /// Asserts that the reservation is free, and was freed while the waiter was still waiting.
     #[track_caller]
     fn was_free_first(&mut self) {
-        let seen = self.at_drop.try_recv().expect("the reservation is held");
+        let seen = self
+            .at_drop
+            .try_recv()
+            .expect("the reservation is still held");
         assert!(matches!(seen, Err(TryRecvError::Empty)), "{seen:?}");
     }
 
@@ -65,7 +67,7 @@ impl ObservedClaim {
     }
 }
 
-/// A claim driver of a session that has begun in a memory registry.
+/// The claim driver of a session in a memory registry.
 struct DrivenSession {
     memory: MemoryRegistry,
     fence: Arc<Fence>,
@@ -125,7 +127,7 @@ async fn a_fence_frees_and_answers_the_claims_that_are_under_way_and_that_wait()
         assert_eq!(memory.calls(MemoryOperation::Claim), 1);
         assert!(matches!(first.answer(), Err(TryRecvError::Empty)));
         fence.trip(FenceReason::KeyLost);
-        // The driver has not seen the fence yet, and finds this one in its queue.
+        // The driver has not noticed the fence yet, and finds this order in its queue.
         orders.try_send(queued).unwrap();
         environment.now()
     };

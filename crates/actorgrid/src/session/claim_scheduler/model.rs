@@ -1,5 +1,5 @@
-//! The claim scheduler against a small registry that rejects requests, loses requests and replies,
-//! carries requests out late, and answers in any order.
+//! Property tests of the claim scheduler against a small model registry that rejects requests,
+//! loses requests and replies, carries requests out late, and answers in any order.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +13,20 @@ const LEASES: [(LeaseId, usize); 2] = [(LeaseId(1), 2), (LeaseId(2), 4)];
 /// The nonce of registrations that are not ours.
 const RIVAL: u64 = u64::MAX;
 
-/// A registry that does what it is asked at once.
+/// A registry that carries out each request at once.
 #[derive(Clone)]
 struct ModelRegistry {
     revision: i64,
     keys: BTreeMap<String, Entry>,
-    /// The epoch key of each lease that is there.
+    /// The epoch key of each live lease.
     epochs: BTreeMap<LeaseId, Entry>,
-    /// The leases that are there.
+    /// The live leases.
     leases: BTreeSet<LeaseId>,
-    /// The claims that have committed and are not gone with a lease: nonce and revision.
+    /// The claims that have committed and whose lease is not gone: nonce and revision.
     committed: BTreeMap<u64, Revision>,
     /// The nonces of our orders, by the values that carry them.
     nonces: BTreeMap<Bytes, u64>,
-    /// Whether it went back: then a claim that it has forgotten may commit again.
+    /// Whether the registry was restored: then a claim that it has forgotten may commit again.
     restored: bool,
 }
 
@@ -118,7 +118,7 @@ impl ModelRegistry {
             }
             let nonce = self.nonces[&claim.puts[0].1];
             let before = self.committed.insert(nonce, revision);
-            assert!(before.is_none() || self.restored, "put twice");
+            assert!(before.is_none() || self.restored, "a claim committed twice");
             outcomes.push(ClaimOutcome::Won { revision });
         }
         Ok(outcomes)
@@ -138,7 +138,7 @@ impl ModelRegistry {
         })
     }
 
-    /// The keys that sessions of ours have put.
+    /// Returns the keys that our session has put.
     fn ours(&self) -> BTreeSet<String> {
         let ours = self.keys.values().filter(|entry| entry.lease.is_some());
         ours.map(|entry| entry.key.clone()).collect()
@@ -178,43 +178,43 @@ enum ModelDelivery {
 
 #[derive(Debug, Clone)]
 enum ModelStep {
-    /// Claims that come together, of names with these numbers.
+    /// Claims that arrive together, of names with these numbers.
     Order(Vec<Vec<u8>>),
-    /// A request under way meets its fate.
+    /// A request under way is delivered, or fails.
     Deliver(prop::sample::Index, ModelDelivery),
-    /// A request that was given up for lost reaches the registry.
+    /// A request that was presumed lost reaches the registry.
     Arrive(prop::sample::Index),
     GiveUp(prop::sample::Index),
-    /// The waiter of an order that is not answered stops waiting.
+    /// The waiter of an unanswered order stops waiting.
     Leave(prop::sample::Index),
     /// Another peer takes a name, or frees it.
     Rival(u8),
     LoseLease(bool),
     LoseEpoch(bool),
-    /// The registry goes back to the state that it had after an earlier step.
+    /// The registry is restored to the state after an earlier step.
     Restore(prop::sample::Index),
     End,
 }
 
-/// A session with its registry, and the network between them.
+/// A session, its registry, and the network between them.
 struct ModelSession {
     scheduler: ClaimScheduler<u64, u64>,
     registry: ModelRegistry,
-    /// The states of the registry: at first, and after each step.
+    /// The states of the registry: initially, and after each step.
     snapshots: Vec<ModelRegistry>,
     under_way: Vec<ClaimExchange>,
     late: Vec<ClaimExchange>,
     orders: u64,
-    /// The orders that are not answered.
+    /// The orders that are not answered yet.
     open: BTreeSet<u64>,
-    /// The orders whose waiters were told of a doubt.
+    /// The orders whose waiters were answered that they are in doubt.
     doubtful: BTreeSet<u64>,
-    /// Those of them whose waiters have gone.
+    /// The unanswered orders whose waiters have gone.
     gone: BTreeSet<u64>,
-    /// The names that are reserved at this peer, and by which order.
+    /// The names that are reserved on this peer, and the order that reserves each.
     reserved: BTreeMap<String, u64>,
     held: Vec<ClaimedNames<u64>>,
-    /// Whether a lease or an epoch was lost, the registry went back, or the session was ended.
+    /// Whether a lease or an epoch was lost, the registry was restored, or the session was ended.
     over: bool,
     fenced: bool,
 }
@@ -403,7 +403,7 @@ impl ModelSession {
                     assert!(self.open.remove(&waiter), "answered once");
                     assert_eq!(waiter, names.reservation);
                     let committed = self.registry.committed.get(&waiter);
-                    assert_eq!(committed, Some(&names.revision), "granted as committed");
+                    assert_eq!(committed, Some(&names.revision), "granted, not committed");
                     match self.gone.remove(&waiter) {
                         true => given_up.push(names),
                         false => self.held.push(names),
@@ -427,19 +427,22 @@ impl ModelSession {
                     self.doubtful.insert(waiter);
                 }
                 ClaimCommand::Free { reservation } => {
-                    // Names that were released, or an order that nobody waits for.
+                    // Either names were released, or nobody waits for the order.
                     if self.open.remove(&reservation) {
                         assert!(self.gone.remove(&reservation), "dropped without an answer");
                     }
                     self.free(reservation);
                 }
                 ClaimCommand::Fence(_) => {
-                    assert!(self.over && !self.fenced, "fenced once, and with a reason");
+                    assert!(
+                        self.over && !self.fenced,
+                        "fenced twice or without a reason"
+                    );
                     self.fenced = true;
                 }
             }
         }
-        // As the driver does for waiters that have gone.
+        // Like the driver, return the names that were granted to waiters that have gone.
         for names in given_up {
             self.handle(ClaimEvent::GivenUp(names));
         }
@@ -450,22 +453,22 @@ impl ModelSession {
         if let ClaimExchange::Claim { claims, .. } = &exchange {
             for claim in claims {
                 let nonce = self.registry.nonces[&claim.puts[0].1];
-                assert!(!self.gone.contains(&nonce), "nobody waits for it");
-                assert!(!self.doubtful.contains(&nonce), "it has its answer");
+                assert!(!self.gone.contains(&nonce), "its waiter has gone");
+                assert!(!self.doubtful.contains(&nonce), "it was answered already");
             }
             let keys = claims.iter().flat_map(|claim| &claim.puts);
             let keys: Vec<&String> = keys.map(|(key, _)| key).collect();
             let distinct: BTreeSet<&String> = keys.iter().copied().collect();
-            assert_eq!(keys.len(), distinct.len(), "no key twice in a batch");
+            assert_eq!(keys.len(), distinct.len(), "a key is in the batch twice");
         }
         self.under_way.push(exchange);
     }
 
-    /// A reservation is given back: nothing may be registered under its names, now or later.
+    /// Frees a reservation: nothing may be registered under its names, now or later.
     fn free(&mut self, reservation: u64) {
         let before = self.reserved.len();
         self.reserved.retain(|_, by| *by != reservation);
-        assert!(self.reserved.len() < before, "given back once");
+        assert!(self.reserved.len() < before, "freed twice");
         if self.over {
             return;
         }
@@ -473,7 +476,7 @@ impl ModelSession {
             let mut entries = registry.keys.values();
             !entries.any(|entry| carries(&entry.value, reservation))
         };
-        assert!(free(&self.registry), "given back before it is free");
+        assert!(free(&self.registry), "freed while the name is registered");
         for exchange in self.late.iter().chain(&self.under_way) {
             let mut later = self.registry.clone();
             later.committed.clear();
@@ -484,10 +487,10 @@ impl ModelSession {
 
     fn check(&self) {
         if self.fenced {
-            assert!(self.open.is_empty(), "all are answered at the end");
+            assert!(self.open.is_empty(), "an order is unanswered at the end");
         }
         if self.registry.restored {
-            // Names that were released may be there again.
+            // Released names may be registered again.
             return;
         }
         for (lease, capacity) in LEASES {
@@ -497,7 +500,7 @@ impl ModelSession {
         }
     }
 
-    /// The registry answers everything; what it was to do late happens first.
+    /// Lets late requests arrive first, and then answers every request.
     fn settle(&mut self) {
         for exchange in std::mem::take(&mut self.late) {
             self.registry.carry_out(&exchange);
@@ -510,7 +513,7 @@ impl ModelSession {
             self.deliver(exchange, ModelDelivery::Answered);
             self.check();
         }
-        panic!("it does not come to rest");
+        panic!("the scheduler never becomes idle");
     }
 }
 
@@ -554,7 +557,7 @@ proptest! {
         session.settle();
         let held = session.held.iter().flat_map(|names| names.keys.clone()).collect();
         prop_assert_eq!(session.registry.ours(), held);
-        // The rest can only wait for room.
+        // Any orders left can only be waiting for room.
         while let Some(names) = session.held.pop() {
             session.handle(ClaimEvent::GivenUp(names));
             session.settle();

@@ -1,4 +1,4 @@
-//! Every transition of the claim scheduler, one by one.
+//! Tests of each transition of the claim scheduler.
 
 use super::*;
 use crate::registry::{RegistryErrorKind, value_with_nonce};
@@ -8,7 +8,7 @@ type TestCommand = ClaimCommand<u64, u64>;
 
 const A: LeaseId = LeaseId(1);
 const B: LeaseId = LeaseId(2);
-/// Every epoch key of these tests was created here.
+/// The revision at which every epoch key of these tests was created.
 const CREATED: i64 = 5;
 
 /// A scheduler, and the waiters that have gone.
@@ -32,7 +32,7 @@ fn one() -> TestScheduler {
     with_room([usize::MAX])
 }
 
-/// Leases A and B, with room for so many names.
+/// Creates a scheduler with leases A and B, which have room for these numbers of names.
 fn with_room<const N: usize>(capacities: [usize; N]) -> TestScheduler {
     let leases = [A, B].into_iter().zip(capacities);
     let leases = leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room));
@@ -50,7 +50,7 @@ fn keys(number: u64, count: u64) -> Vec<String> {
     (0..count).map(|key| format!("k{number}.{key}")).collect()
 }
 
-/// An order of so many names. Its nonce, its waiter and its reservation have the same number.
+/// Creates an order of `count` names. Its nonce, waiter and reservation have the same number.
 fn order_of(number: u64, count: u64) -> ClaimOrder<u64, u64> {
     let puts = keys(number, count).into_iter();
     ClaimOrder {
@@ -157,7 +157,7 @@ fn won(revision: i64) -> ClaimOutcome {
     }
 }
 
-/// Refused by an epoch key that is ours and has this modification revision.
+/// A refusal that reports our own epoch key with this modification revision.
 fn refused(found: &[Option<Entry>], modified: i64) -> ClaimOutcome {
     let mut epoch = entry("epoch", 0, CREATED);
     epoch.modified = at(modified);
@@ -237,8 +237,8 @@ fn released(id: u64) -> TestEvent {
     }
 }
 
-/// A scheduler with one lease, whose claims with these numbers are in doubt, guarded by `CREATED`:
-/// the epoch is being raised.
+/// Creates a scheduler with one lease, where claims with these numbers are in doubt, guarded by
+/// `CREATED`, and the epoch is being raised.
 fn in_doubt(numbers: impl IntoIterator<Item = u64>) -> TestScheduler {
     let mut scheduler = one();
     scheduler.handle(ordered(numbers));
@@ -276,7 +276,7 @@ fn batches_are_bounded_in_size_and_number() {
     assert_eq!(scheduler.room(), 478);
     assert_eq!(scheduler.handle(ordered(300..900)), []);
     assert_eq!(scheduler.room(), 0);
-    // One answer, one batch.
+    // Each reply makes room for one more batch.
     assert_eq!(
         scheduler.handle(claimed(2, [won(9)])),
         [
@@ -303,13 +303,13 @@ fn each_answer_decides_its_own_claim() {
         [
             grant(1, 9),
             refuse(2, ClaimError::Taken(holder)),
-            // An earlier try had committed.
+            // An earlier attempt had committed.
             grant(3, 8),
-            // Our own raise refused it.
+            // Our own raise caused the refusal.
             claim(2, 12, [4]),
         ]
     );
-    // The guard stays.
+    // The guard does not move back.
     assert_eq!(scheduler.handle(ordered([5])), [claim(3, 12, [5])]);
 }
 
@@ -385,12 +385,18 @@ fn nothing_is_claimed_beside_a_raise() {
 fn a_raise_that_failed_is_repeated_after_a_pause() {
     for kind in [RegistryErrorKind::Unknown, RegistryErrorKind::Unavailable] {
         let mut scheduler = in_doubt([1]);
-        assert_eq!(scheduler.handle(raise_failed(kind)), [raise(A, PAUSE)]);
+        assert_eq!(
+            scheduler.handle(raise_failed(kind)),
+            [raise(A, RETRY_PAUSE)]
+        );
         assert_eq!(scheduler.handle(ordered([2])), []);
-        assert_eq!(scheduler.handle(raise_failed(kind)), [raise(A, PAUSE)]);
+        assert_eq!(
+            scheduler.handle(raise_failed(kind)),
+            [raise(A, RETRY_PAUSE)]
+        );
         assert_eq!(scheduler.handle(raised(A, 11)).len(), 2);
     }
-    assert_eq!(PAUSE, Duration::from_millis(100));
+    assert_eq!(RETRY_PAUSE, Duration::from_millis(100));
 }
 
 #[test]
@@ -408,13 +414,14 @@ fn a_full_registry_decides_no_claim_in_doubt_and_keeps_no_other_waiting() {
         ]
     );
     assert_eq!(scheduler.handle(ordered([5])), [rejected(5)]);
-    // A claim that is found was won. The others may still commit, also where another holder is.
+    // A claim that is found was won. The others may still commit, even where there is another
+    // holder.
     let found = [Some(entry("k1.0", 1, 9)), None, Some(entry("k3.0", 99, 4))];
     assert_eq!(
         scheduler.handle(has_read(2, &found)),
         [grant(1, 9), doubt(2), doubt(3)]
     );
-    // Nobody waits for a second read.
+    // The keys are not read again, as nobody waits for the result.
     assert_eq!(
         scheduler.handle(not_raised(CREATED)),
         [raise(A, NO_SPACE_PAUSE)]
@@ -424,14 +431,14 @@ fn a_full_registry_decides_no_claim_in_doubt_and_keeps_no_other_waiting() {
         scheduler.handle(raised(A, 12)),
         [read(3, two, Duration::ZERO)]
     );
-    // One that had committed after all is released, as nobody waits for it.
+    // A claim that had committed after all is released, as nobody waits for it.
     let found = [Some(entry("k2.0", 2, 10)), None];
     assert_eq!(
         scheduler.handle(has_read(3, &found)),
         [free(3), release(4, "k2.0", 10, Duration::ZERO)]
     );
     assert_eq!(scheduler.handle(released(4)), [free(2)]);
-    // There is space again.
+    // There is space again, so claims are sent.
     assert_eq!(scheduler.handle(ordered([6])), [claim(5, 12, [6])]);
 }
 
@@ -441,7 +448,7 @@ fn a_raise_that_filled_the_storage_settles_and_one_that_finds_space_meanwhile_to
     let commands = scheduler.handle(not_raised(12));
     let settling = read(2, keys(1, 1), Duration::ZERO);
     assert_eq!(commands, [settling, raise(A, NO_SPACE_PAUSE)]);
-    // It cannot commit any more, and is not sent again without space.
+    // The claim can no longer commit, and is not sent again without space.
     assert_eq!(
         scheduler.handle(has_read(2, &[None])),
         [refuse(1, ClaimError::Registry(no_space()))]
@@ -449,7 +456,8 @@ fn a_raise_that_filled_the_storage_settles_and_one_that_finds_space_meanwhile_to
 
     let mut scheduler = in_doubt([1]);
     scheduler.handle(not_raised(CREATED));
-    // Raised before the read is answered: it is settled by another one, and sent again.
+    // The epoch is raised before the read is answered: another read settles the claim, and it is
+    // sent again.
     assert_eq!(scheduler.handle(raised(A, 12)), []);
     let commands = scheduler.handle(has_read(2, &[None]));
     assert_eq!(commands, [raise(A, Duration::ZERO)]);
@@ -463,13 +471,13 @@ fn a_raise_that_filled_the_storage_settles_and_one_that_finds_space_meanwhile_to
 fn the_end_frees_a_claim_whose_waiter_was_told_of_the_doubt() {
     let mut scheduler = in_doubt([1, 2]);
     scheduler.handle(not_raised(CREATED));
-    // A read that failed is repeated, and then the end comes upon both.
+    // A failed read is retried, and then the session ends during both.
     let failed = ClaimEvent::Read {
         id: ExchangeId(2),
         result: Err(error(RegistryErrorKind::Unknown)),
     };
     let both: Vec<String> = [1, 2].into_iter().flat_map(|n| keys(n, 1)).collect();
-    assert_eq!(scheduler.handle(failed), [read(2, both, PAUSE)]);
+    assert_eq!(scheduler.handle(failed), [read(2, both, RETRY_PAUSE)]);
     assert_eq!(
         scheduler.handle(has_read(2, &[None, None])),
         [doubt(1), doubt(2)]
@@ -497,7 +505,7 @@ fn one_raise_settles_all_that_is_in_doubt() {
             read(4, keys(2, 1), Duration::ZERO)
         ]
     );
-    // Not raised again.
+    // The epoch is not raised again.
     assert_eq!(scheduler.handle(raised(A, 99)), []);
 }
 
@@ -506,7 +514,7 @@ fn a_registry_that_went_back_ends_the_session() {
     let key_lost = || ClaimCommand::Fence(FenceReason::KeyLost);
     let fenced = |number| refuse(number, ClaimError::Fenced);
 
-    // A raise makes a new revision.
+    // A raise creates a new revision.
     for revision in [CREATED - 1, CREATED] {
         let mut scheduler = in_doubt([1, 2]);
         assert_eq!(
@@ -573,7 +581,7 @@ fn a_read_that_failed_is_repeated_after_a_pause() {
             id: ExchangeId(2),
             result: Err(error(kind)),
         };
-        assert_eq!(scheduler.handle(failed), [read(2, keys(1, 1), PAUSE)]);
+        assert_eq!(scheduler.handle(failed), [read(2, keys(1, 1), RETRY_PAUSE)]);
     }
     assert_eq!(scheduler.handle(has_read(2, &[None])), [claim(3, 11, [1])]);
 }
@@ -588,7 +596,7 @@ fn a_claim_whose_waiter_has_gone_is_not_sent() {
     );
     assert_eq!(scheduler.handle(ordered([4])), [free(4)]);
 
-    // One that waits for its turn is dropped with the next event, whatever that is.
+    // A claim that waits for its turn is dropped at the next event, whatever that is.
     for number in 10..17 {
         scheduler.handle(ordered([number]));
     }
@@ -606,8 +614,7 @@ fn a_claim_whose_waiter_has_gone_is_not_sent() {
 
 #[test]
 fn a_claim_whose_waiter_has_gone_is_settled_and_not_repeated() {
-    // A claim that was sent is decided first: won, its names are given up by nobody but their
-    // holder.
+    // A claim that was sent is decided first: if it is won, only the holder gives its names up.
     let mut scheduler = one();
     scheduler.handle(ordered([1, 2, 3]));
     scheduler.gone = vec![1, 2, 3];
@@ -662,12 +669,18 @@ fn names_are_free_when_their_last_key_is_released() {
         id: ExchangeId(2),
         result: Err(error(RegistryErrorKind::Unknown)),
     };
-    assert_eq!(scheduler.handle(failed()), [release(2, "k1.0", 9, PAUSE)]);
+    assert_eq!(
+        scheduler.handle(failed()),
+        [release(2, "k1.0", 9, RETRY_PAUSE)]
+    );
     assert_eq!(
         scheduler.handle(released(2)),
         [release(2, "k1.1", 9, Duration::ZERO)]
     );
-    assert_eq!(scheduler.handle(failed()), [release(2, "k1.1", 9, PAUSE)]);
+    assert_eq!(
+        scheduler.handle(failed()),
+        [release(2, "k1.1", 9, RETRY_PAUSE)]
+    );
     assert_eq!(scheduler.handle(released(2)), [free(1)]);
     assert_eq!(scheduler.handle(released(2)), []);
 }
@@ -706,13 +719,13 @@ fn a_batch_holds_the_claims_of_one_lease() {
         [
             claim_of(1, A, CREATED, &orders()[..1]),
             claim_of(2, B, CREATED, &orders()[1..3]),
-            // The first lease with room.
+            // The first lease with room is used.
         ]
         .into_iter()
         .chain([claim_of(3, A, CREATED, &orders()[3..])])
         .collect::<Vec<_>>()
     );
-    // Both are full.
+    // Both leases are full.
     assert_eq!(scheduler.handle(ordered([5])), []);
 }
 
@@ -724,7 +737,7 @@ fn a_claim_without_room_waits_and_is_not_overtaken() {
         scheduler.handle(ClaimEvent::Ordered(vec![order_of(2, 2), order(3)])),
         []
     );
-    // The names are carried until they are released.
+    // Names occupy their lease until they are released.
     assert_eq!(scheduler.handle(claimed(1, [won(9)])), [grant(1, 9)]);
     let names = names_of(A, 1, 1, 9);
     assert_eq!(
@@ -739,7 +752,7 @@ fn a_claim_without_room_waits_and_is_not_overtaken() {
 
 #[test]
 fn a_claim_that_is_not_won_makes_room() {
-    // Room for one of two claims of two names.
+    // There is room for one of two claims of two names.
     let start = || {
         let mut scheduler = with_room([2]);
         scheduler.handle(ClaimEvent::Ordered(vec![order_of(1, 2), order_of(2, 2)]));
@@ -771,13 +784,13 @@ fn a_claim_that_is_not_won_makes_room() {
         doubt().handle(has_read(2, &found)),
         [taken(), second(3, 11)]
     );
-    // One that waits again makes room too, and waits its turn.
+    // A claim that waits again makes room too, and waits its turn.
     assert_eq!(
         start().handle(claimed(1, [refused(&[None, None], 12)])),
         [second(2, 12)]
     );
     assert_eq!(doubt().handle(has_read(2, &[None, None])), [second(3, 11)]);
-    // One that is won does not.
+    // A claim that is won does not make room.
     let ours = [Some(entry("k1.0", 1, 9)), Some(entry("k1.1", 1, 9))];
     let granted = ClaimCommand::Grant {
         waiter: 1,
@@ -812,7 +825,7 @@ fn leases_are_raised_apart() {
         scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown)),
         [raise(A, Duration::ZERO)]
     );
-    // Each settles its own claims, and moves its own guard.
+    // Each raise settles the claims of its own lease, and moves its own guard.
     assert_eq!(
         scheduler.handle(raised(B, 11)),
         [read(3, keys(2, 1), Duration::ZERO)]
@@ -825,7 +838,8 @@ fn leases_are_raised_apart() {
         scheduler.handle(raised(A, 10)),
         [read(5, keys(1, 1), Duration::ZERO)]
     );
-    // Settled as free, it is claimed under a lease with room: its own is not kept.
+    // A claim that is settled as free is sent again under any lease with room, not necessarily the
+    // same one.
     assert_eq!(
         scheduler.handle(has_read(5, &[None])),
         [claim_of(6, A, 10, &[order(1)])]
@@ -836,7 +850,7 @@ fn leases_are_raised_apart() {
 fn the_end_answers_all_claims_and_frees_all_names() {
     let mut scheduler = one();
     let fenced = |number| refuse(number, ClaimError::Fenced);
-    // Being read, being released, in doubt, under way, and waiting.
+    // Claims being read, being released, in doubt, under way, and waiting.
     scheduler.handle(ordered([1]));
     scheduler.handle(claim_failed(1, RegistryErrorKind::Unknown));
     scheduler.handle(raised(A, 11));
@@ -851,7 +865,7 @@ fn the_end_answers_all_claims_and_frees_all_names() {
         scheduler.handle(ClaimEvent::Ended),
         [fenced(4), fenced(3), fenced(1), fenced(5), free(2)]
     );
-    // Nothing is left, whatever comes.
+    // Nothing is left to do, whatever event follows.
     for late in [
         claimed(6, [won(20)]),
         raised(A, 21),

@@ -1,4 +1,4 @@
-//! Joins over the faults of the registry in the process.
+//! Tests of joins despite faults of the memory registry.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ async fn a_join_that_is_given_up_does_not_sit_out_its_pause() {
     for millis in [50, 450, 2_500, 4_321] {
         let (environment, memory, identity) = start();
         let joiner = Joiner::new(&environment, &memory.registry(), &identity, TTL);
-        // All its time goes into pauses.
+        // The join spends all its time in pauses.
         memory.set_refusing(true);
         let given_up = CancellationToken::new();
         let (error, cancelled) = tokio::join!(
@@ -51,7 +51,7 @@ async fn a_join_that_is_given_up_ends_after_a_little_more_than_one_ttl() {
     let (environment, memory, identity) = start();
     let joiner = Joiner::new(&environment, &memory.registry(), &identity, TTL);
     let limit = try_limit(TTL);
-    // Each exchange takes as long as it may, and nothing is ever confirmed.
+    // Each exchange takes as long as it may, and is never confirmed.
     memory.inject(MemoryOperation::Grant, MemoryFault::Delay(limit * 9 / 10));
     memory.inject(MemoryOperation::Claim, MemoryFault::LoseReply);
     for _ in 0..100 {
@@ -73,7 +73,7 @@ async fn a_join_that_is_given_up_ends_after_a_little_more_than_one_ttl() {
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_goes_is_noticed_over_broken_and_compacted_watches() {
     type Disturb = fn(&MemoryRegistry);
-    // When the join has begun to wait, and at the moment at which the holder goes.
+    // Faults once the join has begun to wait, and at the moment when the holder leaves.
     let cases: [(&str, Disturb, Disturb); 5] = [
         ("nothing", |_| (), |_| ()),
         ("broken before", MemoryRegistry::break_watches, |_| ()),
@@ -99,7 +99,7 @@ async fn a_holder_that_goes_is_noticed_over_broken_and_compacted_watches() {
             let holder = Joiner::new(&environment, &registry, &identity, 4 * TTL);
             holder.join(BOUND, &given_up).await.unwrap();
             if compacted {
-                // The watch is refused that would begin behind the holder's revision.
+                // A watch from the revision after the holder's is refused.
                 memory.overwrite("other", "x");
                 memory.compact();
             }
@@ -134,8 +134,8 @@ async fn holder(environment: &Environment, memory: &MemoryRegistry, ttl: Duratio
     joined.unwrap()
 }
 
-/// Joins with a bound, and returns how long it took until the address was reported as taken, and
-/// the time left of the holder's lease.
+/// Joins with a bound. Returns how long it took until the address was reported as in use, and the
+/// remaining time of the holder's lease.
 async fn is_in_use(
     environment: &Environment,
     memory: &MemoryRegistry,
@@ -169,7 +169,7 @@ async fn holders_that_follow_each_other_are_not_waited_for_beyond_the_bound() {
     let renewing = async {
         loop {
             holder(&environment, &memory, TTL / 3).await;
-            // The next one comes at once: whoever waits finds another holder each time.
+            // The next holder follows at once, so each attempt finds another holder.
             environment.sleep(TTL / 3 - SECOND).await;
             memory.expire_leases();
         }
@@ -204,7 +204,7 @@ async fn a_holder_that_renews_is_reported_when_its_lease_should_have_run_out() {
         () = renewing => unreachable!(),
         in_use = is_in_use(&environment, &memory, &identity) => in_use,
     };
-    assert!(took <= TTL + GRACE + SECOND, "{took:?}");
+    assert!(took <= TTL + EXPIRY_GRACE + SECOND, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +220,8 @@ async fn a_holder_that_has_gone_is_waited_for_though_its_lease_is_started_anew()
             joined.map(|_| environment.now().since(begun))
         },
         async {
-            // As by a change of etcd's leader, which knows when the lease was granted, not renewed.
+            // Like a change of etcd's leader, which knows when the lease was granted, but not when
+            // it was renewed.
             environment.sleep(TTL - SECOND).await;
             let timed = TimedRegistry::new(&environment, &registry, TTL);
             let renewed = timed.exchange(|backend| backend.renew(held.lease.id));
@@ -236,5 +237,5 @@ async fn a_key_without_a_lease_is_reported_at_once() {
     let (environment, memory, identity) = start();
     memory.overwrite(&keys::lock(&identity.address), "");
     let (took, _) = is_in_use(&environment, &memory, &identity).await;
-    assert!(took <= GRACE + SECOND, "{took:?}");
+    assert!(took <= EXPIRY_GRACE + SECOND, "{took:?}");
 }

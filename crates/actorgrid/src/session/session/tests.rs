@@ -1,4 +1,4 @@
-//! Sessions whose log panics, and the order in which sessions end.
+//! Tests of sessions whose log panics, and of the order in which a session ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct World {
 }
 
 impl World {
-    /// A session that watches its keys, at a time at which no renewal is due.
+    /// Creates a session that watches its keys, at a time when no renewal is due.
     async fn new() -> Self {
         let simulation = Simulation::new(7);
         let environment = simulation.environment();
@@ -51,19 +51,19 @@ impl World {
         }
     }
 
-    /// Waits until the session is fenced and aborted because a task died, within this time.
+    /// Asserts that the session is fenced and aborted within `bound` because a task died.
     async fn is_aborted(&self, bound: Duration) {
         let aborted = self.session.fence().aborted().cancelled();
-        // A little more, so that timers which end together do.
+        // Allow a little more, so that a timer that fires at the bound counts as in time.
         let bound = bound + Duration::from_millis(2);
         let aborted = self.environment.timeout(bound, aborted).await;
-        assert_eq!(aborted, Some(()), "nobody noticed");
+        assert_eq!(aborted, Some(()), "the session was not aborted");
         assert_eq!(self.session.fence().reason(), Some(FenceReason::TaskDied));
         assert!(!self.session.fence().admits());
     }
 }
 
-/// Panics at every warning of this thread, which runs the whole simulation.
+/// A log that panics at every warning of this thread, which runs the whole simulation.
 struct PanickingLog;
 
 impl PanickingLog {
@@ -148,13 +148,13 @@ async fn a_renewal_that_fails_is_noticed_though_the_log_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_lost_without_a_report_fences_within_half_the_time_to_live() {
+async fn a_key_that_is_lost_without_a_report_fences_within_half_the_ttl() {
     for lost in ["test.peer.", "registry.uniq-lock."] {
         for overwritten in [false, true] {
             let world = World::new().await;
             let is_lost = |key: &String| key.starts_with(lost);
             let key = world.memory.keys().into_iter().find(is_lost).unwrap();
-            // It watches, and the time of the next read has no part in it.
+            // Let it watch for a while, so that the time of the next read plays no part.
             world.environment.sleep(TTL * 7).await;
             assert!(world.session.fence().admits());
             world.memory.mute_watches();
@@ -164,7 +164,7 @@ async fn a_key_that_is_lost_without_a_report_fences_within_half_the_time_to_live
             }
             let fenced = world.session.fence().fenced().cancelled();
             let fenced = world.environment.timeout(TTL / 2, fenced).await;
-            assert_eq!(fenced, Some(()), "{key} {overwritten}: nobody noticed");
+            assert_eq!(fenced, Some(()), "{key} {overwritten}: not fenced");
             assert_eq!(world.session.fence().reason(), Some(FenceReason::KeyLost));
         }
     }
@@ -192,8 +192,8 @@ async fn a_watchdog_that_dies_is_not_needed_to_abort() {
     assert_eq!(names.fence().reason(), Some(FenceReason::Deadline));
 }
 
-/// Ends a session with a renewal on its way and a registry that does not confirm the revocation for
-/// longer than the time between renewals; `fence` fences it before.
+/// Ends a session while a renewal is under way, with a registry that takes longer than the time
+/// between renewals to confirm the revocation. If `fence` is set, fences the session first.
 async fn nothing_is_renewed_once_it_is_revoked(fence: bool) {
     let World {
         environment,
