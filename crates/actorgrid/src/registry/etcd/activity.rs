@@ -1,4 +1,4 @@
-//! What happens on a connection to etcd, for those who use it and for the task that drives it.
+//! Tracks what happens on a connection to etcd, for its users and for the task that drives it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,37 +10,38 @@ use tokio::sync::Notify;
 use super::liveness::Sight;
 use crate::environment::{Environment, Timestamp};
 
-/// What was heard in this time need not be asked for.
-const RECENT: Duration = Duration::from_millis(500);
+/// No probe is needed if bytes arrived within this time.
+const RECENTLY_HEARD: Duration = Duration::from_millis(500);
 
-/// What happens on one connection.
+/// The activity on one connection.
 ///
 /// The flags that decide whether its task wakes are sequentially consistent: either the task sees
 /// what was sent, or the sender sees that the task rests.
 pub(super) struct Activity {
     environment: Environment,
-    /// Reads that brought bytes, and when the last one did.
+    /// The number of reads that returned bytes.
     heard: AtomicU64,
+    /// When the last of these reads was, in nanoseconds of the environment's clock.
     heard_nanos: AtomicU64,
-    /// Something was sent, and nothing has been heard since.
+    /// Whether something was sent, and nothing has arrived since.
     asked: AtomicBool,
-    /// Exchanges that wait for an answer.
+    /// The number of exchanges that wait for a reply.
     owed: AtomicUsize,
     streams: AtomicUsize,
-    /// Answers to probes.
+    /// The number of replies to probes.
     pongs: AtomicU64,
-    /// A request that was sent after the last answer to a probe has been answered.
+    /// Whether a request that was sent after the last reply to a probe has been answered.
     answered: AtomicBool,
-    /// Somebody waits for a sign of life.
+    /// Whether a caller waits for a sign of life.
     wanted: AtomicBool,
-    /// The task of the connection looks at it again and again.
+    /// Whether the task of the connection looks at it periodically.
     looks: AtomicBool,
     wake: Notify,
     silent: AtomicBool,
-    /// It was given up because of its silence.
+    /// Whether the connection was abandoned because of its silence.
     given_up: AtomicBool,
     ended: AtomicBool,
-    /// Tells those who wait that something has changed.
+    /// Notifies waiting callers that something has changed.
     changed: Notify,
 }
 
@@ -65,9 +66,9 @@ impl Activity {
         }
     }
 
-    // What those who use it report.
+    // Reports of the users of the connection.
 
-    /// Bytes have come.
+    /// Records that bytes have arrived.
     pub(super) fn heard(&self) {
         let now = self.environment.now().as_nanos();
         self.heard_nanos.store(now, Ordering::Relaxed);
@@ -79,7 +80,7 @@ impl Activity {
         }
     }
 
-    /// Something was sent that the other side reacts to.
+    /// Records that something was sent to which the other side reacts.
     pub(super) fn asked(&self) {
         self.asked.store(true, Ordering::SeqCst);
         if !self.looks.swap(true, Ordering::SeqCst) {
@@ -87,13 +88,13 @@ impl Activity {
         }
     }
 
-    /// An exchange waits for an answer until this is dropped.
+    /// Marks an exchange as waiting for a reply until the result is dropped.
     pub(super) fn owe(self: &Arc<Self>) -> Owed {
         self.owed.fetch_add(1, Ordering::SeqCst);
         Owed(Arc::clone(self))
     }
 
-    /// A stream is open until this is dropped.
+    /// Marks a stream as open until the result is dropped.
     pub(super) fn open_stream(self: &Arc<Self>) -> OpenStream {
         self.streams.fetch_add(1, Ordering::Relaxed);
         OpenStream {
@@ -102,14 +103,14 @@ impl Activity {
         }
     }
 
-    // What they wait for.
+    // Conditions that the users of the connection wait for.
 
-    /// Waits until the other side is known to be there: it was heard of recently, or answers a
-    /// probe, or may not be probed now. False when the connection has ended.
+    /// Waits until the other side is known to be alive: it sent bytes recently, or answers a probe,
+    /// or may not be probed now. Returns false if the connection has ended.
     pub(super) async fn assured(&self) -> bool {
         let heard = self.heard.load(Ordering::Acquire);
         let at = Timestamp::from_nanos(self.heard_nanos.load(Ordering::Relaxed));
-        if self.environment.now().since(at) < RECENT {
+        if self.environment.now().since(at) < RECENTLY_HEARD {
             return !self.has_ended();
         }
         self.wanted.store(true, Ordering::SeqCst);
@@ -122,7 +123,7 @@ impl Activity {
         !self.has_ended()
     }
 
-    /// Waits until the other side is silent, or the connection has ended.
+    /// Waits until the other side is silent or the connection has ended.
     pub(super) async fn fell_silent(&self) {
         self.wait_until(|| self.is_silent() || self.has_ended())
             .await;
@@ -151,7 +152,7 @@ impl Activity {
         self.ended.load(Ordering::Acquire)
     }
 
-    // What the task of the connection sees and does.
+    // Methods for the task of the connection.
 
     pub(super) fn sight(&self) -> Sight {
         Sight {
@@ -172,7 +173,7 @@ impl Activity {
         self.wake.notified().await;
     }
 
-    /// The task rests until it is woken. False when something is expected all the same.
+    /// Lets the task rest until it is woken. Returns false if something is expected nevertheless.
     pub(super) fn rest(&self) -> bool {
         self.looks.store(false, Ordering::SeqCst);
         !self.expects()
@@ -182,13 +183,13 @@ impl Activity {
         self.looks.store(true, Ordering::SeqCst);
     }
 
-    /// A probe was answered.
+    /// Records that a probe was answered.
     pub(super) fn pong(&self) {
         self.pongs.fetch_add(1, Ordering::AcqRel);
         self.answered.store(false, Ordering::Release);
     }
 
-    /// Those who wait for a sign of life wait no longer.
+    /// Ends the waits for a sign of life.
     pub(super) fn stop_wanting(&self) {
         self.wanted.store(false, Ordering::SeqCst);
         self.changed.notify_waiters();
@@ -210,7 +211,7 @@ impl Activity {
     }
 }
 
-/// An exchange that waits for an answer.
+/// A guard of an exchange that waits for a reply.
 pub(super) struct Owed(Arc<Activity>);
 
 impl Drop for Owed {
@@ -219,15 +220,15 @@ impl Drop for Owed {
     }
 }
 
-/// An open stream.
+/// A guard of an open stream.
 pub(super) struct OpenStream {
     activity: Arc<Activity>,
-    /// The answers to probes before it was opened.
+    /// The number of replies to probes before the stream was opened.
     pongs: u64,
 }
 
 impl OpenStream {
-    /// The other side has begun to answer.
+    /// Records that the other side has begun to reply.
     pub(super) fn answered(&self) {
         if self.activity.pongs.load(Ordering::Acquire) == self.pongs {
             self.activity.answered.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! When a connection to an endpoint of etcd may be tried again.
+//! Limits how often connecting to the endpoints of etcd is attempted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,24 +8,25 @@ use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
 use crate::environment::{Environment, Timestamp};
 use crate::registry::RegistryError;
 
-/// A peer has two handles, and both may try when a pause is over: six times in the first second,
-/// four times in each that follows. An etcd that is back is found within a second.
+/// A peer has two handles, and both may attempt to connect when a pause is over: six times in the
+/// first second, and four times in each second after that. An etcd that is back is found within a
+/// second.
 const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(200),
     Duration::from_secs(1),
     RandomShare::Half,
 );
 
-/// The attempts in a second, at all endpoints together, from which on one that failed is not tried
-/// again yet.
-const BUSY_SECOND: usize = 8;
+/// After this many attempts within a second, at all endpoints together, an endpoint that failed is
+/// not retried yet.
+const BUSY_SECOND_ATTEMPTS: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The latest attempts to connect to any endpoint, of all handles.
+/// The latest attempts to connect to any endpoint, by all handles.
 #[derive(Default)]
 pub(super) struct AttemptPace(Mutex<VecDeque<Timestamp>>);
 
-/// The attempts to connect to one endpoint that failed, for all handles on it.
+/// The failed attempts to connect to one endpoint, by all handles on it.
 pub(super) struct Attempts {
     pace: Arc<AttemptPace>,
     state: Mutex<State>,
@@ -40,16 +41,18 @@ struct State {
 impl AttemptPace {
     fn begin(&self, now: Timestamp) {
         let mut latest = self.lock();
-        if latest.len() == BUSY_SECOND {
+        if latest.len() == BUSY_SECOND_ATTEMPTS {
             latest.pop_front();
         }
         latest.push_back(now);
     }
 
-    /// How long it is until there were few enough in the last second.
+    /// Returns how long it is until the last second contains few enough attempts.
     fn pause(&self, now: Timestamp) -> Duration {
         let latest = self.lock();
-        let full = latest.front().filter(|_| latest.len() == BUSY_SECOND);
+        let full = latest
+            .front()
+            .filter(|_| latest.len() == BUSY_SECOND_ATTEMPTS);
         full.map_or(Duration::ZERO, |first| (*first + SECOND).since(now))
     }
 
@@ -68,17 +71,17 @@ impl Attempts {
         Self { pace, state }
     }
 
-    /// Of the same endpoint, of which nothing is known.
+    /// Returns the attempts of the same endpoint, without what is known about it.
     pub(super) fn anew(&self) -> Self {
         Self::new(Arc::clone(&self.pace))
     }
 
-    /// An attempt is made.
+    /// Records that an attempt begins.
     pub(super) fn begin(&self, now: Timestamp) {
         self.pace.begin(now);
     }
 
-    /// How long it is until the next attempt may be made, and why the last one failed.
+    /// Returns how long it is until the next attempt may begin, and why the last one failed.
     pub(super) fn pause(&self, now: Timestamp) -> Option<(Duration, RegistryError)> {
         let state = self.lock();
         let left = state.next.since(now).max(self.pace.pause(now));
@@ -98,7 +101,7 @@ impl Attempts {
         state.failure = Some(failure);
     }
 
-    /// A connection has been of use.
+    /// Records that a connection was used successfully.
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
         state.back_off.reset();

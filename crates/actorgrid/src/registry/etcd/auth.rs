@@ -1,4 +1,4 @@
-//! The tokens of a user of etcd.
+//! Authenticates a user of etcd, and keeps its token.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::wire::etcd::auth_client::AuthClient;
 /// The metadata under which etcd expects the token.
 const TOKEN: &str = "token";
 
-/// Gets the tokens of a user, and keeps the last one until it is refused.
+/// Acquires tokens for a user, and keeps the last one until it is refused.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     credentials: Credentials,
@@ -23,7 +23,7 @@ pub(super) struct Authenticator {
 /// The proof of authentication that a request carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// The cluster asks nobody for a token.
+    /// The cluster requires no token.
     Open,
     Token(MetadataValue<Ascii>),
 }
@@ -44,7 +44,8 @@ impl Authenticator {
         }
     }
 
-    /// The present pass, or a new one. Of those who come over one connection, one gets it for all.
+    /// Returns the current pass, or acquires a new one. Of concurrent callers over one connection,
+    /// one acquires it for all.
     pub(super) async fn pass(&self, connection: &EtcdConnection) -> Result<Pass, Status> {
         if let Some(pass) = self.present() {
             return Ok(pass);
@@ -58,7 +59,7 @@ impl Authenticator {
         Ok(pass)
     }
 
-    /// Gives up a pass that was refused, if it is still the present one.
+    /// Drops a pass that was refused, if it is still the current one.
     pub(super) fn forget(&self, refused: &Pass) {
         let mut pass = self.lock();
         if pass.as_ref() == Some(refused) {

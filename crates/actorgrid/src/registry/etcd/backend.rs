@@ -1,4 +1,4 @@
-//! The calls of the library, on etcd.
+//! The implementation of the backend by etcd.
 
 use std::sync::Arc;
 use std::time::Duration;

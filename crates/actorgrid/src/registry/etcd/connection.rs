@@ -15,29 +15,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Owed};
 use super::io::Io;
-use super::liveness::{LOOK, Liveness, Step};
+use super::liveness::{LOOK_INTERVAL, Liveness, Step};
 use super::member_version::MemberVersion;
 use super::transport::EtcdTransport;
 use super::witness::{Witness, WitnessedIo};
 use crate::environment::Environment;
 
-/// Several pages of a list without a pause. A watch that nobody reads holds so much and no more.
+/// The flow-control window of a stream: several pages of a listing without a pause. A watch that
+/// nobody reads buffers at most this much.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// The most that HTTP/2 knows. What bounds the memory are the windows of the streams: one for the
-/// connection that a few unread watches could fill would hold up the renewals of leases. This one
-/// takes two thousand of them.
+/// The flow-control window of the connection: the maximum of HTTP/2. The windows of the streams
+/// bound the memory; a smaller window for the connection could be filled by a few unread watches,
+/// which would block the renewals of leases. It takes two thousand unread watches to fill this one.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
-/// Streams opened before etcd has said how many it takes.
+/// The number of streams that may be opened before etcd has announced its limit.
 const INITIAL_STREAMS: usize = 1024;
-/// Cancelled exchanges that the connection remembers for a second, so that an answer that comes
-/// late is known as such: thousands of callers may give up at once.
+/// The number of cancelled exchanges that the connection remembers for a second, in order to
+/// recognise late replies: thousands of callers may stop waiting at once.
 const MAX_RESETS: usize = 16 * 1024;
-/// Parts of answers that may come when their exchanges are not remembered any more: the HTTP/2
-/// library ends a connection on which there are too many. A small answer has three parts.
+/// The number of frames of replies that may arrive when their exchanges are no longer remembered:
+/// the HTTP/2 library closes a connection with too many of them. A small reply has three frames.
 const MAX_LATE_PARTS: usize = 128 * 1024;
 
-/// Spawns the tasks of connections. They end with their connections, and all of them once `closed`
-/// is cancelled, which the owner of the connections does. A panic in one ends its connection alone.
+/// Spawns the tasks of connections. Each ends with its connection, and all end once the owner of
+/// the connections cancels `closed`. A panic in one ends only its connection.
 #[derive(Clone)]
 pub(super) struct ConnectionTasks {
     pub(super) environment: Environment,
@@ -62,12 +63,12 @@ pub(super) struct EtcdConnection {
     proven: AtomicBool,
     origin: Uri,
     authenticating: Mutex<()>,
-    /// Once the endpoint has told its version.
+    /// Set once the endpoint has reported its version.
     orders_progress: AtomicBool,
 }
 
 impl EtcdConnection {
-    /// Begins to speak HTTP/2. The other side need not have answered yet.
+    /// Begins HTTP/2 on a byte stream. The other side need not have replied yet.
     pub(super) async fn begin(
         tasks: &ConnectionTasks,
         io: Box<dyn Io>,
@@ -108,17 +109,17 @@ impl EtcdConnection {
         EtcdTransport::new(self.sender.clone(), Arc::clone(&self.activity))
     }
 
-    /// Scheme and authority of the endpoint.
+    /// Returns the scheme and the authority of the endpoint.
     pub(super) fn origin(&self) -> Uri {
         self.origin.clone()
     }
 
-    /// Why reading from it failed, if it did.
+    /// Takes the error with which reading from the connection failed, if it did.
     pub(super) fn read_failure(&self) -> Option<io::Error> {
         self.witness.take()
     }
 
-    /// Takes note of the version that the endpoint says it has.
+    /// Records the version that the endpoint reported.
     pub(super) fn learn_version(&self, version: &str) {
         let ordered = MemberVersion::parse(version).is_some_and(MemberVersion::orders_progress);
         self.orders_progress.store(ordered, Ordering::Relaxed);
@@ -129,23 +130,23 @@ impl EtcdConnection {
         self.orders_progress.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn to authenticate over this connection: checking a password costs etcd
-    /// more than hundreds of requests.
+    /// Waits for its turn to authenticate over this connection: checking a password costs etcd more
+    /// than hundreds of requests.
     pub(super) async fn authenticating(&self) -> MutexGuard<'_, ()> {
         self.authenticating.lock().await
     }
 
-    /// An exchange over it waits for its answer until this is dropped.
+    /// Marks an exchange over this connection as waiting for its reply until the result is dropped.
     pub(super) fn owe(&self) -> Owed {
         self.activity.owe()
     }
 
-    /// Waits until the other side is known to be there. False when the connection has ended.
+    /// Waits until the other side is known to be alive. Returns false if the connection has ended.
     pub(super) async fn assured(&self) -> bool {
         self.activity.assured().await
     }
 
-    /// Waits until the other side is silent, or the connection has ended.
+    /// Waits until the other side is silent or the connection has ended.
     pub(super) async fn fell_silent(&self) {
         self.activity.fell_silent().await;
     }
@@ -154,7 +155,7 @@ impl EtcdConnection {
         self.activity.is_silent()
     }
 
-    /// It has been of use. True for the first time.
+    /// Records that the connection was used successfully. Returns true the first time.
     pub(super) fn prove(&self) -> bool {
         !self.is_proven() && !self.proven.swap(true, Ordering::Relaxed)
     }
@@ -163,7 +164,7 @@ impl EtcdConnection {
         self.proven.load(Ordering::Relaxed)
     }
 
-    /// No further exchange goes over it; those on their way may end.
+    /// Takes the connection out of use for new exchanges; those under way may complete.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
@@ -208,34 +209,34 @@ impl EtcdDriver {
         }
     }
 
-    /// Carries a step out. Returns after what time to look again unless something is sent (`MAX`:
-    /// not before), and `None` when the connection is over.
+    /// Carries out a step. Returns the time after which to look again unless something is sent
+    /// earlier (`MAX`: only then), or `None` if the connection is over.
     fn take(&mut self, step: Step) -> Option<Duration> {
         let due = match step {
             Step::Sleep => Duration::MAX,
             Step::Look(due) => due,
             Step::Probe => {
                 if let Some(pings) = &mut self.pings {
-                    // One that is on its way already is as good.
+                    // Fails if a ping is under way already, which serves as well.
                     let _ = pings.send_ping(Ping::opaque());
                 }
-                LOOK
+                LOOK_INTERVAL
             }
             Step::Silent => {
                 self.activity.fall_silent();
-                LOOK
+                LOOK_INTERVAL
             }
             Step::Broken => {
-                tracing::debug!("a connection to etcd was silent for 2 s");
+                tracing::debug!("abandoning a connection to etcd that was silent for 2 s");
                 self.activity.give_up();
                 return None;
             }
         };
-        let rests = due > LOOK && self.activity.rest();
+        let rests = due > LOOK_INTERVAL && self.activity.rest();
         if !rests {
             self.activity.look_on();
         }
-        Some(if rests { due } else { due.min(LOOK) })
+        Some(if rests { due } else { due.min(LOOK_INTERVAL) })
     }
 }
 
@@ -252,7 +253,7 @@ async fn pong(pings: &mut Option<PingPong>) {
     {
         return;
     }
-    // The connection ends.
+    // The connection is ending, which the caller notices.
     std::future::pending().await
 }
 

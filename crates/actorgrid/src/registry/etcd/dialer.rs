@@ -21,24 +21,24 @@ use crate::token::ClusterId;
 use crate::wire::etcd::StatusRequest;
 use crate::wire::etcd::maintenance_client::MaintenanceClient;
 
-/// The longest that a connection may take until etcd has answered over it: several round trips
+/// The time limit for opening a connection, including etcd's first reply: several round trips
 /// around the world.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What it takes to open connections to a cluster.
+/// Opens connections to the endpoints of one cluster.
 pub(super) struct Dialer {
     pub(super) environment: Environment,
     pub(super) security: Security,
     /// Shared with the dialer of [dedicated](super::endpoints::Endpoints::dedicated) endpoints, so
-    /// that a password is checked once for both.
+    /// that etcd checks a password once for both.
     pub(super) authenticator: Option<Arc<Authenticator>>,
-    /// The cluster, once it is known: no other one is spoken to from then on.
+    /// The cluster, once it is known. From then on no other one is used.
     pub(super) cluster: OnceLock<ClusterId>,
     pub(super) tasks: ConnectionTasks,
 }
 
 impl Dialer {
-    /// An answer came from this cluster; an error when it is not the right one.
+    /// Checks the cluster that a reply came from. Fails if it is not the right one.
     pub(super) fn verify(
         &self,
         address: &Address,
@@ -55,7 +55,7 @@ impl Dialer {
         }
     }
 
-    /// A new connection, over which etcd has answered already, and said that it is of the right
+    /// Opens a connection, over which etcd has already replied that it belongs to the right
     /// cluster.
     pub(super) async fn open(
         &self,
@@ -67,7 +67,7 @@ impl Dialer {
             .timeout(OPEN_TIMEOUT, self.greet(address, origin));
         let (connection, cluster) = opening
             .await
-            .unwrap_or_else(|| Err("no answer in time".into()))
+            .unwrap_or_else(|| Err("no reply in time".into()))
             .map_err(|error| unreachable(address, error))?;
         self.verify(address, cluster)?;
         Ok((connection, cluster))
@@ -80,7 +80,7 @@ impl Dialer {
     ) -> Result<(EtcdConnection, ClusterId), OpenFailure> {
         let socket = self.environment.connect(address).await?;
         self.speak(address, origin, socket).await.map_err(|error| {
-            // Of a cluster that has answered before it is taken that it still speaks TLS.
+            // A cluster that has replied before is assumed to still use TLS.
             if self.security.is_plain() || self.cluster.get().is_some() || error.is::<Status>() {
                 error
             } else {
@@ -115,7 +115,8 @@ impl Dialer {
         }
     }
 
-    /// Some versions tell their cluster to anybody, others to users alone.
+    /// Asks etcd for its cluster. Some versions reply to anyone, others only to authenticated
+    /// users.
     async fn ask_cluster(&self, connection: &EtcdConnection) -> Result<ClusterId, Status> {
         let mut client =
             MaintenanceClient::with_origin(connection.transport(), connection.origin());
@@ -133,9 +134,10 @@ impl Dialer {
                     let reply = reply.into_inner();
                     connection.learn_version(&reply.version);
                     let header = reply.header;
-                    let header = header.ok_or_else(|| Status::internal("there is no header"))?;
+                    let header =
+                        header.ok_or_else(|| Status::internal("the reply has no header"))?;
                     let cluster = ClusterId(header.cluster_id);
-                    // A pass of another cluster is worth nothing.
+                    // The pass belongs to another cluster, so it is useless.
                     if let Some((authenticator, pass)) = shown
                         && self.cluster.get().is_some_and(|pinned| *pinned != cluster)
                     {
@@ -162,7 +164,7 @@ pub(super) fn wrong_cluster(
 ) -> RegistryError {
     RegistryError::new(
         RegistryErrorKind::WrongCluster,
-        format!("etcd at {address} belongs to the cluster {cluster}, and not to {pinned}"),
+        format!("etcd at {address} belongs to the cluster {cluster}, not to {pinned}"),
     )
 }
 
@@ -193,8 +195,8 @@ pub(super) fn unreachable(address: &Address, error: OpenFailure) -> RegistryErro
 
 pub(super) type OpenFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A connection over TLS to a cluster that never answered yet broke off: the last words of the
-/// other side are often lost.
+/// The failure of a connection over TLS that broke off before the cluster had ever replied. The
+/// other side's last message, which would say why, is often lost.
 #[derive(Debug)]
 struct BrokeOff(OpenFailure);
 

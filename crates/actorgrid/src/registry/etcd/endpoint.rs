@@ -1,4 +1,4 @@
-//! One endpoint of a cluster, and its connection.
+//! One endpoint of a cluster, with its connection and the attempts to open it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,13 +13,14 @@ use crate::address::Address;
 use crate::registry::RegistryError;
 use crate::token::ClusterId;
 
-/// A caller waits for an attempt that may be made so soon; before that, it gets the failure of the
-/// last one. Half of the shortest time that callers give would be too long.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// The longest pause before the next attempt that a caller waits for; during a longer pause, it
+/// gets the failure of the last attempt. Half of the shortest time limit of callers would be too
+/// long.
+const MAX_PAUSE_WAIT: Duration = Duration::from_millis(250);
 
-/// How an attempt to connect has ended.
+/// The outcome of an attempt to connect.
 type Dialed = Result<(Arc<EtcdConnection>, ClusterId), RegistryError>;
-/// Empty until an attempt to connect has ended; closed without an outcome if its task was ended.
+/// `None` until an attempt to connect has ended; closed without an outcome if its task was aborted.
 type Opening = watch::Receiver<Option<Dialed>>;
 
 /// One endpoint, and its connection.
@@ -27,7 +28,7 @@ pub(super) struct Endpoint {
     address: Address,
     origin: Uri,
     attempts: Arc<Attempts>,
-    /// The last attempt to connect, which a task makes, so that it outlives its callers.
+    /// The last attempt to connect. A task makes it, so that it outlives its callers.
     opening: Mutex<Option<Opening>>,
 }
 
@@ -35,12 +36,12 @@ pub(super) struct Endpoint {
 enum Present {
     Usable(Arc<EtcdConnection>, ClusterId),
     Opening(Opening),
-    /// The next attempt may be made after this time.
+    /// The next attempt may begin after this time.
     Pausing(Duration, RegistryError),
 }
 
 impl Endpoint {
-    /// An endpoint, at the pace of all endpoints of its cluster.
+    /// Creates an endpoint, which shares the pace of attempts with all endpoints of its cluster.
     pub(super) fn new(address: Address, origin: Uri, pace: &Arc<AttemptPace>) -> Self {
         Self {
             address,
@@ -50,8 +51,7 @@ impl Endpoint {
         }
     }
 
-    /// The same endpoint, to be reached over another connection. Attempts to connect count for
-    /// both.
+    /// Returns the same endpoint with a separate connection. Attempts to connect count for both.
     pub(super) fn dedicated(&self) -> Self {
         Self {
             address: self.address.clone(),
@@ -61,7 +61,7 @@ impl Endpoint {
         }
     }
 
-    /// The same endpoint, of which nothing is known.
+    /// Returns the same endpoint, without what is known about it.
     pub(super) fn anew(&self) -> Self {
         Self {
             address: self.address.clone(),
@@ -75,7 +75,7 @@ impl Endpoint {
         &self.address
     }
 
-    /// Whether an exchange that goes there is likely to be answered.
+    /// Whether an exchange with this endpoint is likely to be answered.
     pub(super) fn is_promising(&self, dialer: &Dialer) -> bool {
         let opening = self.lock();
         match opening
@@ -87,15 +87,15 @@ impl Endpoint {
         }
     }
 
-    /// The connection: the present one, or a new one.
+    /// Returns the current connection, or opens a new one.
     ///
-    /// Dropped, it leaves the attempt to its task.
+    /// If the future is dropped, the attempt continues in its task.
     pub(super) async fn connection(&self, dialer: &Arc<Dialer>) -> Dialed {
         loop {
             let mut opening = match self.present(dialer) {
                 Present::Usable(connection, cluster) => return Ok((connection, cluster)),
                 Present::Opening(opening) => opening,
-                Present::Pausing(pause, failure) if pause > PATIENCE => return Err(failure),
+                Present::Pausing(pause, failure) if pause > MAX_PAUSE_WAIT => return Err(failure),
                 Present::Pausing(pause, _) => {
                     dialer.environment.sleep(pause).await;
                     continue;
@@ -109,7 +109,7 @@ impl Endpoint {
         }
     }
 
-    /// The present connection, or an attempt, which is begun if it may be.
+    /// Returns the current connection, or the current attempt, which is begun if permitted.
     fn present(&self, dialer: &Arc<Dialer>) -> Present {
         let mut place = self.lock();
         if let Some(opening) = &*place {
@@ -123,7 +123,7 @@ impl Endpoint {
                 None => true,
             };
             if broke_off {
-                let text = "it ended before it was of use".into();
+                let text = "the connection ended before it was used".into();
                 let failure = unreachable(&self.address, text);
                 self.attempts.failed(&dialer.environment, failure);
             }
@@ -153,7 +153,7 @@ impl Endpoint {
         opening
     }
 
-    /// An exchange was answered over a connection.
+    /// Records that an exchange was answered over a connection.
     pub(super) fn answered(&self, connection: &EtcdConnection) {
         if connection.prove() {
             self.attempts.succeeded();

@@ -19,20 +19,20 @@ use crate::environment::Environment;
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 
-/// An exchange that may be repeated is sent to another endpoint as well when it is not answered in
-/// this time. The shortest time that callers give is 2/15 of the shortest lease, 0.67 s.
+/// An exchange that may be repeated is sent to another endpoint as well if it is not answered
+/// within this time. The shortest time limit of callers is 2/15 of the shortest lease, 0.67 s.
 const HEDGE_AFTER: Duration = Duration::from_millis(400);
-/// Exchanges that are on their way to a second endpoint at a time. Others wait for their turn, so
-/// that a cluster that is slow does not get several times the load.
-const HEDGES: usize = 64;
+/// The maximum number of exchanges under way to a second endpoint. Others wait for their turn, so
+/// that a slow cluster does not get several times the load.
+const MAX_HEDGES: usize = 64;
 
-/// The endpoints of a cluster, one connection each, and which of them is used.
+/// The endpoints of a cluster, with one connection each, and the choice between them.
 ///
 /// The tasks that open and drive connections end when this is dropped.
 pub(super) struct Endpoints {
     dialer: Arc<Dialer>,
     endpoints: Vec<Endpoint>,
-    /// The endpoint that new exchanges begin with.
+    /// The endpoint that new exchanges try first.
     preferred: AtomicUsize,
     hedges: Semaphore,
     _close: DropGuard,
@@ -57,7 +57,7 @@ impl Endpoints {
             Ok(Endpoint::new(address, origin, &pace))
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
-        // So that not all processes load the endpoint that their URLs name first.
+        // Begin with a random one, so that not all processes load the first endpoint of their URLs.
         let first = environment.random_unit() * endpoints.len() as f64;
         let authenticator = authenticator.map(Arc::new);
         Ok(Self::of(
@@ -91,13 +91,13 @@ impl Endpoints {
             dialer: Arc::new(dialer),
             endpoints,
             preferred: AtomicUsize::new(preferred),
-            hedges: Semaphore::new(HEDGES),
+            hedges: Semaphore::new(MAX_HEDGES),
             _close: closed.drop_guard(),
         }
     }
 
-    /// The same endpoints of the same cluster, with connections of their own, which are opened and
-    /// driven by tasks of the runtime that first uses them.
+    /// Returns the same endpoints of the same cluster with dedicated connections, which are opened
+    /// and driven by tasks of the runtime that first uses them.
     pub(super) fn dedicated(&self) -> Self {
         let dedicated = self.with(Endpoint::dedicated);
         if let Some(cluster) = self.dialer.cluster.get() {
@@ -106,9 +106,9 @@ impl Endpoints {
         dedicated
     }
 
-    /// The same endpoints, with connections of their own, whichever cluster is there.
+    /// Returns the same endpoints with dedicated connections, whichever cluster is there.
     pub(super) fn of_any_cluster(&self) -> Self {
-        // What failed for the cluster of before says nothing.
+        // Failures of the previous cluster do not count.
         self.with(Endpoint::anew)
     }
 
@@ -134,7 +134,8 @@ impl Endpoints {
         self.endpoints.len()
     }
 
-    /// All endpoints, the preferred one first; those that are silent, or cannot be reached, last.
+    /// Returns all endpoints, the preferred one first, and those that are silent or unreachable
+    /// last.
     pub(super) fn order(&self) -> Vec<usize> {
         let (first, count) = (self.preferred.load(Ordering::Relaxed), self.len());
         let mut order: Vec<_> = (0..count).map(|step| (first + step) % count).collect();
@@ -148,14 +149,14 @@ impl Endpoints {
         self.preferred.store(index, Ordering::Relaxed);
     }
 
-    /// Something speaks against an endpoint: the next exchange begins with another.
+    /// Records that an endpoint may be faulty: the next exchange tries another one first.
     pub(super) fn suspect(&self, index: usize) {
         let next = (index + 1) % self.len();
         let order = Ordering::Relaxed;
         let _ = self.preferred.compare_exchange(index, next, order, order);
     }
 
-    /// Waits until an exchange that is not answered may be sent to another endpoint as well.
+    /// Waits until an unanswered exchange may be sent to another endpoint as well.
     pub(super) async fn hedge(&self) -> Option<SemaphorePermit<'_>> {
         self.dialer.environment.sleep(HEDGE_AFTER).await;
         self.hedges.acquire().await.ok()
@@ -166,14 +167,14 @@ impl Endpoints {
         self.dialer.cluster.get_or_init(|| cluster);
     }
 
-    /// An answer came from this cluster; an error when it is not the right one.
+    /// Checks the cluster that a reply came from. Fails if it is not the right one.
     pub(super) fn verify(&self, index: usize, cluster: ClusterId) -> Result<(), RegistryError> {
         self.dialer.verify(self.address(index), cluster)
     }
 
-    /// The connection of an endpoint: the present one, or a new one.
+    /// Returns the current connection of an endpoint, or opens a new one.
     ///
-    /// Over a new one, etcd has answered already, and said that it is of the right cluster.
+    /// Over a new connection, etcd has already replied that it belongs to the right cluster.
     pub(super) async fn connection(
         &self,
         index: usize,
@@ -182,13 +183,13 @@ impl Endpoints {
         opened.map(|(connection, _)| connection)
     }
 
-    /// The cluster that an endpoint belongs to, as it said when it was connected to.
+    /// Returns the cluster of an endpoint, as reported when the connection was opened.
     pub(super) async fn cluster_at(&self, index: usize) -> Result<ClusterId, RegistryError> {
         let opened = self.endpoints[index].connection(&self.dialer).await;
         opened.map(|(_, cluster)| cluster)
     }
 
-    /// An exchange was answered by an endpoint, over this connection.
+    /// Records that an endpoint has answered an exchange over this connection.
     pub(super) fn answered(&self, index: usize, connection: &EtcdConnection) {
         self.endpoints[index].answered(connection);
         self.prefer(index);

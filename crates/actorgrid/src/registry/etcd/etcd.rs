@@ -18,25 +18,25 @@ use crate::environment::Environment;
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 
-/// The longest that connecting may take.
+/// The time limit for connecting.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for the other endpoints after the first one reports its cluster id. One that
-/// is later is asked when it is first used.
+/// How long to wait for the other endpoints after the first one reports its cluster id. A slower
+/// endpoint is checked when it is first used.
 const CLUSTER_CHECK_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle on an etcd cluster.
 ///
-/// It spawns nothing but what opens and drives its connections, which ends with it and its watches.
+/// It spawns only the tasks that open and drive its connections, which end with it and its watches.
 pub(in crate::registry) struct Etcd {
     pub(super) cluster: Arc<Cluster>,
-    /// Of this cluster and of those that were followed before.
+    /// The histories of this cluster and of those that were followed before.
     histories: Histories,
-    /// How wide a transaction may be, as far as is known to any handle on the cluster.
+    /// The maximum width of a transaction, as far as any handle on the cluster knows.
     pub(super) width: Arc<AtomicUsize>,
 }
 
 impl Etcd {
-    /// Connects to what follows `etcd://` in a URL.
+    /// Connects to the cluster that the part of a URL after `etcd://` describes.
     pub(in crate::registry) async fn connect(
         environment: &Environment,
         rest: &str,
@@ -65,7 +65,7 @@ impl Etcd {
         })
     }
 
-    /// The same cluster over connections of its own.
+    /// Returns a handle on the same cluster with dedicated connections.
     pub(super) fn dedicated(&self) -> Self {
         let cluster = Cluster {
             endpoints: self.cluster.endpoints.dedicated(),
@@ -79,7 +79,7 @@ impl Etcd {
         }
     }
 
-    /// The cluster of this id at the same endpoints.
+    /// Connects to the cluster with this id at the same endpoints.
     pub(super) async fn follow_cluster(&self, id: ClusterId) -> Result<Self, RegistryError> {
         let (before, environment) = (&self.cluster, self.cluster.endpoints.environment());
         let following = async {
@@ -87,10 +87,10 @@ impl Etcd {
             let found = find_cluster(environment, &endpoints).await?;
             endpoints.pin(found);
             if found != id {
-                let text = format!("etcd is the cluster {found}, and not {id}");
+                let text = format!("etcd is the cluster {found}, not {id}");
                 return Err(RegistryError::new(RegistryErrorKind::WrongCluster, text));
             }
-            // Also where another cluster was followed meanwhile.
+            // Includes the histories from before another cluster was followed.
             let known = self.histories.greatest(id);
             let history = Arc::new(History::new(known));
             let followed = Self {
@@ -103,7 +103,7 @@ impl Etcd {
                 width: Arc::new(AtomicUsize::new(txn::MAX_WIDTH)),
             };
             if known > 0 {
-                // No reading of a key would do: the user may not be allowed to.
+                // Reading a key would not do: the user may lack the permission.
                 let revision = followed.granted_at().await?;
                 followed.cluster.history.answered(known, revision)?;
             }
@@ -119,12 +119,12 @@ async fn in_time<T>(
 ) -> Result<T, RegistryError> {
     let connected = environment.timeout(CONNECT_TIMEOUT, connecting).await;
     connected.unwrap_or_else(|| {
-        let text = "etcd did not answer within 5 s: check its endpoints and its health";
+        let text = "etcd did not reply within 5 s: check its endpoints and its health";
         Err(RegistryError::new(RegistryErrorKind::Unavailable, text))
     })
 }
 
-/// Asks all endpoints for their cluster: one must answer, and none may disagree.
+/// Asks all endpoints for their cluster. At least one must reply, and none may disagree.
 async fn find_cluster(
     environment: &Environment,
     endpoints: &Endpoints,
@@ -165,12 +165,12 @@ mod tests {
     use crate::environment::Simulation;
 
     #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_cannot_be_reached_says_why() {
+    async fn an_unreachable_endpoint_reports_its_cause() {
         let environment = Simulation::new(7).environment();
         let connected = Etcd::connect(&environment, "127.0.0.1:2379").await;
         let error = connected.map(drop).unwrap_err();
         assert_eq!(error.kind(), RegistryErrorKind::Unavailable);
-        let source = error.source().expect("the cause is lost");
+        let source = error.source().expect("the error has no source");
         assert!(source.is::<std::io::Error>(), "{source}");
     }
 }

@@ -1,4 +1,4 @@
-//! One exchange with the cluster, over whichever endpoint works.
+//! Exchanges requests and replies with the cluster, over whichever endpoint works.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 use crate::wire::etcd::ResponseHeader;
 
-/// The longest message that is taken: many times what etcd's own limits on requests, and our
-/// pages, amount to.
+/// The maximum size of a received message: many times what etcd's own limits on requests and our
+/// page size amount to.
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// How long to wait at one endpoint until a request that cannot be sent twice can be sent, before
-/// another one is asked: several round trips.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait until a request that cannot be sent twice can be sent to one endpoint, before
+/// trying another: several round trips.
+const READY_WAIT: Duration = Duration::from_millis(500);
 
-/// The cluster as the calls see it.
+/// The cluster that calls are made to.
 pub(super) struct Cluster {
     pub(super) endpoints: Endpoints,
     pub(super) id: ClusterId,
@@ -35,14 +35,14 @@ pub(super) struct Cluster {
     pub(super) history: Arc<History>,
 }
 
-/// Whether a request may be sent again when its outcome is not known.
+/// Whether a request may be sent again if its outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repetition {
-    /// Nothing: it changes something.
+    /// It may not: it changes something.
     Never,
-    /// It is sent to another endpoint: twice does the same as once.
+    /// It may be sent to another endpoint: carried out twice, it has the same effect as once.
     Safe,
-    /// The same, and it changes nothing, so that its outcome is never in doubt.
+    /// It may be sent to another endpoint, and changes nothing, so its outcome is never in doubt.
     Read,
 }
 
@@ -55,7 +55,7 @@ pub(super) trait Headed {
     fn header(&self) -> Option<&ResponseHeader>;
 }
 
-/// A failure over one endpoint.
+/// The failure of an exchange at one endpoint.
 #[derive(Debug)]
 pub(super) struct ExchangeFailure {
     pub(super) meaning: Meaning,
@@ -76,13 +76,13 @@ impl ExchangeFailure {
         }
     }
 
-    /// Nothing came of it in our cluster.
+    /// Creates the failure of a request that had no effect in our cluster.
     fn refused(error: RegistryError) -> Self {
         let meaning = Meaning::Refused(error.kind());
         Self { meaning, error }
     }
 
-    /// Whether another endpoint may be asked the same.
+    /// Whether the request may be sent to another endpoint after this failure.
     fn passes_on(&self, repeat: Repetition) -> bool {
         match self.meaning {
             Meaning::NotSent => true,
@@ -92,27 +92,28 @@ impl ExchangeFailure {
     }
 }
 
-/// The answer to an exchange, and where it came from.
-type ExchangeAnswer<R> = Result<(R, At), ExchangeFailure>;
+/// The reply to an exchange, and where it came from.
+type ExchangeAnswer<R> = Result<(R, AnswerSource), ExchangeFailure>;
 
-/// How one endpoint is tried.
+/// How to try one endpoint.
 #[derive(Debug, Clone, Copy)]
-struct Try {
+struct EndpointTry {
     index: usize,
-    /// It is sent only where the endpoint is known to be there, as it cannot be sent again.
+    /// Whether to send only once the endpoint is known to be alive, because the request cannot be
+    /// sent again.
     is_careful: bool,
-    /// An endpoint that falls silent is left, as there are others.
+    /// Whether to leave the endpoint if it falls silent, as there are others.
     leaves_silence: bool,
 }
 
-/// Why an exchange over one connection failed.
-struct Fault {
-    /// What that says about the connection and its endpoint.
+/// The failure of an exchange over one connection.
+struct ConnectionFault {
+    /// The meaning for the connection and its endpoint.
     meaning: Meaning,
     failure: ExchangeFailure,
 }
 
-impl From<ExchangeFailure> for Fault {
+impl From<ExchangeFailure> for ConnectionFault {
     fn from(failure: ExchangeFailure) -> Self {
         Self {
             meaning: failure.meaning.clone(),
@@ -122,10 +123,10 @@ impl From<ExchangeFailure> for Fault {
 }
 
 impl Cluster {
-    /// Asks the endpoints until one gives the answer: one after the other, each once at most, and
-    /// where the request may be repeated, another one as well when an answer is late.
+    /// Tries the endpoints until one replies: one after the other, each at most once. If the
+    /// request may be repeated, also tries another endpoint when a reply is late.
     ///
-    /// Cancel safe as far as the request is: who drops this does not know its outcome.
+    /// If the future is dropped, the outcome of the request is unknown.
     pub(super) async fn exchange<Q: Clone + Dated, R: Headed>(
         &self,
         repeat: Repetition,
@@ -137,7 +138,8 @@ impl Cluster {
             .map(|(reply, _)| reply)
     }
 
-    /// The same, and over which connection the answer came.
+    /// Like [`exchange`](Self::exchange), but also returns the connection over which the reply
+    /// came.
     pub(super) async fn exchange_at<Q: Clone + Dated, R: Headed>(
         &self,
         repeat: Repetition,
@@ -153,19 +155,19 @@ impl Cluster {
         answered.map_err(|failures| sum_up(failures, repeat))
     }
 
-    /// One endpoint after the other, as long as nothing was sent. Those to which nothing can be
-    /// sent at once are waited for when no other one takes the request.
+    /// Tries one endpoint after the other, as long as nothing was sent. Endpoints that cannot be
+    /// sent to at once are waited for only if no other one accepts the request.
     async fn in_turn<Q: Clone + Dated, R: Headed>(
         &self,
         order: &[usize],
         request: &Q,
         send: SendCall<Q, R>,
-    ) -> Result<(R, At), Vec<ExchangeFailure>> {
-        let patience = (order.len() > 1).then_some(PATIENCE);
+    ) -> Result<(R, AnswerSource), Vec<ExchangeFailure>> {
+        let patience = (order.len() > 1).then_some(READY_WAIT);
         let mut tries: VecDeque<_> = order.iter().map(|index| (*index, patience)).collect();
         let mut failures = Vec::new();
         while let Some((index, patience)) = tries.pop_front() {
-            let one = Try {
+            let one = EndpointTry {
                 index,
                 is_careful: true,
                 leaves_silence: false,
@@ -193,17 +195,17 @@ impl Cluster {
         Err(failures)
     }
 
-    /// One endpoint, and further ones as soon as that one fails or is late.
+    /// Tries one endpoint, and further ones as soon as it fails or is late.
     async fn hedged<Q: Clone + Dated, R: Headed>(
         &self,
         order: &[usize],
         request: &Q,
         send: SendCall<Q, R>,
-    ) -> Result<(R, At), Vec<ExchangeFailure>> {
+    ) -> Result<(R, AnswerSource), Vec<ExchangeFailure>> {
         let leaves_silence = order.len() > 1;
         let attempt = |index, hedge| async move {
             let _hedge = hedge;
-            let one = Try {
+            let one = EndpointTry {
                 index,
                 is_careful: false,
                 leaves_silence,
@@ -249,10 +251,10 @@ impl Cluster {
         }
     }
 
-    /// Tries one endpoint, over this connection.
+    /// Tries one endpoint, starting with this connection.
     async fn at<Q: Clone + Dated, R: Headed>(
         &self,
-        one: Try,
+        one: EndpointTry,
         mut connection: Result<Arc<EtcdConnection>, RegistryError>,
         request: &Q,
         send: SendCall<Q, R>,
@@ -269,13 +271,13 @@ impl Cluster {
             match self.over(one, &over, request, send).await {
                 Ok(reply) => {
                     self.endpoints.answered(one.index, &over);
-                    let at = At {
+                    let at = AnswerSource {
                         index: one.index,
                         connection: over,
                     };
                     return Ok((reply, at));
                 }
-                // The connection had ended before: the endpoint may be there all the same.
+                // The connection had ended before, but the endpoint may still be alive.
                 Err(fault) if fault.meaning == Meaning::NotSent && !reconnected => {
                     reconnected = true;
                     over.retire();
@@ -289,8 +291,8 @@ impl Cluster {
         }
     }
 
-    /// A connection over which a request can be sent.
-    async fn ready(&self, one: Try) -> Result<Arc<EtcdConnection>, RegistryError> {
+    /// Returns a connection over which a request can be sent.
+    async fn ready(&self, one: EndpointTry) -> Result<Arc<EtcdConnection>, RegistryError> {
         let connection = self.endpoints.connection(one.index).await?;
         if one.is_careful && !connection.assured().await {
             return self.endpoints.connection(one.index).await;
@@ -298,14 +300,14 @@ impl Cluster {
         Ok(connection)
     }
 
-    /// Sends the request over a connection, again where etcd asks for a new token.
+    /// Sends the request over a connection, and once more if etcd asks for a new token.
     async fn over<Q: Clone + Dated, R: Headed>(
         &self,
-        one: Try,
+        one: EndpointTry,
         connection: &EtcdConnection,
         request: &Q,
         send: SendCall<Q, R>,
-    ) -> Result<R, Fault> {
+    ) -> Result<R, ConnectionFault> {
         let _owed = connection.owe();
         let sending = async {
             let mut authenticated = false;
@@ -325,7 +327,7 @@ impl Cluster {
                         let verified = self.verified(one.index, connection, reply);
                         let current =
                             verified.and_then(|reply| self.current(request, known, reply));
-                        return current.map_err(Fault::from);
+                        return current.map_err(ConnectionFault::from);
                     }
                     Err(status) => ExchangeFailure::of(&status),
                 };
@@ -368,7 +370,7 @@ impl Cluster {
         }
     }
 
-    /// Compares the revision of an answer with what was `known` when its request was sent.
+    /// Compares the revision of a reply with the revision `known` when its request was sent.
     fn current<R: Headed>(
         &self,
         request: &impl Dated,
@@ -382,8 +384,8 @@ impl Cluster {
         Ok(reply)
     }
 
-    /// The endpoint is silent. It may come back, and so its connection is kept until it is known
-    /// to lead nowhere.
+    /// Creates the failure for a silent endpoint. The endpoint may recover, so its connection is
+    /// kept until it is known to be dead.
     fn silent(&self, index: usize) -> ExchangeFailure {
         let address = self.endpoints.address(index);
         let text = format!("etcd at {address} is silent");
@@ -393,7 +395,7 @@ impl Cluster {
         }
     }
 
-    /// Takes the consequences of a failure for the endpoint and its connection.
+    /// Applies the consequences of a failure to the endpoint and its connection.
     pub(super) fn blame(&self, index: usize, connection: &EtcdConnection, meaning: &Meaning) {
         match meaning {
             Meaning::NotSent | Meaning::Broken => connection.retire(),
@@ -415,9 +417,10 @@ impl Cluster {
     }
 }
 
-/// The authentication failed, or may have been carried out: the request itself was not sent.
-fn unauthenticated(status: &Status) -> Fault {
-    let mut fault = Fault::from(ExchangeFailure::of(status));
+/// Creates the fault for a failed authentication. The authentication may have been carried out, but
+/// the request itself was not sent.
+fn unauthenticated(status: &Status) -> ConnectionFault {
+    let mut fault = ConnectionFault::from(ExchangeFailure::of(status));
     if fault.failure.error.may_have_executed() {
         let text = format!("etcd did not authenticate the user: {}", status.message());
         let error = RegistryError::new(RegistryErrorKind::Unavailable, text);
@@ -426,13 +429,13 @@ fn unauthenticated(status: &Status) -> Fault {
     fault
 }
 
-/// Where an answer came from.
-pub(super) struct At {
+/// The source of a reply.
+pub(super) struct AnswerSource {
     pub(super) index: usize,
     pub(super) connection: Arc<EtcdConnection>,
 }
 
-/// One failure for those of all endpoints that were asked.
+/// Combines the failures of all endpoints that were tried.
 fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFailure {
     let last = failures.pop();
     let Some(mut failure) = last else {
@@ -443,7 +446,7 @@ fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFai
     if settled(&failure) && !failures.is_empty() {
         let doubtful = failures.iter().position(|earlier| !settled(earlier));
         failure = match doubtful {
-            // An earlier endpoint may have executed it.
+            // An earlier endpoint may have executed the request.
             Some(position) => failures.swap_remove(position),
             None => ExchangeFailure::not_sent(joined(failures, failure)),
         };
@@ -454,15 +457,16 @@ fn sum_up(mut failures: Vec<ExchangeFailure>, repeat: Repetition) -> ExchangeFai
     failure
 }
 
-/// One error for several endpoints that could not be asked.
+/// Combines the failures of several endpoints to which nothing was sent.
 fn joined(failures: Vec<ExchangeFailure>, last: ExchangeFailure) -> RegistryError {
     let errors = failures.into_iter().map(|failure| failure.error);
     let errors: Vec<_> = errors.chain([last.error]).collect();
     join(&errors)
 }
 
-/// One error for those of all endpoints: of their kind if it is the same. A user that one of them
-/// refuses is refused by all that can be reached. The first error of that kind is its cause.
+/// Combines the errors of all endpoints. The result has their kind if it is the same for all. A
+/// user whom one endpoint refuses would be refused by every reachable one, so `Auth` takes
+/// precedence. The cause is the first error of the resulting kind.
 pub(super) fn join(errors: &[RegistryError]) -> RegistryError {
     if let [error] = errors {
         return error.clone();
@@ -499,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_goes_to_one_endpoint_at_most() {
+    fn a_request_that_changes_something_goes_to_one_endpoint_at_most() {
         for (meaning, never, safe) in [
             (Meaning::NotSent, true, true),
             (Meaning::Broken, false, true),

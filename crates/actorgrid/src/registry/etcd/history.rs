@@ -1,4 +1,4 @@
-//! Notices a cluster that has gone back to an earlier revision.
+//! Detects that a cluster has gone back to an earlier revision.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,10 +13,10 @@ use crate::wire::etcd::{
     RangeRequest, RequestOp, TxnRequest, WatchCreateRequest,
 };
 
-/// A request to etcd, by whether the revision in the header of its answer is up to date.
+/// A request to etcd that states whether the revision in the header of its reply is up to date.
 ///
-/// Only then does an earlier one than before mean that the cluster was restored: a member that lags
-/// answers the others, too.
+/// Only then does an earlier revision than before mean that the cluster was restored: other
+/// requests are answered by lagging members, too.
 pub(super) trait Dated {
     fn is_linearizable(&self) -> bool {
         false
@@ -30,7 +30,8 @@ impl Dated for RangeRequest {
 }
 
 impl Dated for TxnRequest {
-    /// etcd reads linearizably what it does not only read, and what one of its reads needs so.
+    /// etcd carries out a transaction linearizably if it changes something, or if one of its reads
+    /// is linearizable.
     fn is_linearizable(&self) -> bool {
         let operations = self.success.iter().chain(&self.failure);
         let is_linearizable = |operation: &RequestOp| match &operation.request {
@@ -42,7 +43,7 @@ impl Dated for TxnRequest {
     }
 }
 
-// Named one by one: a field that lets etcd read otherwise must be looked at here.
+// Lists every field, so that a new field that affects linearizability must be considered here.
 fn is_linearizable_range(range: &RangeRequest) -> bool {
     let RangeRequest {
         key: _,
@@ -54,23 +55,23 @@ fn is_linearizable_range(range: &RangeRequest) -> bool {
     !serializable
 }
 
-// They go through the leader or the log, but say the revision that the member has come to.
+// These go through the leader or the log, but report the revision that the member has reached.
 impl Dated for LeaseGrantRequest {}
 impl Dated for LeaseKeepAliveRequest {}
 impl Dated for LeaseRevokeRequest {}
 impl Dated for LeaseTimeToLiveRequest {}
 impl Dated for WatchCreateRequest {}
 
-/// The revisions that a cluster has reported. Shared by all connections of a handle.
+/// The revisions that a cluster has reported, shared by all connections of a handle.
 #[derive(Debug)]
 pub(super) struct History {
-    /// The greatest so far.
+    /// The greatest revision so far.
     greatest: AtomicI64,
     restored: CancellationToken,
 }
 
 impl History {
-    /// Of a cluster that has reported revisions up to this one.
+    /// Creates the history of a cluster that has reported revisions up to this one.
     pub(super) fn new(greatest: i64) -> Self {
         Self {
             greatest: AtomicI64::new(greatest),
@@ -82,28 +83,28 @@ impl History {
         self.greatest.load(Ordering::Acquire)
     }
 
-    /// Cancelled once the cluster has gone back.
+    /// Returns a token that is cancelled once the cluster has gone back.
     pub(super) fn restored(&self) -> &CancellationToken {
         &self.restored
     }
 
-    /// Fails if the cluster has gone back: also when it has come further than before since then.
+    /// Fails if the cluster has ever gone back, even if it has since advanced further than before.
     pub(super) fn check(&self) -> Result<(), RegistryError> {
         if self.restored.is_cancelled() {
-            let text = "etcd was restored to an earlier revision, so names and tokens of before \
-                        mean nothing there: restart the processes of the grid";
+            let text = "etcd was restored to an earlier revision, so earlier names and tokens \
+                        have no meaning there: restart the processes of the grid";
             return Err(RegistryError::restored(text));
         }
         Ok(())
     }
 
-    /// Takes in a revision that the cluster has reported. Zero is none: a proxy answered.
+    /// Records a revision that the cluster has reported. Zero means none: a proxy replied.
     pub(super) fn reported(&self, revision: i64) {
         self.greatest.fetch_max(revision, Ordering::AcqRel);
     }
 
-    /// Compares the revision of an answer, which was up to date when it was given, with the
-    /// [greatest](Self::greatest) that was known before the request was sent.
+    /// Compares the revision of a reply, which was up to date when it was made, with the
+    /// [greatest](Self::greatest) revision known before the request was sent.
     pub(super) fn answered(&self, known: i64, revision: i64) -> Result<(), RegistryError> {
         if (1..known).contains(&revision) {
             self.restored.cancel();
@@ -113,26 +114,26 @@ impl History {
     }
 }
 
-/// The histories of all clusters that a handle on etcd has used, the present one included: a cluster
-/// that is left and followed again may have gone back meanwhile. There is one for each time that
-/// an operator has followed a cluster, so few.
+/// The histories of all clusters that a handle on etcd has used, including the current one: a
+/// cluster that is left and followed again may have gone back meanwhile. There is one for each time
+/// that an operator has followed a cluster, so there are few.
 #[derive(Clone)]
 pub(super) struct Histories(Vec<(ClusterId, Arc<History>)>);
 
 impl Histories {
-    /// Of a handle that has just connected.
+    /// Creates the histories of a handle that has just connected.
     pub(super) fn new(id: ClusterId, first: Arc<History>) -> Self {
         Self(vec![(id, first)])
     }
 
-    /// The greatest revision that this cluster has ever reported, or zero.
+    /// Returns the greatest revision that this cluster has ever reported, or zero.
     pub(super) fn greatest(&self, id: ClusterId) -> i64 {
         let of_it = self.0.iter().filter(|(cluster, _)| *cluster == id);
         let greatest = of_it.map(|(_, history)| history.greatest());
         greatest.max().unwrap_or(0)
     }
 
-    /// With one more.
+    /// Returns the histories with one more.
     pub(super) fn and(&self, id: ClusterId, history: Arc<History>) -> Self {
         let mut all = self.clone();
         all.0.push((id, history));
@@ -146,13 +147,14 @@ mod tests {
     use crate::registry::RegistryErrorKind;
 
     #[test]
-    fn a_cluster_goes_back_once_and_for_all() {
+    fn a_cluster_that_went_back_stays_restored() {
         let history = History::new(0);
         for revision in [5, 9, 7, 0] {
             history.reported(revision);
         }
         assert_eq!(history.greatest(), 9);
-        // One that was sent before 9 was known, and one whose revision is not given.
+        // Includes a reply to a request that was sent before 9 was known, and one without a
+        // revision.
         for (known, revision) in [(7, 7), (7, 9), (9, 9), (9, 10), (9, 0)] {
             assert_eq!(history.answered(known, revision), Ok(()));
         }
@@ -171,7 +173,7 @@ mod tests {
         let histories = Histories::new(ClusterId(1), Arc::clone(&first));
         let histories = histories.and(ClusterId(2), of_one_at(3));
         let histories = histories.and(ClusterId(1), of_one_at(7));
-        // An exchange of before is answered late.
+        // An earlier exchange is answered late.
         first.reported(9);
         let greatest = [1, 2, 3].map(|id| histories.greatest(ClusterId(id)));
         assert_eq!(greatest, [9, 3, 0]);
@@ -192,7 +194,7 @@ mod tests {
             success,
             failure,
         };
-        // etcd answers this one without asking anybody.
+        // etcd answers this without consulting other members.
         assert!(!txn(vec![], vec![]).is_linearizable());
         assert!(!txn(vec![peek.clone()], vec![]).is_linearizable());
         assert!(txn(vec![peek, range.clone()], vec![]).is_linearizable());

@@ -1,8 +1,8 @@
-//! What a connection to etcd is made of, below HTTP/2.
+//! The byte stream below HTTP/2 of a connection to etcd.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A way for bytes: TCP, or TLS on it.
+/// A byte stream: TCP, or TLS over TCP.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}

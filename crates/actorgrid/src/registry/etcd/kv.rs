@@ -1,4 +1,4 @@
-//! Keys: claims, releases and reads.
+//! Calls on keys: claims, raises, releases and reads.
 
 use std::sync::atomic::Ordering;
 
@@ -18,9 +18,9 @@ use crate::revision::Revision;
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse};
 
-/// Keys in one page of a list. A registration takes some 200 bytes.
-const PAGE: i64 = 1000;
-/// A transaction is not made narrower than this: a server that allows less serves nobody.
+/// The number of keys in one page of a listing. A registration takes about 200 bytes.
+const PAGE_KEYS: i64 = 1000;
+/// The minimum width of a transaction: a server that allows less is of no use.
 const MIN_WIDTH: usize = 8;
 
 impl Headed for TxnResponse {
@@ -64,8 +64,9 @@ impl Etcd {
         self.cluster.exchange(Repetition::Read, range, send).await
     }
 
-    /// In one transaction as far as etcd's limit allows. When one of several fails, the others
-    /// may have been carried out: then nothing is known about the whole batch.
+    /// Makes claims in one transaction as far as etcd's limit allows. If one of several
+    /// transactions fails, the others may have been carried out: then the outcome of the whole
+    /// batch is unknown.
     pub(super) async fn claim_batch(
         &self,
         batch: &ClaimBatch,
@@ -73,7 +74,7 @@ impl Etcd {
         if txn::has_duplicates(batch) {
             return Err(RegistryError::new(
                 RegistryErrorKind::Unavailable,
-                "a batch of claims holds a key twice",
+                "a batch of claims contains a key twice",
             ));
         }
         let mut outcomes = Vec::with_capacity(batch.claims.len());
@@ -111,8 +112,8 @@ impl Etcd {
         }
     }
 
-    /// Finds out what became of claims that etcd answered with "no space": the transaction that
-    /// fills the storage is carried out all the same. It has been by now, or never will be.
+    /// Determines the outcome of claims to which etcd replied "no space": the transaction that
+    /// fills the storage is carried out nevertheless. It has been by now, or never will be.
     async fn settle(
         &self,
         batch: &ClaimBatch,
@@ -127,7 +128,8 @@ impl Etcd {
         settled(batch, claims, read).ok_or(failure)
     }
 
-    /// After "too many operations": takes it that etcd allows half as much.
+    /// After "too many operations", assumes that etcd allows half the width. Returns whether to
+    /// retry.
     fn narrow(&self, failure: &ExchangeFailure, width: usize) -> bool {
         let narrows = failure.meaning == Meaning::TooManyOperations && width > MIN_WIDTH;
         if narrows {
@@ -161,7 +163,7 @@ impl Etcd {
         Ok(RaiseOutcome::Refused(found.into_iter().next().flatten()))
     }
 
-    /// Reads what became of a raise that etcd answered with "no space": it was carried out if it
+    /// Determines the outcome of a raise to which etcd replied "no space": it was carried out if it
     /// filled the storage, and otherwise never will be.
     async fn raised_without_space(
         &self,
@@ -191,7 +193,7 @@ impl Etcd {
         Ok(reply.succeeded)
     }
 
-    /// All at one revision: in one transaction, or in several that name it.
+    /// Reads keys at one revision: in one transaction, or in several that specify the revision.
     pub(super) async fn get_keys(
         &self,
         keys: &[String],
@@ -220,7 +222,7 @@ impl Etcd {
         Ok(found)
     }
 
-    /// Each as it is when its transaction is carried out, at whichever member carries that out.
+    /// Reads keys as they are when their transaction is carried out, at whichever member does so.
     pub(super) async fn peek_keys(
         &self,
         keys: &[String],
@@ -245,8 +247,8 @@ impl Etcd {
         Ok(found)
     }
 
-    /// The keys from the first one to the last one before the second, or the first one alone if
-    /// the second is empty. In pages, all at the revision of the first.
+    /// Lists the keys from `key` up to but excluding `range_end`, or `key` alone if `range_end` is
+    /// empty. Reads in pages, all at the revision of the first page.
     pub(super) async fn list_range(
         &self,
         (mut key, range_end): (Bytes, Bytes),
@@ -257,7 +259,7 @@ impl Etcd {
             let range = RangeRequest {
                 key,
                 range_end: range_end.clone(),
-                limit: PAGE,
+                limit: PAGE_KEYS,
                 revision: txn::read_at(revision),
                 serializable: false,
             };
@@ -280,12 +282,12 @@ impl Etcd {
     }
 }
 
-/// The first key of a prefix, and the first one behind all of its keys.
+/// Returns the first key with a prefix, and the first key after all keys with it.
 pub(super) fn range_of(prefix: &str) -> (Bytes, Bytes) {
-    // All keys, in etcd's language.
+    // As start and end, this means all keys to etcd.
     let zero = || Bytes::from_static(b"\0");
     let mut end = prefix.as_bytes().to_vec();
-    // A text has no byte 255, so that its last one can grow.
+    // UTF-8 text contains no byte 255, so the last byte can be incremented.
     match end.last_mut() {
         Some(last) => *last = last.saturating_add(1),
         None => return (zero(), zero()),
@@ -293,18 +295,18 @@ pub(super) fn range_of(prefix: &str) -> (Bytes, Bytes) {
     (Bytes::copy_from_slice(prefix.as_bytes()), end.into())
 }
 
-/// One key alone, in etcd's language.
+/// Returns the range of one single key, as etcd expects it.
 pub(super) fn only(key: &str) -> (Bytes, Bytes) {
     (Bytes::copy_from_slice(key.as_bytes()), Bytes::new())
 }
 
-/// The first key behind another.
+/// Returns the first key after another.
 fn after(key: &[u8]) -> Bytes {
     [key, b"\0"].concat().into()
 }
 
-/// The outcomes of claims as their keys and the epoch (read in this order, if there is a guard)
-/// show them. `None`: nothing was put.
+/// Determines the outcomes of claims from the entries of their keys, followed by the entry of the
+/// epoch if there is a guard. Returns `None` if nothing was put.
 fn settled(
     batch: &ClaimBatch,
     claims: &[Claim],
@@ -318,7 +320,7 @@ fn settled(
     let epoch = read.next().flatten();
     let outcome = |(claim, found): (&Claim, Vec<Option<Entry>>)| {
         let mut pairs = claim.puts.iter().zip(&found);
-        // Values carry a nonce, and all keys of a claim were put together.
+        // Values contain a nonce, and all keys of a claim are put together.
         let won = pairs.find_map(|((_, value), entry)| {
             let entry = entry.as_ref()?;
             let ours = entry.lease == Some(batch.lease) && entry.value == *value;
@@ -337,7 +339,8 @@ fn settled(
     outcomes.iter().any(won).then_some(outcomes)
 }
 
-/// The error of what changes something: "no space" does not say that it was not carried out.
+/// Returns the error of a request that changes something: "no space" does not mean that the request
+/// was not carried out.
 fn changed(failure: ExchangeFailure) -> RegistryError {
     match failure.meaning {
         Meaning::NoSpace => in_doubt(&failure.error),
@@ -358,7 +361,7 @@ fn unsettled(error: RegistryError) -> ExchangeFailure {
 
 fn read_error(failure: ExchangeFailure) -> RegistryError {
     match failure.error.kind() {
-        // Between two pages.
+        // The revision was compacted between two pages.
         RegistryErrorKind::Compacted => overtaken(),
         _ => failure.error,
     }
@@ -367,7 +370,7 @@ fn read_error(failure: ExchangeFailure) -> RegistryError {
 fn overtaken() -> RegistryError {
     RegistryError::new(
         RegistryErrorKind::Unavailable,
-        "etcd did not give the whole of what was read: read again",
+        "etcd returned an incomplete read: read again",
     )
 }
 
@@ -401,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_filled_the_storage_is_found_by_its_lease_and_value() {
+    fn a_claim_that_filled_the_storage_is_found_by_lease_and_value() {
         let claim = |key: &str| Claim {
             puts: vec![(key.to_owned(), Bytes::from_static(b"nonce"))],
         };

@@ -1,4 +1,4 @@
-//! Leases.
+//! Calls on leases: grant, renew, query and revoke.
 
 use std::time::Duration;
 
@@ -38,15 +38,15 @@ impl Etcd {
         })
     }
 
-    /// The revision at which etcd grants a lease now, which runs out at once: one that is up to
-    /// date, as a grant goes through the log, and that needs no permission.
+    /// Grants a lease that expires soon, and returns the revision at which it was granted. That
+    /// revision is up to date, as a grant goes through the log, and granting needs no permission.
     pub(super) async fn granted_at(&self) -> Result<i64, RegistryError> {
         let reply = self.grant_response(Duration::from_secs(1)).await?;
         Ok(reply.header.map_or(0, |header| header.revision))
     }
 
     async fn grant_response(&self, ttl: Duration) -> Result<LeaseGrantResponse, RegistryError> {
-        // Whole seconds, none too few.
+        // Round up to whole seconds.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let request = LeaseGrantRequest {
             ttl: i64::try_from(seconds.max(1)).unwrap_or(i64::MAX),
@@ -66,8 +66,8 @@ impl Etcd {
         Ok(reply)
     }
 
-    /// On a stream of its own, which ends with this call: a renewal that was given up can never
-    /// answer for a later one.
+    /// Renews a lease on a separate stream, which ends with this call, so that the reply to an
+    /// abandoned renewal can never be mistaken for a later one.
     pub(super) async fn renew_lease(&self, lease: LeaseId) -> Result<Duration, RegistryError> {
         let request = LeaseKeepAliveRequest { id: lease.0 };
         let send = |transport, origin, mut request: Request<LeaseKeepAliveRequest>| {
@@ -86,7 +86,7 @@ impl Etcd {
         if reply.ttl <= 0 {
             return Err(RegistryError::new(
                 RegistryErrorKind::LeaseNotFound,
-                "the lease has run out, or was revoked",
+                "the lease has expired or was revoked",
             ));
         }
         Ok(seconds_of(reply.ttl))
@@ -130,8 +130,9 @@ impl Etcd {
     }
 }
 
-/// The time that is left of a lease. One that is late to be revoked has no time left, but still its
-/// keys: only one that was never granted, as far as etcd knows, is gone.
+/// Returns the remaining time of a lease. An expired lease that etcd has not revoked yet has no
+/// time left, but still has its keys: a lease is gone only if etcd does not know that it was ever
+/// granted.
 fn left(reply: &LeaseTimeToLiveResponse) -> Option<Duration> {
     let gone = reply.ttl < 0 && reply.granted_ttl == 0;
     (!gone).then(|| seconds_of(reply.ttl))

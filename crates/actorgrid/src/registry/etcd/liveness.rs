@@ -1,74 +1,76 @@
-//! Whether an endpoint of etcd is there, judged by what is heard over its connection. Pure.
+//! Decides whether an endpoint of etcd is alive, from what arrives over its connection. Pure.
 
 use std::time::Duration;
 
 use crate::environment::Timestamp;
 
-/// How often a connection is looked at while something is expected over it.
-pub(super) const LOOK: Duration = Duration::from_millis(125);
-/// So long nothing is heard while something is expected, then the endpoint is probed.
+/// The interval between looks at a connection while something is expected over it.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(125);
+/// After this long without a byte while something is expected, the endpoint is probed.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
-/// A probe that was answered, while the request is not, is repeated after this time.
+/// If a probe was answered but the request was not, the probe is repeated after this time.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
-/// An endpoint that answers a probe with not one byte for so long is silent: 1 s together with
-/// [`PROBE_AFTER`]. New exchanges begin with another endpoint.
+/// An endpoint that sends no byte for this long after a probe is silent: 1 s together with
+/// [`PROBE_AFTER`]. New exchanges try another endpoint first.
 const SILENT_AFTER: Duration = Duration::from_millis(750);
-/// Then its connection is given up: 2 s together with [`PROBE_AFTER`].
+/// If an endpoint sends no byte for this long after a probe, its connection is abandoned: 2 s
+/// together with [`PROBE_AFTER`].
 const BROKEN_AFTER: Duration = Duration::from_millis(1_750);
-/// A connection that has open streams is probed after so long without a byte.
-const IDLE: Duration = Duration::from_secs(6);
-/// etcd bears probes at this distance while there are streams: it asks for 5 s.
-const POLITE: Duration = Duration::from_millis(5_500);
-/// Impolite probes that etcd bears in a row: at the third it ends the connection. What it sends in
-/// answer to a request begins a new row, and the first probe after that is free.
-const STRIKES: u32 = 2;
+/// A connection that has open streams is probed after this long without a byte.
+const IDLE_PROBE_AFTER: Duration = Duration::from_secs(6);
+/// etcd tolerates probes at this interval while there are open streams: it asks for 5 s.
+const TOLERATED_PROBE_INTERVAL: Duration = Duration::from_millis(5_500);
+/// The number of consecutive probes at a shorter interval that etcd tolerates: at the third it
+/// closes the connection. Its reply to a request resets the count, and the first probe after that
+/// is not counted.
+const MAX_STRIKES: u32 = 2;
 
-/// What is seen of a connection when it is looked at.
+/// The observed state of a connection at one look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight {
     pub(super) now: Timestamp,
-    /// How many reads have brought bytes.
+    /// The number of reads that returned bytes.
     pub(super) heard: u64,
-    /// Something was sent, or is owed, and nothing has been heard since.
+    /// Whether something was sent, or a reply is owed, and nothing has arrived since.
     pub(super) expects: bool,
     /// Whether there are open streams.
     pub(super) streams: bool,
-    /// Whether etcd has answered a request that was sent after its last answer to a probe.
+    /// Whether etcd has replied to a request that was sent after its last reply to a probe.
     pub(super) answered: bool,
-    /// Somebody waits for a sign of life.
+    /// Whether a caller waits for a sign of life.
     pub(super) wanted: bool,
 }
 
-/// What follows from a look.
+/// What to do after a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing is expected: look again when something is sent.
+    /// Nothing is expected: look again once something is sent.
     Sleep,
     /// Look again after this time.
     Look(Duration),
-    /// Send a probe, and look again after [`LOOK`].
+    /// Send a probe, and look again after [`LOOK_INTERVAL`].
     Probe,
-    /// The endpoint is silent; look again after [`LOOK`].
+    /// The endpoint is silent; look again after [`LOOK_INTERVAL`].
     Silent,
-    /// The connection leads nowhere.
+    /// The connection is dead.
     Broken,
 }
 
-/// Judges one connection.
+/// Judges whether one connection is alive.
 ///
-/// Only time in which it was looked at counts as silence: a process that was stopped, or a runtime
-/// that was stalled, has not listened either.
+/// Only time during which the connection was looked at counts as silence: a process that was
+/// stopped, or a runtime that was stalled, was not listening.
 #[derive(Debug)]
 pub(super) struct Liveness {
     heard: u64,
     looked: Timestamp,
-    /// When the next look was due, from the last one.
+    /// The planned time from the last look to the next one.
     due: Duration,
-    /// Since the last byte.
+    /// The time since the last byte.
     quiet: Duration,
-    /// Since something is expected and nothing is heard.
+    /// How long something has been expected while nothing arrived.
     waits: Option<Duration>,
-    /// How long the last probe is without an answer.
+    /// How long the last probe has been unanswered.
     unanswered: Option<Duration>,
     probed: Option<Timestamp>,
     strikes: u32,
@@ -79,7 +81,7 @@ impl Liveness {
         Self {
             heard: 0,
             looked: now,
-            due: LOOK,
+            due: LOOK_INTERVAL,
             quiet: Duration::ZERO,
             waits: None,
             unanswered: None,
@@ -89,7 +91,7 @@ impl Liveness {
     }
 
     pub(super) fn look(&mut self, sight: Sight) -> Step {
-        let passed = sight.now.since(self.looked).min(self.due + LOOK);
+        let passed = sight.now.since(self.looked).min(self.due + LOOK_INTERVAL);
         self.looked = sight.now;
         if sight.heard == self.heard {
             self.quiet += passed;
@@ -110,7 +112,7 @@ impl Liveness {
         self.due = match step {
             Step::Look(due) => due,
             Step::Sleep => Duration::ZERO,
-            Step::Probe | Step::Silent | Step::Broken => LOOK,
+            Step::Probe | Step::Silent | Step::Broken => LOOK_INTERVAL,
         };
         step
     }
@@ -120,7 +122,7 @@ impl Liveness {
             return match unanswered {
                 unanswered if unanswered >= BROKEN_AFTER => Step::Broken,
                 unanswered if unanswered >= SILENT_AFTER => Step::Silent,
-                _ => Step::Look(LOOK),
+                _ => Step::Look(LOOK_INTERVAL),
             };
         }
         let waited = self.waits.is_some_and(|waits| waits >= PROBE_AFTER);
@@ -128,19 +130,22 @@ impl Liveness {
             return self.probe(sight.now);
         }
         if self.waits.is_some() {
-            return Step::Look(LOOK);
+            return Step::Look(LOOK_INTERVAL);
         }
         if !sight.streams {
             return Step::Sleep;
         }
-        match IDLE.checked_sub(self.quiet).filter(|left| !left.is_zero()) {
+        match IDLE_PROBE_AFTER
+            .checked_sub(self.quiet)
+            .filter(|left| !left.is_zero())
+        {
             Some(left) => Step::Look(left),
             None if self.may_probe(sight) => self.probe(sight.now),
-            None => Step::Look(IDLE),
+            None => Step::Look(IDLE_PROBE_AFTER),
         }
     }
 
-    /// Whether a probe is without an answer.
+    /// Whether a probe is unanswered.
     pub(super) fn is_probing(&self) -> bool {
         self.unanswered.is_some()
     }
@@ -151,7 +156,7 @@ impl Liveness {
         Step::Probe
     }
 
-    /// Whether etcd bears another probe, which then counts.
+    /// Whether etcd tolerates another probe, which is then counted.
     fn may_probe(&mut self, sight: Sight) -> bool {
         if sight.answered {
             self.strikes = 0;
@@ -160,8 +165,8 @@ impl Liveness {
         let since = self.probed.map(|probed| sight.now.since(probed));
         match since {
             None => true,
-            Some(since) if since >= POLITE && sight.streams => true,
-            Some(since) if since >= PROBE_AGAIN && self.strikes < STRIKES => {
+            Some(since) if since >= TOLERATED_PROBE_INTERVAL && sight.streams => true,
+            Some(since) if since >= PROBE_AGAIN && self.strikes < MAX_STRIKES => {
                 self.strikes += 1;
                 true
             }
@@ -188,7 +193,7 @@ mod tests {
         ..NOTHING
     };
 
-    /// A connection that is looked at whenever it asks for that.
+    /// A connection that is looked at whenever the last step requests it.
     struct Looks {
         liveness: Liveness,
         now: Timestamp,
@@ -210,7 +215,7 @@ mod tests {
             self.liveness.look(Sight { now, ..self.sight })
         }
 
-        /// The steps until then that are not just another look, each with its time in ms.
+        /// Returns the steps until `end_ms` other than plain looks, each with its time in ms.
         fn until(&mut self, end_ms: u64) -> Vec<(u64, Step)> {
             let mut steps = Vec::new();
             loop {
@@ -223,7 +228,7 @@ mod tests {
                     + match step {
                         Step::Look(due) => due,
                         Step::Sleep | Step::Broken => return steps,
-                        Step::Probe | Step::Silent => LOOK,
+                        Step::Probe | Step::Silent => LOOK_INTERVAL,
                     };
                 if self.now.as_nanos() / 1_000_000 > end_ms {
                     return steps;
@@ -263,22 +268,22 @@ mod tests {
                 step => panic!("{step:?} at {:?}", looks.now),
             }
         }
-        // One is free, two are not, and from then on they are polite.
+        // One probe is free, two are counted, and from then on they keep to the tolerated interval.
         assert_eq!(probes[..3], [250, 1_250, 2_250]);
         assert!(probes[3..].windows(2).all(|two| two[1] - two[0] >= 5_500));
         assert!(probes[3] >= 2_250 + 5_500, "{probes:?}");
 
-        // An answer to a request begins a new row.
+        // A reply to a request resets the count.
         looks.sight.answered = true;
         let from = looks.now;
         while looks.look() != Step::Probe {
-            looks.now = looks.now + LOOK;
+            looks.now = looks.now + LOOK_INTERVAL;
         }
         assert!(looks.now.since(from) <= 2 * PROBE_AFTER);
     }
 
     #[test]
-    fn a_connection_without_streams_is_not_probed_for_ever() {
+    fn a_connection_without_streams_is_not_probed_forever() {
         let mut looks = Looks::at(Sight {
             streams: false,
             ..EXPECTS
@@ -293,7 +298,7 @@ mod tests {
                 Step::Look(_) => {}
                 step => panic!("{step:?}"),
             }
-            looks.now = looks.now + LOOK;
+            looks.now = looks.now + LOOK_INTERVAL;
         }
         assert_eq!(probes, 3);
     }
@@ -304,11 +309,11 @@ mod tests {
             streams: true,
             ..NOTHING
         });
-        assert_eq!(looks.look(), Step::Look(IDLE));
+        assert_eq!(looks.look(), Step::Look(IDLE_PROBE_AFTER));
         assert_eq!(
             looks.until(100_000)[..1],
             [(6_000, Step::Probe)],
-            "what is silent then is broken like any other"
+            "a silent connection is then broken like any other"
         );
         assert_eq!(looks.liveness.unanswered, Some(BROKEN_AFTER));
     }
@@ -322,7 +327,11 @@ mod tests {
         assert_eq!(looks.look(), Step::Probe);
         assert!(looks.liveness.is_probing());
         looks.sight.heard += 1;
-        assert_eq!(looks.look(), Step::Sleep, "etcd would not bear another");
+        assert_eq!(
+            looks.look(),
+            Step::Sleep,
+            "etcd would not tolerate another probe"
+        );
         assert!(!looks.liveness.is_probing());
     }
 
@@ -330,12 +339,12 @@ mod tests {
     fn time_in_which_nobody_listened_is_no_silence() {
         let mut looks = Looks::at(EXPECTS);
         assert_eq!(looks.until(250), [(250, Step::Probe)]);
-        // The process was stopped, and goes on: its first look comes before it has read.
+        // The process was stopped and resumes: its first look comes before it has read anything.
         looks.now = looks.now + Duration::from_secs(3_600);
-        assert_eq!(looks.look(), Step::Look(LOOK));
+        assert_eq!(looks.look(), Step::Look(LOOK_INTERVAL));
         looks.sight.heard += 1;
-        looks.now = looks.now + LOOK;
-        assert_eq!(looks.look(), Step::Look(LOOK));
+        looks.now = looks.now + LOOK_INTERVAL;
+        assert_eq!(looks.look(), Step::Look(LOOK_INTERVAL));
         assert_eq!(looks.liveness.unanswered, None);
     }
 }

@@ -9,7 +9,7 @@ pub(super) struct MemberVersion {
 }
 
 impl MemberVersion {
-    /// From text such as `3.6.16` or `3.7.0-rc.1`.
+    /// Parses text such as `3.6.16` or `3.7.0-rc.1`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let numbers = text.split(['-', '+']).next()?;
         let mut numbers = numbers.split('.').map(|number| number.parse().ok());
@@ -20,8 +20,8 @@ impl MemberVersion {
         })
     }
 
-    /// Whether the progress that a watch is asked for is true: every change up to it came before.
-    /// Older versions let it overtake changes (etcd's issue 15220).
+    /// Whether a progress report on request can be trusted: every change up to its revision was
+    /// sent before it. In older versions it can overtake changes (etcd's issue 15220).
     pub(super) fn orders_progress(self) -> bool {
         match (self.major, self.minor) {
             (..=2, _) | (3, ..=3) => false,
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_versions_whose_progress_is_true() {
+    fn knows_the_versions_whose_progress_can_be_trusted() {
         for (text, ordered) in [
             ("2.3.8", false),
             ("3.3.27", false),

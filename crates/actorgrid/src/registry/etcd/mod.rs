@@ -1,15 +1,16 @@
 //! The registry on etcd.
 //!
-//! - [`etcd`] is the handle, and [`url`] reads where its cluster is.
-//! - [`endpoints`] picks an endpoint. [`endpoint`] has its connection, which [`dialer`] opens, over
-//!   what [`security`] and `tls` secure; [`attempts`] holds back those that would fail again.
-//! - [`connection`] drives it. [`activity`] and [`witness`] see what happens on it, [`liveness`]
-//!   decides what its silence means, [`transport`] is one call over it.
-//! - [`exchange`] sends a request, with the token of [`auth`]; [`status`] knows its failures.
+//! - [`etcd`] is the handle, and [`url`] parses the URL of its cluster.
+//! - [`endpoints`] picks an endpoint. [`endpoint`] holds its connection, which [`dialer`] opens,
+//!   secured by [`security`] and `tls`; [`attempts`] delays attempts that would only fail again.
+//! - [`connection`] drives a connection. [`activity`] and [`witness`] observe it, [`liveness`]
+//!   decides what its silence means, and [`transport`] makes calls over it.
+//! - [`exchange`] sends a request, with the token of [`auth`]; [`status`] interprets failures.
 //! - [`kv`], [`lease`] and [`watch`] are the calls, [`txn`] builds and reads transactions, and
-//!   [`backend`] puts them together.
-//! - [`watch_feed`] reads what a watch says; [`silence`] notices that it says nothing, and
-//!   [`member_version`] how far its progress is to be trusted.
+//!   [`backend`] implements the library's interface with them. [`history`] detects that a cluster
+//!   was restored.
+//! - [`watch_feed`] reads the messages of a watch; [`silence`] decides what to do when none arrive,
+//!   and [`member_version`] whether its progress reports can be trusted.
 
 mod activity;
 mod attempts;

@@ -1,4 +1,4 @@
-//! Whether and how connections to etcd are secured.
+//! The choice between plain connections to etcd and connections over TLS.
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -7,7 +7,7 @@ use crate::registry::RegistryError;
 #[cfg(not(feature = "tls"))]
 use crate::registry::RegistryErrorKind;
 
-/// How connections are secured.
+/// How connections to etcd are secured.
 #[derive(Clone)]
 pub(super) enum Security {
     Plain,
@@ -27,7 +27,7 @@ impl Security {
             None => Ok(Self::Plain),
             Some(_) => Err(RegistryError::new(
                 RegistryErrorKind::Url,
-                "this build has no TLS: enable the feature `tls` of actorgrid",
+                "this build does not support TLS: enable the feature `tls` of actorgrid",
             )),
         }
     }

@@ -1,30 +1,30 @@
-//! When a watch from which nothing comes is asked for a sign of life, and when it is given up.
+//! Decides when to ask etcd for a sign of life of a silent watch, and when to abandon the watch.
 //! Pure.
 
 use std::time::Duration;
 
 use crate::environment::Timestamp;
 
-/// After so much silence etcd is asked for progress. It answers from memory, so that a thousand
-/// watches which are asked this often cost it no more than two hundred small messages a second. By
-/// then it has long sent what a new watch has missed: some versions never answer before that.
+/// After this much silence etcd is asked for progress. It replies from memory, so a thousand
+/// watches cost it no more than two hundred small messages a second. By then it has long sent what
+/// a new watch has missed; some versions never reply before that.
 const ASK_AFTER: Duration = Duration::from_secs(5);
-/// The time that the answer may take: as long as a new connection (see `endpoints.rs`), several
-/// round trips around the world.
-const ANSWER_BOUND: Duration = Duration::from_secs(2);
+/// The time limit for the reply: the same as for a new connection (see `dialer.rs`), several round
+/// trips around the world.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long nothing has come.
+/// The silence of a watch: how long nothing has arrived.
 #[derive(Debug)]
 pub(super) struct Silence {
     heard: Timestamp,
-    /// Since then.
+    /// When etcd was asked for progress, if nothing has arrived since then.
     asked: Option<Timestamp>,
 }
 
-/// What to do about a silence when its time has come.
+/// What to do about a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SilenceVerdict {
-    /// Its time has not come.
+    /// Nothing is due yet.
     Wait,
     /// Ask for progress now.
     Ask,
@@ -40,25 +40,25 @@ impl Silence {
         }
     }
 
-    /// Something came.
+    /// Records that something arrived.
     pub(super) fn heard(&mut self, now: Timestamp) {
         *self = Self::new(now);
     }
 
-    /// Whether an answer is waited for.
+    /// Whether a reply from etcd is pending.
     pub(super) fn is_asked(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// When to judge it next.
+    /// Returns when to judge the silence next.
     pub(super) fn due(&self) -> Timestamp {
         match self.asked {
             None => self.heard + ASK_AFTER,
-            Some(asked) => asked + ANSWER_BOUND,
+            Some(asked) => asked + ANSWER_TIMEOUT,
         }
     }
 
-    /// What to do now, if all that has come is read.
+    /// Decides what to do now, provided that everything that has arrived is read.
     pub(super) fn judge(&mut self, now: Timestamp) -> SilenceVerdict {
         if now < self.due() {
             return SilenceVerdict::Wait;

@@ -1,4 +1,4 @@
-//! The meaning of etcd's errors. Pure.
+//! Interprets etcd's errors. Pure.
 
 use tonic::{Code, Status};
 
@@ -8,29 +8,30 @@ use crate::registry::{RegistryError, RegistryErrorKind};
 /// The meaning of a failed exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It never left this process.
+    /// The request never left this process.
     NotSent,
-    /// The connection broke, or what came is not an answer: it may have been executed.
+    /// The connection broke, or what arrived is not a valid reply: the request may have been
+    /// executed.
     Broken,
-    /// etcd answered, but it may have been executed, or may still be.
+    /// etcd replied, but the request may have been executed, or may still be.
     Unsettled,
-    /// etcd answered that its storage is full. The request may have been executed all the same:
-    /// the one that fills the storage is, and is answered like those after it. But no more is to
-    /// come of it.
+    /// etcd replied that its storage is full. The request may have been executed nevertheless: the
+    /// one that fills the storage is, and gets the same reply as those after it. If it has not been
+    /// executed by now, it never will be.
     NoSpace,
-    /// The token is not valid any more; not executed.
+    /// The token is no longer valid. Not executed.
     Token,
-    /// The transaction is larger than etcd allows; not executed.
+    /// The transaction is larger than etcd allows. Not executed.
     TooManyOperations,
     /// Not executed, for another reason.
     Refused(RegistryErrorKind),
 }
 
-/// Reads a failure. Only what is known to be so counts as not executed.
+/// Interprets a failure. A request counts as not executed only if that is certain.
 pub(super) fn meaning(status: &Status) -> Meaning {
     let mut source = std::error::Error::source(status);
     if source.is_some() {
-        // Not from etcd: from the transport below.
+        // The status comes from the transport below, not from etcd.
         while let Some(error) = source {
             if error.is::<NotSent>() {
                 return Meaning::NotSent;
@@ -42,8 +43,8 @@ pub(super) fn meaning(status: &Status) -> Meaning {
     answered(status.code(), status.message())
 }
 
-/// Reads an answer of etcd. The code and the text together are the identity of its errors: several
-/// that differ in what they promise share a code.
+/// Interprets a reply of etcd. Only the code and the text together identify an error: errors with
+/// different guarantees share a code.
 pub(super) fn answered(code: Code, text: &str) -> Meaning {
     let text = text.strip_prefix("etcdserver: ").unwrap_or_default();
     match (code, text) {
@@ -77,7 +78,7 @@ pub(super) fn answered(code: Code, text: &str) -> Meaning {
     }
 }
 
-/// The error that a caller gets.
+/// Returns the error for the caller.
 pub(super) fn error(meaning: &Meaning, text: &str) -> RegistryError {
     let (kind, text) = match meaning {
         Meaning::NotSent => (
@@ -86,11 +87,11 @@ pub(super) fn error(meaning: &Meaning, text: &str) -> RegistryError {
         ),
         Meaning::Broken => (
             RegistryErrorKind::Unknown,
-            format!("the connection to etcd broke before its answer came: {text}"),
+            format!("the connection to etcd broke before it replied: {text}"),
         ),
         Meaning::Unsettled => (
             RegistryErrorKind::Unknown,
-            format!("etcd does not know what became of the request: {text}"),
+            format!("etcd does not know the outcome of the request: {text}"),
         ),
         Meaning::NoSpace => (
             RegistryErrorKind::NoSpace,
@@ -100,11 +101,11 @@ pub(super) fn error(meaning: &Meaning, text: &str) -> RegistryError {
         ),
         Meaning::Token => (
             RegistryErrorKind::Auth,
-            format!("etcd asks for a user and a password in its URL: {text}"),
+            format!("etcd requires a user and a password in its URL: {text}"),
         ),
         Meaning::Refused(RegistryErrorKind::Auth) => (
             RegistryErrorKind::Auth,
-            format!("etcd refuses the user: check its password and its role's keys: {text}"),
+            format!("etcd refuses the user: check its password and its role's permissions: {text}"),
         ),
         Meaning::Refused(kind) => (*kind, format!("etcd refused the request: {text}")),
         Meaning::TooManyOperations => (
@@ -121,7 +122,7 @@ mod tests {
 
     use Meaning::{NoSpace, Refused, Token, TooManyOperations, Unsettled};
 
-    /// Codes and texts of etcd, and what they mean.
+    /// Codes and texts of etcd, and their meaning.
     const ANSWERS: &[(Code, &str, Meaning)] = &[
         (
             Code::NotFound,
@@ -178,7 +179,7 @@ mod tests {
             "etcdserver: duplicate key given in txn request",
             Refused(RegistryErrorKind::Unavailable),
         ),
-        // Reached the log, perhaps; reported by a proxy; or not known.
+        // The request may have reached the log, the error comes from a proxy, or it is unknown.
         (
             Code::Unavailable,
             "etcdserver: request timed out",
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_transport_says_is_no_answer() {
+    fn an_error_of_the_transport_is_no_reply() {
         let broken = std::io::Error::other("etcdserver: permission denied");
         let status = Status::from_error(Box::new(broken));
         assert_eq!(meaning(&status), Meaning::Broken);

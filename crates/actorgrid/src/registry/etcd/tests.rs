@@ -1,5 +1,5 @@
-//! The registry on a real etcd: the one that the test bed finds. It is started here, as these tests
-//! need it on given ports, with foreign data, and broken in more ways than a grid does.
+//! Tests of the registry on a real etcd, which the test bed locates. The tests start it themselves,
+//! as they need it on given ports, with foreign data, and broken in more ways than a grid needs.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::registry::{Backend as _, Registry, RegistryError, RegistryErrorKind};
 use crate::wire::etcd::kv_client::KvClient;
 use crate::wire::etcd::{CompactionRequest, CompactionResponse, ResponseHeader};
 
-/// An etcd process; it ends when dropped.
+/// An etcd process, killed on drop.
 struct EtcdServer {
     process: Child,
     ports: [u16; 2],
@@ -62,7 +62,7 @@ impl EtcdServer {
         }
     }
 
-    /// Kills it and starts it again on the same data and ports.
+    /// Kills the process and starts it again with the same data and ports.
     fn restart(&mut self) {
         self.kill();
         *self = Self::start_in(std::mem::take(&mut self.folder), self.ports, &[]);
@@ -91,14 +91,14 @@ impl EtcdServer {
 impl Drop for EtcdServer {
     fn drop(&mut self) {
         self.kill();
-        // Without one it was started anew.
+        // The path is empty if `restart` has passed the folder on.
         if !self.folder.as_os_str().is_empty() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 }
 
-/// A folder that is not there yet.
+/// Returns the path of a folder that does not exist yet.
 fn folder() -> PathBuf {
     static FOLDERS: AtomicU64 = AtomicU64::new(0);
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +111,7 @@ fn free_ports() -> [u16; 2] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// One of etcd's metrics; the sum of those that differ in their labels alone.
+/// Returns one of etcd's metrics, summed over its labels.
 async fn metric(server: &EtcdServer, name: &str) -> usize {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut socket = tokio::net::TcpStream::connect(server.endpoint())
@@ -127,7 +127,7 @@ async fn metric(server: &EtcdServer, name: &str) -> usize {
     values.sum::<f64>() as usize
 }
 
-/// Where hyper's servers of tests spawn their tasks, which end with their connections.
+/// Spawns the tasks of hyper's servers in tests, which end with their connections.
 #[derive(Clone)]
 struct Spawner(Environment);
 
@@ -140,7 +140,7 @@ where
     }
 }
 
-/// Connects as soon as etcd is there.
+/// Connects as soon as etcd is up.
 async fn connect(rest: &str) -> Etcd {
     let environment = Environment::real();
     let connecting = async {
@@ -155,10 +155,10 @@ async fn connect(rest: &str) -> Etcd {
         }
     };
     let connected = environment.timeout(Duration::from_secs(30), connecting);
-    connected.await.expect("etcd does not come up")
+    connected.await.expect("etcd did not start in time")
 }
 
-/// An etcd of its own for each rule.
+/// A fixture with a separate etcd for each rule.
 struct Conforming {
     registry: Registry,
     etcd: Arc<Etcd>,

@@ -1,4 +1,4 @@
-//! Connections over TLS.
+//! Secures connections to etcd with TLS.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,17 +14,17 @@ use super::url::TlsFiles;
 use crate::environment::Socket;
 use crate::registry::{RegistryError, RegistryErrorKind};
 
-/// Makes connections secure.
+/// A TLS client configuration for connections to etcd.
 #[derive(Clone)]
 pub(super) struct Tls(TlsConnector);
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the configuration from files.
     pub(super) fn load(files: &TlsFiles) -> Result<Self, RegistryError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| refuse(format!("TLS cannot be set up: {error}")).caused_by(error))?
+            .map_err(|error| refuse(format!("cannot set up TLS: {error}")).caused_by(error))?
             .with_root_certificates(roots(files.ca.as_deref())?);
         let mut config = match &files.identity {
             None => builder.with_no_client_auth(),
@@ -62,7 +62,7 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, RegistryError> {
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
                 return Err(refuse(
-                    "the system trusts no authority: name a file with ca=",
+                    "the system trusts no certificate authority: name a file with ca=",
                 ));
             }
         }
@@ -75,7 +75,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryErr
         .and_then(Iterator::collect::<Result<_, _>>)
         .map_err(|error| unusable(path, error))?;
     if certificates.is_empty() {
-        return Err(refuse(format!("{} holds no certificate", path.display())));
+        return Err(refuse(format!(
+            "{} contains no certificate",
+            path.display()
+        )));
     }
     Ok(certificates)
 }
@@ -92,14 +95,14 @@ fn refuse(text: impl Into<String>) -> RegistryError {
     RegistryError::new(RegistryErrorKind::Tls, text)
 }
 
-/// Whether TLS is why a connection failed, and not what is below it.
+/// Whether a connection failed because of TLS, and not in a layer below it.
 pub(super) fn is_cause(error: &(dyn Error + 'static)) -> bool {
     let mut source = Some(error);
     while let Some(error) = source {
         if error.is::<rustls::Error>() {
             return true;
         }
-        // The error within is not what this one calls its source, but the source of that.
+        // `source` of an I/O error skips the error within and returns that error's source.
         let inner = error.downcast_ref::<std::io::Error>();
         if let Some(inner) = inner.and_then(std::io::Error::get_ref) {
             let inner: &(dyn Error + 'static) = inner;

@@ -1,4 +1,4 @@
-//! The way of a call over a connection to etcd: a stream of HTTP/2.
+//! Makes calls over a connection to etcd, each on an HTTP/2 stream.
 
 use std::error::Error;
 use std::fmt;
@@ -18,10 +18,10 @@ use tower_service::Service;
 use super::activity::{Activity, OpenStream};
 use crate::error::BoxError;
 
-/// tonic panics if this is not base64. Nothing here reads it.
+/// Removed from replies: tonic panics if its value is not base64, and nothing here reads it.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// The way of the stubs to the connection.
+/// Sends the requests of the generated stubs over a connection.
 #[derive(Clone)]
 pub(super) struct EtcdTransport {
     sender: SendRequest<Bytes>,
@@ -39,7 +39,7 @@ impl Service<Request<Body>> for EtcdTransport {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    // The stubs would lose an error of this one: `call` waits instead.
+    // The stubs would lose an error from here: `call` waits for readiness instead.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -85,8 +85,8 @@ async fn send(
     Ok(Response::from_parts(head, body))
 }
 
-/// The request on its way. A message is all in memory already, so HTTP/2 may hold what the other
-/// side has no room for yet.
+/// The upload of a request. The whole message is in memory already, so HTTP/2 may buffer the part
+/// that the other side has no room for yet.
 struct Upload {
     body: Body,
     stream: SendStream<Bytes>,
@@ -94,7 +94,7 @@ struct Upload {
 }
 
 impl Upload {
-    /// Ready when all is sent, or cannot be.
+    /// Ready when everything is sent, or cannot be.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let sent = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
@@ -111,7 +111,7 @@ impl Upload {
                     return Poll::Ready(());
                 }
                 None => {
-                    // A stream that has ended already: the answer says why.
+                    // Fails if the stream has ended already: then the reply says why.
                     let _ = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(());
                 }
@@ -123,7 +123,7 @@ impl Upload {
     }
 }
 
-/// The answer to a request. While it is read, what is left of the request is sent; dropped, the
+/// The body of a reply. While it is read, the rest of the request is sent; if it is dropped, the
 /// stream is cancelled.
 pub(super) struct EtcdAnswer {
     download: RecvStream,
@@ -196,15 +196,15 @@ macro_rules! caused {
     };
 }
 
-/// Nothing of the request left this process.
+/// No part of the request left this process.
 #[derive(Debug)]
 pub(super) struct NotSent(h2::Error);
 
-/// The connection, or the stream, broke.
+/// The connection or the stream broke.
 #[derive(Debug)]
 struct Broken(h2::Error);
 
-/// The connection was given up because nothing came over it.
+/// The connection was abandoned because nothing arrived over it.
 #[derive(Debug)]
 struct FoundSilent(h2::Error);
 

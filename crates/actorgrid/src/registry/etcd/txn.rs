@@ -1,4 +1,4 @@
-//! Transactions: how they are built and read. Pure.
+//! Builds transactions and reads their replies. Pure.
 
 use bytes::Bytes;
 
@@ -14,8 +14,9 @@ use crate::wire::etcd::{
     ResponseOp, TxnRequest, TxnResponse,
 };
 
-/// How wide a transaction may be, unless a server's flag says otherwise: the greatest count of
-/// compares, or operations of a branch, of the outer and of its widest inner one together.
+/// The maximum width of a transaction, unless a server's flag says otherwise. The width is the
+/// greatest number of compares, or of operations of a branch; those of the outer transaction and of
+/// its widest inner one are added.
 pub(super) const MAX_WIDTH: usize = 128;
 
 fn compare(key: &str, target: CompareTarget, union: TargetUnion) -> Compare {
@@ -27,13 +28,13 @@ fn compare(key: &str, target: CompareTarget, union: TargetUnion) -> Compare {
     }
 }
 
-/// A key that is absent has the create revision [`Revision::ZERO`].
+/// An absent key has the create revision [`Revision::ZERO`].
 fn created_at(key: &str, revision: Revision) -> Compare {
     let union = TargetUnion::CreateRevision(revision.get());
     compare(key, CompareTarget::Create, union)
 }
 
-fn unmoved(guard: &Guard) -> Compare {
+fn epoch_unchanged(guard: &Guard) -> Compare {
     let union = TargetUnion::ModRevision(guard.modified.get());
     compare(&guard.epoch, CompareTarget::Mod, union)
 }
@@ -59,12 +60,12 @@ fn put(key: &str, value: &Bytes, lease: LeaseId) -> RequestOp {
     }))
 }
 
-/// How etcd is asked to read at a revision, or at the present one.
+/// Returns how to ask etcd for a read at a revision, or at the current one.
 pub(super) fn read_at(revision: Option<Revision>) -> i64 {
     revision.map_or(0, Revision::get)
 }
 
-/// Reads keys, all at one revision: the given one, or the present one.
+/// Reads keys, all at one revision: the given one, or the current one.
 pub(super) fn reads(keys: &[String], revision: Option<Revision>) -> TxnRequest {
     let range = |key: &String| {
         op(Request::RequestRange(RangeRequest {
@@ -79,7 +80,7 @@ pub(super) fn reads(keys: &[String], revision: Option<Revision>) -> TxnRequest {
     }
 }
 
-/// Reads keys as the member that is asked knows them.
+/// Reads keys as the queried member knows them.
 pub(super) fn peeks(keys: &[String]) -> TxnRequest {
     let range = |key: &String| {
         op(Request::RequestRange(RangeRequest {
@@ -94,7 +95,7 @@ pub(super) fn peeks(keys: &[String]) -> TxnRequest {
     }
 }
 
-/// Puts a key again if it was created at a revision, else reads it.
+/// Puts a key again if it was created at a revision; otherwise reads it.
 pub(super) fn raise(key: &str, created: Revision, lease: LeaseId, value: &Bytes) -> TxnRequest {
     TxnRequest {
         compare: vec![created_at(key, created)],
@@ -115,21 +116,21 @@ pub(super) fn release(key: &str, created: Revision) -> TxnRequest {
     }
 }
 
-/// Claims in one transaction: the guard compared once, and in it a transaction for each claim.
-/// Whichever refuses reads the keys and the epoch.
+/// Makes claims in one transaction, which compares the guard once and contains a transaction for
+/// each claim. Each transaction that refuses reads the keys and the epoch.
 ///
-/// A single claim needs no inner transaction. That matters where etcd's storage is full: etcd 3.4
-/// does not look into inner ones for what they would store, and lets them through.
+/// A single claim needs no inner transaction. This matters when etcd's storage is full: etcd 3.4
+/// does not check whether inner transactions would store anything, and lets them pass.
 pub(super) fn claims(lease: LeaseId, guard: Option<&Guard>, claims: &[Claim]) -> TxnRequest {
     if let [claim] = claims {
-        let mut txn = single(lease, guard, claim);
-        txn.compare.extend(guard.map(unmoved));
+        let mut txn = claim_txn(lease, guard, claim);
+        txn.compare.extend(guard.map(epoch_unchanged));
         return txn;
     }
     let keys = claims.iter().flat_map(|claim| &claim.puts);
-    let inner = |claim| op(Request::RequestTxn(single(lease, guard, claim)));
+    let inner = |claim| op(Request::RequestTxn(claim_txn(lease, guard, claim)));
     TxnRequest {
-        compare: guard.map(unmoved).into_iter().collect(),
+        compare: guard.map(epoch_unchanged).into_iter().collect(),
         success: claims.iter().map(inner).collect(),
         failure: match guard {
             Some(guard) => keys
@@ -141,7 +142,7 @@ pub(super) fn claims(lease: LeaseId, guard: Option<&Guard>, claims: &[Claim]) ->
     }
 }
 
-fn single(lease: LeaseId, guard: Option<&Guard>, claim: &Claim) -> TxnRequest {
+fn claim_txn(lease: LeaseId, guard: Option<&Guard>, claim: &Claim) -> TxnRequest {
     let keys = || claim.puts.iter().map(|(key, _)| key);
     let puts = claim.puts.iter();
     let epoch = guard.map(|guard| range(&guard.epoch));
@@ -152,7 +153,7 @@ fn single(lease: LeaseId, guard: Option<&Guard>, claim: &Claim) -> TxnRequest {
     }
 }
 
-/// The width of the transaction that [`claims`] makes.
+/// Returns the width of the transaction that [`claims`] builds.
 fn width(guard: Option<&Guard>, claims: &[Claim]) -> usize {
     let read = usize::from(guard.is_some());
     let keys: usize = claims.iter().map(|claim| claim.puts.len()).sum();
@@ -164,21 +165,21 @@ fn width(guard: Option<&Guard>, claims: &[Claim]) -> usize {
     outer + most.unwrap_or_default() + read
 }
 
-/// How many of the claims, from the first on, fit into one transaction: one at least.
+/// Returns how many of the claims, from the first on, fit into one transaction: at least one.
 pub(super) fn fitting(guard: Option<&Guard>, claims: &[Claim], limit: usize) -> usize {
     let fits = |count: &usize| width(guard, &claims[..*count]) <= limit;
     (1..=claims.len()).take_while(fits).last().unwrap_or(1)
 }
 
-/// Whether a key is in several claims, or twice in one. etcd would refuse that too, but it does not
-/// see beyond one transaction of a batch that needs several.
+/// Whether a key is in several claims, or twice in one. etcd would refuse that too, but it cannot
+/// see across the transactions of a batch that needs several.
 pub(super) fn has_duplicates(batch: &ClaimBatch) -> bool {
     let mut seen = std::collections::HashSet::new();
     let mut keys = batch.claims.iter().flat_map(|claim| &claim.puts);
     !keys.all(|(key, _)| seen.insert(key))
 }
 
-/// The revision that a transaction has made or seen.
+/// Returns the revision that a transaction has created or seen.
 pub(super) fn revision(reply: &TxnResponse) -> Result<Revision, RegistryError> {
     let header = reply.header.as_ref();
     header.map(revision_of).ok_or_else(|| malformed("a header"))
@@ -200,7 +201,7 @@ pub(super) fn outcomes(
     }
     if reply.succeeded {
         if reply.responses.len() != claims.len() {
-            return Err(malformed("one answer for each claim"));
+            return Err(malformed("one reply for each claim"));
         }
         let inner = reply.responses.into_iter().zip(claims);
         return inner
@@ -216,7 +217,7 @@ pub(super) fn outcomes(
         let keys: Vec<_> = found.by_ref().take(claim.puts.len()).collect();
         refused.push(keys);
     }
-    // The epoch comes last.
+    // The epoch is read last.
     let epoch = found.next().ok_or_else(|| malformed("every key"))?;
     let refused = refused.into_iter().map(|found| ClaimOutcome::Refused {
         found,
@@ -242,7 +243,7 @@ fn outcome(
     Ok(ClaimOutcome::Refused { found, epoch })
 }
 
-/// Reads the answers to reads of single keys, in their order.
+/// Reads the replies to reads of single keys, in order.
 pub(super) fn entries(answers: Vec<ResponseOp>) -> Result<Vec<Option<Entry>>, RegistryError> {
     let entry_of = |answer: ResponseOp| match answer.response {
         Some(Response::ResponseRange(range)) => Ok(range.kvs.into_iter().next().and_then(entry)),
@@ -251,7 +252,7 @@ pub(super) fn entries(answers: Vec<ResponseOp>) -> Result<Vec<Option<Entry>>, Re
     answers.into_iter().map(entry_of).collect()
 }
 
-/// Reads a key of etcd. `None`: not one of ours, as its name is not text.
+/// Converts a key of etcd. Returns `None` if its name is not text, so it cannot be one of ours.
 pub(super) fn entry(kv: KeyValue) -> Option<Entry> {
     Some(Entry {
         key: text(kv.key)?,
@@ -262,23 +263,23 @@ pub(super) fn entry(kv: KeyValue) -> Option<Entry> {
     })
 }
 
-/// The name of a key. A foreign one that is not text is reported and skipped.
+/// Returns the name of a key. A foreign key whose name is not text is reported and skipped.
 pub(super) fn text(key: Bytes) -> Option<String> {
     match String::from_utf8(key.into()) {
         Ok(key) => Some(key),
         Err(error) => {
             let key = String::from_utf8_lossy(error.as_bytes());
-            tracing::warn!(%key, "a key of etcd that is not text is skipped");
+            tracing::warn!(%key, "skipping a key of etcd that is not text");
             None
         }
     }
 }
 
-/// After an answer that makes no sense nothing is known.
+/// Creates the error for a malformed reply, after which the outcome is unknown.
 fn malformed(missing: &str) -> RegistryError {
     RegistryError::new(
         RegistryErrorKind::Unknown,
-        format!("etcd's answer does not hold {missing}"),
+        format!("etcd's reply does not contain {missing}"),
     )
 }
 
@@ -348,7 +349,7 @@ mod tests {
         }
     }
 
-    /// The width that etcd checks against its limit.
+    /// Returns the width that etcd checks against its limit.
     fn counted(txn: &TxnRequest) -> usize {
         let width = txn.compare.len().max(txn.success.len());
         let inner = txn.success.iter().map(|op| match &op.request {
@@ -377,7 +378,7 @@ mod tests {
                 assert_eq!(width(guard.as_ref(), &all[..count]), counted(&txn));
                 assert_eq!(counted(&txn) <= MAX_WIDTH, count <= fitting_128);
             }
-            // One goes alone however wide it is.
+            // A single claim is sent alone, however wide it is.
             assert_eq!(fitting(guard.as_ref(), &all, 1), 1);
         }
         assert_eq!(fitting(Some(&guard()), &[claim(&["a"])], MAX_WIDTH), 1);
@@ -387,7 +388,7 @@ mod tests {
     fn a_claim_compares_all_its_keys_and_the_guard_holds_for_all() {
         let batch = [claim(&["a", "b"]), claim(&["c"])];
         let txn = claims(LEASE, Some(&guard()), &batch);
-        assert_eq!(txn.compare, [unmoved(&guard())]);
+        assert_eq!(txn.compare, [epoch_unchanged(&guard())]);
         assert_eq!(txn.failure, ["a", "b", "c", "epoch"].map(range));
         let Some(Request::RequestTxn(first)) = &txn.success[0].request else {
             panic!("{:?}", txn.success[0]);
@@ -410,7 +411,7 @@ mod tests {
         let txn = claims(LEASE, Some(&guard()), &batch[1..]);
         assert_eq!(
             txn.compare,
-            [created_at("c", Revision::ZERO), unmoved(&guard())]
+            [created_at("c", Revision::ZERO), epoch_unchanged(&guard())]
         );
         assert_eq!(txn.success, [put("c", &value("c"), LEASE)]);
         assert_eq!(txn.failure, ["c", "epoch"].map(range));
@@ -446,7 +447,7 @@ mod tests {
         let answers = reply(false, reads.into());
         assert_eq!(outcomes(answers, true, &batch), Ok(expected.to_vec()));
 
-        // A single claim goes without an inner transaction.
+        // A single claim has no inner transaction.
         let answers = reply(false, vec![read(Some(kv("c"))), read(Some(kv("epoch")))]);
         let refused = |epoch| ClaimOutcome::Refused {
             found: vec![held("c")],
@@ -468,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_sense_leaves_a_doubt() {
+    fn a_malformed_reply_leaves_a_doubt() {
         let batch = [claim(&["a"]), claim(&["b"])];
         let txn = |succeeded, responses| answer(Response::ResponseTxn(reply(succeeded, responses)));
         for (answers, count) in [

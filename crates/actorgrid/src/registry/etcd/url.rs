@@ -1,4 +1,4 @@
-//! The URL of an etcd cluster. Pure.
+//! Parses the URL of an etcd cluster. Pure.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,46 +8,46 @@ use crate::registry::{RegistryError, RegistryErrorKind};
 
 const DEFAULT_PORT: u16 = 2379;
 
-/// Where a cluster is and how to speak to it.
+/// The endpoints of a cluster, and how to connect to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EtcdTarget {
-    /// One at least, none twice.
+    /// At least one, without duplicates.
     pub(super) endpoints: Vec<Address>,
     pub(super) credentials: Option<Credentials>,
     pub(super) tls: Option<TlsFiles>,
 }
 
-/// A user and its password.
+/// A user name and its password.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: String,
     pub(super) password: String,
 }
 
-// The password is nobody's to read.
+// Must not show the password.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
     }
 }
 
-/// The PEM files of connections over TLS.
+/// The PEM files for connections over TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TlsFiles {
-    /// The authorities that vouch for the servers; the system's without it.
+    /// The certificate authorities to trust; `None` for the system's.
     pub(super) ca: Option<PathBuf>,
-    /// The client's certificate and its key.
+    /// The client's certificate and its private key.
     pub(super) identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// Reads what follows `etcd://`. No error repeats the user or the password.
+/// Parses the part of a URL after `etcd://`. No error contains the user or the password.
 pub(super) fn parse(text: &str) -> Result<EtcdTarget, RegistryError> {
     let (text, query) = match text.split_once('?') {
         Some((text, query)) => (text, Some(query)),
         None => (text, None),
     };
     if query.is_some_and(|query| query.contains('@')) {
-        let text = "in a user, a password or a file's name, ? is written %3F and @ is written %40";
+        let text = "in a user, password or file name, ? is written %3F and @ is written %40";
         return Err(invalid(text));
     }
     let (credentials, hosts) = match text.rsplit_once('@') {
@@ -65,9 +65,9 @@ pub(super) fn parse(text: &str) -> Result<EtcdTarget, RegistryError> {
 fn credentials_of(text: &str) -> Result<Credentials, RegistryError> {
     let (user, password) = text
         .split_once(':')
-        .ok_or_else(|| invalid("before @ comes a user and a password, as user:password"))?;
+        .ok_or_else(|| invalid("a user and a password go before the @, as user:password"))?;
     let decode = |part| {
-        decoded(part).ok_or_else(|| invalid("the user or the password holds a wrong %-escape"))
+        decoded(part).ok_or_else(|| invalid("the user or the password contains a wrong %-escape"))
     };
     let (user, password) = (decode(user)?, decode(password)?);
     if user.is_empty() {
@@ -82,13 +82,13 @@ fn endpoints_of(hosts: &str) -> Result<Vec<Address>, RegistryError> {
     }
     let mut endpoints = Vec::new();
     for (position, host) in hosts.split(',').enumerate() {
-        // Not repeated: where the host was forgotten it is a password.
+        // The error must not contain the text: if the host is missing, it is a password.
         let endpoint = endpoint_of(host).ok_or_else(|| {
             let number = position + 1;
             invalid(format!("endpoint {number} is not of the form host:port"))
         })?;
         if endpoints.contains(&endpoint) {
-            return Err(invalid(format!("the endpoint {endpoint} is there twice")));
+            return Err(invalid(format!("the endpoint {endpoint} is listed twice")));
         }
         endpoints.push(endpoint);
     }
@@ -128,14 +128,14 @@ fn tls_of(query: &str) -> Result<Option<TlsFiles>, RegistryError> {
             "key" => &mut options.key,
             _ => {
                 return Err(invalid(format!(
-                    "there is no option {name:?}: use tls, ca, cert and key"
+                    "unknown option {name:?}: use tls, ca, cert and key"
                 )));
             }
         };
         let value = decoded(value).filter(|value| !value.is_empty());
         let value = value.ok_or_else(|| invalid(format!("the option {name} has no value")))?;
         if place.replace(value).is_some() {
-            return Err(invalid(format!("the option {name} is there twice")));
+            return Err(invalid(format!("the option {name} is given twice")));
         }
     }
     let Options { tls, ca, cert, key } = options;
@@ -154,11 +154,11 @@ fn tls_of(query: &str) -> Result<Option<TlsFiles>, RegistryError> {
         None => Ok((files != TlsFiles::default()).then_some(files)),
         Some("false") if files == TlsFiles::default() => Ok(None),
         Some("false") => Err(invalid("tls=false contradicts ca, cert and key")),
-        Some(_) => Err(invalid("tls is true or false")),
+        Some(_) => Err(invalid("tls must be true or false")),
     }
 }
 
-/// Undoes the %-escapes.
+/// Decodes %-escapes.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -177,7 +177,7 @@ fn decoded(text: &str) -> Option<String> {
 fn invalid(what: impl fmt::Display) -> RegistryError {
     RegistryError::new(
         RegistryErrorKind::Url,
-        format!("the URL of etcd is wrong: {what}"),
+        format!("the etcd URL is invalid: {what}"),
     )
 }
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_and_not_the_password() {
+    fn errors_say_what_is_wrong_but_not_the_password() {
         for (text, what) in [
             ("", "there is no host"),
             ("?tls=true", "there is no host"),
@@ -277,18 +277,18 @@ mod tests {
             ("h/path", "endpoint 1 is not of the form host:port"),
             ("root:secret", "endpoint 1 is not of the form host:port"),
             ("root:sec?secret@h", "? is written %3F"),
-            ("h,h:2379", "the endpoint h:2379 is there twice"),
+            ("h,h:2379", "the endpoint h:2379 is listed twice"),
             ("secret@h", "user:password"),
             (":secret@h", "the user before @ is empty"),
             ("u:secret%4@h", "wrong %-escape"),
             ("u:secret%zz@h", "wrong %-escape"),
             ("u:secret%ff@h", "wrong %-escape"),
-            ("h?user=x", "no option \"user\""),
+            ("h?user=x", "unknown option \"user\""),
             ("h?ca", "the option ca has no value"),
-            ("h?ca=a&ca=b", "the option ca is there twice"),
+            ("h?ca=a&ca=b", "the option ca is given twice"),
             ("h?cert=a", "cert needs key"),
             ("h?key=a", "key needs cert"),
-            ("h?tls=yes", "tls is true or false"),
+            ("h?tls=yes", "tls must be true or false"),
             ("h?tls=false&ca=a", "contradicts"),
         ] {
             let error = parse(text).unwrap_err();

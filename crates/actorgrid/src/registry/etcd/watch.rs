@@ -1,4 +1,4 @@
-//! Watches.
+//! Opens watches on etcd.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::exchange::{At, Cluster, Headed, MAX_MESSAGE_BYTES, Repetition};
+use super::exchange::{AnswerSource, Cluster, Headed, MAX_MESSAGE_BYTES, Repetition};
 use super::kv::{only, range_of};
 use super::status::{self, Meaning};
 use super::watch_feed::{FeedEnd, OpenedFeed, WatchFeed};
@@ -18,17 +18,17 @@ use crate::wire::etcd::watch_client::WatchClient;
 use crate::wire::etcd::watch_request::RequestUnion;
 use crate::wire::etcd::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 
-/// Requests of one stream that wait for their turn: one for progress.
-const REQUESTS: usize = 1;
+/// The capacity for requests on the stream of a watch: one request for progress.
+const REQUEST_CAPACITY: usize = 1;
 
-/// Lets etcd refuse, or end, a stream at a member that has lost its leader: it would hear of
-/// nothing there.
+/// Makes etcd refuse or end the stream at a member without a leader, where nothing new would
+/// arrive.
 pub(super) fn require_leader<T>(request: &mut Request<T>) {
     let metadata = request.metadata_mut();
     metadata.insert("hasleader", MetadataValue::from_static("true"));
 }
 
-/// A watch that etcd has taken.
+/// A watch that etcd has accepted.
 struct OpenedWatch {
     created: WatchResponse,
     responses: Streaming<WatchResponse>,
@@ -47,7 +47,7 @@ impl Headed for WatchResponse {
     }
 }
 
-/// Opens a watch on a stream of its own. It is open when this returns.
+/// Opens a watch on a separate stream. The watch is open when this returns.
 pub(super) async fn open(
     cluster: &Arc<Cluster>,
     selector: &Selector,
@@ -60,8 +60,9 @@ pub(super) async fn open(
     let create = WatchCreateRequest {
         key,
         range_end,
-        // The revision before, which has come: etcd (since 3.6.2, and since as late in older series)
-        // answers no question for progress while a watch is ahead of it. 0 would mean from now on.
+        // Start at the previous revision, which has been reached: etcd (since 3.6.2, and since
+        // equally recent releases of older series) ignores requests for progress while a watch is
+        // ahead of its revision. 0 would mean from now on.
         start_revision: from.get().saturating_sub(1).max(1),
         progress_notify: true,
         fragment: true,
@@ -74,20 +75,20 @@ pub(super) async fn open(
         opening
     });
     let (opened, at) = opened.await.map_err(|failure| failure.error)?;
-    // A watch from a revision that is never reached would be silent for ever, and one that is
-    // reached again by a registry that was restored would skip what came before. Where the header
-    // says nothing it is a proxy's.
+    // A watch from a revision that is never reached would be silent forever. If a restored registry
+    // reaches that revision again, the watch would skip the changes before it. A header without a
+    // revision comes from a proxy.
     let revision = opened.header().map_or(0, |header| header.revision);
     if (1..from.get().saturating_sub(1)).contains(&revision) {
-        // A member that lags is not the one to ask.
+        // Prefer another member, as this one may lag.
         cluster.endpoints.suspect(at.index);
-        let text = format!("etcd has come to revision {revision}, not yet to {from}");
+        let text = format!("etcd has reached revision {revision}, but not {from} yet");
         return Err(RegistryError::new(RegistryErrorKind::Compacted, text));
     }
     let opened = OpenedFeed {
         responses: opened.responses,
         requests: opened.requests,
-        // A proxy of etcd's own knows no such question.
+        // etcd's own proxy does not support requests for progress.
         answers: revision > 0,
         ordered: at.connection.orders_progress(),
         id: opened.created.watch_id,
@@ -108,9 +109,9 @@ async fn create_watch(
     mut client: WatchClient<super::transport::EtcdTransport>,
     request: Request<WatchCreateRequest>,
 ) -> Result<OpenedWatch, Status> {
-    // The stream of requests must stay open as long as the watch, and not longer: while it does,
-    // HTTP/2 keeps the whole stream.
-    let (requests, mut queue) = mpsc::channel(REQUESTS);
+    // The stream of requests must stay open exactly as long as the watch: while it is open, HTTP/2
+    // keeps the whole stream.
+    let (requests, mut queue) = mpsc::channel(REQUEST_CAPACITY);
     let mut request = request.map(|create| {
         let create = WatchRequest {
             request_union: Some(RequestUnion::CreateRequest(create)),
@@ -121,7 +122,7 @@ async fn create_watch(
     require_leader(&mut request);
     let mut responses = client.watch(request).await?.into_inner();
     let created = responses.message().await?;
-    let created = created.ok_or_else(|| Status::unavailable("the watch was not answered"))?;
+    let created = created.ok_or_else(|| Status::unavailable("etcd did not reply to the watch"))?;
     if created.canceled && created.compact_revision == 0 {
         return Err(cancelled(&created.cancel_reason));
     }
@@ -138,11 +139,11 @@ async fn create_watch(
     })
 }
 
-/// How etcd itself says that a revision is gone.
+/// The text with which etcd reports that a revision is gone.
 const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 
-/// Reads the status from the reason of a cancellation, where it is text: with the code, or (3.4,
-/// for whatever the user may not do) alone.
+/// Reads a status from the textual reason of a cancellation. The text includes the code, except (in
+/// etcd 3.4) if the user lacks a permission.
 fn cancelled(reason: &str) -> Status {
     let text = reason
         .rsplit_once("desc = ")
@@ -158,15 +159,16 @@ fn cancelled(reason: &str) -> Status {
     Status::new(code, text)
 }
 
-/// An open watch. It does nothing unless it is asked for changes.
+/// An open watch. It does nothing unless it is polled for changes.
 struct EtcdWatch {
     cluster: Arc<Cluster>,
-    at: At,
+    at: AnswerSource,
     feed: WatchFeed<Streaming<WatchResponse>>,
 }
 
 impl EtcdWatch {
-    /// The next revisions, whole, or how far they are complete. Cancel safe: what came stays.
+    /// Returns the next whole revisions, or how far they are complete. Cancel safe: what has
+    /// arrived is kept.
     async fn update(&mut self) -> Result<WatchUpdate, RegistryError> {
         let (cluster, index) = (&self.cluster, self.at.index);
         let check = |response: &WatchResponse| cluster.verify(index, response);
@@ -178,18 +180,18 @@ impl EtcdWatch {
             FeedEnd::Broken(status) => self.broken(&status),
             FeedEnd::Cancelled(reason) => self.broken(&cancelled(&reason)),
             FeedEnd::Compacted => {
-                let text = "the history that a watch asked for is compacted";
+                let text = "the requested history of a watch is compacted";
                 RegistryError::new(RegistryErrorKind::Compacted, text)
             }
             FeedEnd::Silent => {
-                // Its connection is probed by itself; the member may have lost the watch.
+                // The connection is probed separately; the member may have lost the watch.
                 cluster.endpoints.suspect(index);
-                let text = "a watch is silent: etcd does not say whether it is still there";
+                let text = "a watch is silent: etcd does not confirm that it still exists";
                 RegistryError::new(RegistryErrorKind::Unavailable, text)
             }
             FeedEnd::Overrun => {
-                // It is no silence, and speaks against no member.
-                let text = "a watch got more changes than it holds back while etcd is asked";
+                // This is not silence, and no sign of a faulty member.
+                let text = "a watch was overrun by changes while etcd was asked for progress";
                 RegistryError::new(RegistryErrorKind::Unavailable, text)
             }
             FeedEnd::Refused(error) => error,

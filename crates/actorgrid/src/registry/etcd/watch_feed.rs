@@ -1,5 +1,5 @@
-//! What an open watch reads from etcd: whole revisions, how far they are complete, and that
-//! nothing comes any more.
+//! Reads the messages of an open watch: assembles whole revisions, and detects how far they are
+//! complete and that nothing arrives any more.
 
 use std::collections::VecDeque;
 
@@ -18,58 +18,58 @@ use crate::wire::etcd::event::EventType;
 use crate::wire::etcd::watch_request::RequestUnion;
 use crate::wire::etcd::{Event, WatchProgressRequest, WatchRequest, WatchResponse};
 
-/// Messages that are held back at the most, and their bytes: they come within a round trip, after
-/// seconds in which none came. What exceeds this is read by the next watch, to which etcd sends it
-/// before there is a reason to ask.
+/// The limits on the messages that are held back, and on their total size: they arrive within a
+/// round trip, after seconds without any. If more arrive, the next watch reads them, to which etcd
+/// sends them before there is a reason to ask for progress.
 const MAX_HELD: usize = 16;
 const MAX_HELD_BYTES: usize = 1 << 20;
 
-/// What is known of a watch when it begins.
+/// A watch that was just opened.
 pub(super) struct OpenedFeed<S> {
     pub(super) responses: S,
-    /// The requests of the stream, which ends when this is dropped.
+    /// The requests of the stream. Dropping this ends the stream.
     pub(super) requests: mpsc::Sender<WatchRequest>,
-    /// Whether etcd answers questions for progress.
+    /// Whether etcd replies to requests for progress.
     pub(super) answers: bool,
-    /// Whether these answers are true.
+    /// Whether these replies can be trusted.
     pub(super) ordered: bool,
-    /// The id that etcd gave to the watch.
+    /// The id that etcd assigned to the watch.
     pub(super) id: i64,
     /// No change before this revision is passed on.
     pub(super) from: Revision,
 }
 
-/// The responses of one watch, which has its stream to itself.
+/// The responses of one watch, which has a stream to itself.
 pub(super) struct WatchFeed<S> {
     environment: Environment,
     opened: OpenedFeed<S>,
     silence: Option<Silence>,
-    /// What came since etcd was asked for progress. If the answer stays away, something else may
-    /// have stayed away before.
+    /// The messages that arrived since etcd was asked for progress. If the reply is lost, earlier
+    /// messages may be lost, too.
     held: VecDeque<WatchResponse>,
-    /// The bytes of those that came since.
+    /// The total size of the messages that arrived since then.
     held_bytes: usize,
-    /// The changes so far of a revision that is not complete. One message at a time goes through
-    /// here, so this is one revision at the most.
+    /// The changes so far of a revision that is not complete. Messages are processed one at a time,
+    /// so this is at most one revision.
     changes: Vec<Change>,
     /// No change before this revision is passed on.
     next: Revision,
 }
 
-/// Why a watch has ended.
+/// The reason a watch ended.
 #[derive(Debug)]
 pub(super) enum FeedEnd {
     /// The stream failed.
     Broken(Status),
-    /// The history that it asked for is gone.
+    /// The requested history is gone.
     Compacted,
-    /// etcd has cancelled it, for this reason.
+    /// etcd has cancelled the watch, for this reason.
     Cancelled(String),
-    /// Nothing came, though etcd was asked.
+    /// Nothing arrived, even though etcd was asked for progress.
     Silent,
-    /// More came while etcd was asked than is held back.
+    /// More messages arrived while waiting for progress than are held back.
     Overrun,
-    /// What came was not taken.
+    /// A message was rejected by the caller's check.
     Refused(RegistryError),
 }
 
@@ -86,8 +86,8 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
         }
     }
 
-    /// The next revisions, whole, or how far they are complete. `check` looks at each message
-    /// first. Cancel safe: what came stays.
+    /// Returns the next whole revisions, or how far they are complete. `check` is applied to each
+    /// message first. Cancel safe: what has arrived is kept.
     pub(super) async fn update(
         &mut self,
         check: impl Fn(&WatchResponse) -> Result<(), RegistryError>,
@@ -104,7 +104,7 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
             if response.events.is_empty() {
                 match self.complete_to(&response) {
                     Some(complete) => return Ok(WatchUpdate::CompleteTo(complete)),
-                    // It is nothing to end a revision with.
+                    // A message without changes does not complete a revision.
                     None => continue,
                 }
             }
@@ -131,7 +131,7 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
             let due = self.silence.as_ref().map(Silence::due);
             let response = tokio::select! {
                 biased;
-                // First, so that a silence is judged only when all that has come is read.
+                // First, so that a silence is judged only when everything that has arrived is read.
                 response = self.opened.responses.next() => response,
                 () = sleep_until(&self.environment, due) => {
                     self.judge_silence()?;
@@ -167,7 +167,8 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
         let now = self.environment.now();
         match self.silence.as_mut().map(|silence| silence.judge(now)) {
             Some(SilenceVerdict::Ask) => {
-                // Where not even an earlier request gets through, the answer is missed all the same.
+                // If not even an earlier request gets through, the lack of a reply is noticed
+                // anyway.
                 let _ = self.opened.requests.try_send(progress_request());
                 Ok(())
             }
@@ -176,8 +177,8 @@ impl<S: Stream<Item = Result<WatchResponse, Status>> + Unpin> WatchFeed<S> {
         }
     }
 
-    /// How far the watch is complete, if a message without changes says so. What etcd sends to this
-    /// watch by itself is true in all versions.
+    /// Returns how far the watch is complete, if a message without changes says so. Unsolicited
+    /// progress for this watch can be trusted in all versions.
     fn complete_to(&self, response: &WatchResponse) -> Option<Revision> {
         let is_true = self.opened.ordered || response.watch_id == self.opened.id;
         if !is_true || response.created || !self.changes.is_empty() {
@@ -201,8 +202,8 @@ fn progress_request() -> WatchRequest {
     }
 }
 
-/// Takes the revisions that are complete: where a message is not the last of what etcd sends
-/// together, its last revision may go on in the next.
+/// Takes the complete revisions. If the message is a fragment that is continued, its last revision
+/// may continue in the next message.
 fn take_whole(changes: &mut Vec<Change>, goes_on: bool) -> Vec<Change> {
     let torn = changes.last().filter(|_| goes_on).map(Change::revision);
     let torn = torn.map_or(changes.len(), |torn| {
@@ -236,7 +237,7 @@ mod tests {
 
     const ID: i64 = 3;
 
-    /// A watch of which the other side is in the hands of the test.
+    /// A watch whose other side is controlled by the test.
     struct Watched {
         feed: WatchFeed<stream::BoxStream<'static, Result<WatchResponse, Status>>>,
         answers: mpsc::Sender<Result<WatchResponse, Status>>,
@@ -244,7 +245,7 @@ mod tests {
     }
 
     impl Watched {
-        /// From revision 11 on.
+        /// Creates a watch from revision 11 on.
         fn new(asks: bool, ordered: bool) -> Self {
             let environment = Simulation::new(7).environment();
             let (answers, mut answered) = mpsc::channel(100);
@@ -269,7 +270,7 @@ mod tests {
             self.answers.try_send(Ok(response)).unwrap();
         }
 
-        /// The revisions of the next changes, or how far they are complete.
+        /// Returns the revisions of the next changes, or how far they are complete.
         async fn next(&mut self) -> Result<(Vec<i64>, Option<i64>), FeedEnd> {
             Ok(match self.feed.update(|_| Ok(())).await? {
                 WatchUpdate::Changes(changes) => {
@@ -280,7 +281,7 @@ mod tests {
             })
         }
 
-        /// Lets it wait for so long, in which nothing is reported.
+        /// Waits for this long, and asserts that nothing is reported.
         async fn is_quiet(&mut self, millis: u64) {
             let quiet = tokio::time::timeout(Duration::from_millis(millis), self.next()).await;
             assert!(quiet.is_err(), "{quiet:?}");
@@ -352,7 +353,7 @@ mod tests {
                 }
             }
         }
-        // What comes by itself is one as well.
+        // An unsolicited message is a sign of life as well.
         let mut watch = Watched::new(true, true);
         for revision in 11..30 {
             watch.is_quiet(4_000).await;
@@ -362,8 +363,8 @@ mod tests {
         assert!(!watch.was_asked());
     }
 
-    /// What is swallowed for a while may be missing from what comes after: nothing of that is
-    /// passed on before etcd has answered.
+    /// If messages are swallowed for a while, they may be missing before those that arrive later.
+    /// So later messages are not passed on before etcd has replied.
     #[tokio::test(start_paused = true)]
     async fn changes_behind_a_question_wait_for_its_answer() {
         let mut watch = Watched::new(true, true);
@@ -383,11 +384,11 @@ mod tests {
         assert!(matches!(end, Err(FeedEnd::Silent)), "{end:?}");
     }
 
-    /// A message of so many bytes.
+    /// Creates a message of about this many bytes.
     fn large(revision: i64, bytes: usize) -> WatchResponse {
         let mut message = deletions(&[revision], false);
         let missing = bytes - message.encoded_len();
-        // Nearly: the lengths take more bytes by then.
+        // Not exactly, because the encoded lengths become longer too.
         message.events[0].kv.as_mut().unwrap().value = vec![7; missing - 20].into();
         assert!((bytes - 20..=bytes).contains(&message.encoded_len()));
         message
@@ -405,7 +406,8 @@ mod tests {
             (15, MIB / 14, true),
         ] {
             let mut watch = Watched::new(true, true);
-            // What was held back before does not count, nor what is not held back.
+            // Messages that were held back earlier do not count, and neither do those that are not
+            // held back.
             for (question, from) in [11, 31].into_iter().enumerate() {
                 watch.is_quiet(5_500).await;
                 for revision in from..from + count {
@@ -438,14 +440,14 @@ mod tests {
         watch.answer(progress(-1, 20));
         watch.feed.environment.sleep(Duration::from_secs(60)).await;
         assert_eq!(watch.next().await.unwrap(), (vec![], Some(20)));
-        // It is asked first, however long nobody looked.
+        // However long nothing was polled, etcd is asked first.
         watch.feed.environment.sleep(Duration::from_secs(60)).await;
         watch.is_quiet(100).await;
         assert!(watch.was_asked());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_would_not_answer_is_not_asked() {
+    async fn etcd_that_would_not_reply_is_not_asked() {
         let mut watch = Watched::new(false, false);
         watch.is_quiet(3_600_000).await;
         assert!(!watch.was_asked());
@@ -457,10 +459,10 @@ mod tests {
         for (ordered, responses, expected) in [
             (true, vec![progress(-1, 20)], vec![(vec![], Some(20))]),
             (true, vec![progress(ID, 20)], vec![(vec![], Some(20))]),
-            // An older version lets what it was asked for overtake changes.
+            // In an older version, requested progress can overtake changes.
             (false, vec![progress(-1, 20)], vec![]),
             (false, vec![progress(ID, 20)], vec![(vec![], Some(20))]),
-            // Nothing new.
+            // The revision is not new.
             (true, vec![progress(-1, 10)], vec![]),
             (true, vec![progress(-1, 11)], vec![(vec![], Some(11))]),
             (
@@ -468,7 +470,7 @@ mod tests {
                 vec![deletions(&[11, 12], false), progress(-1, 12)],
                 vec![(vec![11, 12], None)],
             ),
-            // Amid a revision.
+            // Progress in the middle of a revision.
             (
                 true,
                 vec![
@@ -479,7 +481,7 @@ mod tests {
                 ],
                 vec![(vec![11], None), (vec![12, 12], None), (vec![], Some(20))],
             ),
-            // Changes that were not asked for are no progress.
+            // Changes before the requested revision are no progress.
             (true, vec![deletions(&[9, 10], false)], vec![]),
         ] {
             let mut watch = Watched::new(true, ordered);

@@ -1,4 +1,5 @@
-//! What HTTP/2 does not say: that bytes have come, and why reading failed.
+//! Observes the byte stream of a connection for what HTTP/2 does not report: that bytes have
+//! arrived, and why reading failed.
 
 use std::io;
 use std::pin::Pin;
@@ -10,13 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::io::Io;
 
-/// Remembers why reading from a connection failed. HTTP/2 on top of it often says only that the
-/// connection is closed, and an etcd that does not accept a client's certificate says so here.
+/// Remembers why reading from a connection failed. HTTP/2 often reports only that the connection is
+/// closed, whereas this error shows, for example, that etcd did not accept a client's certificate.
 #[derive(Clone, Default)]
 pub(super) struct Witness(Arc<Mutex<Option<io::Error>>>);
 
 impl Witness {
-    /// Watches over what is read, and reports bytes that come.
+    /// Wraps a byte stream, and reports to `activity` when bytes arrive.
     pub(super) fn watch(&self, io: Box<dyn Io>, activity: Arc<Activity>) -> WitnessedIo {
         let witness = self.clone();
         WitnessedIo {
@@ -26,7 +27,7 @@ impl Witness {
         }
     }
 
-    /// Why it failed, if it did.
+    /// Takes the error with which reading failed, if it did.
     pub(super) fn take(&self) -> Option<io::Error> {
         self.lock().take()
     }
@@ -36,7 +37,7 @@ impl Witness {
     }
 }
 
-/// A connection under the eyes of a [`Witness`].
+/// A byte stream that a [`Witness`] observes.
 pub(super) struct WitnessedIo {
     io: Box<dyn Io>,
     witness: Witness,

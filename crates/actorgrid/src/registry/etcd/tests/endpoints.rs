@@ -1,4 +1,4 @@
-//! Endpoints that are late, frozen, stuck, gone or poisonous, in paused time.
+//! Tests of endpoints that are late, frozen, stuck, gone or send malformed replies, in paused time.
 
 use futures_util::future::join_all;
 
@@ -9,7 +9,7 @@ use crate::registry::{Backend, LeaseId, Selector};
 use crate::revision::Revision;
 
 const LEASE: LeaseId = LeaseId(1);
-/// The time of an exchange at the default time to live.
+/// The time limit of an exchange at the default time to live.
 const LIMIT: Duration = Duration::from_secs(2);
 
 const fn ms(millis: u64) -> Duration {
@@ -21,7 +21,7 @@ async fn fakes<const N: usize>(environment: &Environment) -> ([FakeEtcd; N], Etc
     let endpoints: Vec<_> = fakes.iter().map(|fake| fake.endpoint.as_str()).collect();
     let etcd = Etcd::connect(environment, &endpoints.join(",")).await;
     etcd.as_ref().unwrap().cluster.endpoints.prefer(0);
-    let fakes = fakes.try_into().map_err(|_| "another number");
+    let fakes = fakes.try_into().map_err(|_| "a different number of fakes");
     (fakes.unwrap(), etcd.unwrap())
 }
 
@@ -42,14 +42,14 @@ async fn callers_without_patience_cost_no_connection() {
         async move {
             environment.sleep(number * ms(10)).await;
             let lookup = environment.timeout(ms(600), etcd.list("k")).await;
-            assert!(lookup.is_none(), "nothing comes that early");
+            assert!(lookup.is_none(), "a reply arrived too early");
         }
     }));
     let renewals = async {
         for etcd in [&dedicated, &etcd].into_iter().cycle().take(10) {
             environment.sleep(ms(300)).await;
             let renewal = environment.timeout(LIMIT, etcd.renew(LEASE)).await;
-            renewal.expect("a renewal pays for the lookups").unwrap();
+            renewal.expect("the lookups delayed a renewal").unwrap();
         }
     };
     tokio::join!(biased; lookups, renewals);
@@ -68,7 +68,9 @@ async fn an_attempt_to_connect_outlives_its_callers() {
         assert!(renewal.is_none());
     }
     let renewal = environment.timeout(ms(800), dedicated.renew(LEASE)).await;
-    renewal.expect("it began anew each time").unwrap();
+    renewal
+        .expect("the attempt was restarted each time")
+        .unwrap();
     assert_eq!(fake.accepted().len(), 2);
 }
 
@@ -79,7 +81,11 @@ async fn a_frozen_endpoint_is_given_up_and_a_slow_one_is_not() {
     let [fake] = &fakes;
     fake.behave(|behaviour| behaviour.delay = ms(30_000));
     etcd.list("").await.unwrap();
-    assert_eq!(fake.accepted().len(), 1, "the slow one is there");
+    assert_eq!(
+        fake.accepted().len(),
+        1,
+        "the slow endpoint was reconnected"
+    );
     fake.behave(|behaviour| behaviour.delay = Duration::ZERO);
     etcd.list("").await.unwrap();
     fake.behave(|behaviour| behaviour.frozen = true);
@@ -92,7 +98,7 @@ async fn a_frozen_endpoint_is_given_up_and_a_slow_one_is_not() {
     etcd.list("").await.unwrap();
 }
 
-/// One exchange of each kind, with what it may take.
+/// Makes one exchange of each kind within a time limit.
 async fn all_are_answered(environment: &Environment, etcd: &Etcd, limit: Duration) {
     let none = || Vec::<String>::new();
     let renewal = environment.timeout(limit, etcd.renew(LEASE)).await;
@@ -114,19 +120,21 @@ async fn a_frozen_member_costs_no_exchange() {
         let (fakes, etcd) = fakes::<3>(&environment).await;
         let [fake, ..] = &fakes;
         let selector = Selector::Prefix(String::new());
-        // Idle, so that nobody knows when it freezes.
+        // The connection is idle, so the freeze goes unnoticed.
         environment.sleep(ms(20_000)).await;
         fake.behave(|behaviour| behaviour.frozen = true);
         if begins_with_change {
             let release = etcd.release("k", Revision::new(1));
             let release = environment.timeout(ms(666), release).await;
-            release.expect("it waits for the frozen member").unwrap();
+            release
+                .expect("the release waits for the frozen member")
+                .unwrap();
         }
         all_are_answered(&environment, &etcd, ms(666)).await;
         let watch = etcd.watch(&selector, Revision::new(1));
         let watch = environment.timeout(ms(666), watch).await;
         watch.expect("the watch is late").map(drop).unwrap();
-        // One that is opened now does not wait for it either.
+        // A new handle does not wait for the frozen member either.
         let dedicated = etcd.dedicated();
         dedicated.cluster.endpoints.prefer(0);
         all_are_answered(&environment, &dedicated, LIMIT).await;
@@ -146,7 +154,7 @@ async fn readers_at_a_member_that_is_stuck_get_their_answers_elsewhere() {
     let well = |read: &Option<Result<_, _>>| matches!(read, Some(Ok(_)));
     assert!(reads.iter().all(well));
     assert_eq!(other.requests() - before, 500);
-    // It answers probes, and so its connection is kept; but it is not preferred any more.
+    // The member answers probes, so its connection is kept, but it is no longer preferred.
     assert_eq!(fake.accepted().len(), 1);
     let before = fake.requests();
     etcd.list("").await.unwrap();
@@ -162,7 +170,9 @@ async fn a_watch_at_a_frozen_member_breaks() {
     let mut watch = etcd.watch(&selector, Revision::new(1)).await.unwrap();
     fake.behave(|behaviour| behaviour.frozen = true);
     let next = environment.timeout(ms(9_000), watch.next()).await;
-    next.expect("it is silent for ever").unwrap().unwrap_err();
+    next.expect("the silent watch did not break")
+        .unwrap()
+        .unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,15 +184,15 @@ async fn a_watch_that_gets_a_burst_while_its_member_is_asked_breaks_and_blames_n
         let selector = Selector::Prefix(String::new());
         let mut watch = etcd.watch(&selector, Revision::new(1)).await.unwrap();
         let next = environment.timeout(ms(9_000), watch.next()).await;
-        let error = next.expect("it goes on").unwrap().unwrap_err();
+        let error = next.expect("the watch did not break").unwrap().unwrap_err();
         assert_eq!(error.kind(), RegistryErrorKind::Unavailable);
         assert_eq!(etcd.cluster.endpoints.order()[0], preferred, "{burst}");
-        // Another one can be opened.
+        // Another watch can be opened.
         drop(etcd.watch(&selector, Revision::new(1)).await.unwrap());
     }
 }
 
-/// The most connections in any second.
+/// Returns the maximum number of connections in any second.
 fn busiest_second(accepted: &[Timestamp]) -> usize {
     let within = |first: &Timestamp| {
         let end = *first + ms(1_000);
@@ -210,11 +220,11 @@ async fn an_endpoint_that_refuses_is_not_stormed_and_found_soon_when_it_is_back(
     let ask = async |etcd: &Etcd, pause| {
         let mut failed = 0;
         while environment.now() < end {
-            // It is not waited for longer than until the next attempt, and no doubt is left.
+            // The caller waits at most until the next attempt, and the outcome is not in doubt.
             let asked = environment
                 .timeout(ms(666), etcd.release("k", Revision::new(1)))
                 .await;
-            let error = asked.expect("it is waited for too long").unwrap_err();
+            let error = asked.expect("the caller waits too long").unwrap_err();
             assert!(!error.may_have_executed(), "{error}");
             failed += 1;
             environment.sleep(pause).await;
@@ -224,7 +234,7 @@ async fn an_endpoint_that_refuses_is_not_stormed_and_found_soon_when_it_is_back(
     let failed = tokio::join!(biased; ask(&etcd, ms(100)), ask(&dedicated, ms(250)));
     assert!(failed.0 > 10 && failed.1 > 7, "{failed:?}");
     let accepted = fake.accepted().split_off(before);
-    assert!(accepted.len() >= 4, "it is tried again");
+    assert!(accepted.len() >= 4, "the endpoint is not retried");
     assert!(busiest_second(&accepted) <= 10, "{accepted:?}");
 
     fake.behave(|behaviour| behaviour.refuses = false);
@@ -266,7 +276,10 @@ async fn three_endpoints_that_refuse_are_not_stormed_either() {
     let mut accepted: Vec<_> = fakes.iter().flat_map(FakeEtcd::accepted).collect();
     accepted.retain(|at| *at >= begun);
     accepted.sort();
-    assert!(accepted.len() >= 12, "they are tried again: {accepted:?}");
+    assert!(
+        accepted.len() >= 12,
+        "the endpoints are not retried: {accepted:?}"
+    );
     assert!(busiest_second(&accepted) <= 10, "{accepted:?}");
 }
 
@@ -309,7 +322,7 @@ async fn details_that_are_no_base64_end_no_task() {
                 ("Watch", watched.await),
             ];
             for (name, outcome) in outcomes {
-                // What comes of a renewal is its message, and its stream is dropped with it.
+                // A renewal reads only one message and then drops its stream.
                 let hit = name == method && !(behind && name == "LeaseKeepAlive");
                 assert_eq!(
                     outcome.is_err(),

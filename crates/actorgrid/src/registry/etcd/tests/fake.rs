@@ -1,4 +1,5 @@
-//! An etcd that knows no keys, in a simulated network: late, frozen or poisonous as a test likes.
+//! A fake etcd without keys in a simulated network, which tests can delay, freeze, or make send
+//! malformed replies.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicUsize;
@@ -20,21 +21,22 @@ use crate::wire::etcd::{
 
 const CLUSTER: u64 = 7;
 
-/// What a fake does to its clients.
+/// How a fake treats its clients.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Behaviour {
-    /// Connections are ended as soon as they are accepted.
+    /// Whether connections are closed as soon as they are accepted.
     pub(super) refuses: bool,
-    /// Nothing is read or written any more.
+    /// Whether reads and writes have stopped.
     pub(super) frozen: bool,
-    /// Connections live, and requests are not answered.
+    /// Whether requests are left unanswered while connections stay alive.
     pub(super) stuck: bool,
-    /// Each answer is so late.
+    /// The delay of each reply.
     pub(super) delay: Duration,
-    /// The method that is answered with an error whose details are no base64, and whether they
-    /// come behind an answer.
+    /// The method that is answered with an error whose details are not base64, and whether the
+    /// error follows a reply.
     pub(super) poisons: Option<(&'static str, bool)>,
-    /// The changes that a watch reports 6 s after it was opened, each in a message of its own.
+    /// The number of changes that a watch reports 6 s after it was opened, each in a separate
+    /// message.
     pub(super) burst: i64,
 }
 
@@ -240,6 +242,6 @@ fn message(method: &str) -> Vec<u8> {
         }),
         "LeaseRevoke" => reply!(LeaseRevokeResponse {}),
         "Watch" => reply!(WatchResponse { created: true }),
-        method => panic!("nobody calls {method}"),
+        method => panic!("unexpected call of {method}"),
     }
 }

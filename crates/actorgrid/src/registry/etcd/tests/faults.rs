@@ -1,4 +1,4 @@
-//! Faults of etcd and of its endpoints.
+//! Tests of faults of etcd and of its endpoints.
 
 use http::uri::PathAndQuery;
 
@@ -8,7 +8,7 @@ use crate::registry::{Backend, Claim, ClaimBatch, ClaimOutcome, LeaseId, RaiseOu
 use crate::revision::Revision;
 
 pub(super) const TTL: Duration = Duration::from_secs(60);
-/// The shortest time that the library gives an exchange: 2/15 of the shortest lease.
+/// The shortest time limit of an exchange in the library: 2/15 of the shortest lease.
 const LIMIT: Duration = Duration::from_millis(666);
 
 fn batch(lease: LeaseId, keys: &[String], value: &Bytes) -> ClaimBatch {
@@ -55,7 +55,7 @@ async fn large_batches_and_long_lists_go_in_parts() {
     let read = etcd.get(&keys[..300]).await.unwrap();
     assert!(read.iter().flatten().eq(&listing.entries[..300]));
 
-    // All of them are deleted at one revision.
+    // All keys are deleted at one revision.
     let selector = Selector::Prefix("k".to_owned());
     let mut watch = etcd
         .watch(&selector, listing.revision.next())
@@ -89,7 +89,7 @@ async fn a_restart_breaks_watches_and_nothing_else() {
     assert_eq!(etcd.renew(lease).await.unwrap(), TTL);
 }
 
-/// Three members; the first endpoint of the URL is not always the one that is used first.
+/// Starts three members. The first endpoint of the URL is not always the one that is used first.
 async fn three() -> (Vec<EtcdServer>, Etcd) {
     let ports: Vec<[u16; 2]> = (0..3).map(|_| free_ports()).collect();
     let members = ports.iter().enumerate();
@@ -110,11 +110,10 @@ async fn three() -> (Vec<EtcdServer>, Etcd) {
 }
 
 #[tokio::test]
-async fn one_of_three_endpoints_is_not_missed() {
+async fn the_loss_of_one_of_three_endpoints_is_tolerated() {
     let (mut servers, etcd) = three().await;
     let environment = Environment::real();
-    // The cluster has a leader, which must not be the one that is lost: electing another takes
-    // longer than a call may.
+    // The lost member must not be the leader: electing another takes longer than a call may.
     while environment
         .timeout(LIMIT, etcd.grant(TTL))
         .await
@@ -130,8 +129,8 @@ async fn one_of_three_endpoints_is_not_missed() {
             servers[number].kill();
         }
         let lost = environment.now();
-        // Exchanges on their way when the endpoint is lost may fail; within 3 s all is well, and
-        // an election is over too.
+        // Exchanges under way when the endpoint is lost may fail; within 3 s exchanges succeed
+        // again, and any election is over.
         let mut in_a_row = 0;
         while in_a_row < 20 {
             let renewal = environment.timeout(LIMIT, etcd.renew(lease)).await;
@@ -169,7 +168,7 @@ async fn a_member_that_lags_is_not_taken_for_a_cluster_that_went_back() {
     }
     let known = etcd.cluster.history.greatest();
     servers[2].signal("-CONT");
-    // It has yet to hear of what happened; some of its answers are of before that.
+    // The member has yet to catch up, so some of its replies are stale.
     for _ in 0..50 {
         etcd.cluster.endpoints.prefer(2);
         let _ = environment.timeout(LIMIT, etcd.renew(lease)).await;
@@ -189,7 +188,7 @@ async fn endpoints_of_two_clusters_are_refused() {
     let error = refused(&format!("{},{}", one.endpoint(), other.endpoint())).await;
     assert_eq!(error.kind(), RegistryErrorKind::WrongCluster);
 
-    // Another cluster where there was the right one is not spoken to.
+    // Another cluster at the address of the right one is not used.
     let ports = one.ports;
     drop(one);
     let foreign = EtcdServer::start_with(&["--initial-cluster-token=another"]);
@@ -257,16 +256,16 @@ async fn full_storage_is_reported_and_leaves_no_doubt() {
         .map(|entry| entry.key.clone())
         .collect();
     assert_eq!(there, won);
-    // A raise is decided too.
+    // The outcome of a raise is known, too.
     let raise = |created| etcd.raise("epoch", created, lease, Bytes::new());
     let RaiseOutcome::NoSpace { modified, error } = raise(epoch.created).await.unwrap() else {
-        panic!("there is space");
+        panic!("the storage is not full");
     };
     assert_eq!(modified, epoch.modified);
     assert_eq!(error.kind(), RegistryErrorKind::NoSpace);
     let found = raise(epoch.created.next()).await.unwrap();
     assert_eq!(found, RaiseOutcome::Refused(Some(epoch)));
-    // Leases live on, and names are released.
+    // Leases can be renewed, and names released.
     etcd.renew(lease).await.unwrap();
     assert!(
         etcd.release(&won[0], listing.entries[0].created)
@@ -289,7 +288,7 @@ struct HeadedReply {
     header: Option<ResponseHeader>,
 }
 
-/// A call of an operator whose request is made of two texts at most.
+/// Makes an operator's call whose request consists of at most two texts.
 async fn operate(etcd: &Etcd, path: &'static str, first: &str, second: &str) {
     let connection = etcd.cluster.endpoints.connection(0).await.unwrap();
     let mut client = tonic::client::Grpc::with_origin(connection.transport(), connection.origin());
@@ -314,7 +313,7 @@ async fn operate(etcd: &Etcd, path: &'static str, first: &str, second: &str) {
 async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     let mut server = EtcdServer::start();
     let open = server.connect().await;
-    // A user where nobody is asked for one.
+    // A user is accepted where none is required.
     let root = connect(&format!("root:secret@{}", server.endpoint())).await;
     root.grant(TTL).await.unwrap();
     operate(&open, "/etcdserverpb.Auth/RoleAdd", "root", "").await;
@@ -349,7 +348,7 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
     assert_eq!(error.unwrap_err().kind(), RegistryErrorKind::Auth);
     claim(&root, lease, &numbered(1), &Bytes::new()).await;
 
-    // etcd forgets its tokens when it ends.
+    // etcd forgets its tokens when it is restarted.
     server.restart();
     let fresh = connect(&format!("root:secret@{}", server.endpoint())).await;
     fresh.list("").await.unwrap();
@@ -362,7 +361,7 @@ async fn users_are_authenticated_and_again_when_their_token_is_lost() {
         .unwrap();
     server.restart();
     connect(&format!("root:secret@{}", server.endpoint())).await;
-    // A handle with connections of its own is as good.
+    // A dedicated handle works as well.
     root.dedicated().renew(lease).await.unwrap();
     root.renew(lease).await.unwrap();
     assert_eq!(root.list("").await.unwrap().entries.len(), 1);
@@ -388,7 +387,7 @@ async fn a_handle_apart_shares_no_connection_and_closes_its_own() {
     let closed = Environment::real()
         .timeout(Duration::from_secs(10), closed)
         .await;
-    assert!(closed.is_some(), "its connection is left");
+    assert!(closed.is_some(), "its connection is still open");
     assert!(ours.is_usable());
     etcd.renew(lease).await.unwrap();
 }
@@ -398,7 +397,7 @@ async fn a_handle_apart_keeps_to_the_cluster() {
     let mut server = EtcdServer::start();
     let etcd = server.connect().await;
     let dedicated = etcd.dedicated();
-    // Another cluster at the same address.
+    // Another cluster starts at the same address.
     let ports = server.ports;
     server.kill();
     let other = EtcdServer::start_in(folder(), ports, &["--initial-cluster-token=other"]);
@@ -407,7 +406,7 @@ async fn a_handle_apart_keeps_to_the_cluster() {
     assert_eq!(error.kind(), RegistryErrorKind::WrongCluster, "{error}");
 }
 
-/// How many streams of watches etcd has open.
+/// Returns how many streams of watches etcd has open.
 async fn watch_streams(server: &EtcdServer) -> usize {
     metric(server, "etcd_debugging_mvcc_watch_stream_total").await
 }

@@ -1,11 +1,11 @@
-//! etcd behind TLS.
+//! Tests of etcd behind TLS.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::*;
 use crate::registry::Backend;
 
-/// Certificates on disk; gone when dropped.
+/// Certificates on disk, deleted on drop.
 struct Certificates(PathBuf);
 
 impl Certificates {
@@ -66,7 +66,7 @@ async fn both_sides_are_vouched_for() {
     let (ca, cert, key) = (path("ours-ca"), path("ours-cert"), path("ours-key"));
     let secured = connect(&format!("{endpoint}?ca={ca}&cert={cert}&key={key}")).await;
     secured.grant(Duration::from_secs(5)).await.unwrap();
-    // A handle with connections of its own secures them alike.
+    // Dedicated connections are secured, too.
     let dedicated = secured.dedicated();
     dedicated.grant(Duration::from_secs(5)).await.unwrap();
 
@@ -87,7 +87,10 @@ async fn both_sides_are_vouched_for() {
         ),
         ("tls=true".to_owned(), ""),
         (format!("ca={}", path("missing")), "missing"),
-        (format!("ca={}", path("nonsense")), "holds no certificate"),
+        (
+            format!("ca={}", path("nonsense")),
+            "contains no certificate",
+        ),
         (format!("ca={ca}&cert={cert}&key={cert}"), "ours-cert"),
         (
             format!("ca={ca}&cert={cert}&key={}", path("theirs-key")),
@@ -99,7 +102,7 @@ async fn both_sides_are_vouched_for() {
         assert_eq!(error.kind(), RegistryErrorKind::Tls, "{query}: {error}");
         assert!(error.to_string().contains(said), "{query}: {error}");
     }
-    // Without TLS where etcd asks for it, and the other way round.
+    // Connections without TLS where etcd requires it, and the other way round.
     let error = Etcd::connect(&environment, &endpoint).await.map(drop);
     assert_eq!(error.unwrap_err().kind(), RegistryErrorKind::Unavailable);
     drop(server);

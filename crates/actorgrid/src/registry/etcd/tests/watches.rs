@@ -1,4 +1,4 @@
-//! Watches that are torn, unread, restored or compacted.
+//! Tests of watches that are torn, unread, restored or compacted.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -48,7 +48,7 @@ pub(super) async fn next(watch: &mut WatchStream) -> Item<Vec<Change>> {
 
 #[tokio::test]
 async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
-    // Of a long key each deletion is a long event.
+    // The keys are long, so that each deletion is a long event.
     const KEYS: usize = 2_500;
     let server = EtcdServer::start();
     let proxy = Proxy::of(server.endpoint().parse().unwrap());
@@ -65,7 +65,7 @@ async fn a_revision_that_was_torn_comes_whole_from_the_next_watch() {
     let mut watch = cut.watch(&all(), from).await.unwrap();
     claim(&direct, other, &["x".to_owned()], &Bytes::new()).await;
     assert_eq!(next(&mut watch).await.unwrap().unwrap().len(), 1);
-    // The one revision takes more than 4 MB, of which half arrives.
+    // The revision takes more than 4 MB, and only half of it arrives.
     proxy.cut_after(2_000_000);
     direct.revoke(lease).await.unwrap();
     let torn = next(&mut watch).await;
@@ -89,7 +89,7 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
     for _ in 0..WATCHES {
         watches.push(unread.watch(&all(), Revision::new(1)).await.unwrap());
     }
-    // More than the window of a stream, for each of them.
+    // For each watch, this exceeds the window of a stream.
     for key in numbered(3) {
         claim(&writer, lease, &[key], &Bytes::from(vec![7; 700_000])).await;
     }
@@ -99,14 +99,14 @@ async fn watches_that_nobody_reads_hold_up_nobody() {
         let limit = Duration::from_millis(666);
         let renewed = environment.timeout(limit, unread.renew(lease));
         assert!(matches!(renewed.await, Some(Ok(_))), "{before} are sent");
-        // Nothing but our own renewals.
+        // Only our own renewals are sent now.
         let now = sent().await;
         if now > WATCHES * 1_000_000 && now - before < 10_000 {
             break;
         }
         before = now;
     }
-    // One that is read again has all.
+    // A watch that is read again yields everything.
     let read = next(&mut watches[WATCHES / 2]).await.unwrap().unwrap();
     assert_eq!(read[0].key(), "k00000");
 }
@@ -158,7 +158,7 @@ async fn a_view_waits_for_an_etcd_that_was_restored_to_be_followed() {
 
     let error = etcd.list("").await.unwrap_err();
     assert_eq!(error.kind(), RegistryErrorKind::Restored);
-    // A process that connects now has nothing to compare.
+    // A process that connects now knows no earlier revision to compare.
     let ahead = again.watch(&all(), known.next()).await;
     assert_eq!(ahead.map(drop).unwrap_err().kind(), COMPACTED);
     let follow = || registry.follow_cluster(registry.cluster());
@@ -178,7 +178,7 @@ async fn a_view_waits_for_an_etcd_that_was_restored_to_be_followed() {
     }
 }
 
-/// An etcd of the tests' own, and its answers to those who open a watch.
+/// A fake etcd, and its scripted replies to watches.
 #[derive(Default)]
 struct ScriptedEtcd {
     watches: Mutex<VecDeque<Vec<WatchResponse>>>,
@@ -203,7 +203,7 @@ fn header(revision: i64) -> Option<ResponseHeader> {
 }
 
 impl ScriptedEtcd {
-    /// Speaks as far as these tests need: the last word of a stream is that it ends.
+    /// Replies as far as these tests need, and then ends the stream.
     async fn answer(
         self: Arc<Self>,
         request: http::Request<Incoming>,
@@ -228,7 +228,8 @@ impl ScriptedEtcd {
     }
 }
 
-/// Watches from a revision on, at an etcd that says this: how it opens, and all that it gives.
+/// Watches from a revision on, at an etcd that sends `script`. Returns how the watch opens, and
+/// everything that it yields.
 async fn watched(
     from: i64,
     script: Vec<WatchResponse>,
@@ -272,7 +273,7 @@ fn created(revision: i64) -> WatchResponse {
     }
 }
 
-/// A message with deletions at these revisions.
+/// Creates a message with deletions at these revisions.
 fn deletions(revisions: &[i64], fragment: bool) -> WatchResponse {
     let deletion = |revision: &i64| Event {
         r#type: EventType::Delete.into(),
@@ -299,7 +300,7 @@ fn cancelled(compact_revision: i64) -> WatchResponse {
     }
 }
 
-/// The revisions of what a watch gave, and how it ended.
+/// Returns the revisions that a watch yields, and how it ends.
 async fn revisions(from: i64, script: Vec<WatchResponse>) -> (Vec<Vec<i64>>, RegistryErrorKind) {
     let mut given = watched(from, script).await.unwrap();
     let end = given.pop().unwrap().unwrap_err();
@@ -322,7 +323,7 @@ async fn history_that_is_gone_is_reported_at_once_or_on_the_stream() {
     assert_eq!(watched(11, vec![at_once]).await, Err(COMPACTED));
     for script in [
         vec![created(100), cancelled(50)],
-        // As etcd says it to a watch that became too slow; what is torn is not given.
+        // etcd sends this to a watch that became too slow; an incomplete revision is not yielded.
         vec![created(100), deletions(&[11], true), cancelled(50)],
     ] {
         assert_eq!(revisions(11, script).await, (vec![], COMPACTED));
@@ -330,13 +331,13 @@ async fn history_that_is_gone_is_reported_at_once_or_on_the_stream() {
 }
 
 #[tokio::test]
-async fn a_registry_that_has_not_come_so_far_is_found_out_when_a_watch_is_opened() {
+async fn a_watch_ahead_of_the_registry_fails_when_it_is_opened() {
     for (revision, outcome) in [
         (9, Err(COMPACTED)),
         (1, Err(COMPACTED)),
         (10, Ok(vec![Err(UNAVAILABLE)])),
         (100, Ok(vec![Err(UNAVAILABLE)])),
-        // A proxy that does not tell.
+        // A proxy does not report the revision.
         (0, Ok(vec![Err(UNAVAILABLE)])),
     ] {
         let opened = watched(11, vec![created(revision)]).await;
@@ -348,7 +349,7 @@ async fn a_registry_that_has_not_come_so_far_is_found_out_when_a_watch_is_opened
 async fn a_watch_gives_whole_revisions_once_each() {
     for (script, given) in [
         (vec![deletions(&[11, 11], false)], vec![vec![11, 11]]),
-        // Complete revisions are given though more is to come.
+        // Complete revisions are yielded although more messages follow.
         (
             vec![
                 deletions(&[11, 12], true),
@@ -357,13 +358,13 @@ async fn a_watch_gives_whole_revisions_once_each() {
             ],
             vec![vec![11], vec![12, 12, 12, 13]],
         ),
-        // The end comes amid a revision.
+        // The stream ends in the middle of a revision.
         (
             vec![deletions(&[11, 12], true), deletions(&[12], true)],
             vec![vec![11]],
         ),
         (vec![deletions(&[11, 11], true)], vec![]),
-        // Revisions that were not asked for, or were given before.
+        // Revisions that were not requested, or were yielded before.
         (
             vec![deletions(&[9, 10, 11], false), deletions(&[11, 12], false)],
             vec![vec![11], vec![12]],
