@@ -1,4 +1,4 @@
-//! The calls of the library, on the registry in the process.
+//! The implementation of the backend by the memory registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use super::operation::MemoryOperation;
 use super::store::Store;
 
 impl MemoryRegistry {
-    /// One exchange, unless another registry has taken the place of the one that is known.
+    /// Runs one exchange, unless another registry has replaced the one that this handle is bound
+    /// to.
     async fn call<T, F>(&self, operation: MemoryOperation, request: F) -> Result<T, RegistryError>
     where
         T: Send + 'static,
@@ -32,7 +33,7 @@ impl MemoryRegistry {
     }
 }
 
-// The requests own what they need: one that is delayed outlives its caller.
+// The requests own their data: a delayed request outlives its caller.
 impl Backend for MemoryRegistry {
     fn cluster(&self) -> ClusterId {
         self.handle.cluster
@@ -55,7 +56,7 @@ impl Backend for MemoryRegistry {
         })
     }
 
-    /// There are no connections: the same registry.
+    /// Returns a clone, as there are no connections.
     fn dedicated(&self) -> Arc<dyn Backend> {
         Arc::new(self.clone())
     }
@@ -161,7 +162,7 @@ impl Backend for MemoryRegistry {
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>> {
         Box::pin(async move {
             self.call(MemoryOperation::Watch, move |store, _| {
-                store.has_come_before(from)
+                store.check_reached(from)
             })
             .await?;
             Ok(history_watch::open(&self.core, selector.clone(), from))

@@ -1,4 +1,4 @@
-//! How a call meets the registry: present or not, and with the faults that tests put in.
+//! Applies a call to the registry, subject to its presence and to the faults that tests inject.
 
 use tokio::sync::oneshot;
 
@@ -10,15 +10,15 @@ use crate::environment::Timestamp;
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::revision::Revision;
 
-/// The outcome of a call that has met the registry.
+/// The outcome of a call.
 pub(super) enum CallOutcome<T> {
     Answered(Result<T, RegistryError>),
     Unanswered,
-    /// It arrives, and is answered, at this time.
+    /// The reply arrives at this time.
     Delayed(Timestamp, oneshot::Receiver<Result<T, RegistryError>>),
 }
 
-/// Lets a call meet the registry, and its fault if one waits for it.
+/// Applies a call to the registry, with the next injected fault for its operation if there is one.
 pub(super) fn meet<T, F>(
     state: &mut MemoryState,
     now: Timestamp,
@@ -38,7 +38,7 @@ where
     let Some(fault) = state.faults.next(operation) else {
         return CallOutcome::Answered(request(&mut state.store, now));
     };
-    tracing::debug!(?operation, ?fault, "injected fault met its call");
+    tracing::debug!(?operation, ?fault, "injecting a fault into a call");
     match fault {
         MemoryFault::Refuse => CallOutcome::Answered(Err(unavailable())),
         MemoryFault::LoseRequest => CallOutcome::Unanswered,
@@ -53,7 +53,7 @@ where
         MemoryFault::Delay(time) => {
             let (answer, reply) = oneshot::channel();
             let late = move |met: Option<(&mut Store, Timestamp)>| {
-                // A caller that has gone does not take its request back.
+                // The request takes effect even if its caller has gone.
                 let _ = answer.send(match met {
                     Some((store, at)) => request(store, at),
                     None => Err(unavailable()),

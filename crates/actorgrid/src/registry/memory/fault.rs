@@ -1,30 +1,31 @@
-//! The failures that tests put in.
+//! The faults that tests inject.
 
 use std::time::Duration;
 
-/// A failure of one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryFault {
-    /// The registry refuses: the call fails as unavailable, and nothing was done.
+    /// The registry refuses: the call fails as unavailable, and nothing is done.
     Refuse,
-    /// The request never arrives: nothing is done, and there is no answer.
+    /// The request never arrives: nothing is done, and no reply is sent.
     LoseRequest,
-    /// The request is carried out, and there is no answer.
+    /// The request is carried out, but no reply is sent.
     LoseReply,
-    /// The request is carried out, and the answer is that its outcome is unknown.
+    /// The request is carried out, but the call fails as unknown.
     FailReply,
-    /// The request arrives, and is answered, only after this time. It arrives also if the caller
-    /// stops waiting before.
+    /// The request arrives, and is answered, only after this time. It arrives even if the caller
+    /// stops waiting earlier.
     Delay(Duration),
-    /// The request is carried out at once, and is answered only after this time.
+    /// The request is carried out at once, but is answered only after this time.
     DelayReply(Duration),
-    /// The answer is at once that the outcome is unknown; the request arrives after this time.
+    /// The call fails as unknown at once; the request arrives after this time.
     ArriveLate(Duration),
-    /// The answer is that of a registry in which nothing was ever registered, as of a member that
-    /// lags behind. Such answers occur only to [`Peek`](super::MemoryOperation::Peek).
+    /// The reply is that of a registry in which nothing was ever registered, like that of a member
+    /// that lags behind. In a real registry this happens only to
+    /// [`Peek`](super::MemoryOperation::Peek).
     Lag,
-    /// The caller panics, as if it had a defect.
+    /// The caller panics, as if it had a bug.
     #[cfg(test)]
     Panic,
 }

@@ -1,13 +1,13 @@
-//! The faults that wait for their calls.
+//! The queue of injected faults, and the count of calls.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::fault::MemoryFault;
 use super::operation::MemoryOperation;
 
-/// Faults that wait for their calls, and the count of calls.
+/// The injected faults that wait for their calls, and the number of calls.
 ///
-/// Not limited: only a test puts faults in, one at a time.
+/// Not limited: only tests inject faults, one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     queued: HashMap<MemoryOperation, VecDeque<MemoryFault>>,

@@ -1,4 +1,4 @@
-//! Watches of the registry in the process.
+//! Watches of the memory registry.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use super::memory_core::MemoryCore;
 use super::state::{MemoryState, Presence};
 use super::store::NextChanges;
 
-/// A watch reads from the shared history. It holds no changes of its own, so a slow one costs
-/// nothing: it falls behind the history and ends as compacted.
+/// A watch that reads from the shared history. It buffers no changes, so a slow watch costs
+/// nothing: it falls behind the history and fails as compacted.
 struct HistoryWatch {
     core: Arc<MemoryCore>,
     selector: Selector,
-    /// The first revision that it has not seen.
+    /// The first revision that the watch has not seen.
     next: Revision,
-    /// The breaks of all watches before it was opened.
+    /// How often all watches were broken before this one was opened.
     breaks: u64,
-    /// How often watches were muted before it was opened.
+    /// How often all watches were muted before this one was opened.
     mutes: u64,
 }
 
@@ -47,11 +47,11 @@ impl HistoryWatch {
     async fn update(&mut self) -> Result<WatchUpdate, RegistryError> {
         let core = Arc::clone(&self.core);
         loop {
-            // Before the look, so that a change just after it wakes.
+            // Create this before looking, so that a change just afterwards wakes the watch.
             let moved = core.moved.notified();
             match core.with(|state, _| self.look(state)) {
                 ControlFlow::Break(found) => return found,
-                // Due changes happen when someone looks: here the watch itself.
+                // Due changes happen only when something looks: here the watch itself.
                 ControlFlow::Continue(Some(due)) => tokio::select! {
                     biased;
                     () = moved => {}
@@ -62,13 +62,13 @@ impl HistoryWatch {
         }
     }
 
-    /// The end of the wait, or when to look again at the latest.
+    /// Looks at the state. Returns the next update, or the time by which to look again.
     fn look(
         &mut self,
         state: &MemoryState,
     ) -> ControlFlow<Result<WatchUpdate, RegistryError>, Option<Timestamp>> {
         match state.presence() {
-            // Leases go on to end meanwhile, but nobody hears of it.
+            // Leases still expire meanwhile, but the watch does not report it.
             Presence::Away => return ControlFlow::Continue(None),
             Presence::Here if state.breaks() == self.breaks => {
                 if state.mutes() != self.mutes {

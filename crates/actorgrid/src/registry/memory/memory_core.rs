@@ -1,4 +1,4 @@
-//! One registry in the process, as all its handles and watches share it.
+//! The core of a memory registry, which all its handles and watches share.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,18 +14,18 @@ use crate::registry::RegistryError;
 use crate::revision::Revision;
 use crate::token::ClusterId;
 
-/// The core of one registry. No lock is held over an await.
+/// The core of one memory registry. No lock is held across an await.
 pub(super) struct MemoryCore {
     pub(super) environment: Environment,
     state: Mutex<MemoryState>,
-    /// Wakes the watches when they have to look.
+    /// Wakes the watches when they have to look at the state.
     pub(super) moved: Notify,
 }
 
 impl MemoryCore {
     pub(super) fn new(environment: &Environment) -> Self {
-        // Microseconds grow faster than anyone claims names, so a new registry starts after the
-        // last revision of the one before. They fit for 290,000 years.
+        // Microseconds grow faster than names are claimed, so a new registry starts after the last
+        // revision of the previous one. They fit into 63 bits for 290,000 years.
         let start = i64::try_from(environment.wall_clock_micros()).unwrap_or(i64::MAX / 2);
         let store = Store::new(Revision::new(start.max(1)));
         Self {
@@ -35,7 +35,7 @@ impl MemoryCore {
         }
     }
 
-    /// Access to the state at the present time, after all that was due before.
+    /// Accesses the state at the current time, after everything that was due has happened.
     pub(super) fn with<T>(&self, access: impl FnOnce(&mut MemoryState, Timestamp) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.environment.now();
@@ -50,8 +50,8 @@ impl MemoryCore {
         result
     }
 
-    /// One exchange: nothing happens before the first poll, and all of it then, if no fault is in
-    /// the way.
+    /// Runs one exchange. Nothing happens before the first poll, and everything happens during it
+    /// unless a fault interferes.
     pub(super) async fn call<T, F>(
         self: &Arc<Self>,
         operation: MemoryOperation,
@@ -78,10 +78,10 @@ impl MemoryCore {
                 biased;
                 reply = &mut reply => match reply {
                     Ok(answer) => return answer,
-                    // The registry was away when the request arrived.
+                    // The registry was unavailable when the request arrived.
                     Err(_) => return pending().await,
                 },
-                // Nobody else may look at that time.
+                // Nothing else might look at that time.
                 () = self.environment.sleep_until(due) => self.with(|_, _| ()),
             }
         }

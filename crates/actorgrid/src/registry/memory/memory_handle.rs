@@ -1,4 +1,4 @@
-//! What a handle on the registry in the process knows of it.
+//! The knowledge that a handle on the memory registry has of it.
 
 use tokio_util::sync::CancellationToken;
 
@@ -6,15 +6,15 @@ use super::state::{MemoryState, Presence};
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 
-/// The registry as it was when a handle on it was made: as a process knows the etcd that it has
-/// connected to.
+/// The state of the registry when a handle on it was created, like the knowledge that a process has
+/// of the etcd that it connected to.
 #[derive(Debug)]
 pub(super) struct MemoryHandle {
     pub(super) cluster: ClusterId,
-    /// The clusters that were known before this one.
+    /// The clusters that the handle used before this one.
     left: Vec<ClusterId>,
-    /// How often it had been replaced or restored.
-    age: u64,
+    /// How often the registry had been replaced or restored.
+    replacements: u64,
     pub(super) restored: CancellationToken,
 }
 
@@ -23,14 +23,14 @@ impl MemoryHandle {
         Self {
             cluster: state.cluster(),
             left: Vec::new(),
-            age: state.age(),
+            replacements: state.replacements(),
             restored: CancellationToken::new(),
         }
     }
 
-    /// Fails if another registry has taken the place of the one that is known.
+    /// Fails if another registry has replaced the one that the handle is bound to.
     pub(super) fn check(&self, state: &MemoryState) -> Result<(), RegistryError> {
-        if state.presence() != Presence::Here || self.age == state.age() {
+        if state.presence() != Presence::Here || self.replacements == state.replacements() {
             return Ok(());
         }
         if self.cluster != state.cluster() {
@@ -51,7 +51,7 @@ impl MemoryHandle {
         }
         let is_known = cluster == self.cluster || self.left.contains(&cluster);
         if is_known && state.is_behind() {
-            let text = "the registry is at an earlier revision than it was";
+            let text = "the registry is at an earlier revision than before";
             return Err(RegistryError::restored(text));
         }
         let mut left = self.left.clone();
@@ -64,6 +64,6 @@ impl MemoryHandle {
 }
 
 fn wrong_cluster(state: &MemoryState) -> RegistryError {
-    let text = format!("the registry is the cluster {} now", state.cluster());
+    let text = format!("the registry is now the cluster {}", state.cluster());
     RegistryError::new(RegistryErrorKind::WrongCluster, text)
 }

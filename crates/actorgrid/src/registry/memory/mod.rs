@@ -1,13 +1,16 @@
-//! The registry that lives in the process.
+//! The memory registry, which lives in the process.
 //!
-//! It has the semantics of etcd and no task of its own: leases end, and late requests arrive, when
-//! someone looks next. An operation looks before it does anything, and a waiting watch sleeps until
-//! the next of them is due.
+//! It has the semantics of etcd but no task: leases end and late requests arrive when something
+//! next looks at the state. Every operation does so first, and a waiting watch sleeps until the
+//! next event is due.
 //!
-//! - [`memory_registry`] is the handle, [`memory_core`] is what its clones share, and
-//!   [`memory_handle`] what a process knows of it; [`snapshot`] is what it can be restored to.
-//! - [`store`] holds keys, leases and history; [`state`] adds what is late, absent or broken.
-//! - [`backend`] and [`history_watch`] answer the library; [`call`] lets [`faults`] interfere.
+//! - [`memory_registry`] is the handle, [`memory_core`] is shared by its clones, and
+//!   [`memory_handle`] is the knowledge that a process has of the registry; [`snapshot`] is a state
+//!   to restore.
+//! - [`store`] holds keys, leases and history; [`state`] adds late requests, absence and broken
+//!   watches.
+//! - [`backend`] and [`history_watch`] implement the library's interface; [`call`] applies
+//!   [`faults`].
 
 mod backend;
 mod call;

@@ -1,28 +1,27 @@
-//! The operations that tests count and let fail.
+//! The operations that tests can count and make fail.
 
-/// An operation of the registry, as [`MemoryRegistry::inject`](super::MemoryRegistry::inject) and
-/// [`MemoryRegistry::calls`](super::MemoryRegistry::calls) name it.
+/// An operation of the registry, for [`MemoryRegistry::inject`](super::MemoryRegistry::inject) and
+/// [`MemoryRegistry::calls`](super::MemoryRegistry::calls).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemoryOperation {
-    /// A new lease.
+    /// The granting of a lease.
     Grant,
     /// The renewal of a lease.
     Renew,
-    /// A read of the time that is left of a lease.
+    /// A read of the remaining time of a lease.
     Remaining,
-    /// The end of a lease.
+    /// The revocation of a lease.
     Revoke,
-    /// Registrations: names of actors and mailboxes, and a peer's own keys.
+    /// A registration: of names of actors and mailboxes, or of a peer's own keys.
     Claim,
-    /// The raising of a session's epoch, which settles what is in doubt.
+    /// A raise of a session's epoch, which settles claims in doubt.
     Raise,
     /// The release of a name.
     Release,
     /// A read of single keys.
     Get,
-    /// A read of single keys that may lag behind: the first one of a client that looks up where a
-    /// mailbox is.
+    /// A read of single keys that may be stale: the first read of a client that looks up a mailbox.
     Peek,
     /// A read of all keys of a kind.
     List,

@@ -1,12 +1,12 @@
-//! An earlier state of a registry.
+//! A snapshot of a memory registry.
 
 use std::fmt;
 
 use super::store::Store;
 use crate::token::ClusterId;
 
-/// The contents of a [`MemoryRegistry`](super::MemoryRegistry) at a moment, as a snapshot of etcd
-/// holds them.
+/// The contents of a [`MemoryRegistry`](super::MemoryRegistry) at one moment, like a snapshot of
+/// etcd.
 #[derive(Clone)]
 pub struct MemorySnapshot {
     pub(super) cluster: ClusterId,

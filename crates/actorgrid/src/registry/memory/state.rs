@@ -1,4 +1,4 @@
-//! The store of a registry, and what comes between it and its callers.
+//! The state of a memory registry: its store, and the failures between the store and its callers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,11 +9,11 @@ use crate::token::ClusterId;
 use super::faults::Faults;
 use super::store::Store;
 
-/// A request on its way. It is given the store and the time of its arrival, or `None` if the
-/// registry refuses it then; it is dropped if it is lost.
+/// A request under way. It is called with the store and the time of its arrival, or with `None` if
+/// the registry refuses it then; it is dropped if it is lost.
 pub(super) type LateRequest = Box<dyn FnOnce(Option<(&mut Store, Timestamp)>) + Send>;
 
-/// Whether and how the registry answers.
+/// Whether the registry replies, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Here,
@@ -21,26 +21,26 @@ pub(super) enum Presence {
     Away,
 }
 
-/// All that the clones of a registry share: the store and what comes between it and its
+/// The state that the clones of a registry share: the store, and the failures between it and its
 /// callers.
 pub(super) struct MemoryState {
     pub(super) store: Store,
     cluster: ClusterId,
-    /// How often another registry has taken its place, or an earlier state.
-    age: u64,
-    /// The revisions that the clusters had come to before another state took their place. Not
-    /// limited: only a test or an operator does that.
-    was_at: HashMap<ClusterId, Revision>,
+    /// How often the registry was replaced or restored.
+    replacements: u64,
+    /// The revisions that clusters had reached when they were replaced or restored. Not limited:
+    /// only a test or an operator does that.
+    reached: HashMap<ClusterId, Revision>,
     pub(super) faults: Faults,
-    /// Requests on their way by the time of their arrival, and then in the order of their sending.
-    /// Not limited: each comes from a fault that a test put in.
+    /// Requests under way, by arrival time and then in the order in which they were sent. Not
+    /// limited: each comes from a fault that a test injected.
     late: BTreeMap<(Timestamp, u64), LateRequest>,
     sent: u64,
     away: bool,
     refusing: bool,
-    /// How often the watches were broken; those that were opened before the last time end.
+    /// How often the watches were broken; watches opened before the last time end.
     breaks: u64,
-    /// How often the watches were muted; those that were opened before the last time are silent.
+    /// How often the watches were muted; watches opened before the last time are silent.
     mutes: u64,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Whether a watch that looked at this mark has to look again at the later one. It wakes by
-    /// itself when what is due is due: only what is due sooner concerns it.
+    /// Whether a watch that looked at this mark has to look again at the later one. It sleeps until
+    /// the next event is due, so it only needs a wake for an earlier event.
     pub(super) fn wakes(self, later: Self) -> bool {
         let sooner = match (self.due, later.due) {
             (before, Some(now)) => before.is_none_or(|before| now < before),
@@ -74,8 +74,8 @@ impl MemoryState {
         Self {
             store,
             cluster,
-            age: 0,
-            was_at: HashMap::new(),
+            replacements: 0,
+            reached: HashMap::new(),
             faults: Faults::default(),
             late: BTreeMap::new(),
             sent: 0,
@@ -86,8 +86,8 @@ impl MemoryState {
         }
     }
 
-    /// Lets happen what was due up to `now`, each at its time and in the order of the times: leases
-    /// end and late requests arrive. A lease that ends when a request arrives has ended before.
+    /// Processes everything that is due up to `now`, in order of time: leases end and late requests
+    /// arrive. A lease that ends at the time when a request arrives ends first.
     pub(super) fn advance(&mut self, now: Timestamp) {
         loop {
             let expiry = self.store.next_expiry().filter(|(at, _)| *at <= now);
@@ -113,7 +113,7 @@ impl MemoryState {
         }
     }
 
-    /// When [`advance`](Self::advance) will have something to do.
+    /// Returns when [`advance`](Self::advance) next has something to do.
     pub(super) fn due(&self) -> Option<Timestamp> {
         let expiry = self.store.next_expiry().map(|(at, _)| at);
         let arrival = self.late.first_key_value().map(|((at, _), _)| *at);
@@ -125,7 +125,7 @@ impl MemoryState {
         self.late.insert((at, self.sent), late);
     }
 
-    /// An absent registry does not even refuse.
+    /// Returns the presence. Being away takes precedence: an absent registry does not even refuse.
     pub(super) fn presence(&self) -> Presence {
         match (self.away, self.refusing) {
             (true, _) => Presence::Away,
@@ -153,23 +153,23 @@ impl MemoryState {
         self.cluster
     }
 
-    pub(super) fn age(&self) -> u64 {
-        self.age
+    pub(super) fn replacements(&self) -> u64 {
+        self.replacements
     }
 
-    /// Whether it is behind a revision that it had come to.
+    /// Whether the cluster is behind a revision that it had reached.
     pub(super) fn is_behind(&self) -> bool {
-        let was_at = self.was_at.get(&self.cluster);
-        was_at.is_some_and(|was_at| self.store.revision() < *was_at)
+        let reached = self.reached.get(&self.cluster);
+        reached.is_some_and(|reached| self.store.revision() < *reached)
     }
 
-    /// Another cluster takes the place of this one, or an earlier state.
-    pub(super) fn take_in(&mut self, cluster: ClusterId, store: Store) {
-        let was_at = self.was_at.entry(self.cluster).or_insert(Revision::ZERO);
-        *was_at = self.store.revision().max(*was_at);
+    /// Replaces the contents with those of another cluster, or with an earlier state.
+    pub(super) fn replace_contents(&mut self, cluster: ClusterId, store: Store) {
+        let reached = self.reached.entry(self.cluster).or_insert(Revision::ZERO);
+        *reached = self.store.revision().max(*reached);
         self.cluster = cluster;
         self.store = store;
-        self.age += 1;
+        self.replacements += 1;
         self.late.clear();
         self.break_watches();
     }

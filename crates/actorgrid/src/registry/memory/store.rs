@@ -13,25 +13,25 @@ use crate::registry::{
 };
 use crate::revision::Revision;
 
-/// Changes that are kept for watches. A thousand peers that come or go with ten names each fit: a
-/// watch that is further behind is served sooner by a new list.
-const HISTORY: usize = 10_000;
+/// The number of changes to keep for watches. A thousand peers that join or leave with ten names
+/// each fit; a watch that is further behind catches up sooner by listing again.
+const MAX_HISTORY: usize = 10_000;
 
 /// The contents of the registry: keys, leases, the revision and the recent changes.
 ///
-/// It has no clock. The caller passes the time, and expires what is due before.
+/// It has no clock. The caller passes the time, and first expires the leases that are due.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     keys: BTreeMap<String, Entry>,
     leases: BTreeMap<LeaseId, LeaseRecord>,
-    /// The same leases by the time at which they end.
+    /// The leases by their expiry time.
     expiries: BTreeSet<(Timestamp, LeaseId)>,
     last_lease: i64,
     revision: Revision,
-    /// In the order of their revisions; all changes after `compacted`.
+    /// All changes after `compacted`, in order of revision.
     history: VecDeque<Change>,
     compacted: Revision,
-    /// Nothing more is stored.
+    /// Whether the storage is full, so that nothing more is stored.
     full: bool,
 }
 
@@ -47,12 +47,12 @@ struct LeaseRecord {
 pub(super) enum NextChanges {
     /// The next revision with selected changes.
     At(Vec<Change>),
-    /// Nothing up to the current revision, which is given.
+    /// No selected changes up to the current revision, which is given.
     NoneUpTo(Revision),
 }
 
 impl Store {
-    /// An empty store whose first change is at the revision after this one.
+    /// Creates an empty store whose first change is at the revision after `revision`.
     pub(super) fn new(revision: Revision) -> Self {
         Self {
             keys: BTreeMap::new(),
@@ -78,7 +78,8 @@ impl Store {
         self.full = full;
     }
 
-    /// As etcd, which refuses all that might be stored, also where nothing would be.
+    /// Fails if the storage is full. Like etcd, which refuses every request that might store
+    /// something, even if it would not.
     fn has_space(&self) -> Result<(), RegistryError> {
         if self.full {
             let text = "the registry's storage is full";
@@ -113,7 +114,7 @@ impl Store {
         self.leases.get(&id).map(|held| held.expiry.since(now))
     }
 
-    /// Ends a lease and deletes its keys at one revision, in their order.
+    /// Ends a lease and deletes its keys at one revision, in order.
     pub(super) fn revoke(&mut self, id: LeaseId) {
         let Some(held) = self.leases.remove(&id) else {
             return;
@@ -126,14 +127,14 @@ impl Store {
         self.commit();
     }
 
-    /// Ends every lease, each at a revision of its own.
+    /// Ends every lease, each at a separate revision.
     pub(super) fn revoke_all(&mut self) {
         while let Some((&id, _)) = self.leases.first_key_value() {
             self.revoke(id);
         }
     }
 
-    /// When the next lease ends, and which.
+    /// Returns which lease ends next, and when.
     pub(super) fn next_expiry(&self) -> Option<(Timestamp, LeaseId)> {
         self.expiries.first().copied()
     }
@@ -155,14 +156,14 @@ impl Store {
                 .as_ref()
                 .is_some_and(|epoch| epoch.modified == guard.modified)
         });
-        // All is compared before anything is put, as in one transaction.
+        // Compare everything before putting anything, as in one transaction.
         let absent = |(key, _): &(String, Bytes)| !self.keys.contains_key(key);
         let won: Vec<bool> = batch
             .claims
             .iter()
             .map(|claim| guarded && claim.puts.iter().all(absent))
             .collect();
-        // Only a put asks for the lease: where nothing is won the outcomes hold without one.
+        // Only a put requires the lease: if nothing is won, the outcomes are valid without it.
         if won.contains(&true) && !self.leases.contains_key(&batch.lease) {
             return Err(lease_not_found());
         }
@@ -226,14 +227,14 @@ impl Store {
         }
     }
 
-    /// Deletes a key; false when there is none.
+    /// Deletes a key. Returns false if it does not exist.
     pub(super) fn delete(&mut self, key: &str) -> bool {
         let deleted = self.delete_at(self.revision.next(), key);
         self.commit();
         deleted
     }
 
-    /// Puts a key under no lease, whatever is there.
+    /// Puts a key without a lease, whether or not it exists.
     pub(super) fn overwrite(&mut self, key: String, value: Bytes) {
         self.put_at(self.revision.next(), key, value, None);
         self.commit();
@@ -245,18 +246,19 @@ impl Store {
         self.compacted = self.revision;
     }
 
-    /// Nobody knows of a later revision than the next one, unless from another registry.
-    pub(super) fn has_come_before(&self, from: Revision) -> Result<(), RegistryError> {
+    /// Fails if `from` is later than the next revision: a caller can know such a revision only from
+    /// another registry.
+    pub(super) fn check_reached(&self, from: Revision) -> Result<(), RegistryError> {
         if from > self.revision.next() {
             return Err(RegistryError::new(
                 RegistryErrorKind::Compacted,
-                format!("the registry has not come to revision {from}"),
+                format!("the registry has not reached revision {from}"),
             ));
         }
         Ok(())
     }
 
-    /// The first revision from `from` on that changed selected keys.
+    /// Returns the changes of the first revision from `from` on that changed selected keys.
     pub(super) fn changes(
         &self,
         selector: &Selector,
@@ -316,13 +318,13 @@ impl Store {
         true
     }
 
-    /// Ends a transaction: moves the revision if anything was changed, and forgets the oldest
-    /// revisions that are too many, each as a whole. The newest one always stays.
+    /// Ends a transaction: advances the revision if anything was changed, and forgets the oldest
+    /// revisions beyond the limit, each as a whole. The newest revision is always kept.
     fn commit(&mut self) {
         if let Some(last) = self.history.back() {
             self.revision = self.revision.max(last.revision());
         }
-        while self.history.len() > HISTORY {
+        while self.history.len() > MAX_HISTORY {
             let Some(oldest) = self.history.front().map(Change::revision) else {
                 return;
             };
@@ -372,22 +374,22 @@ mod tests {
             store.claim(batch).unwrap()
         };
         claim(&mut store, vec![puts("a", 3)]);
-        claim(&mut store, vec![puts("b", HISTORY - 1)]);
-        assert_eq!(store.history.len(), HISTORY - 1);
+        claim(&mut store, vec![puts("b", MAX_HISTORY - 1)]);
+        assert_eq!(store.history.len(), MAX_HISTORY - 1);
         assert_eq!(store.compacted.get(), 101);
         overwrite(&mut store, "c");
-        assert_eq!(store.history.len(), HISTORY);
+        assert_eq!(store.history.len(), MAX_HISTORY);
         overwrite(&mut store, "c");
         assert_eq!((store.history.len(), store.compacted.get()), (2, 102));
-        // One revision may be longer than the limit, and is kept as long as it is the newest.
+        // One revision may exceed the limit, and is kept while it is the newest.
         store.revoke(lease);
-        assert_eq!(store.history.len(), HISTORY + 2);
+        assert_eq!(store.history.len(), MAX_HISTORY + 2);
         let all = Selector::Prefix(String::new());
         assert!(store.changes(&all, Revision::new(104)).is_err());
         let Ok(NextChanges::At(changes)) = store.changes(&all, Revision::new(105)) else {
             panic!("the newest revision is gone");
         };
-        assert_eq!(changes.len(), HISTORY + 2);
+        assert_eq!(changes.len(), MAX_HISTORY + 2);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The registry in the process, with its faults.
+//! Tests of the memory registry and its faults.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Waits far longer than any fault takes.
+/// Waits far longer than any fault lasts, and returns whether the call is still unanswered.
 async fn unanswered<T>(call: impl Future<Output = T>) -> bool {
     tokio::time::timeout(600 * SECOND, call).await.is_err()
 }
@@ -100,12 +100,12 @@ async fn watch(memory: &MemoryRegistry) -> WatchStream {
     memory.watch(&all, from).await.unwrap()
 }
 
-/// The keys that the next revision put or deleted.
+/// Returns the keys that the next revision put or deleted.
 async fn next(stream: &mut WatchStream) -> Result<Vec<String>, RegistryErrorKind> {
     let mut changes = Vec::new();
     while changes.is_empty() {
         let next = tokio::time::timeout(600 * SECOND, stream.next()).await;
-        let update = next.expect("nothing came").expect("the watch ended");
+        let update = next.expect("no update arrived").expect("the watch ended");
         if let WatchUpdate::Changes(next) = update.map_err(|error| error.kind())? {
             changes = next;
         }
@@ -149,7 +149,7 @@ async fn lost_requests_do_nothing_and_lost_replies_leave_it_done() {
     memory.inject(MemoryOperation::Claim, MemoryFault::LoseReply);
     memory.inject(MemoryOperation::Claim, MemoryFault::FailReply);
     memory.inject(MemoryOperation::Release, MemoryFault::Refuse);
-    // The lease runs out while nobody answers, so look at the watch for what was done.
+    // The lease expires while no reply comes, so use the watch to see what was done.
     let mut stream = watch(&memory).await;
     assert!(unanswered(claim(&memory, lease, "lost request")).await);
     let lease = grant(&memory).await;
@@ -160,7 +160,7 @@ async fn lost_requests_do_nothing_and_lost_replies_leave_it_done() {
     assert_eq!(next(&mut stream).await, seen("+lost reply"));
     assert_eq!(next(&mut stream).await, seen("-lost reply"));
     assert_eq!(next(&mut stream).await, seen("+failed reply"));
-    // Each operation has a queue of its own.
+    // Each operation has a separate queue of faults.
     assert_eq!(
         kind(memory.release("x", Revision::new(1)).await),
         Err(UNAVAILABLE)
@@ -208,7 +208,7 @@ async fn a_delayed_call_arrives_also_without_its_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_is_delayed_tells_of_the_time_of_its_request() {
+async fn a_delayed_reply_reflects_the_time_of_its_request() {
     let memory = start();
     let lease = grant(&memory).await;
     let begin = memory.core.environment.now();
@@ -269,13 +269,13 @@ async fn late_requests_and_ends_of_leases_happen_in_the_order_of_their_times() {
     let (first, second) = (grant(&memory).await, grant(&memory).await);
     claim(&memory, first, "a").await.unwrap();
     claim(&memory, second, "b").await.unwrap();
-    // One renewal comes just in time, the other when the lease has ended.
+    // One renewal arrives just in time, the other when the lease has ended.
     let just = TTL - Duration::from_nanos(1);
     memory.inject(MemoryOperation::Renew, MemoryFault::ArriveLate(just));
     memory.inject(MemoryOperation::Renew, MemoryFault::ArriveLate(TTL));
     assert!(memory.renew(first).await.is_err());
     assert!(memory.renew(second).await.is_err());
-    // Nobody looks until all of it is past.
+    // Nothing looks at the state until all of this is past.
     pass(TTL + SECOND).await;
     let left = memory.remaining(first).await.unwrap();
     assert_eq!(left, Some(TTL - SECOND - Duration::from_nanos(1)));
@@ -307,7 +307,7 @@ async fn the_end_of_a_lease_reaches_a_watch_at_its_time() {
             assert_eq!(memory.core.environment.now(), granted + 5 * SECOND + TTL);
         },
         async {
-            // The watch is waiting already when the lease comes and when it is renewed.
+            // The watch is already waiting when the lease is granted and when it is renewed.
             pass(SECOND).await;
             let lease = grant(&memory).await;
             claim(&memory, lease, "a").await.unwrap();
@@ -343,7 +343,7 @@ async fn an_absent_registry_answers_nothing_and_ages() {
     assert!(unanswered(pending_claim).await);
     assert!(memory.list("").await.unwrap().entries.is_empty());
     assert_eq!(memory.calls(MemoryOperation::Grant), 2);
-    // The fault waited for a call that came through.
+    // The fault was kept for a call that got through.
     assert_eq!(kind(memory.grant(TTL).await), Err(UNAVAILABLE));
 }
 
@@ -397,13 +397,13 @@ async fn a_refusing_registry_refuses_all_and_ends_watches() {
     assert_eq!(waiting.next().await, None);
     assert_eq!(kind(delayed), Err(UNAVAILABLE));
     memory.set_refusing(false);
-    // Also one that nobody looked at meanwhile.
+    // A watch that was not polled meanwhile ends as well.
     assert_eq!(next(&mut idle).await, Err(UNAVAILABLE));
     assert!(claim(&memory, lease, "b").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_operator_does_reaches_watches() {
+async fn changes_by_an_operator_reach_watches() {
     let memory = start();
     let (first, second) = (grant(&memory).await, grant(&memory).await);
     let created = claim(&memory, first, "a").await.unwrap();
@@ -424,14 +424,14 @@ async fn what_an_operator_does_reaches_watches() {
     memory.break_watches();
     assert_eq!(next(&mut stream).await, Err(UNAVAILABLE));
     assert_eq!(stream.next().await, None);
-    // A watch that is opened after it is whole.
+    // A watch that is opened afterwards works.
     let mut stream = watch(&memory).await;
     memory.delete("a");
     assert_eq!(next(&mut stream).await, seen("-a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_watch_says_how_far_it_is_complete() {
+async fn a_quiet_watch_reports_how_far_it_is_complete() {
     let memory = start();
     let from = memory.list("").await.unwrap().revision.next();
     let selector = Selector::Key("a".to_owned());
