@@ -23,53 +23,55 @@ use crate::token::ClusterId;
 
 /// The operations of a coordination service that the library uses.
 ///
-/// Implemented by the registries of this crate only. Every method is one exchange with the
-/// service. None of them limits its own time: the caller does, and dropping a future means that
-/// its outcome is unknown. An error of [`Unknown`](RegistryErrorKind::Unknown) means the same;
-/// after every other error nothing was changed.
+/// Implemented only by the registries of this crate. Every method is one exchange with the service.
+/// No method limits its own time; the caller does, and after dropping a future its outcome is
+/// unknown. An error of kind [`Unknown`](RegistryErrorKind::Unknown) means the same; after any
+/// other error nothing was changed.
 pub(crate) trait Backend: Send + Sync + 'static {
-    /// The cluster; the same for the life of the handle.
+    /// Returns the cluster, which stays the same for the life of the handle.
     fn cluster(&self) -> ClusterId;
 
-    /// The same service over connections of its own, which are opened when they are first used, by
-    /// tasks of the runtime that uses them. They end when the returned handle and its watches are
-    /// dropped.
+    /// Returns a handle on the same service with dedicated connections. They are opened on first
+    /// use, by tasks of the runtime that uses them, and end when the returned handle and its
+    /// watches are dropped.
     fn dedicated(&self) -> Arc<dyn Backend>;
 
-    /// Cancelled once the service is known to have gone back to an earlier revision. From then on
-    /// every exchange fails as [`Restored`](RegistryErrorKind::Restored): names may have been
-    /// forgotten, and the revisions of new ones compare falsely with those of before.
+    /// Returns a token that is cancelled once the service is known to have gone back to an earlier
+    /// revision. From then on every exchange fails as [`Restored`](RegistryErrorKind::Restored):
+    /// the service may have forgotten names, and comparing revisions from before and after would
+    /// give wrong results.
     fn restored(&self) -> &CancellationToken;
 
-    /// A handle on this cluster, at the same place as the present one.
+    /// Connects to the given cluster at the same endpoints, and returns a handle on it.
     ///
-    /// [`WrongCluster`](RegistryErrorKind::WrongCluster): another one is there.
-    /// [`Restored`](RegistryErrorKind::Restored): it is the present one, or one that was followed
-    /// before, at an earlier revision than it had come to then.
+    /// Fails as [`WrongCluster`](RegistryErrorKind::WrongCluster) if another cluster is there, and
+    /// as [`Restored`](RegistryErrorKind::Restored) if it is the current cluster, or one followed
+    /// before, at an earlier revision than it had reached then.
     fn follow(&self, cluster: ClusterId) -> BoxFuture<'_, Result<Arc<dyn Backend>, RegistryError>>;
 
-    /// A new lease. The service may grant another time to live than was asked for.
+    /// Grants a new lease. The service may choose a different time to live than requested.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, RegistryError>>;
 
-    /// Renews a lease and returns its time to live from now on.
+    /// Renews a lease, and returns its new time to live.
     ///
-    /// [`RegistryErrorKind::LeaseNotFound`]: it is gone. The service never takes a renewal that was
-    /// dropped for a later one.
+    /// Fails as [`RegistryErrorKind::LeaseNotFound`] if the lease is gone. The service never
+    /// mistakes a dropped renewal for a later one.
     fn renew(&self, lease: LeaseId) -> BoxFuture<'_, Result<Duration, RegistryError>>;
 
-    /// The time that is left of a lease; `None` when it is gone.
+    /// Returns the remaining time of a lease, or `None` if it is gone.
     fn remaining(&self, lease: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, RegistryError>>;
 
-    /// Ends a lease and deletes its keys. A lease that is gone already is no error.
+    /// Revokes a lease and deletes its keys. Succeeds if the lease is gone already.
     fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), RegistryError>>;
 
-    /// Claims, all or nothing each, one outcome each in their order. An error concerns all of them.
+    /// Makes claims, each of which puts all its keys or none. Returns one outcome for each claim,
+    /// in order. An error applies to all of them.
     fn claim<'a>(
         &'a self,
         batch: &'a ClaimBatch,
     ) -> BoxFuture<'a, Result<Vec<ClaimOutcome>, RegistryError>>;
 
-    /// Puts the epoch key again if its create revision is the given one, and so raises its
+    /// Puts the epoch key again if its create revision is the given one, which raises its
     /// modification revision.
     fn raise<'a>(
         &'a self,
@@ -79,47 +81,47 @@ pub(crate) trait Backend: Send + Sync + 'static {
         value: Bytes,
     ) -> BoxFuture<'a, Result<RaiseOutcome, RegistryError>>;
 
-    /// Deletes a key if its create revision is the given one; false when it was not.
+    /// Deletes a key if its create revision is the given one. Returns false if it was not.
     fn release<'a>(
         &'a self,
         key: &'a str,
         create_revision: Revision,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
 
-    /// A linearizable read of some keys, in their order.
+    /// Reads keys linearizably, and returns their entries in the same order.
     fn get<'a>(
         &'a self,
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
 
-    /// A read of some keys, in their order, as one member of the service knows them. It may lag
-    /// behind what is registered by now, so a key that is absent may be there; but it asks no other
-    /// member, and is answered also while they do not agree. For readers who learn by a token when
-    /// what they found is too old.
+    /// Reads keys as one member of the service knows them, and returns their entries in the same
+    /// order. The result may be stale, so a key that is reported absent may exist. In return, the
+    /// member consults no other member, and replies even while the members have no quorum. This is
+    /// for readers that detect a stale result by its token.
     fn peek<'a>(
         &'a self,
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>, RegistryError>>;
 
-    /// A linearizable read of one key: a listing of one entry or none, so that a watch from the
-    /// revision behind it on misses nothing.
+    /// Reads one key linearizably. Returns a listing of one entry or none; a watch from the
+    /// revision after the listing misses nothing.
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
 
-    /// A linearizable read of all keys with a prefix, sorted by key.
+    /// Lists all keys with a prefix linearizably, sorted by key.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, RegistryError>>;
 
-    /// The changes of the selected keys from a revision on (inclusive).
+    /// Watches the changes of the selected keys, starting at a revision (inclusive).
     ///
-    /// The stream gives whole revisions in their order, and now and then how far it is complete.
-    /// It ends after an error. One that the registry does not answer for some seconds fails as
-    /// [unavailable](RegistryErrorKind::Unavailable), and
-    /// [`Compacted`](RegistryErrorKind::Compacted) means that the history from that revision is
-    /// not there: then list again. The same error means that the registry has not reached the
-    /// revision before: it was restored from a snapshot, or the member that was asked lags.
+    /// The stream yields whole revisions in order, and from time to time how far it is complete. It
+    /// ends after an error. A watch that the registry leaves unanswered for some seconds fails as
+    /// [unavailable](RegistryErrorKind::Unavailable). [`Compacted`](RegistryErrorKind::Compacted)
+    /// means that the history from that revision does not exist: then list again. The history is
+    /// either compacted, or the registry has not reached the preceding revision yet because it was
+    /// restored from a snapshot or the queried member lags.
     ///
-    /// Nothing is read before it is polled for, except one message, what the connection holds, and
-    /// on etcd what comes while the service is asked whether the watch is still there: at most 16
-    /// messages of together 1 MiB. If more comes, it fails as unavailable.
+    /// Nothing is read ahead of polling except one message, the connection's buffers, and, on etcd,
+    /// the messages that arrive while etcd is asked whether the watch still exists: at most 16
+    /// messages totalling 1 MiB. If more arrive, the watch fails as unavailable.
     fn watch<'a>(
         &'a self,
         selector: &'a Selector,
@@ -127,6 +129,6 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<WatchStream, RegistryError>>;
 }
 
-/// The changes of selected keys, in their order; see [`Backend::watch`].
+/// The changes of selected keys, in order; see [`Backend::watch`].
 pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<WatchUpdate, RegistryError>> + Send>>;

@@ -1,7 +1,7 @@
-//! The abilities of the program at the other end.
+//! The capabilities of the program at the other end of a connection.
 
-/// The abilities of a peer or a client, as far as its registration or its requests show them. Peers
-/// of the Go library can do less than ours.
+/// The capabilities of a peer or a client, as inferred from its registration or its requests. Peers
+/// of the Go library can do less than peers of this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     frequent_probes: bool,
@@ -21,29 +21,31 @@ impl Capabilities {
         messages_without_envelope: false,
     };
 
-    /// Those of a peer or a client that is known to be one of ours, or not.
+    /// Returns the capabilities of a program of this library if `ours`, else of the Go library.
     pub(crate) const fn of(ours: bool) -> Self {
         if ours { Self::ACTORGRID } else { Self::GO }
     }
 
-    /// Whether they are those of a peer or a client of this library: the inverse of
+    /// Whether these are the capabilities of a peer or a client of this library: the inverse of
     /// [`of`](Self::of).
     ///
-    /// One flag holds them in the serialized form of a registration, as there are two sets. With a
-    /// third one this is no inverse any more: then that form needs a field for it, or the third
-    /// set comes back as one of these two.
+    /// The serialized form of a registration stores one flag, because there are two sets. With a
+    /// third set this would no longer be an inverse: that form would need another field, or the
+    /// third set would be read back as one of these two.
     #[cfg(feature = "serde")]
     pub(crate) const fn is_actorgrid(self) -> bool {
         matches!(self, Self::ACTORGRID)
     }
 
-    /// Whether connections to it may be probed every few seconds, and while no call is under way.
-    /// The Go library ends a connection on which it is probed more often than every five minutes.
+    /// Whether connections to the program may be probed every few seconds, and while no call is
+    /// under way. The Go library closes a connection that is probed more often than every five
+    /// minutes.
     pub(crate) const fn bear_frequent_probes(self) -> bool {
         self.frequent_probes
     }
 
-    /// Whether its limits count the message alone. The Go library counts the envelope too.
+    /// Whether the program's size limits count only the message. The Go library counts the envelope
+    /// too.
     pub(crate) const fn count_messages_without_envelope(self) -> bool {
         self.messages_without_envelope
     }

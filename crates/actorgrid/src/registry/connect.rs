@@ -1,4 +1,4 @@
-//! Connecting to a coordination service by its URL.
+//! Connects to a coordination service by its URL.
 
 #[cfg(feature = "etcd")]
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::environment::Environment;
 impl Registry {
     /// Connects to the registry at `url`.
     ///
-    /// `memory:` makes a new registry that lives in this process: its peers are one grid as far as
-    /// they share clones of it.
+    /// `memory:` creates a new registry that lives in this process: peers form one grid if they
+    /// share clones of it.
     ///
-    /// `etcd://host:2379,host:2379` connects to the endpoints of one etcd cluster (feature
-    /// `etcd`); a port that is left out is 2379. `user:password@` goes before the hosts, with
-    /// what a URL reserves written as `%40`. After the hosts may follow `?tls=true`, or
-    /// `?ca=FILE` and `&cert=FILE&key=FILE`, for connections over TLS (feature `tls`): PEM files
-    /// of the authorities that vouch for etcd (default: the system's) and of the client's own
-    /// certificate. The files are read once, here. Answers within 5 s.
+    /// `etcd://host:2379,host:2379` connects to the endpoints of one etcd cluster (feature `etcd`).
+    /// The port defaults to 2379. A user and a password go before the hosts as `user:password@`,
+    /// with reserved characters percent-encoded (`%40` for `@`). For connections over TLS (feature
+    /// `tls`), append `?tls=true`, or `?ca=FILE` and `&cert=FILE&key=FILE`: PEM files with the
+    /// certificate authorities to trust (default: the system's) and with the client's own
+    /// certificate and key. The files are read once, by this call. Returns within 5 s.
     ///
     /// # Errors
     ///
-    /// - [`RegistryErrorKind::Url`]: no registry of this build understands the URL.
+    /// - [`RegistryErrorKind::Url`]: the URL is invalid, or this build supports no such registry.
     /// - [`RegistryErrorKind::Unavailable`]: no endpoint answers.
     /// - [`RegistryErrorKind::Auth`]: etcd refuses the user or the password.
-    /// - [`RegistryErrorKind::Tls`]: no secured connection can be made.
+    /// - [`RegistryErrorKind::Tls`]: no connection over TLS can be established.
     /// - [`RegistryErrorKind::WrongCluster`]: the endpoints belong to different clusters.
     ///
     /// # Cancel safety
@@ -39,11 +39,11 @@ impl Registry {
         Self::connect_in(&Environment::real(), url).await
     }
 
-    /// [`connect`](Self::connect) in another environment than the real one.
+    /// Like [`connect`](Self::connect), in an environment other than the real one.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// The same as for [`connect`](Self::connect).
     pub async fn connect_in(environment: &Environment, url: &str) -> Result<Self, RegistryError> {
         if url == "memory:" {
             return Ok(MemoryRegistry::new(environment).registry());
@@ -51,13 +51,11 @@ impl Registry {
         if let Some(rest) = url.strip_prefix("etcd://") {
             return connect_etcd(environment, rest).await;
         }
-        // The rest of it may hold a password.
+        // Not the whole URL: the rest may contain a password.
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         Err(RegistryError::new(
             RegistryErrorKind::Url,
-            format!(
-                "no registry has URLs of the scheme {scheme:?}: use etcd://host:2379 or memory:"
-            ),
+            format!("unknown registry URL scheme {scheme:?}: use etcd://host:2379 or memory:"),
         ))
     }
 }
@@ -68,12 +66,12 @@ async fn connect_etcd(environment: &Environment, rest: &str) -> Result<Registry,
     Ok(Registry::of(Arc::new(backend)))
 }
 
-// Async, as it is with the feature.
+// Async, to have the same signature as with the feature.
 #[cfg(not(feature = "etcd"))]
 #[allow(clippy::unused_async)]
 async fn connect_etcd(_: &Environment, _: &str) -> Result<Registry, RegistryError> {
     Err(RegistryError::new(
         RegistryErrorKind::Url,
-        "this build has no etcd: enable the feature `etcd` of actorgrid",
+        "this build does not support etcd: enable the feature `etcd` of actorgrid",
     ))
 }

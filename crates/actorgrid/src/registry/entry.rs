@@ -5,14 +5,14 @@ use bytes::Bytes;
 use super::lease::LeaseId;
 use crate::revision::Revision;
 
-/// A key and what is stored under it.
+/// A key with its value and metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) value: Bytes,
-    /// The revision at which the key came to be.
+    /// The revision at which the key was created.
     pub(crate) created: Revision,
-    /// The revision of its last change.
+    /// The revision of the key's last change.
     pub(crate) modified: Revision,
     pub(crate) lease: Option<LeaseId>,
 }

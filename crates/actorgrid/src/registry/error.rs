@@ -8,9 +8,9 @@ use super::error_kind::RegistryErrorKind;
 
 /// A failure of the registry.
 ///
-/// Its text says all of it in one line. [`source`](std::error::Error::source) returns the cause
-/// where there is one: of the network, of TLS or of etcd. Two of them are equal if their kinds and
-/// their texts are.
+/// It displays as one line that includes the cause. [`source`](std::error::Error::source) returns
+/// the underlying error of the network, of TLS or of etcd, if there is one. Two errors are equal if
+/// their kinds and their texts are equal.
 #[derive(Debug, Clone)]
 pub struct RegistryError {
     kind: RegistryErrorKind,
@@ -27,7 +27,7 @@ impl RegistryError {
         }
     }
 
-    /// The same failure with its cause.
+    /// Adds the cause of the failure.
     #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
     pub(crate) fn caused_by(self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl RegistryError {
         }
     }
 
-    /// The same failure, with the kind that it has for its caller.
+    /// Returns the same failure with the kind that it has for the caller.
     #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
     pub(crate) fn as_kind(&self, kind: RegistryErrorKind) -> Self {
         Self {
@@ -45,15 +45,15 @@ impl RegistryError {
         }
     }
 
-    /// No reply within the time that was given.
+    /// Creates the error for an exchange without a reply in time.
     pub(crate) fn no_reply() -> Self {
         Self::new(
             RegistryErrorKind::Unknown,
-            "the registry did not answer in time",
+            "the registry did not reply in time",
         )
     }
 
-    /// The kind of the failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> RegistryErrorKind {
         self.kind
@@ -76,7 +76,7 @@ impl RegistryError {
         }
     }
 
-    /// Whether the registry is another one than before, as far as names and tokens are concerned.
+    /// Whether the registry is no longer the same one, as far as names and tokens are concerned.
     pub(crate) fn is_other_registry(&self) -> bool {
         matches!(
             self.kind,
@@ -84,12 +84,13 @@ impl RegistryError {
         )
     }
 
-    /// The registry has gone back behind a revision that it had reported.
+    /// Creates the error for a registry that has gone back to an earlier revision than it had
+    /// reported.
     pub(crate) fn restored(text: impl Into<String>) -> Self {
         Self::new(RegistryErrorKind::Restored, text)
     }
 
-    /// Whether the change that was asked for may have been made.
+    /// Whether the requested change may have been made.
     #[must_use]
     pub fn may_have_executed(&self) -> bool {
         self.kind == RegistryErrorKind::Unknown
@@ -133,11 +134,11 @@ mod tests {
         let doubtful = error.as_kind(RegistryErrorKind::Unknown);
         assert_eq!(doubtful.kind(), RegistryErrorKind::Unknown);
         for error in [error.clone(), doubtful] {
-            let source = error.source().expect("the cause is lost");
+            let source = error.source().expect("the error has no source");
             assert!(source.is::<std::io::Error>());
             assert_eq!(source.to_string(), "the cause");
         }
-        // A comparison is about what happened, not about the layers below.
+        // Equality ignores the causes.
         assert_eq!(error, plain);
     }
 

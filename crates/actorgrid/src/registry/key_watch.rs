@@ -1,4 +1,4 @@
-//! Follows one key over the failures of its watch.
+//! Follows the states of one key across failures of its watch.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,66 +24,68 @@ pub(crate) enum KeyState {
     Absent,
 }
 
-/// The states of one key: the present one, and then each that follows, in their order.
+/// Follows the states of one key: the current state, and then each following one, in order.
 ///
-/// It reads the key, and watches it from the revision of the read on. When the watch breaks, or
-/// the read fails, it backs off and reads again: then changes meanwhile may be missing, but the
-/// state that is there now is not. No state comes after a later one.
+/// It reads the key, and watches it from the revision of the read on. If the watch breaks or the
+/// read fails, it backs off and reads again. States in between may then be missing, but the current
+/// one is not. States are never returned out of order.
 ///
-/// A watch may miss a change without an error. Where that matters, the key is
-/// [read again](Self::reread_every) beside the watch.
+/// A watch may miss a change without an error. Where that matters, the key is [read
+/// again](Self::reread_every) alongside the watch.
 ///
-/// It has no task, and does something only while [`next`](Self::next) is polled. It holds the
-/// states of one message of the watch, or of one read.
+/// It has no task, and makes progress only while [`next`](Self::next) is polled. It buffers at most
+/// the states of one message of the watch, or of one read.
 pub(crate) struct KeyWatch {
     registry: TimedRegistry,
     key: String,
     policy: BackOffPolicy,
     back_off: BackOff,
     stage: Stage,
-    /// States that came together and are not returned yet. Nothing is read before it is empty.
+    /// States that arrived together and are not returned yet. Nothing is read until it is empty.
     ready: VecDeque<KeyState>,
-    /// The last state that came. `None` while nothing has been read.
+    /// The last state that arrived. `None` while nothing has been read.
     last: Option<KeyState>,
-    /// The last revision up to which every state has come.
+    /// The last revision up to which every state has arrived.
     known: Option<Revision>,
-    /// The most time between two reads of the key, if it is read beside its watch.
+    /// The maximum time between two reads of the key, if it is read alongside its watch.
     reread: Option<BackOffPolicy>,
-    /// Another history of the registry is followed than the one that is watched, which may go on.
+    /// Completes once the registry follows another history than the watched one, which may still
+    /// exist.
     left: BoxFuture<'static, ()>,
 }
 
 type Reading = BoxFuture<'static, Result<Listing, RegistryError>>;
 
-/// The exchanges are kept: a caller that is often done sooner would otherwise begin them again and
-/// again, and never see them end.
+/// What the watch is doing. The exchanges are kept across calls: otherwise a caller that often
+/// stops waiting early would restart them again and again, and never see one complete.
 enum Stage {
-    /// A read of the key on its way, the pause before it included.
+    /// A read of the key, including the pause before it.
     Read(Reading),
     /// A watch that is being opened.
     Open(BoxFuture<'static, Result<WatchStream, RegistryError>>),
     Watch {
         changes: WatchStream,
         since: Timestamp,
-        /// It has given changes, or said that there are none.
+        /// Whether the watch has reported changes, or that there are none.
         proven: bool,
-        /// The next read beside it.
+        /// The next read alongside the watch.
         reread: Option<Reread>,
     },
 }
 
-/// A read beside a watch.
+/// A read alongside a watch.
 enum Reread {
-    /// The pause before it.
+    /// The pause before the read.
     Pause(BoxFuture<'static, ()>),
     Sent {
         read: Reading,
-        /// The revision that was known when it was sent. The watch may report more meanwhile.
+        /// The revision that was known when the read was sent. The watch may report later ones
+        /// meanwhile.
         known: Option<Revision>,
     },
 }
 
-/// What comes first.
+/// The event that arrives first.
 enum Heard {
     Left,
     Read(Result<Listing, RegistryError>),
@@ -113,15 +115,15 @@ impl Stage {
 }
 
 impl KeyWatch {
-    /// Follows `key`, and begins with its present state.
+    /// Follows `key`, and begins with its current state.
     pub(crate) fn new(registry: TimedRegistry, key: String, policy: BackOffPolicy) -> Self {
         let stage = Stage::Read(read(registry.clone(), key.clone()).boxed());
         Self::at(registry, key, policy, stage, None)
     }
 
-    /// Follows `key` from behind a revision at which the caller knows its state, and begins with
-    /// the first state after that. If the watch cannot be opened there (the registry is away, or
-    /// its history is compacted), begins with the present state, which may be the known one.
+    /// Follows `key` from just after a revision at which the caller knows its state, and begins
+    /// with the first later state. If no watch can be opened there (the registry is unavailable, or
+    /// its history is compacted), begins with the current state, which may be the known one.
     pub(crate) fn after(
         registry: TimedRegistry,
         key: String,
@@ -153,21 +155,21 @@ impl KeyWatch {
         }
     }
 
-    /// Reads the key again at this age of what is known, less a random quarter at the most, though
-    /// its watch reports nothing. If it has changed, the watch is not trusted any longer: the state
-    /// that was read counts, and another watch takes over from there.
+    /// Reads the key again once the known state is this old (less up to a random quarter), even
+    /// though its watch reports nothing. If the key has changed, the watch is no longer trusted:
+    /// the state that was read is returned, and another watch takes over from there.
     ///
-    /// So a change is noticed within `age` and the time of one exchange, whatever the watch misses.
-    /// States in between may be skipped.
+    /// A change is therefore noticed within `age` plus the time of one exchange, whatever the watch
+    /// misses. States in between may be skipped.
     pub(crate) fn reread_every(mut self, age: Duration) -> Self {
         self.reread = Some(BackOffPolicy::new(age, age, RandomShare::Quarter));
         self
     }
 
-    /// The next state. After a break it may be the same one again, if the key may have changed and
-    /// changed back. Waits while the registry is away.
+    /// Returns the next state. After the watch breaks, this may be the same state again if the key
+    /// may have changed and changed back. Waits while the registry is unavailable.
     ///
-    /// Cancel safe: what was read is returned by the next call, and what is on its way goes on.
+    /// Cancel safe: the next call returns what was read, and continues the exchanges under way.
     pub(crate) async fn next(&mut self) -> KeyState {
         loop {
             if let Some(state) = self.ready.pop_front() {
@@ -178,7 +180,8 @@ impl KeyWatch {
                 () = &mut self.left => Heard::Left,
                 heard = self.stage.hear() => heard,
             };
-            // The outcome is kept without another await.
+            // There must be no await from here on: the outcome would be lost if the future were
+            // dropped.
             match heard {
                 Heard::Left => self.has_left(),
                 Heard::Read(read) => self.has_read(read),
@@ -190,7 +193,7 @@ impl KeyWatch {
         }
     }
 
-    /// Nothing of what is known holds in another history.
+    /// Starts over: nothing that is known holds in another history.
     fn has_left(&mut self) {
         self.left = self.registry.followed_since(self.registry.follows());
         self.last = None;
@@ -206,7 +209,8 @@ impl KeyWatch {
         };
         let state = state_in(&listing);
         let same = self.last.as_ref() == Some(&state);
-        // An entry has one modification revision. An absent key may have come and gone.
+        // An unchanged entry has the same modification revision. An absent key may have come and
+        // gone.
         let unchanged = match state {
             KeyState::Present(_) => same,
             KeyState::Absent => same && self.known == Some(listing.revision),
@@ -234,7 +238,7 @@ impl KeyWatch {
         }
     }
 
-    /// A read of the key after the first pause of a policy.
+    /// Returns a read of the key that starts with the first pause of a policy.
     fn read_after(&self, policy: BackOffPolicy) -> Reread {
         let environment = self.registry.environment().clone();
         let pause = policy.after(1, environment.random_unit());
@@ -250,17 +254,20 @@ impl KeyWatch {
         }
     }
 
-    /// The key was read while its watch was open. `sent_at` is the revision that was known when
-    /// the read was sent.
+    /// Handles a read of the key while its watch is open. `sent_at` is the revision that was known
+    /// when the read was sent.
     fn has_reread(&mut self, read: Result<Listing, RegistryError>, sent_at: Option<Revision>) {
         let next = match read {
             Ok(listing) if !self.is_known(&listing, sent_at) => {
-                tracing::debug!(key = self.key, "a read found what no watch has reported");
+                tracing::debug!(
+                    key = self.key,
+                    "a read found a change that no watch has reported"
+                );
                 return self.has_read(Ok(listing));
             }
             Ok(_) => self.reread,
             Err(error) => {
-                tracing::debug!(%error, key = self.key, "a watched key could not be read");
+                tracing::debug!(%error, key = self.key, "reading a watched key failed");
                 Some(self.policy)
             }
         };
@@ -270,18 +277,18 @@ impl KeyWatch {
         }
     }
 
-    /// Whether a read beside the watch found nothing but what is known. An absent key may have come
-    /// and gone, which the watch is still to report.
+    /// Whether a read alongside the watch found only what is known already. An absent key may have
+    /// come and gone, which the watch has yet to report.
     fn is_known(&self, listing: &Listing, sent_at: Option<Revision>) -> bool {
         let (Some(sent_at), Some(known)) = (sent_at, self.known) else {
             return false;
         };
         if listing.revision < sent_at {
-            // The registry went back: a read is linearizable.
+            // Reads are linearizable, so the registry has gone back to an earlier revision.
             return false;
         }
         if listing.revision < known {
-            // The watch has reported a later state while the answer was on its way.
+            // The watch has reported a later state while the reply was under way.
             return true;
         }
         match listing.entries.first() {
@@ -301,7 +308,7 @@ impl KeyWatch {
         }
         let changes = match update {
             WatchUpdate::Changes(changes) => changes,
-            // What follows a break is a read, which needs no revision.
+            // Not needed: after a break the key is read, which takes no revision.
             WatchUpdate::CompleteTo(_) => return,
         };
         for change in changes {
@@ -319,8 +326,9 @@ impl KeyWatch {
         }
     }
 
-    /// Reads again after a pause. The pauses grow until a watch gives changes, or holds for as long
-    /// as the longest pause: a registry that takes watches and drops them at once is not hammered.
+    /// Reads again after a pause. The pauses grow until a watch reports changes, or lasts for as
+    /// long as the longest pause, so as not to hammer a registry that accepts watches and drops
+    /// them at once.
     fn has_broken(&mut self, error: &RegistryError) {
         let environment = self.registry.environment().clone();
         if let Stage::Watch { since, proven, .. } = self.stage
@@ -329,7 +337,7 @@ impl KeyWatch {
             self.back_off.reset();
         }
         let pause = self.back_off.next(environment.random_unit());
-        tracing::debug!(%error, key = self.key, ?pause, "watch of a key broke");
+        tracing::debug!(%error, key = self.key, ?pause, "the watch of a key broke");
         let read = read_later(self.registry.clone(), self.key.clone(), pause);
         self.stage = Stage::Read(read.boxed());
     }

@@ -1,25 +1,25 @@
-//! The keys of a grid. The Go library's peers read and write the same ones, except the epoch.
+//! The keys of a grid. Peers of the Go library read and write the same keys, except the epoch.
 
 use super::kind::Kind;
 use crate::address::Address;
 use crate::name::{Name, Namespace};
 
-/// `<namespace>.<kind>.<name>`.
+/// Returns the key of a name: `<namespace>.<kind>.<name>`.
 pub(crate) fn of(namespace: &Namespace, kind: Kind, name: &Name) -> String {
     format!("{namespace}.{}.{name}", kind.as_str())
 }
 
-/// The prefix of all keys of one kind.
+/// Returns the prefix of all keys of one kind.
 pub(crate) fn prefix(namespace: &Namespace, kind: Kind) -> String {
     format!("{namespace}.{}.", kind.as_str())
 }
 
-/// The lock on an address, over all namespaces.
+/// Returns the key of the lock on an address, which is shared by all namespaces.
 pub(crate) fn lock(address: &Address) -> String {
     format!("registry.uniq-lock.{}", address.without_brackets())
 }
 
-/// The epoch of a peer's session, where a Go peer does not look.
+/// Returns the key of the epoch of a peer's session, which Go peers ignore.
 pub(crate) fn epoch(namespace: &Namespace, peer: &Name) -> String {
     format!("{namespace}.epoch.{peer}")
 }

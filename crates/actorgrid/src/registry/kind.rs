@@ -1,4 +1,4 @@
-//! The kinds of names that a grid registers.
+//! The kinds of registered names.
 
 use crate::stable_names::stable_names;
 

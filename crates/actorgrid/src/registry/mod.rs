@@ -1,10 +1,11 @@
 //! The coordination service: keys under leases, with revisions.
 //!
 //! - [`registry`] is the handle, and [`connect`] makes one from a URL.
-//! - [`timed`] limits the time of each exchange, and [`key_watch`] follows one key.
+//! - [`timed`] limits the time of each exchange; [`key_watch`] follows the states of one key.
 //! - [`backend`] is the interface to a service; [`memory`] and `etcd` implement it.
-//! - [`entry`], [`change`], [`lease`], [`claim`], [`raise`] and [`selector`] are its terms.
-//! - [`capabilities`] say what the program at the other end can do.
+//! - [`entry`], [`change`], [`lease`], [`claim`], [`raise`] and [`selector`] are the types of that
+//!   interface.
+//! - [`capabilities`] describes what the program at the other end can do.
 //! - [`keys`], [`kind`] and [`registration`] define the keys of a grid and their values.
 
 mod backend;

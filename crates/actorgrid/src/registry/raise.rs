@@ -7,11 +7,11 @@ use crate::revision::Revision;
 /// The outcome of raising an epoch key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RaiseOutcome {
-    /// The key has this modification revision now.
+    /// The key was put and now has this modification revision.
     Raised(Revision),
-    /// Nothing is put: the key has another create revision, or is absent. It holds this.
+    /// Nothing was put: the key has another create revision, or is absent. This is its entry.
     Refused(Option<Entry>),
-    /// The registry's storage is full. It has answered this raise for good: the key has this
+    /// The registry's storage is full. The outcome of this raise is final: the key has this
     /// modification revision, whether it was raised or not.
     NoSpace {
         modified: Revision,

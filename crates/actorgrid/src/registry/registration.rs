@@ -1,4 +1,4 @@
-//! Registrations: the values under the keys of a grid, as they are written and read.
+//! Registrations: writes and reads the values under the keys of a grid.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::name::{IntoName, Name, NameError};
 use crate::token::{ClusterId, Token};
 
-/// A name in the registry, with its holder and the token of that holder.
+/// A registered name, with its holder and the holder's token.
 #[doc(alias = "QueryEvent")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -21,15 +21,16 @@ pub struct Registration {
     pub kind: Kind,
     /// The name.
     pub name: Name,
-    /// The peer that holds it.
+    /// The peer that holds the name.
     pub peer: Name,
-    /// The address of that peer.
+    /// The address of the peer.
     pub address: Address,
-    /// The annotations of a peer, sorted; empty for actors and mailboxes.
+    /// The annotations of the peer, sorted; empty for actors and mailboxes.
     pub annotations: Arc<[String]>,
-    /// The token of this holder.
+    /// The token of the holder.
     pub token: Token,
-    /// The capabilities of the peer that wrote it. Only ours write a nonce.
+    /// The capabilities of the peer that wrote the registration. Only peers of this library write a
+    /// nonce.
     pub(crate) capabilities: Capabilities,
 }
 
@@ -39,7 +40,7 @@ impl IntoName for &Registration {
     }
 }
 
-/// The value of a registration: the Go library's fields in its order, then ours.
+/// The value of a registration: the Go library's fields in its order, followed by ours.
 #[derive(Serialize)]
 struct Written<'a> {
     key: &'a str,
@@ -60,12 +61,12 @@ struct Read {
     nonce: Option<String>,
 }
 
-/// The nonce of a claim, in hexadecimal, so that no reader takes it for a number.
+/// Formats the nonce of a claim in hexadecimal, so that no reader mistakes it for a number.
 fn nonce_text(nonce: u64) -> String {
     format!("{nonce:016x}")
 }
 
-/// The value to register `key` with. Without annotations the field is `null`, as Go writes it.
+/// Returns the value to register `key` with. Without annotations that field is `null`, as in Go.
 pub(crate) fn write(
     key: &str,
     address: &Address,
@@ -84,7 +85,7 @@ pub(crate) fn write(
     Bytes::from(escape(json))
 }
 
-/// Go's encoder writes these three (and two separators) as escapes; so do we.
+/// Escapes the three characters (and two separators) that Go's encoder escapes.
 fn escape(json: String) -> String {
     const ESCAPED: [(char, &str); 5] = [
         ('&', "\\u0026"),
@@ -102,12 +103,12 @@ fn escape(json: String) -> String {
     })
 }
 
-/// Whether a value carries this nonce.
+/// Whether a value contains this nonce.
 pub(crate) fn carries(value: &[u8], nonce: u64) -> bool {
     serde_json::from_slice::<Read>(value).is_ok_and(|read| read.nonce == Some(nonce_text(nonce)))
 }
 
-/// The peer that a registration names, if its value can be read.
+/// Returns the peer that holds a registration, if its value can be read.
 pub(crate) fn holder(entry: &Entry) -> Option<Name> {
     let read: Read = serde_json::from_slice(&entry.value).ok()?;
     Name::new(&read.registry).ok()
@@ -119,7 +120,7 @@ pub(crate) fn value_with_nonce(nonce: u64) -> Bytes {
     write("k", &address, &[], Some(nonce))
 }
 
-/// Reads an entry leniently; the text says why it is no registration.
+/// Reads an entry leniently. The error text explains why it is not a registration.
 pub(crate) fn read(
     entry: &Entry,
     prefix: &str,
@@ -129,7 +130,7 @@ pub(crate) fn read(
     let name = entry
         .key
         .strip_prefix(prefix)
-        .ok_or("the key has another prefix")?;
+        .ok_or("the key has a different prefix")?;
     let name = Name::new(name).map_err(|error| error.to_string())?;
     let read: Read = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
     let address: Address = read

@@ -1,4 +1,4 @@
-//! The form in which a registration is serialized. It is not the value in the registry, which is
+//! Serializes registrations with serde. The form differs from the value in the registry, which is
 //! the Go library's.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,7 +20,7 @@ struct RegistrationForm {
     #[serde(default)]
     annotations: Vec<String>,
     token: Token,
-    /// Whether a peer of this library wrote it: peers of the Go library can do less.
+    /// Whether a peer of this library wrote the registration: peers of the Go library can do less.
     #[serde(default)]
     actorgrid: bool,
 }

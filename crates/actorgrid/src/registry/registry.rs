@@ -12,13 +12,13 @@ use super::error::RegistryError;
 use super::error_kind::RegistryErrorKind;
 use crate::token::ClusterId;
 
-/// A handle on a coordination service: etcd, or the one embedded in the process. Cheap to clone;
-/// clones share it.
+/// A handle on a coordination service: etcd, or the one embedded in the process. It is cheap to
+/// clone, and clones share all state.
 ///
-/// It keeps to the cluster that it was connected to, and to its history: once the service is another
-/// cluster, or was restored to an earlier revision, every use fails as
-/// [`WrongCluster`](RegistryErrorKind::WrongCluster) or [`Restored`](RegistryErrorKind::Restored).
-/// Tokens from before do not compare with those from after.
+/// A handle is bound to the cluster that it was connected to, and to the history of that cluster.
+/// Once the service is another cluster, or was restored to an earlier revision, every use fails as
+/// [`WrongCluster`](RegistryErrorKind::WrongCluster) or [`Restored`](RegistryErrorKind::Restored),
+/// because tokens from before cannot be compared with tokens from after.
 #[derive(Clone)]
 pub struct Registry {
     shared: Arc<SharedRegistry>,
@@ -26,12 +26,12 @@ pub struct Registry {
 
 struct SharedRegistry {
     first: FollowedBackend,
-    /// Changes when another cluster is followed.
+    /// Notified when another cluster is followed.
     followed: watch::Sender<()>,
 }
 
-/// A backend, and the one that was followed after it. So one that is borrowed stays where it is;
-/// the few that an operator ever follows cost nothing.
+/// A backend, and the backend that was followed after it. As a list, so that a borrowed backend
+/// stays valid; an operator follows only a few clusters, so keeping them all costs nothing.
 struct FollowedBackend {
     backend: Arc<dyn Backend>,
     next: OnceLock<Box<Self>>,
@@ -57,13 +57,13 @@ impl Registry {
         }
     }
 
-    /// Another handle on the same service, which shares no connection with this one: see
+    /// Returns another handle on the same service, which shares no connection with this one: see
     /// [`Backend::dedicated`].
     pub(crate) fn dedicated(&self) -> Self {
         Self::of(self.backend().dedicated())
     }
 
-    /// Another handle on the present cluster, which follows no other one.
+    /// Returns another handle on the current cluster, which does not follow when this one does.
     pub(crate) fn pinned(&self) -> Self {
         Self::of(self.last().backend.clone())
     }
@@ -80,34 +80,35 @@ impl Registry {
         last
     }
 
-    /// The cluster: the one that the handle was connected to, or that was last followed.
+    /// Returns the cluster that the handle was connected to, or that was last followed.
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.backend().cluster()
     }
 
-    /// Goes to another cluster at the same endpoints: this handle, all its clones, and the servers
-    /// and clients that were made with them. Names and tokens of before mean nothing there.
+    /// Switches to another cluster at the same endpoints: this handle, all its clones, and the
+    /// servers and clients that use them. Earlier names and tokens have no meaning there.
     ///
-    /// For an operator who has replaced the cluster on purpose: nothing does so by itself, as no
-    /// token of the new cluster compares with one of the old. Whoever checks tokens has to forget
-    /// the old ones. A server that serves in the old cluster is fenced, and joins the new one; a
-    /// client looks its locations up again. Where the handle is in that cluster already, this does
-    /// nothing.
+    /// This is for an operator who has replaced the cluster on purpose. It never happens
+    /// automatically, because tokens of the new cluster cannot be compared with tokens of the old
+    /// one; resources that check tokens have to forget the old ones. A server in the old cluster is
+    /// fenced and joins the new one; a client looks up its locations again. Does nothing if the
+    /// handle is in that cluster already.
     ///
     /// # Errors
     ///
-    /// - [`WrongCluster`](RegistryErrorKind::WrongCluster): the endpoints belong to another cluster
-    ///   than this.
-    /// - [`Restored`](RegistryErrorKind::Restored): the handle was in this cluster before, and it
-    ///   was restored to an earlier revision since then. Tokens would compare falsely. Restore it
-    ///   anew with a higher one (`etcdutl snapshot restore --bump-revision`), or restart every
-    ///   process of the grid, and let whoever checks tokens forget the old ones.
-    /// - Others, as of connecting.
+    /// - [`WrongCluster`](RegistryErrorKind::WrongCluster): the endpoints belong to a cluster other
+    ///   than `cluster`.
+    /// - [`Restored`](RegistryErrorKind::Restored): the handle was in this cluster before, and the
+    ///   cluster has been restored to an earlier revision since then, so comparing tokens would
+    ///   give wrong results. Restore it again with a higher revision (`etcdutl snapshot restore
+    ///   --bump-revision`), or restart every process of the grid and make resources that check
+    ///   tokens forget the old ones.
+    /// - Other errors, as for [`connect`](Self::connect).
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it has gone there or not.
+    /// If the future is dropped, the switch has happened or not.
     pub async fn follow_cluster(&self, cluster: ClusterId) -> Result<(), RegistryError> {
         loop {
             let last = self.last();
@@ -116,16 +117,16 @@ impl Registry {
                 return Ok(());
             }
             let next = backend.follow(cluster).await?;
-            if self.go_on(last, next) {
-                tracing::warn!(%cluster, "another cluster of the registry is followed");
+            if self.switch_to(last, next) {
+                tracing::warn!(%cluster, "the registry now follows another cluster");
                 return Ok(());
             }
-            // Another caller was faster, perhaps with another cluster.
+            // Another caller was faster, possibly with another cluster.
         }
     }
 
-    /// Goes to the next backend, unless there is one behind the last one already.
-    fn go_on(&self, last: &FollowedBackend, next: Arc<dyn Backend>) -> bool {
+    /// Switches to the next backend. Returns false if another one already follows the last one.
+    fn switch_to(&self, last: &FollowedBackend, next: Arc<dyn Backend>) -> bool {
         let next = Box::new(FollowedBackend::new(next));
         let went = last.next.set(next).is_ok();
         if went {
@@ -134,13 +135,14 @@ impl Registry {
         went
     }
 
-    /// Goes where another handle is, while the registry of before is still there.
+    /// Switches to the registry of another handle, while the previous registry still works.
     #[cfg(test)]
     pub(crate) fn follow_another(&self, other: &Self) {
-        assert!(self.go_on(self.last(), other.last().backend.clone()));
+        assert!(self.switch_to(self.last(), other.last().backend.clone()));
     }
 
-    /// How often another history was followed. What was known before means nothing after it.
+    /// Returns how often another history was followed. Anything known before is meaningless
+    /// afterwards.
     pub(crate) fn follows(&self) -> usize {
         let mut follows = 0;
         let mut last = &self.shared.first;
@@ -151,23 +153,23 @@ impl Registry {
         follows
     }
 
-    /// Ends once another history is followed than when the other handle was [pinned](Self::pinned).
-    /// It may be one of the same cluster.
+    /// Waits wait_until another history is followed than when the other handle was
+    /// [pinned](Self::pinned). It may belong to the same cluster.
     pub(crate) async fn left(&self, pinned: &Self) {
         let pinned = &pinned.last().backend;
-        self.until(|| !Arc::ptr_eq(&self.last().backend, pinned))
+        self.wait_until(|| !Arc::ptr_eq(&self.last().backend, pinned))
             .await;
     }
 
-    /// Ends once another history was followed more [often](Self::follows) than this.
+    /// Waits wait_until the number of followed histories is no longer [`follows`](Self::follows).
     pub(crate) async fn followed_since(&self, follows: usize) {
-        self.until(|| self.follows() != follows).await;
+        self.wait_until(|| self.follows() != follows).await;
     }
 
-    /// Ends when something is so that changes only when another history is followed.
-    async fn until(&self, is_so: impl Fn() -> bool) {
+    /// Waits wait_until a condition holds that changes only when another history is followed.
+    async fn wait_until(&self, condition: impl Fn() -> bool) {
         let mut followed = self.shared.followed.subscribe();
-        while !is_so() {
+        while !condition() {
             if followed.changed().await.is_err() {
                 pending::<()>().await;
             }

@@ -1,4 +1,4 @@
-//! Which keys a watch follows.
+//! Selects the keys that a watch follows.
 
 /// The keys that a watch follows.
 #[derive(Debug, Clone, PartialEq, Eq)]

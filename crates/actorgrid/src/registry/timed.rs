@@ -1,4 +1,4 @@
-//! A registry with the time that one exchange with it may take.
+//! A registry with a time limit for each exchange.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::registry::Registry;
 use crate::environment::Environment;
 use crate::token::ClusterId;
 
-/// A registry, and the limit on the time of one exchange. Cheap to clone.
+/// A registry with a time limit for each exchange. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct TimedRegistry {
     environment: Environment,
@@ -29,7 +29,7 @@ impl TimedRegistry {
         }
     }
 
-    /// The same registry with another limit.
+    /// Returns the same registry with another limit.
     pub(crate) fn with_limit(&self, limit: Duration) -> Self {
         Self {
             limit,
@@ -41,7 +41,7 @@ impl TimedRegistry {
         &self.environment
     }
 
-    /// The time that one exchange may take.
+    /// Returns the time limit of one exchange.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
@@ -50,12 +50,12 @@ impl TimedRegistry {
         self.registry.cluster()
     }
 
-    /// How often another history was followed: see [`Registry::follows`].
+    /// Returns how often another history was followed: see [`Registry::follows`].
     pub(crate) fn follows(&self) -> usize {
         self.registry.follows()
     }
 
-    /// Ends once another history was followed more often than this.
+    /// Waits until the number of followed histories is no longer `follows`.
     pub(crate) fn followed_since(&self, follows: usize) -> BoxFuture<'static, ()> {
         let registry = self.registry.clone();
         Box::pin(async move { registry.followed_since(follows).await })
@@ -65,15 +65,16 @@ impl TimedRegistry {
         &self.registry
     }
 
-    /// Cancelled once the registry is known to have gone back: see [`Backend::restored`].
+    /// Returns a token that is cancelled once the registry is known to have gone back to an earlier
+    /// revision: see [`Backend::restored`].
     pub(crate) fn restored(&self) -> CancellationToken {
         self.registry.backend().restored().clone()
     }
 
-    /// One exchange with the registry. Fails as [unknown](super::RegistryErrorKind::Unknown) if no
-    /// reply comes within the limit.
+    /// Runs one exchange with the registry. Fails as [unknown](super::RegistryErrorKind::Unknown)
+    /// if no reply arrives within the limit.
     ///
-    /// Dropping the future means that the outcome is unknown as well.
+    /// If the future is dropped, the outcome is unknown as well.
     pub(crate) async fn exchange<'a, T, F>(
         &'a self,
         exchange: impl FnOnce(&'a dyn Backend) -> F,

@@ -1,4 +1,4 @@
-//! The rules of claims, raises, releases and reads.
+//! The rules for claims, raises, releases and reads.
 
 use super::fixture::*;
 use crate::registry::{ClaimOutcome, Entry, Guard, LeaseId, RaiseOutcome, RegistryErrorKind};
@@ -16,7 +16,7 @@ pub(crate) async fn a_claim_puts_its_keys_together(fixture: &impl Fixture) {
     assert_eq!(listing.revision, at);
 }
 
-pub(crate) async fn a_refused_claim_puts_nothing_and_tells_what_is_there(fixture: &impl Fixture) {
+pub(crate) async fn a_refused_claim_puts_nothing_and_returns_what_is_there(fixture: &impl Fixture) {
     let (holder, late) = (grant(fixture).await, grant(fixture).await);
     let at = put(fixture, holder, &["b"]).await;
     let outcome = claim(fixture, late, &["a", "b", "c"]).await;
@@ -36,7 +36,7 @@ fn guard(fixture: &impl Fixture, modified: Revision) -> Option<Guard> {
     })
 }
 
-/// Claims `name` behind the guard and expects to be refused for what the epoch key holds.
+/// Makes claims under the guard, and expects them to be refused because of the epoch key's entry.
 async fn refused_for(
     fixture: &impl Fixture,
     lease: LeaseId,
@@ -176,7 +176,7 @@ pub(crate) async fn a_raise_moves_the_modification_and_not_the_creation(fixture:
         ..fresh(fixture, lease, "epoch", created)
     };
     assert_eq!(get(fixture, "epoch").await, Some(raised));
-    // It is still the lease's.
+    // The key still belongs to the lease.
     backend(fixture).revoke(lease).await.unwrap();
     assert_eq!(get(fixture, "epoch").await, None);
 }
@@ -218,7 +218,7 @@ pub(crate) async fn a_get_answers_in_the_order_of_its_keys(fixture: &impl Fixtur
     let found = backend(fixture).get(&keys).await.unwrap();
     let (a, b) = (fresh(fixture, lease, "a", a), fresh(fixture, lease, "b", b));
     assert_eq!(found, [Some(b), None, Some(a)]);
-    // Nobody else is asked, and there is nobody to lag behind.
+    // With a single member there is no lag, so a peek finds the same.
     assert_eq!(backend(fixture).peek(&keys).await.unwrap(), found);
     assert_eq!(backend(fixture).get(&[]).await.unwrap(), []);
     assert_eq!(backend(fixture).peek(&[]).await.unwrap(), []);

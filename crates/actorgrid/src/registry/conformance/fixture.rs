@@ -1,4 +1,4 @@
-//! The registry under test, and the steps that rules are written in.
+//! The registry under test, and the steps that the rules are written in.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use crate::registry::{
 };
 use crate::revision::Revision;
 
-/// A registry under test. Nobody else uses the service while a rule runs, but keys of earlier
-/// rules may still be there.
+/// A registry under test. Nothing else uses the service while a rule runs, but keys of earlier
+/// rules may still exist.
 pub(crate) trait Fixture: Sized {
     fn start() -> impl Future<Output = Self>;
 
     fn registry(&self) -> &Registry;
 
-    /// The prefix of all keys of this fixture, and of no others.
+    /// Returns the prefix of exactly the keys of this fixture.
     fn prefix(&self) -> &str;
 
-    /// Lets the service forget the changes up to its present revision.
+    /// Makes the service forget the changes up to its current revision.
     fn compact(&self) -> impl Future<Output = ()>;
 
-    /// Lets so much time pass for the service.
+    /// Lets this much time pass for the service.
     fn pass(&self, time: Duration) -> impl Future<Output = ()>;
 }
 
 /// The shortest time to live that a session may have.
 pub(super) const TTL: Duration = Duration::from_secs(5);
-/// The longest that a change may take to reach a watch, the end of a lease in etcd included.
+/// The maximum time for a change to reach a watch, including the end of a lease in etcd.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn backend(fixture: &impl Fixture) -> &dyn Backend {
@@ -50,7 +50,7 @@ pub(super) async fn grant(fixture: &impl Fixture) -> LeaseId {
     backend(fixture).grant(TTL).await.unwrap().id
 }
 
-/// A claim of these keys, each with its name as its value.
+/// Creates a claim of these keys, each with its name as its value.
 pub(super) fn claim_of(fixture: &impl Fixture, names: &[&'static str]) -> Claim {
     let puts = names.iter().map(|name| (key(fixture, name), value(name)));
     Claim {
@@ -72,7 +72,7 @@ pub(super) fn batch(
     }
 }
 
-/// One claim of these keys without a guard.
+/// Makes one claim of these keys without a guard.
 pub(super) async fn claim(
     fixture: &impl Fixture,
     lease: LeaseId,
@@ -102,7 +102,7 @@ pub(super) async fn get(fixture: &impl Fixture, name: &str) -> Option<Entry> {
     entries.remove(0)
 }
 
-/// The revision before this one.
+/// Returns the revision before this one.
 pub(super) fn before(revision: Revision) -> Revision {
     Revision::new(revision.get() - 1)
 }
@@ -124,14 +124,14 @@ pub(super) async fn watch(
     backend(fixture).watch(selector, from).await.unwrap()
 }
 
-/// The next so many changes, of which no revision may be torn or come after a report that says it
-/// has come.
+/// Returns the next `count` changes. Asserts that no revision is split between two updates, or
+/// arrives after an update that reported it as complete.
 pub(super) async fn changes(stream: &mut WatchStream, count: usize) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     let mut complete = None;
     while changes.len() < count {
         let next = tokio::time::timeout(PATIENCE, stream.next()).await;
-        let next = next.expect("no change came").expect("the watch ended");
+        let next = next.expect("no change arrived").expect("the watch ended");
         let next = match next.expect("the watch failed") {
             WatchUpdate::Changes(next) => next,
             WatchUpdate::CompleteTo(revision) => {
@@ -156,7 +156,7 @@ pub(super) fn deleted(fixture: &impl Fixture, name: &str, revision: Revision) ->
     }
 }
 
-/// A key as it is right after its claim.
+/// Returns the entry of a key right after its claim.
 pub(super) fn fresh(
     fixture: &impl Fixture,
     lease: LeaseId,

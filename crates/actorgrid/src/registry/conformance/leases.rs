@@ -1,4 +1,4 @@
-//! The rules of leases.
+//! The rules for leases.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(crate) async fn a_lease_that_runs_out_takes_its_keys(fixture: &impl Fixture)
     let other = put(fixture, kept, &["c"]).await;
     let revision = put(fixture, lease, &["a", "b"]).await;
     backend(fixture).revoke(kept).await.unwrap();
-    // Nobody asks for anything meanwhile: the end of a lease reaches its watches by itself.
+    // No requests are made meanwhile: the end of a lease reaches the watches on its own.
     let mut stream = watch(fixture, &all(fixture), revision.next()).await;
     let gone = changes(&mut stream, 3).await;
     assert_eq!(gone[0], deleted(fixture, "c", gone[0].revision()));

@@ -1,4 +1,5 @@
-//! The rules that every registry of this crate keeps: one function for each, over any [`Fixture`].
+//! The rules that every registry of this crate must obey: one function for each, generic over the
+//! [`Fixture`].
 
 mod claims;
 mod fixture;

@@ -1,6 +1,7 @@
-//! The list of all rules, as a macro that makes tests of them.
+//! The list of all rules, as a macro that turns them into tests.
 
-/// One test for each rule: `conformance_suite!(Fixture, tokio::test(start_paused = true));`.
+/// Defines one test for each rule, as in
+/// `conformance_suite!(Fixture, tokio::test(start_paused = true));`.
 macro_rules! conformance_suite {
     ($fixture:ty, $test:meta) => {
         $crate::registry::conformance::conformance_suite! { $fixture, $test;
@@ -10,7 +11,7 @@ macro_rules! conformance_suite {
             a_revoked_lease_takes_its_keys_and_no_others
             nothing_is_put_under_a_lease_that_is_gone
             a_claim_puts_its_keys_together
-            a_refused_claim_puts_nothing_and_tells_what_is_there
+            a_refused_claim_puts_nothing_and_returns_what_is_there
             a_claim_is_won_while_the_epoch_is_unchanged
             a_claim_is_refused_when_the_epoch_was_raised
             a_claim_is_refused_when_the_epoch_is_gone
@@ -23,12 +24,12 @@ macro_rules! conformance_suite {
             a_release_compares_the_creation
             a_get_answers_in_the_order_of_its_keys
             a_list_is_sorted_and_keeps_to_its_prefix
-            a_read_is_of_one_key_and_a_watch_goes_on_from_it
+            a_read_returns_one_key_and_a_watch_continues_from_it
             a_watch_from_the_past_gives_every_revision_whole_and_in_order
-            a_watch_goes_on_with_what_comes
+            a_watch_reports_later_changes
             a_watch_selects_a_key_or_a_prefix
-            a_watch_from_a_compacted_revision_says_so
-            a_watch_from_a_revision_that_has_not_come_says_so
+            a_watch_from_a_compacted_revision_fails
+            a_watch_from_a_revision_not_reached_yet_fails
             a_watch_survives_quiet_time
         }
     };

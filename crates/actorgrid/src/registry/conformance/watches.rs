@@ -1,4 +1,4 @@
-//! The rules of watches.
+//! The rules for watches.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -44,12 +44,12 @@ pub(crate) async fn a_watch_from_the_past_gives_every_revision_whole_and_in_orde
         Change::Put(fresh(fixture, other, "b", again)),
     ];
     assert_eq!(changes(&mut stream, expected.len()).await, expected);
-    // From the middle on it is the same.
+    // A watch from the middle yields the same.
     let mut stream = watch(fixture, &all(fixture), released).await;
     assert_eq!(changes(&mut stream, 4).await, expected[4..]);
 }
 
-pub(crate) async fn a_watch_goes_on_with_what_comes(fixture: &impl Fixture) {
+pub(crate) async fn a_watch_reports_later_changes(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     let first = put(fixture, lease, &["a"]).await;
     let mut stream = watch(fixture, &all(fixture), first).await;
@@ -86,13 +86,13 @@ pub(crate) async fn a_watch_selects_a_key_or_a_prefix(fixture: &impl Fixture) {
     assert_eq!(changes(&mut some, 4).await, [a, b, a_gone, b_gone]);
 }
 
-pub(crate) async fn a_watch_from_a_compacted_revision_says_so(fixture: &impl Fixture) {
+pub(crate) async fn a_watch_from_a_compacted_revision_fails(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     let first = put(fixture, lease, &["a"]).await;
     put(fixture, lease, &["b"]).await;
     let last = put(fixture, lease, &["c"]).await;
     fixture.compact().await;
-    // A registry may say so at once, or on the stream, which ends then.
+    // A registry may report this at once, or on the stream, which then ends.
     let error = match backend(fixture).watch(&all(fixture), first).await {
         Err(error) => error,
         Ok(mut stream) => {
@@ -110,12 +110,12 @@ pub(crate) async fn a_watch_from_a_compacted_revision_says_so(fixture: &impl Fix
     assert_eq!(seen, [Change::Put(fresh(fixture, lease, "d", at))]);
 }
 
-pub(crate) async fn a_watch_from_a_revision_that_has_not_come_says_so(fixture: &impl Fixture) {
+pub(crate) async fn a_watch_from_a_revision_not_reached_yet_fails(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     let last = put(fixture, lease, &["a"]).await;
-    // The next one has not come either, but must.
+    // The next revision has not been reached either, but must be accepted.
     let mut stream = watch(fixture, &all(fixture), last.next()).await;
-    // A caller that knows later ones has them from another registry, or from before a restore.
+    // A caller can know a later revision only from another registry, or from before a restore.
     for from in [last.get() + 2, last.get() + 1000, i64::MAX] {
         let refused = backend(fixture)
             .watch(&all(fixture), Revision::new(from))
@@ -128,7 +128,7 @@ pub(crate) async fn a_watch_from_a_revision_that_has_not_come_says_so(fixture: &
     assert_eq!(seen, [Change::Put(fresh(fixture, lease, "b", at))]);
 }
 
-pub(crate) async fn a_read_is_of_one_key_and_a_watch_goes_on_from_it(fixture: &impl Fixture) {
+pub(crate) async fn a_read_returns_one_key_and_a_watch_continues_from_it(fixture: &impl Fixture) {
     let lease = grant(fixture).await;
     put(fixture, lease, &["a.b", "a-b", "aa"]).await;
     let name = key(fixture, "a");
@@ -160,7 +160,7 @@ pub(crate) async fn a_watch_survives_quiet_time(fixture: &impl Fixture) {
             biased;
             item = stream.next() => match item {
                 Some(Ok(WatchUpdate::CompleteTo(_))) => {}
-                other => panic!("{other:?} in quiet time"),
+                other => panic!("{other:?} while nothing changed"),
             },
             () = &mut quiet => break,
         }

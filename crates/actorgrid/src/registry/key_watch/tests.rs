@@ -1,4 +1,4 @@
-//! A key followed over the faults of the registry in the process.
+//! Tests of following a key despite faults of the memory registry.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 const FIRST_STEP: Duration = Duration::from_millis(100);
 const LAST_STEP: Duration = Duration::from_secs(5);
 const POLICY: BackOffPolicy = BackOffPolicy::new(FIRST_STEP, LAST_STEP, RandomShare::Quarter);
-/// Longer than any fault of these tests takes.
+/// Longer than any fault of these tests lasts.
 const LONG: Duration = Duration::from_secs(600);
 
 fn start() -> (MemoryRegistry, TimedRegistry) {
@@ -37,10 +37,10 @@ fn value(state: &KeyState) -> Option<String> {
     }
 }
 
-/// The value of the next state, if the key is present.
+/// Returns the value of the next state, or `None` if the key is absent.
 async fn next(watch: &mut KeyWatch) -> Option<String> {
     let next = tokio::time::timeout(LONG, watch.next()).await;
-    value(&next.expect("no state came"))
+    value(&next.expect("no state arrived"))
 }
 
 async fn is_quiet(watch: &mut KeyWatch) -> bool {
@@ -56,7 +56,7 @@ async fn begins_with_the_present_state_and_gives_each_that_follows() {
     let (memory, timed) = start();
     let mut watch = follow(&timed);
     assert_eq!(next(&mut watch).await, None);
-    // Another key is none of its business.
+    // Other keys must not matter.
     memory.overwrite("key.other", "x");
     memory.overwrite(KEY, "1");
     assert_eq!(next(&mut watch).await, text("1"));
@@ -132,11 +132,11 @@ async fn after_a_break_a_state_comes_again_only_if_it_may_have_changed() {
         (Some("1"), |_| (), &[]),
         (Some("1"), |memory| memory.overwrite("other", "x"), &[]),
         (Some("1"), |memory| memory.overwrite(KEY, "2"), &[Some("2")]),
-        // The same value, but another entry.
+        // The value is the same, but the entry is another one.
         (Some("1"), |memory| memory.overwrite(KEY, "1"), &[Some("1")]),
         (Some("1"), |memory| assert!(memory.delete(KEY)), &[None]),
         (None, |_| (), &[]),
-        // Something happened, and it may have been this key.
+        // Something happened, possibly to this key.
         (None, |memory| memory.overwrite("other", "x"), &[None]),
         (None, |memory| memory.overwrite(KEY, "2"), &[Some("2")]),
     ];
@@ -154,7 +154,7 @@ async fn after_a_break_a_state_comes_again_only_if_it_may_have_changed() {
             assert_eq!(next(&mut watch).await.as_deref(), *state, "case {number}");
         }
         assert!(is_quiet(&mut watch).await, "case {number}");
-        // It watches again.
+        // The key is watched again.
         memory.overwrite(KEY, "last");
         assert_eq!(next(&mut watch).await, text("last"), "case {number}");
     }
@@ -180,7 +180,7 @@ async fn the_pauses_grow_until_a_watch_gives_changes_or_holds() {
     let environment = timed.environment().clone();
     let mut watch = follow(&timed);
     assert_eq!(next(&mut watch).await, None);
-    // The registry takes each watch and drops it at once. The state is returned when it is read,
+    // The registry accepts each watch and drops it at once. The state is returned when it is read,
     // which is when the pause is over.
     let mut pauses = Vec::new();
     for round in 0..8 {
@@ -197,7 +197,7 @@ async fn the_pauses_grow_until_a_watch_gives_changes_or_holds() {
     }
     let steps = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].map(Duration::from_millis);
     for (pause, step) in pauses.iter().zip(steps) {
-        // Timers count whole milliseconds.
+        // Timers are rounded to whole milliseconds.
         let slack = Duration::from_millis(1);
         assert!(
             *pause >= step.mul_f64(0.75) && *pause <= step + slack,
@@ -205,7 +205,7 @@ async fn the_pauses_grow_until_a_watch_gives_changes_or_holds() {
         );
     }
 
-    // One that has given a change, or has held, is followed by a short pause.
+    // A watch that has reported a change, or has lasted, is followed by a short pause.
     let given: fn(&MemoryRegistry) = |memory| memory.overwrite(KEY, "1");
     for (round, change) in [Some(given), None].into_iter().enumerate() {
         let hold = if change.is_some() {
@@ -229,7 +229,7 @@ async fn the_pauses_grow_until_a_watch_gives_changes_or_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchanges_go_on_though_nobody_waits_for_them() {
+async fn exchanges_continue_although_nobody_waits_for_them() {
     let (memory, timed) = start();
     memory.overwrite(KEY, "1");
     let delay = MemoryFault::Delay(LIMIT * 9 / 10);
@@ -239,7 +239,7 @@ async fn exchanges_go_on_though_nobody_waits_for_them() {
     let mut seen = Vec::new();
     let begin = timed.environment().now();
     while timed.environment().now().since(begin) < 3 * LIMIT {
-        // Given up again and again, each time long before the exchange has ended.
+        // The caller stops waiting again and again, each time long before the exchange has ended.
         let waited = tokio::time::timeout(LIMIT / 20, watch.next()).await;
         seen.extend(waited.ok().map(|state| value(&state)));
         if timed.environment().now().since(begin) > 2 * LIMIT && seen.len() == 1 {
@@ -285,7 +285,7 @@ async fn a_change_that_no_watch_reports_is_read() {
         for change in ["2", "3", ""] {
             assert!(is_quiet(&mut watch).await);
             memory.mute_watches();
-            // It may have to be told of other changes to be seen missing.
+            // Other changes occur meanwhile, so that the missing change is noticeable.
             memory.overwrite("other", change);
             let expected = match change {
                 "" => {
@@ -311,7 +311,7 @@ async fn a_change_that_no_watch_reports_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_does_not_change_is_read_so_often_and_watched_once() {
+async fn an_unchanged_key_is_read_periodically_and_watched_once() {
     for present in [true, false] {
         let (memory, timed) = start();
         if present {
@@ -326,7 +326,7 @@ async fn a_key_that_does_not_change_is_read_so_often_and_watched_once() {
                 assert_eq!(next(&mut watch).await.is_some(), present);
             }
             let before = [MemoryOperation::Get, MemoryOperation::Watch].map(|it| memory.calls(it));
-            // What happens to other keys is nothing to report.
+            // Changes of other keys must not be reported.
             for round in 0..10 {
                 memory.overwrite("other", round.to_string());
                 let quiet = tokio::time::timeout(LONG / 10, watch.next()).await;
@@ -381,7 +381,8 @@ async fn a_read_that_the_watch_has_overtaken_gives_no_older_state() {
     assert!(is_quiet(&mut watch).await);
     assert_eq!(memory.calls(MemoryOperation::Watch), opened);
 
-    // One that is older than what was known when it was sent is of a registry that went back.
+    // A read that is older than the revision known when it was sent comes from a registry that has
+    // gone back.
     let before = Listing {
         entries: Vec::new(),
         revision: Revision::new(1),
@@ -390,7 +391,7 @@ async fn a_read_that_the_watch_has_overtaken_gives_no_older_state() {
     assert_eq!(next(&mut watch).await, None);
 }
 
-/// Random changes and faults of a registry, and every state that the key had.
+/// Makes random changes and faults of a registry, and records every state of the key.
 struct Trouble {
     memory: MemoryRegistry,
     random: fastrand::Rng,
@@ -433,7 +434,7 @@ impl Trouble {
     }
 }
 
-/// Where in the history this state was, not before `from`.
+/// Returns the position of a state in the history, at `from` or later.
 fn place(history: &[Option<String>], from: usize, state: &Option<String>) -> Option<usize> {
     let later = history.iter().skip(from).position(|past| past == state)?;
     Some(from + later)
@@ -448,7 +449,7 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
             random: fastrand::Rng::with_seed(seed),
             history: vec![None],
         };
-        // Every other one reads so often that answers are overtaken.
+        // Every other run reads so often that replies are overtaken.
         let (age, quiet) = match seed % 2 {
             0 => (AGE, LONG),
             _ => (LIMIT / 2, LONG / 10),
@@ -486,13 +487,13 @@ async fn no_state_is_older_than_the_one_before_and_the_last_is_the_present_one()
     }
 }
 
-/// The registry of before goes on, so that nothing breaks.
+/// The previous registry keeps working, so that nothing breaks.
 #[tokio::test(start_paused = true)]
-async fn it_goes_with_its_registry_at_every_stage() {
+async fn a_key_watch_follows_its_registry_at_every_stage() {
     for (operation, states) in [
         (MemoryOperation::Get, &["new"][..]),
         (MemoryOperation::Watch, &["old", "new"]),
-        // None is on its way.
+        // No exchange is under way.
         (MemoryOperation::List, &["old", "new"]),
     ] {
         let environment = Simulation::new(7).environment();
