@@ -1,18 +1,17 @@
-//! Exponential back-off: how long to wait after failures in a row. Pure.
+//! Exponential back-off: how long to wait after consecutive failures. Pure.
 
 use std::time::Duration;
 
-/// The part of a pause that is random, so that callers that failed together do not come back
-/// together.
+/// The part of a pause that is random, so that callers that failed together do not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RandomShare {
-    /// A pause takes half of its step to all of it.
+    /// Between half of the step and all of it.
     Half,
-    /// A pause takes three quarters of its step to all of it.
+    /// Between three quarters of the step and all of it.
     Quarter,
 }
 
-/// The pauses after failures in a row: a step that doubles with each failure up to a last one.
+/// The pauses after consecutive failures: a step that doubles with each failure, up to a last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BackOffPolicy {
     first_step: Duration,
@@ -33,13 +32,13 @@ impl BackOffPolicy {
         }
     }
 
-    /// The longest pause that there is.
+    /// The longest possible pause.
     pub(crate) const fn last_step(self) -> Duration {
         self.last_step
     }
 
-    /// The pause after this many failures in a row: none without a failure, and the first step
-    /// after the first one. `random_unit` is uniform in `[0, 1)`.
+    /// Returns the pause after this many consecutive failures: zero without a failure, the first
+    /// step after the first one. `random_unit` is uniform in `[0, 1)`.
     pub(crate) fn after(self, failures: u32, random_unit: f64) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else {
             return Duration::ZERO;
@@ -56,7 +55,7 @@ impl BackOffPolicy {
     }
 }
 
-/// Counts the failures in a row of one thing that is tried again and again.
+/// Counts the consecutive failures of one operation that is retried.
 #[derive(Debug, Clone)]
 pub(crate) struct BackOff {
     policy: BackOffPolicy,
@@ -78,7 +77,7 @@ impl BackOff {
         self.policy.after(self.failures, random_unit)
     }
 
-    /// It worked: the next failure counts as the first one.
+    /// Records a success: the next failure counts as the first one.
     pub(crate) const fn reset(&mut self) {
         self.failures = 0;
     }

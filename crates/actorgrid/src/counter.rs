@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows. Nothing is decided by it, so it orders nothing either.
+/// A number that only grows. No decision depends on it, so its accesses are relaxed.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::name::{IntoName, Name, NameError};
 
-/// An ordered set of names of mailboxes, for [`Client::broadcast`](crate::Client::broadcast). Each
-/// name is there once, at the place where it came first. Cheap to clone.
+/// An ordered set of mailbox names, for [`Client::broadcast`](crate::Client::broadcast). A repeated
+/// name keeps its first position. Cheap to clone.
 ///
 /// ```
 /// use actorgrid::{Client, Group, Kind, RequestError};
@@ -36,56 +36,56 @@ struct Shared {
 }
 
 impl Group {
-    /// A group of these names, or of the names of these registrations.
+    /// Creates a group of these names, or of the names of these registrations.
     ///
     /// # Errors
     ///
-    /// [`NameError`] of the first text that is not a name.
+    /// Returns the [`NameError`] of the first text that is not a name.
     pub fn new(names: impl IntoIterator<Item: IntoName>) -> Result<Self, NameError> {
         names.into_iter().map(IntoName::into_name).collect()
     }
 
-    /// Adds a name, as the last one; whether it is new.
+    /// Adds a name at the end, and returns whether it is new.
     ///
     /// # Errors
     ///
-    /// [`NameError`] when a text is not a name; the group stays as it was.
+    /// Returns [`NameError`] if the text is not a name; the group is unchanged then.
     pub fn add(&mut self, name: impl IntoName) -> Result<bool, NameError> {
         let name = name.into_name()?;
         let before = self.len();
         Ok(self.place_or_add(&name) == before)
     }
 
-    /// The names, in their order.
+    /// Returns the names, in order.
     #[must_use]
     pub fn members(&self) -> &[Name] {
         &self.shared.members
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.members.len()
     }
 
-    /// Whether there are none.
+    /// Whether the group has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.members.is_empty()
     }
 
-    /// Whether a name is among them.
+    /// Whether a name is a member.
     #[must_use]
     pub fn contains(&self, name: impl AsRef<str>) -> bool {
         self.place(name.as_ref()).is_some()
     }
 
-    /// The place of a name among the members.
+    /// Returns the position of a name among the members.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
         self.shared.places.get(name).copied()
     }
 
-    /// The place of a name, which is added if it is not there.
+    /// Returns the position of a name, and adds the name if it is missing.
     pub(crate) fn place_or_add(&mut self, name: &Name) -> usize {
         if let Some(place) = self.place(name.as_str()) {
             return place;
@@ -109,7 +109,7 @@ impl FromIterator<Name> for Group {
 }
 
 impl PartialEq for Group {
-    /// The same names in the same order.
+    /// Groups are equal if they have the same names in the same order.
     fn eq(&self, other: &Self) -> bool {
         self.members() == other.members()
     }

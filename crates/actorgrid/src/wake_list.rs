@@ -1,4 +1,4 @@
-//! Wakes those who wait for conditions that they look at themselves.
+//! Wakes tasks that wait for conditions which they check themselves.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-/// Those to wake when a condition has changed that they look at themselves.
+/// The tasks to wake when a condition changes. Each task checks the condition itself.
 ///
-/// Its lock is taken to join and to leave, and to wake all, but not to wait: who waits often keeps
-/// its [`WakePlace`], and is then polled without a lock.
+/// Joining, leaving and waking take the list's lock; waiting does not: a task that waits often
+/// keeps its [`WakePlace`], and is then polled without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct WakeList {
     places: Mutex<WakePlaces>,
@@ -31,9 +31,9 @@ enum Woken {
 }
 
 impl WakeList {
-    /// Wakes all: to be called after the change. Several may call it at once.
+    /// Wakes all tasks. Call it after the change. Several threads may call it at once.
     pub(crate) fn wake_all(&self) {
-        // Not under the lock: a wake may run other code, which may come back here.
+        // Not under the lock: a wake may run foreign code, which may call back into the list.
         let woken: Vec<Woken> = self.lock().taken.values().cloned().collect();
         for woken in woken {
             match woken {
@@ -47,7 +47,7 @@ impl WakeList {
         }
     }
 
-    /// A place for one task that waits.
+    /// Returns a place for one waiting task.
     pub(crate) fn join(self: &Arc<Self>) -> WakePlace {
         let waker = Arc::new(AtomicWaker::new());
         WakePlace {
@@ -56,7 +56,7 @@ impl WakeList {
         }
     }
 
-    /// Wakes all in `list` too whenever all here are woken, until the link is dropped.
+    /// Makes every wake of this list wake all tasks in `list`, too, until the link is dropped.
     pub(crate) fn link(self: &Arc<Self>, list: &Arc<Self>) -> WakeLink {
         self.take(Woken::List(Arc::downgrade(list)))
     }
@@ -79,14 +79,14 @@ impl WakeList {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often its lock was taken.
+    /// How often the lock was taken.
     #[cfg(test)]
     pub(crate) fn locked(&self) -> usize {
         self.locked.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
-/// A place in a list, until it is dropped.
+/// An entry in a list. Dropping it removes the entry.
 #[derive(Debug)]
 pub(crate) struct WakeLink {
     list: Arc<WakeList>,
@@ -99,7 +99,7 @@ impl Drop for WakeLink {
     }
 }
 
-/// The place of one task that waits, as often as it likes.
+/// The place of one task, which can wait any number of times.
 #[derive(Debug)]
 pub(crate) struct WakePlace {
     #[allow(dead_code)] // held for its drop
@@ -108,13 +108,13 @@ pub(crate) struct WakePlace {
 }
 
 impl WakePlace {
-    /// Wakes the task of `cx` when all are woken. Look at the conditions after this, not before: a
+    /// Registers the task of `cx` to be woken. Check the conditions after this, not before: a
     /// change in between would be missed.
     pub(crate) fn register(&mut self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
     }
 
-    /// Ends when `is_so`, at once or after all were woken. Cancel safe.
+    /// Waits until `is_so` returns true; checks it at once and after each wake. Cancel safe.
     pub(crate) async fn until(&mut self, is_so: impl Fn() -> bool) {
         poll_fn(|cx| {
             self.register(cx);
@@ -153,7 +153,7 @@ mod tests {
         assert!(upper.lock().taken.is_empty() && lower.lock().taken.is_empty());
     }
 
-    /// Threads take turns, and each is woken by the other only.
+    /// Two threads take turns, and each is woken only by the other.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_change_is_missed() {
         const TURNS: usize = 20_000;

@@ -1,6 +1,6 @@
-//! Compile-time lists of the wire names that a derived set accepts.
+//! The wire names of a derived message set, computed at compile time.
 
-/// Returns the total number of names in the sets.
+/// Returns the number of names in all sets together.
 #[must_use]
 pub const fn count(mut sets: &[&[&str]]) -> usize {
     let mut count = 0;
@@ -11,7 +11,7 @@ pub const fn count(mut sets: &[&[&str]]) -> usize {
     count
 }
 
-/// Returns the names of all sets, in order. `N` must be their [`count`].
+/// Returns the names of all sets, in order. `N` is their [`count`].
 #[must_use]
 pub const fn join<const N: usize>(mut sets: &[&[&'static str]]) -> [&'static str; N] {
     let mut names = [""; N];
@@ -28,7 +28,7 @@ pub const fn join<const N: usize>(mut sets: &[&[&'static str]]) -> [&'static str
     names
 }
 
-/// Whether a name of one set is also a name of the other.
+/// Whether the two sets have a name in common.
 #[must_use]
 pub const fn overlap(mut one: &[&str], other: &[&str]) -> bool {
     while let [name, rest @ ..] = one {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A point in time of one environment, in nanoseconds since a point of its own.
+/// A point in time of one environment, in nanoseconds since an origin of that environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp(u64);
 
@@ -19,7 +19,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to this point; zero if it lies before.
+    /// The time from `earlier` to this point; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -36,16 +36,16 @@ impl std::ops::Add<Duration> for Timestamp {
 
 #[derive(Debug)]
 pub(super) enum Clock {
-    /// The system's clock that counts suspend.
+    /// The system's clock, which counts suspend.
     System,
-    /// The runtime's clock, which can be paused, and what this environment jumped ahead of it.
+    /// The runtime's clock, which can be paused, plus the time that this environment jumped ahead.
     Runtime {
         start: tokio::time::Instant,
         ahead_nanos: Arc<AtomicU64>,
     },
 }
 
-/// The wall clock of a simulation starts here, so that the same seed gives the same run.
+/// A simulation's wall clock starts here, so that the same seed gives the same run.
 const SIMULATED_EPOCH_MICROS: u64 = 1_700_000_000_000_000;
 
 impl Clock {
@@ -85,7 +85,7 @@ fn boot_time() -> Timestamp {
     Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// On macOS and its kin the monotonic clock counts suspend.
+/// On macOS and its relatives the monotonic clock counts suspend.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn boot_time() -> Timestamp {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

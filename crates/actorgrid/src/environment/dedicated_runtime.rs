@@ -1,4 +1,4 @@
-//! A runtime on a thread of its own, for code that must run while every other runtime is stalled.
+//! A runtime on its own thread, for code that must run while every other runtime is stalled.
 
 use std::future::Future;
 use std::io;
@@ -12,26 +12,27 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(super) enum DedicatedExecutor {
     /// On a thread and a current-thread runtime, which nothing else can starve.
     Thread,
-    /// As a task of the caller's runtime, for simulations.
+    /// As a task on the caller's runtime, for simulations.
     Task,
-    /// Nowhere: the system has no thread left.
+    /// Nowhere: simulates a system that has no thread left.
     #[cfg(test)]
     Exhausted,
 }
 
-/// A future that runs on a runtime of its own. Dropped, it asks the future to end and does not
-/// wait for that.
+/// A future that runs on its own runtime. Dropping this asks the future to end, without waiting for
+/// that.
 #[derive(Debug)]
 pub(crate) struct DedicatedRuntime {
     stop: DropGuard,
-    /// Closed when the future and everything that it spawned are dropped.
+    /// Closed when the future and everything that it spawned have been dropped.
     ended: oneshot::Receiver<()>,
 }
 
 impl DedicatedRuntime {
-    /// Runs `future`; its runtime, and what it spawned there, end with it. Returns once it runs.
+    /// Runs `future`, and returns once it runs. Its runtime, and the tasks it spawns there, end
+    /// with it.
     ///
-    /// Cancel safe: a thread that has started by then is asked to end.
+    /// Cancel safe: a thread that has already started is asked to end.
     pub(super) async fn start<F>(
         executor: DedicatedExecutor,
         name: &str,
@@ -55,10 +56,10 @@ impl DedicatedRuntime {
         Ok(dedicated)
     }
 
-    /// Ends the future, and returns once it is dropped.
+    /// Ends the future, and returns once it has been dropped.
     pub(crate) async fn stop(self) {
         drop(self.stop);
-        // The thread has only its exit left then: joining it would block for nothing.
+        // All that is left for the thread is to exit: joining it would block for nothing.
         let _ = self.ended.await;
     }
 }
@@ -73,11 +74,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (started, has_started) = oneshot::channel();
-    // Owned by the `DedicatedRuntime`, which ends it and waits for `ended`. A panic ends it too; the
-    // future has to notice that itself, by a guard.
+    // Owned by the `DedicatedRuntime`, which ends it and waits for `ended`. A panic ends it too;
+    // the future has to notice that with a guard of its own.
     Builder::new().name(name.to_owned()).spawn(move || {
         let _ended = ended;
-        // Made and dropped here: a runtime must not be dropped where another one runs tasks.
+        // Created and dropped here: a runtime must not be dropped where another one runs tasks.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -85,13 +86,13 @@ where
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
                 runtime.block_on(stop.run_until_cancelled_owned(future));
-                // Not dropped: a drop waits for look-ups of host names, which can take long.
+                // Not dropped: a drop waits for host name lookups, which can take long.
                 runtime.shutdown_background();
             }
             Err(error) => drop(started.send(Err(error))),
         }
     })?;
-    let lost = || Err(io::Error::other("the thread ended before it ran"));
+    let lost = || Err(io::Error::other("the thread ended before its future ran"));
     has_started.await.unwrap_or_else(|_| lost())
 }
 
@@ -134,7 +135,7 @@ mod tests {
             .unwrap();
         begun.notified().await;
         dedicated.stop().await;
-        // A task of the caller's runtime goes on: nothing has ended that.
+        // A task on the caller's runtime keeps running: nothing has ended that runtime.
         let spawned = usize::from(matches!(executor, DedicatedExecutor::Task));
         assert_eq!(Arc::strong_count(&dropped), 1 + spawned);
     }

@@ -1,11 +1,11 @@
-//! The descriptors that the system gives this process.
+//! The limit on this process's file descriptors.
 
 use std::io;
 
-/// The number of descriptors that the process may have open at once, after its soft limit was
-/// raised to `wanted`, or as far as the hard limit allows. `None`: there is no limit.
+/// Raises the soft limit on open descriptors to `wanted`, or as far as the hard limit allows, and
+/// returns the resulting limit. `None` means that there is no limit.
 ///
-/// The limit is the whole process's. It is never lowered.
+/// The limit applies to the whole process. It is never lowered.
 #[cfg(unix)]
 pub(crate) fn raise_descriptor_limit(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,7 +23,7 @@ pub(crate) fn raise_descriptor_limit(wanted: u64) -> Option<u64> {
     match setrlimit(Resource::Nofile, raise) {
         Ok(()) => Some(raised.max(current)),
         Err(error) => {
-            tracing::debug!(%error, "the limit on open files cannot be raised");
+            tracing::debug!(%error, "cannot raise the limit on open files");
             Some(current)
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn raise_descriptor_limit(_wanted: u64) -> Option<u64> {
     None
 }
 
-/// Whether an error says that the process, or the system, has no descriptor left.
+/// Whether an error means that the process, or the system, has no descriptors left.
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]
     {

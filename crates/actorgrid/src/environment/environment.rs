@@ -1,4 +1,4 @@
-//! The environment itself, which servers, clients and registries are given.
+//! The environment that servers, clients and registries run in.
 
 use std::fmt;
 use std::future::Future;
@@ -19,10 +19,11 @@ use super::socket::Socket;
 use super::watchdog::Watchdog;
 use crate::address::Address;
 
-/// The world as a server, a client and a registry reach it. Cheap to clone.
+/// The outside world, as servers, clients and registries reach it. Cheap to clone.
 ///
-/// The default is the real one: the system's clock (which counts suspend), the network, and
-/// threads for the keeper and the watchdog of each session. A [`Simulation`](crate::Simulation) makes others.
+/// The default is the real world: the system's clock (which counts suspend), the network, and
+/// threads for the keeper and the watchdog of each session. A [`Simulation`](crate::Simulation)
+/// creates simulated ones.
 #[derive(Clone)]
 pub struct Environment {
     core: Arc<EnvironmentCore>,
@@ -33,12 +34,12 @@ struct EnvironmentCore {
     random: Mutex<Rng>,
     network: Network,
     dedicated: DedicatedExecutor,
-    /// Until when a simulation lets the runtime seem stalled, in nanoseconds of the clock.
+    /// Until when a simulation makes the runtime seem stalled, in nanoseconds of the clock.
     stalled_until: AtomicU64,
 }
 
 impl Environment {
-    /// The real environment.
+    /// Returns the real environment.
     #[must_use]
     pub fn real() -> Self {
         Self::of(
@@ -66,29 +67,30 @@ impl Environment {
         }
     }
 
-    /// The clock, for a simulation that lets it jump.
+    /// The clock, for a simulation that makes it jump.
     pub(super) fn clock(&self) -> &Clock {
         &self.core.clock
     }
 
-    /// Lets the runtime seem stalled until then, for a simulation.
+    /// Makes the runtime seem stalled until then, for a simulation.
     pub(super) fn seem_stalled_until(&self, until: Timestamp) {
         let until = until.as_nanos();
         self.core.stalled_until.fetch_max(until, Ordering::AcqRel);
     }
 
-    /// The time since some fixed point, suspend included.
+    /// Returns the time since some fixed point, suspend included.
     pub(crate) fn now(&self) -> Timestamp {
         self.core.clock.now()
     }
 
-    /// Microseconds since 1970, for what must grow over restarts.
+    /// Microseconds since 1970, for numbers that must keep growing over restarts.
     pub(crate) fn wall_clock_micros(&self) -> u64 {
         self.core.clock.wall_clock_micros()
     }
 
-    /// Ends when [`now`](Self::now) has reached `until`, suspend excepted: timers do not run
-    /// while the machine is suspended, so code that depends on the time reads the clock again.
+    /// Waits until [`now`](Self::now) has reached `until`. Timers do not run while the machine is
+    /// suspended, so this can end late by the suspended time; code that depends on the time reads
+    /// the clock again.
     pub(crate) fn sleep_until(&self, until: Timestamp) -> tokio::time::Sleep {
         tokio::time::sleep(until.since(self.now()))
     }
@@ -97,7 +99,7 @@ impl Environment {
         tokio::time::sleep(duration)
     }
 
-    /// `future`, or `None` if it takes longer than `limit`.
+    /// Runs `future`; returns `None` if it takes longer than `limit`.
     pub(crate) async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         tokio::time::timeout(limit, future).await.ok()
     }
@@ -106,7 +108,7 @@ impl Environment {
         self.rng().u64(..)
     }
 
-    /// Uniform in `[0, 1)`.
+    /// Returns a number uniform in `[0, 1)`.
     pub(crate) fn random_unit(&self) -> f64 {
         self.rng().f64()
     }
@@ -118,8 +120,8 @@ impl Environment {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many descriptors may be open at once, the limit being raised to `wanted` where that is
-    /// allowed. `None`: as many as one likes, as in a simulation.
+    /// Raises the limit on open descriptors to `wanted`, as far as the system allows, and returns
+    /// the resulting limit. `None` means unlimited, as in a simulation.
     pub(crate) fn raise_descriptor_limit(&self, wanted: u64) -> Option<u64> {
         match self.core.network {
             Network::Tcp => raise_descriptor_limit(wanted),
@@ -127,7 +129,7 @@ impl Environment {
         }
     }
 
-    /// Spawns a task. The caller owns it: it joins or aborts it.
+    /// Spawns a task. The caller owns it, and must join or abort it.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -144,8 +146,8 @@ impl Environment {
         self.core.network.listen(address).await
     }
 
-    /// Waits while a simulation lets the runtime seem stalled; returns at once otherwise. In real
-    /// time a runtime that is stalled does not poll its tasks, so there is nothing to wait for.
+    /// Waits while a simulation makes the runtime seem stalled; otherwise returns at once. In real
+    /// time a stalled runtime does not poll its tasks, so there is nothing to wait for.
     pub(crate) async fn runtime_runs(&self) {
         loop {
             let stalled_until = self.core.stalled_until.load(Ordering::Acquire);
@@ -157,8 +159,8 @@ impl Environment {
         }
     }
 
-    /// Runs `future` on a thread and a runtime of its own, so that nothing else can starve it; in a
-    /// simulation, as a task. Fails if the system has no thread or no descriptors for it.
+    /// Runs `future` on its own thread and runtime, so that nothing else can starve it; in a
+    /// simulation, as a task. Fails if the system has no thread or no descriptors left for it.
     pub(crate) async fn run_dedicated<F>(
         &self,
         name: &str,
@@ -172,7 +174,7 @@ impl Environment {
 
     /// Calls `look` every 50 ms, on a thread that does nothing else, until it returns false or the
     /// returned guard is dropped; in a simulation, as a task. `look` must neither block nor log.
-    /// Fails if the system has no thread for it.
+    /// Fails if the system has no thread left for it.
     pub(crate) fn watch_over(
         &self,
         look: impl Fn() -> bool + Send + 'static,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::socket::Socket;
 
-/// Where connections arrive.
+/// Accepts connections.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
@@ -27,12 +27,12 @@ impl Listener {
         }
     }
 
-    /// The next connection. Cancel safe.
+    /// Waits for the next connection. Cancel safe.
     pub(crate) async fn accept(&mut self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // It fails if the client has left again, which reading will show.
+                // Fails if the client has already disconnected, which reading will show.
                 let _ = stream.set_nodelay(true);
                 Ok(Socket::Tcp(stream))
             }

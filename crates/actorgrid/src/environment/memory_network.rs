@@ -12,11 +12,12 @@ use super::listener::Listener;
 use super::socket::Socket;
 use crate::address::Address;
 
-/// Connections that wait to be accepted in a simulated listener, as a kernel's backlog.
+/// The number of connections that can wait to be accepted by a simulated listener, as in a kernel's
+/// backlog.
 const BACKLOG: usize = 128;
-/// Bytes that a simulated connection holds each way.
+/// The bytes that a simulated connection buffers each way.
 const PIPE_BYTES: usize = 64 * 1024;
-/// The first port that a simulated network gives out.
+/// The first port that a simulated network assigns.
 const FIRST_PORT: u16 = 40_000;
 
 /// The listeners of a simulation, by port.

@@ -1,8 +1,8 @@
-//! The environment: all that touches the world outside of the process.
+//! The environment: everything that touches the world outside the process.
 //!
 //! Clock and timers, randomness, connector and listener, and the threads of a session. It is passed
-//! at construction and nothing in the library goes around it, so that a simulation runs whole grids
-//! in one process with the same code.
+//! in at construction and nothing in the library bypasses it, so that a simulation can run whole
+//! grids in one process with the same code.
 
 mod clock;
 mod deadline;

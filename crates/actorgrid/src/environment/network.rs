@@ -1,4 +1,4 @@
-//! The network of an environment: sockets of the system, or of a simulation.
+//! The network of an environment: the system's sockets, or those of a simulation.
 
 use std::fmt;
 use std::io;
@@ -48,8 +48,8 @@ impl Network {
     }
 }
 
-/// Connects over TCP. tokio looks a host name up on a thread for blocking calls, and panics if the
-/// system has none left; that is a connect that failed, and must not end the task that tries.
+/// Connects over TCP. tokio looks up host names on a thread for blocking calls, and panics if the
+/// system has none left; that is a failed connect, and must not end the task that tries it.
 async fn connect_tcp(address: &Address) -> io::Result<TcpStream> {
     let connecting = TcpStream::connect((address.host(), address.port()));
     let connected = AssertUnwindSafe(connecting).catch_unwind().await;
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_look_up_that_gets_no_thread_fails_the_connect() {
-        // No machine has that much: the runtime gets no thread for blocking calls.
+        // No machine has this much memory, so the runtime gets no thread for blocking calls.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_stack_size(1 << 46)

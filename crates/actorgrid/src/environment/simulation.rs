@@ -11,11 +11,11 @@ use super::environment::Environment;
 use super::memory_network::MemoryNetwork;
 use super::network::Network;
 
-/// A world inside of the process, for tests: a network without sockets, time that is the
-/// runtime's (pause it, and hours pass in milliseconds), and randomness from a seed.
+/// A world inside the process, for tests: a network without sockets, time that follows the
+/// runtime's clock (paused, hours pass in milliseconds), and randomness from a seed.
 ///
-/// Make it inside of a current-thread runtime with paused time. Each call of
-/// [`environment`](Self::environment) makes the environment of one machine: its own clock, on the
+/// Create it in a current-thread runtime with paused time. Each call of
+/// [`environment`](Self::environment) creates the environment of one machine: its own clock, on the
 /// shared network.
 ///
 /// ```
@@ -40,7 +40,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A world whose randomness comes from `seed`.
+    /// Creates a world whose randomness comes from `seed`.
     #[must_use]
     #[allow(clippy::disallowed_methods)]
     pub fn new(seed: u64) -> Self {
@@ -51,12 +51,12 @@ impl Simulation {
         }
     }
 
-    /// The environment of one more machine.
+    /// Creates the environment of one more machine.
     pub fn environment(&self) -> Environment {
         self.environment_with(DedicatedExecutor::Task)
     }
 
-    /// The environment of a machine that has no thread left.
+    /// Creates the environment of a machine that has no thread left.
     #[cfg(test)]
     pub(crate) fn exhausted_environment(&self) -> Environment {
         self.environment_with(DedicatedExecutor::Exhausted)
@@ -74,12 +74,12 @@ impl Simulation {
         Environment::of(clock, seed, network, dedicated)
     }
 
-    /// Lets the clock of one machine jump ahead while its timers do not: what a process sees that
-    /// was stopped for so long and goes on.
+    /// Makes the clock of one machine jump ahead while its timers do not, as a process sees it that
+    /// was stopped for this long and then resumes.
     ///
     /// # Panics
     ///
-    /// If the environment is not a simulated one.
+    /// Panics if the environment is not a simulated one.
     pub fn jump(&self, environment: &Environment, by: Duration) {
         let Clock::Runtime { ahead_nanos, .. } = environment.clock() else {
             panic!("only the clock of a simulated environment can jump");
@@ -88,13 +88,14 @@ impl Simulation {
         ahead_nanos.fetch_add(nanos, Ordering::AcqRel);
     }
 
-    /// Lets the runtime of one machine seem stalled for so long, as if its actors blocked all
-    /// threads: what [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) limits. The machine's
-    /// tasks go on all the same, as a simulation has one thread for everything.
+    /// Makes the runtime of one machine seem stalled for this long, as if its actors blocked all
+    /// threads; [`ServerBuilder::max_stall`](crate::ServerBuilder::max_stall) limits such stalls.
+    /// The machine's tasks keep running nevertheless, because a simulation has one thread for
+    /// everything.
     ///
     /// # Panics
     ///
-    /// If the environment is not a simulated one.
+    /// Panics if the environment is not a simulated one.
     pub fn stall(&self, environment: &Environment, time: Duration) {
         let Clock::Runtime { .. } = environment.clock() else {
             panic!("only the runtime of a simulated environment can seem stalled");

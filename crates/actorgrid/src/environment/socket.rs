@@ -17,7 +17,7 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// The address at the other end; a simulated connection has none.
+    /// Returns the address of the other end; `None` for a simulated connection.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
@@ -25,8 +25,8 @@ impl Socket {
         }
     }
 
-    /// Whether the other end says nothing more, though what it said may not be read yet. False where
-    /// that is not known: of a simulated connection, and on systems that do not tell.
+    /// Whether the other end has closed its sending side, though data may still be unread. False
+    /// where that is not known: for a simulated connection, and on systems that do not report it.
     pub(crate) fn is_read_closed(&self) -> bool {
         match self {
             Self::Tcp(stream) => {

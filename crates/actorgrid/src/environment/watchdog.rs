@@ -1,4 +1,4 @@
-//! Looks at deadlines at short intervals, whatever the runtimes and the log do.
+//! Checks deadlines at short intervals, regardless of stalled runtimes and blocked logs.
 
 use std::io;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::dedicated_runtime::DedicatedExecutor;
 
-/// The longest time between two looks. A process that was stopped notices at most this much late
-/// that it runs again. Twenty looks a second cost too little to be measured.
+/// The longest time between two looks. A process that was stopped notices at most this late that it
+/// runs again. Twenty looks a second cost too little to measure.
 const WATCHDOG_INTERVAL: Duration = Duration::from_millis(50);
 const WATCHDOG_THREAD: &str = "actorgrid-watchdog";
 
@@ -29,8 +29,8 @@ enum WatchdogRun {
 }
 
 impl Watchdog {
-    /// Calls `look` until it returns false. It must neither block nor log: a log blocks for as long
-    /// as its sink does.
+    /// Calls `look` until it returns false. `look` must neither block nor log: a log call blocks
+    /// for as long as its sink does.
     pub(super) fn start(
         executor: DedicatedExecutor,
         look: impl Fn() -> bool + Send + 'static,
@@ -50,8 +50,8 @@ fn run_on_thread(
     stopped: Arc<AtomicBool>,
     look: impl Fn() -> bool + Send + 'static,
 ) -> io::Result<WatchdogRun> {
-    // Owned by the `Watchdog`, which wakes it so that it ends. It cannot panic: `look` compares
-    // numbers and wakes tasks.
+    // Owned by the `Watchdog`, which wakes it so that it ends. It cannot panic: `look` only
+    // compares numbers and wakes tasks.
     let thread = Builder::new()
         .name(WATCHDOG_THREAD.to_owned())
         .spawn(move || {

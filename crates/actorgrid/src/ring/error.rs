@@ -1,24 +1,24 @@
-//! Why a ring cannot be made.
+//! Why a ring cannot be created.
 
 use std::fmt;
 
 use super::limits::MAX_RINGS;
 use crate::name::NameError;
 
-/// Why there can be no such [`MultiRing`](super::MultiRing).
+/// Why a [`MultiRing`](super::MultiRing) cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RingError {
-    /// The name is not valid, or so long that the name of a member would not be.
+    /// The name is not valid, or so long that a member's name would not be valid.
     Name(NameError),
-    /// No ring would be left for the keys that have no reserved one.
+    /// No ring would be left for keys that do not use the reserved ones.
     AllReserved {
-        /// The rings that there are to be.
+        /// The requested number of rings.
         rings: u32,
-        /// The rings that are to be reserved.
+        /// The requested number of reserved rings.
         reserved: u32,
     },
-    /// There are to be more than [`MAX_RINGS`] rings; this many.
+    /// More than [`MAX_RINGS`] rings were requested; this many.
     TooManyRings(u32),
 }
 
@@ -28,13 +28,10 @@ impl fmt::Display for RingError {
             Self::Name(error) => fmt::Display::fmt(error, f),
             Self::AllReserved { rings, reserved } => write!(
                 f,
-                "fewer rings must be reserved than there are: {reserved} of {rings}"
+                "{reserved} of {rings} rings are reserved, which leaves no ring for the other keys"
             ),
             Self::TooManyRings(rings) => {
-                write!(
-                    f,
-                    "a multi-ring has at most {MAX_RINGS} rings, this one {rings}"
-                )
+                write!(f, "a multi-ring has at most {MAX_RINGS} rings, not {rings}")
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Rings: which member of a family of names a key belongs to. They are arithmetic alone: none of
+//! Rings: which member of a family of names a key belongs to. They are pure arithmetic: none of
 //! them knows whether its members run.
 //!
-//! - [`Ring`] and [`MultiRing`] are the mappings of the Go library: for families that Go peers use
-//!   too. The number of members is fixed; another one moves almost every key.
-//! - [`Rendezvous`] is for all else: members come and go by name and may weigh more or less, a
-//!   change moves only the keys that it must, and each key has as many members in order as one
-//!   likes (replicas).
+//! - [`Ring`] and [`MultiRing`] are the Go library's mappings, for families that Go peers use too.
+//!   The number of members is fixed; another number moves almost every key.
+//! - [`Rendezvous`] is for everything else: members come and go by name and may have weights, a
+//!   change moves only the keys that it must, and each key has any number of members in order
+//!   (replicas).
 
 mod error;
 mod limits;

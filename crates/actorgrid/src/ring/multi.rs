@@ -1,4 +1,4 @@
-//! A fixed number of numbered rings, as the Go library's `MultiRing`.
+//! A fixed number of numbered rings, like the Go library's `MultiRing`.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -7,16 +7,16 @@ use super::limits::MAX_RINGS;
 use super::numbered::{Ring, fnv1};
 use crate::name::Name;
 
-/// A fixed number of [`Ring`]s, named `<name>-0`, `<name>-1` and so on, and the rule that says
-/// which of them a key belongs to. It is the mapping of the Go library's `MultiRing`.
+/// A fixed number of [`Ring`]s, named `<name>-0`, `<name>-1` and so on, and the rule that decides
+/// which of them a key belongs to. The mapping is that of the Go library's `MultiRing`.
 ///
-/// Their members are named `<name>-<ring>-<member>`, and all have the actor type `<name>`. The last
-/// rings can be reserved: keys come to them only through
-/// [`by_reserved_str`](Self::by_reserved_str), and the other keys never do.
+/// Members are named `<name>-<ring>-<member>`, and all have the actor type `<name>`. The last rings
+/// can be reserved: only [`by_reserved_str`](Self::by_reserved_str) and
+/// [`by_reserved_bytes`](Self::by_reserved_bytes) return them, and the other lookups never do.
 ///
-/// A ring is picked by the key's FNV-1 hash. So do not pick its member by the hash of the same key:
-/// where the number of members and that of the rings have a common divisor, some members would
-/// never be met. Give the members keys of another kind.
+/// A ring is picked by the key's FNV-1 hash, so do not pick its member by the hash of the same key:
+/// if the number of members and the number of rings have a common divisor, some members would never
+/// get a key. Use another kind of key for the members.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ use crate::name::Name;
 /// assert_eq!(ring.name().as_str(), "reader-17");
 /// assert_eq!(ring.by_u64(5).as_str(), "reader-17-1");
 ///
-/// // What starts them all.
+/// // The starts of all members.
 /// let starts: Vec<_> = rings.rings().iter().flat_map(|ring| ring.starts()).collect();
 /// assert_eq!(starts.len(), 40);
 /// # Ok::<(), actorgrid::RingError>(())
@@ -39,21 +39,21 @@ use crate::name::Name;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MultiRing {
     name: Name,
-    /// The reserved ones come last.
+    /// The reserved rings come last.
     rings: Vec<Ring>,
-    /// How many are not reserved, and how many are.
+    /// The number of rings that are not reserved, and of those that are.
     open: NonZeroU64,
     reserved: Option<NonZeroU64>,
 }
 
 impl MultiRing {
-    /// `rings` rings of `members` members each, the last `reserved` of them reserved.
+    /// Creates `rings` rings of `members` members each; the last `reserved` of them are reserved.
     ///
     /// # Errors
     ///
-    /// [`RingError`]: the name is not valid, or so long that the name of a member would not be one;
-    /// `reserved` is not less than `rings` (the Go library panics when a key is looked up then); or
-    /// there are to be more than [`MAX_RINGS`] rings.
+    /// Returns [`RingError`] if the name is not valid, or so long that a member's name would not be
+    /// valid; if `reserved` is not less than `rings` (the Go library panics on a lookup then); or
+    /// if there are more than [`MAX_RINGS`] rings.
     pub fn new(
         name: &str,
         members: NonZeroU32,
@@ -71,7 +71,7 @@ impl MultiRing {
         }
         let name = Name::new(name)?;
         let ring = |index| Ring::of_type(name.numbered(index), name.clone(), members);
-        // No ring has a longer name than the last one.
+        // The last ring has the longest name.
         let last = ring(rings.get() - 1)?;
         let mut rings: Vec<Ring> = (0..rings.get() - 1).map(ring).collect::<Result<_, _>>()?;
         rings.push(last);
@@ -83,48 +83,48 @@ impl MultiRing {
         })
     }
 
-    /// What the names of the rings begin with; the actor type of all members.
+    /// Returns the common prefix of the rings' names; it is also the actor type of all members.
     #[must_use]
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The rings, in their order; the reserved ones come last.
+    /// Returns the rings, in order; the reserved ones come last.
     #[must_use]
     #[doc(alias = "Rings")]
     pub fn rings(&self) -> &[Ring] {
         &self.rings
     }
 
-    /// The rings that are reserved; none if there are none.
+    /// Returns the reserved rings; empty if no ring is reserved.
     #[must_use]
     pub fn reserved(&self) -> &[Ring] {
         &self.rings[self.open.get() as usize..]
     }
 
-    /// The ring for the hash of a text, of those that are not reserved; `ByHashedString` in Go.
+    /// Returns the unreserved ring for the hash of a text; `ByHashedString` in Go.
     #[must_use]
     #[doc(alias = "ByHashedString")]
     pub fn by_str(&self, key: &str) -> &Ring {
         self.by_bytes(key.as_bytes())
     }
 
-    /// The ring for the hash of some bytes, of those that are not reserved; as
-    /// [`by_str`](Self::by_str) of a text with these bytes.
+    /// Returns the unreserved ring for the hash of some bytes; the same as [`by_str`](Self::by_str)
+    /// for a text with these bytes.
     #[must_use]
     pub fn by_bytes(&self, key: &[u8]) -> &Ring {
         &self.rings[(fnv1(key) % self.open) as usize]
     }
 
-    /// The reserved ring for the hash of a text; `None` where no ring is reserved (the Go library
-    /// panics then). `ByReservedHashedString` in Go.
+    /// Returns the reserved ring for the hash of a text; `None` if no ring is reserved (the Go
+    /// library panics then). `ByReservedHashedString` in Go.
     #[must_use]
     #[doc(alias = "ByReservedHashedString")]
     pub fn by_reserved_str(&self, key: &str) -> Option<&Ring> {
         self.by_reserved_bytes(key.as_bytes())
     }
 
-    /// The reserved ring for the hash of some bytes; `None` where no ring is reserved.
+    /// Returns the reserved ring for the hash of some bytes; `None` if no ring is reserved.
     #[must_use]
     pub fn by_reserved_bytes(&self, key: &[u8]) -> Option<&Ring> {
         // Go takes the remainder of the unsigned hash, too.
@@ -147,8 +147,8 @@ mod tests {
         MultiRing::new("reader", non_zero(members), non_zero(rings), reserved).unwrap()
     }
 
-    /// Seen from the Go library, version 3.2.15: members, rings and reserved ones; then for each key
-    /// its ring and its reserved one.
+    /// Recorded from the Go library, version 3.2.15: members, rings and reserved rings; then for
+    /// each key its ring and its reserved ring.
     type SeenOfGo = (u32, u32, u32, [(&'static str, u32, Option<u32>); 7]);
     const SEEN_OF_GO: [SeenOfGo; 5] = [
         (

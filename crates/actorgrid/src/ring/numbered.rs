@@ -1,4 +1,4 @@
-//! A fixed number of members, numbered, as the Go library's `ring`.
+//! A fixed number of numbered members, like the Go library's `ring`.
 
 use std::num::NonZeroU32;
 
@@ -7,23 +7,21 @@ use prost::encoding::encode_varint;
 use crate::message::ActorStart;
 use crate::name::{Name, NameError};
 
-/// The Go library hashes integers in a buffer of the longest varint, whatever their length.
+/// The Go library hashes integers in a buffer of the longest varint's length, whatever their own.
 const MAX_VARINT_LEN: usize = 10;
 
-/// A fixed number of members, named `<name>-0`, `<name>-1` and so on, and the rule that says which
-/// of them a key belongs to.
+/// A fixed number of members, named `<name>-0`, `<name>-1` and so on, and the rule that decides
+/// which of them a key belongs to.
 ///
-/// It is the mapping of the Go library's `ring`, so that Rust and Go peers send the same key to
-/// the same actor. It is a function of the key, the name and the number of members alone: the
-/// ring neither starts its members nor knows whether they run. Another number of members moves
-/// almost every key: where that matters and no Go peer needs to agree, take a
-/// [`Rendezvous`](crate::Rendezvous).
+/// The mapping is that of the Go library's `ring`, so that Rust and Go peers send the same key to
+/// the same actor. It depends only on the key, the name and the number of members: the ring neither
+/// starts its members nor knows whether they run. Changing the number of members moves almost every
+/// key: where that matters and no Go peer needs to agree, use a [`Rendezvous`](crate::Rendezvous).
 ///
-/// Pick one way for a family of keys and keep to it: the same key under `by_u64` and
+/// Pick one lookup method for a family of keys and keep to it: the same key under `by_u64` and
 /// `by_hashed_u64`, or under `by_hashed_u64` and `by_hashed_i64`, belongs to different members.
-/// Keys that come in steps (every tenth number, say) are spread evenly by the hashed ways only.
-/// Any member at random, `ByRandom` in Go, is [`by_u64`](Self::by_u64) of a number from a generator
-/// of your own.
+/// Keys that come in steps (every tenth number, say) are spread evenly only by the hashed methods.
+/// For a random member (`ByRandom` in Go) call [`by_u64`](Self::by_u64) with a random number.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -43,24 +41,24 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// A ring of `members` members whose names begin with `name`.
+    /// Creates a ring of `members` members whose names begin with `name`.
     ///
     /// # Errors
     ///
-    /// [`NameError`] when `name` is not a valid name, or is so long that the name of a member
-    /// would not be one.
+    /// Returns [`NameError`] if `name` is not a valid name, or is so long that a member's name
+    /// would not be valid.
     pub fn new(name: &str, members: NonZeroU32) -> Result<Self, NameError> {
         let name = Name::new(name)?;
         Self::of_type(name.clone(), name, members)
     }
 
-    /// A ring whose members have another actor type than its name.
+    /// Creates a ring whose members have an actor type other than its name.
     pub(super) fn of_type(
         name: Name,
         actor_type: Name,
         members: NonZeroU32,
     ) -> Result<Self, NameError> {
-        // No member has a longer name than the last one.
+        // The last member has the longest name.
         Name::new(name.numbered(members.get() - 1).as_str())?;
         Ok(Self {
             name,
@@ -69,20 +67,20 @@ impl Ring {
         })
     }
 
-    /// What the names of the members begin with; `ID` in Go.
+    /// Returns the common prefix of the members' names; `ID` in Go.
     #[must_use]
     #[doc(alias = "ID")]
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The number of members.
+    /// Returns the number of members.
     #[must_use]
     pub fn members(&self) -> NonZeroU32 {
         self.members
     }
 
-    /// The names of the members, in their order.
+    /// Returns the names of the members, in order.
     ///
     /// ```
     /// # use std::num::NonZeroU32;
@@ -96,9 +94,9 @@ impl Ring {
         (0..self.members.get()).map(|index| self.name.numbered(index))
     }
 
-    /// What starts the members, in their order: their names, with the ring's name as their actor
-    /// type, or, for a ring of a [`MultiRing`](crate::MultiRing), with the name of that. `Actors`
-    /// in Go. Add data where the constructor wants some.
+    /// Returns the messages that start the members, in order: with the members' names, and with the
+    /// ring's name as actor type (for a ring of a [`MultiRing`](crate::MultiRing), with the
+    /// multi-ring's name). `Actors` in Go. Add data if the constructor needs it.
     ///
     /// ```no_run
     /// # use actorgrid::{BoxError, Client, Name, Ring};
@@ -115,29 +113,30 @@ impl Ring {
             .map(|name| ActorStart::new(name.as_str(), self.actor_type.as_str()))
     }
 
-    /// The member at `key mod n`; `ByInt`, `ByUint32` and `ByUint64` in Go (whose `ByInt` makes
-    /// names that no member has of negative keys).
+    /// Returns the member at `key mod n`; `ByInt`, `ByUint32` and `ByUint64` in Go. (For a negative
+    /// key, Go's `ByInt` returns a name that no member has.)
     #[must_use]
     #[doc(alias("ByInt", "ByUint32", "ByUint64", "ByRandom"))]
     pub fn by_u64(&self, key: u64) -> Name {
         self.name.numbered(self.index_by_u64(key))
     }
 
-    /// The member for the hash of some bytes; `ByHashedBytes` in Go.
+    /// Returns the member for the hash of some bytes; `ByHashedBytes` in Go.
     #[must_use]
     #[doc(alias = "ByHashedBytes")]
     pub fn by_bytes(&self, key: &[u8]) -> Name {
         self.name.numbered(self.index_by_bytes(key))
     }
 
-    /// The member for the hash of a text; `ByHashedString` in Go.
+    /// Returns the member for the hash of a text; `ByHashedString` in Go.
     #[must_use]
     #[doc(alias = "ByHashedString")]
     pub fn by_str(&self, key: &str) -> Name {
         self.by_bytes(key.as_bytes())
     }
 
-    /// The member for the hash of an unsigned integer; `ByHashedUint32` and `ByHashedUint64` in Go.
+    /// Returns the member for the hash of an unsigned integer; `ByHashedUint32` and
+    /// `ByHashedUint64` in Go.
     ///
     /// ```
     /// # use std::num::NonZeroU32;
@@ -152,7 +151,7 @@ impl Ring {
         self.name.numbered(self.index_by_hashed_u64(key))
     }
 
-    /// The member for the hash of a signed integer; `ByHashedInt` in Go.
+    /// Returns the member for the hash of a signed integer; `ByHashedInt` in Go.
     ///
     /// ```
     /// # use std::num::NonZeroU32;
@@ -167,26 +166,26 @@ impl Ring {
         self.name.numbered(self.index_by_hashed_i64(key))
     }
 
-    /// The number of the member that [`by_u64`](Self::by_u64) names.
+    /// Returns the number of the member that [`by_u64`](Self::by_u64) returns.
     #[must_use]
     pub fn index_by_u64(&self, key: u64) -> u32 {
-        // The remainder of a 32-bit number fits in one.
+        // The remainder by a 32-bit number fits in 32 bits.
         (key % u64::from(self.members.get())) as u32
     }
 
-    /// The number of the member that [`by_bytes`](Self::by_bytes) names.
+    /// Returns the number of the member that [`by_bytes`](Self::by_bytes) returns.
     #[must_use]
     pub fn index_by_bytes(&self, key: &[u8]) -> u32 {
         self.index_by_u64(fnv1(key))
     }
 
-    /// The number of the member that [`by_str`](Self::by_str) names.
+    /// Returns the number of the member that [`by_str`](Self::by_str) returns.
     #[must_use]
     pub fn index_by_str(&self, key: &str) -> u32 {
         self.index_by_bytes(key.as_bytes())
     }
 
-    /// The number of the member that [`by_hashed_u64`](Self::by_hashed_u64) names.
+    /// Returns the number of the member that [`by_hashed_u64`](Self::by_hashed_u64) returns.
     #[must_use]
     pub fn index_by_hashed_u64(&self, key: u64) -> u32 {
         let mut buffer = [0; MAX_VARINT_LEN];
@@ -194,7 +193,7 @@ impl Ring {
         self.index_by_bytes(&buffer)
     }
 
-    /// The number of the member that [`by_hashed_i64`](Self::by_hashed_i64) names.
+    /// Returns the number of the member that [`by_hashed_i64`](Self::by_hashed_i64) returns.
     #[must_use]
     pub fn index_by_hashed_i64(&self, key: i64) -> u32 {
         let zig_zag = ((key << 1) ^ (key >> 63)) as u64;
@@ -202,7 +201,7 @@ impl Ring {
     }
 }
 
-/// FNV-1, 64 bits: multiply, then xor. (FNV-1a does it the other way round.)
+/// FNV-1, 64 bits: multiply, then xor. (FNV-1a does them in the opposite order.)
 pub(super) fn fnv1(bytes: &[u8]) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -223,7 +222,7 @@ mod tests {
 
     #[test]
     fn hashes_as_published() {
-        // From the list of test vectors of the hash's authors.
+        // From the test vectors that the authors of the hash publish.
         for (bytes, hash) in [
             ("", 0xcbf2_9ce4_8422_2325),
             ("a", 0xaf63_bd4c_8601_b7be),
@@ -233,8 +232,8 @@ mod tests {
         }
     }
 
-    // What follows was seen from the Go library, version 3.2.15: for each key the member in rings of
-    // these sizes.
+    // The values below were recorded from the Go library, version 3.2.15: for each key, its member
+    // in rings of these sizes.
     const SIZES: [u32; 8] = [1, 2, 3, 7, 10, 100, 1000, 65_537];
 
     #[test]

@@ -5,35 +5,36 @@ use std::num::NonZeroU32;
 use super::score::{Score, hash};
 use crate::name::Name;
 
-/// Members that come and go, and the rule that says which of them a key belongs to: the one whose
-/// name, hashed together with the key, scores highest (rendezvous hashing).
+/// Members that come and go, and the rule that decides which of them a key belongs to: the member
+/// whose name, hashed together with the key, has the best score (rendezvous hashing).
 ///
-/// - Each member has its share of the keys: an even one, or one in proportion to its weight.
+/// - Each member has its share of the keys: an equal one, or one in proportion to its weight.
 /// - A change moves only the keys that it must. A new member takes its share, a little from each of
-///   the others; the keys of a removed one go to all the others; a changed weight moves keys only to
-///   that member, or only from it.
-/// - Each key has all members in an order of its own. The [first few](Self::first_by_str) are where
-///   to keep copies: when the first is removed, the second is the first.
+///   the others; the keys of a removed member go to all the others; a changed weight moves keys
+///   only to that member, or only from it.
+/// - Each key has its own order of all members. Keep copies at the [first few](Self::first_by_str):
+///   if the first is removed, the second becomes the first.
 ///
 /// # A promise
 ///
-/// Where a key belongs is a function of the key and of the members' names and weights alone: not
-/// of the order in which they were inserted, of the process, of the platform or of the version of
-/// this library. It never changes, so it may be relied on by what is stored.
+/// The member of a key depends only on the key and on the members' names and weights: not on the
+/// order in which they were inserted, the process, the platform or the version of this library. It
+/// never changes, so stored data may rely on it.
 ///
-/// It is: the hash of a key and of a name is that of XXH3 (64 bits, no seed) of its bytes; their
-/// exclusive or goes through the finalizer of SplitMix64; with equal weights the greatest number
-/// wins. With others `u`, that number plus one divided by 2^64, is scored by `-log2(u) / weight`, and
-/// the least score wins. The logarithm has 40 binary digits behind the point and is rounded up.
-/// Between equal scores the greater number wins, between equal numbers the lesser name.
+/// The algorithm: the key and the member's name are hashed with XXH3 (64 bits, no seed), and the
+/// exclusive or of the two hashes goes through the finalizer of SplitMix64. With equal weights the
+/// greatest result wins. Otherwise let `u` be the result plus one, divided by 2^64: the member's
+/// score is `-log2(u) / weight`, and the least score wins. The logarithm has 40 binary digits after
+/// the point and is rounded up. Of equal scores the greater result wins, of equal results the
+/// lesser name.
 ///
 /// # Cost
 ///
-/// A lookup hashes the key once and then takes one or two nanoseconds for each member, or ten where
-/// weights differ; it allocates nothing. The first few take more: a tenth of a microsecond
-/// for each member where weights differ. With many thousands of members remember what was found.
+/// A lookup hashes the key once and then takes one or two nanoseconds per member, or ten if weights
+/// differ; it does not allocate. Looking up the first few takes longer: a tenth of a microsecond
+/// per member if weights differ. With many thousands of members, cache the results.
 ///
-/// Changes cost time in proportion to the members: collect many at once.
+/// A change takes time in proportion to the number of members: make many changes at once.
 ///
 /// ```
 /// use actorgrid::{Name, Rendezvous};
@@ -52,7 +53,7 @@ use crate::name::Name;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Rendezvous {
-    /// In the order of their names.
+    /// Sorted by name.
     members: Vec<Member>,
     /// Whether weights differ.
     weighted: bool,
@@ -76,22 +77,22 @@ impl Member {
 }
 
 impl Rendezvous {
-    /// None at all.
+    /// Creates a set without members.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a member of weight 1, or makes that the weight of one that is there. What its weight
-    /// was before is returned.
+    /// Adds a member of weight 1, or sets an existing member's weight to 1. Returns its previous
+    /// weight.
     pub fn insert(&mut self, name: Name) -> Option<NonZeroU32> {
         self.insert_weighted(name, NonZeroU32::MIN)
     }
 
-    /// Adds a member of this weight, or makes that the weight of one that is there. What its weight
-    /// was before is returned.
+    /// Adds a member of this weight, or sets an existing member's weight. Returns its previous
+    /// weight.
     ///
-    /// Weights count in proportion to each other: 2 and 4 are as 1 and 2.
+    /// Only the ratios of weights count: 2 and 4 are the same as 1 and 2.
     ///
     /// ```
     /// use std::num::NonZeroU32;
@@ -115,7 +116,7 @@ impl Rendezvous {
         before
     }
 
-    /// Removes a member; its weight is returned if it was there.
+    /// Removes a member. Returns its weight, if it was a member.
     pub fn remove(&mut self, name: &str) -> Option<NonZeroU32> {
         let at = self.position(name).ok()?;
         let removed = self.members.remove(at);
@@ -123,7 +124,7 @@ impl Rendezvous {
         Some(removed.weight)
     }
 
-    /// The number of members.
+    /// Returns the number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
@@ -135,14 +136,14 @@ impl Rendezvous {
         self.members.is_empty()
     }
 
-    /// The weight of a member, if it is there.
+    /// Returns the weight of a member; `None` if it is not a member.
     #[must_use]
     pub fn weight(&self, name: &str) -> Option<NonZeroU32> {
         let at = self.position(name).ok()?;
         Some(self.members[at].weight)
     }
 
-    /// The members and their weights, in the order of their names.
+    /// Returns the members and their weights, in the order of their names.
     pub fn members(
         &self,
     ) -> impl DoubleEndedIterator<Item = (&Name, NonZeroU32)> + ExactSizeIterator {
@@ -151,42 +152,42 @@ impl Rendezvous {
             .map(|member| (&member.name, member.weight))
     }
 
-    /// The member for a text; `None` where there are no members.
+    /// Returns the member for a text; `None` if there are no members.
     #[must_use]
     pub fn by_str(&self, key: &str) -> Option<&Name> {
         self.by_bytes(key.as_bytes())
     }
 
-    /// The member for some bytes; `None` where there are no members. A text and its bytes belong
-    /// to one member.
+    /// Returns the member for some bytes; `None` if there are no members. A text and its bytes
+    /// belong to the same member.
     #[must_use]
     pub fn by_bytes(&self, key: &[u8]) -> Option<&Name> {
         self.best(hash(key))
     }
 
-    /// The member for a number; `None` where there are no members. It is that of the number's eight
-    /// bytes, the lowest first.
+    /// Returns the member for a number; `None` if there are no members. A number belongs to the
+    /// same member as its eight little-endian bytes.
     #[must_use]
     pub fn by_u64(&self, key: u64) -> Option<&Name> {
         self.by_bytes(&key.to_le_bytes())
     }
 
-    /// The `count` best members for a text, the best one first; fewer where there are fewer. All
-    /// are different.
+    /// Returns the `count` best members for a text, the best one first; all of them if there are
+    /// fewer. Each appears once.
     ///
-    /// It allocates room for all members.
+    /// This allocates room for all members.
     #[must_use]
     pub fn first_by_str(&self, key: &str, count: usize) -> Vec<&Name> {
         self.first_by_bytes(key.as_bytes(), count)
     }
 
-    /// As [`first_by_str`](Self::first_by_str), for some bytes.
+    /// Like [`first_by_str`](Self::first_by_str), for some bytes.
     #[must_use]
     pub fn first_by_bytes(&self, key: &[u8], count: usize) -> Vec<&Name> {
         self.first(hash(key), count)
     }
 
-    /// As [`first_by_str`](Self::first_by_str), for a number.
+    /// Like [`first_by_str`](Self::first_by_str), for a number.
     #[must_use]
     pub fn first_by_u64(&self, key: u64, count: usize) -> Vec<&Name> {
         self.first_by_bytes(&key.to_le_bytes(), count)
@@ -196,7 +197,7 @@ impl Rendezvous {
         let mut members = self.members.iter();
         let mut best = members.next()?;
         let mut score = self.score(key, best);
-        // Of equal ones the first stays, which has the lesser name.
+        // Of equal members the first one wins, which has the lesser name.
         for member in members {
             let better = match self.weighted {
                 true => Score::better(&score, key, member.hash, member.weight),
@@ -245,14 +246,15 @@ impl Rendezvous {
 }
 
 impl Extend<(Name, NonZeroU32)> for Rendezvous {
-    /// Adds members, as [`insert_weighted`](Self::insert_weighted) one by one.
+    /// Adds members, like [`insert_weighted`](Self::insert_weighted) one by one.
     fn extend<T: IntoIterator<Item = (Name, NonZeroU32)>>(&mut self, members: T) {
         let members = members.into_iter();
         let added: Vec<_> = members
             .map(|(name, weight)| Member::new(name, weight))
             .collect();
         self.members.extend(added);
-        // Of those with one name the last one stays: it comes first here, and the sort is stable.
+        // Of several members with one name the last wins: it comes first here, and the sort is
+        // stable.
         self.members.reverse();
         self.members.sort_by(|one, other| one.name.cmp(&other.name));
         self.members.dedup_by(|next, kept| next.name == kept.name);
@@ -261,7 +263,7 @@ impl Extend<(Name, NonZeroU32)> for Rendezvous {
 }
 
 impl Extend<Name> for Rendezvous {
-    /// Adds members of weight 1, as [`insert`](Self::insert) one by one.
+    /// Adds members of weight 1, like [`insert`](Self::insert) one by one.
     fn extend<T: IntoIterator<Item = Name>>(&mut self, names: T) {
         let names = names.into_iter();
         self.extend(names.map(|name| (name, NonZeroU32::MIN)));

@@ -1,13 +1,13 @@
-//! How well a member suits a key. Everything here is part of a promise: it gives the same numbers
-//! in every process, on every platform, in every version.
+//! How well a member suits a key. Everything here is part of a promise: the numbers are the same in
+//! every process, on every platform, in every version.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
 
 use twox_hash::XxHash3_64;
 
-/// Binary digits of a distance behind the point. The distance of the best of a million members is
-/// about a millionth, of which this leaves twenty digits; more cost time.
+/// The binary digits of a distance after the point. The distance of the best of a million members
+/// is about a millionth, for which this leaves twenty digits; more digits cost time.
 const FRACTION_BITS: u32 = 40;
 
 /// The hash of a key or of a name: XXH3 with 64 bits and without a seed or secret, as published.
@@ -15,14 +15,14 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
 }
 
-/// A member's score for a key: the best is the least.
+/// A member's score for a key; the least score is the best.
 ///
-/// The score is `-log2(u) / weight`, with `u` drawn evenly from 0 to 1 by key and member. Among
-/// members of any weights that makes each the best for its share of the keys, and its score depends
-/// on no other member.
+/// The score is `-log2(u) / weight`, with `u` drawn uniformly from 0 to 1 by key and member. With
+/// these scores each member is the best for its share of the keys, whatever the weights, and its
+/// score depends on no other member.
 ///
-/// All is reckoned in integers. A logarithm of the standard library is not the same number on all
-/// platforms, and on some even the four operations on `f64` are not.
+/// Everything is computed in integers. The standard library's logarithm does not give the same
+/// number on all platforms, and on some platforms even the four operations on `f64` do not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score {
     /// `-log2(u)`, in units of two to the power of `-FRACTION_BITS`.
@@ -41,7 +41,7 @@ impl Score {
         }
     }
 
-    /// The score, if it is better than `best`. Most of those that are not are told without the
+    /// Returns the score if it is better than `best`. Most worse scores are ruled out without the
     /// logarithm.
     pub(super) fn better(best: &Self, key: u64, member: u64, weight: NonZeroU32) -> Option<Self> {
         let nearest = Self {
@@ -56,8 +56,8 @@ impl Score {
         score.cmp(best).is_lt().then_some(score)
     }
 
-    /// A score among members that all weigh the same: it orders them as [`new`](Self::new) would,
-    /// without the logarithm, since that never falls where the draw rises.
+    /// A score among members of equal weight: it orders them as [`new`](Self::new) would, but
+    /// without the logarithm, which never decreases as the draw increases.
     pub(super) fn even(key: u64, member: u64) -> Self {
         Self {
             distance: 0,
@@ -66,7 +66,7 @@ impl Score {
         }
     }
 
-    /// The better one is less. Quotients are compared exactly, so this is an order.
+    /// The better score is less. Quotients are compared exactly, so this is a total order.
     pub(super) fn cmp(&self, other: &Self) -> Ordering {
         let (ours, theirs) = (self.times(other.weight), other.times(self.weight));
         ours.cmp(&theirs).then(other.draw.cmp(&self.draw))
@@ -77,9 +77,9 @@ impl Score {
     }
 }
 
-/// A number that key and member have in common and nobody else: the finalizer of SplitMix64
-/// (Steele, Lea and Flood, 2014; variant 13 of Stafford), by which each bit that goes in turns
-/// each that comes out in half of the cases.
+/// A number for one pair of key and member: the finalizer of SplitMix64 (Steele, Lea and Flood,
+/// 2014; variant 13 of Stafford), in which each input bit flips each output bit in half of the
+/// cases.
 fn draw(key: u64, member: u64) -> u64 {
     let mut bits = key ^ member;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -89,9 +89,9 @@ fn draw(key: u64, member: u64) -> u64 {
 
 /// `-log2((draw + 1) / 2^64)`, rounded up.
 ///
-/// Digit by digit: the logarithm of a number from 1 to 2 begins with a one where the square is 2
-/// or more, and goes on with that of the square (halved then). Squares are rounded down, which
-/// keeps their order, so a greater draw never has a greater distance.
+/// Computed digit by digit: the logarithm of a number from 1 to 2 begins with a one if its square
+/// is 2 or more, and continues with the logarithm of the square (halved in that case). Squares are
+/// rounded down, which keeps their order, so a greater draw never has a greater distance.
 fn distance(draw: u64) -> u64 {
     const WHOLE: u64 = 64 << FRACTION_BITS;
     let Some(number) = draw.checked_add(1) else {
@@ -109,7 +109,7 @@ fn distance(draw: u64) -> u64 {
     WHOLE - log
 }
 
-/// What the distance is at least: `-log2(u)` is never less than `1 - u`.
+/// A lower bound on the distance: `-log2(u)` is never less than `1 - u`.
 fn least_distance(draw: u64) -> u64 {
     (u64::MAX - draw) >> (64 - FRACTION_BITS)
 }
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn hashes_as_published() {
-        // Seen from the reference implementation, version 0.8.1; one for each of its ways to deal
-        // with a length.
+        // Recorded from the reference implementation, version 0.8.1; one for each branch on the
+        // length.
         for (text, times, expected) in [
             ("", 1, 0x2d06_8005_38d3_94c2),
             ("a", 1, 0xe6c6_32b6_1e96_4e1f),
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn draws_as_published() {
-        // The first numbers of SplitMix64 begun at zero: the finalizer of multiples of its step.
+        // The first numbers of SplitMix64 started at zero: the finalizer of multiples of its step.
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         for (times, expected) in [
             (1, 0xe220_a839_7b1d_cdaf),
@@ -163,7 +163,7 @@ mod tests {
             let draw = (1_u64 << power) - 1;
             assert_eq!(distance(draw), u64::from(64 - power) << FRACTION_BITS);
         }
-        // Reckoned with sixty digits.
+        // Computed with sixty digits.
         for (draw, expected) in [
             (0x3039, 55_424_450_330_182),
             (0x0123_4567_89ab_cdef, 8_591_343_276_641),
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn weights_divide() {
         let weight = |weight| NonZeroU32::new(weight).unwrap();
-        // Draws of a half and of a quarter: one and two away.
+        // Draws of a half and of a quarter: at distances of one and two.
         let (half, quarter) = ((1_u64 << 63) - 1, (1_u64 << 62) - 1);
         let score = |draw, weight| Score {
             distance: distance(draw),
@@ -252,10 +252,10 @@ mod tests {
         let near = score(half, weight(1));
         assert_eq!(near.cmp(&score(quarter, weight(1))), Ordering::Less);
         assert_eq!(near.cmp(&score(quarter, weight(3))), Ordering::Greater);
-        // As near as each other: the greater draw wins.
+        // At the same distance: the greater draw wins.
         assert_eq!(near.cmp(&score(quarter, weight(2))), Ordering::Less);
         assert_eq!(near.cmp(&near), Ordering::Equal);
-        // The farthest with the greatest weight does not overflow.
+        // The greatest distance with the greatest weight does not overflow.
         let least = score(0, NonZeroU32::MAX);
         assert_eq!(least.cmp(&score(0, weight(1))), Ordering::Less);
     }

@@ -1,4 +1,4 @@
-//! The shares of members, what changes move, and the promise in numbers.
+//! The members' shares, the keys that changes move, and the promised values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ fn weighted(members: &[(&str, u32)]) -> Rendezvous {
 
 const KEYS: usize = 100_000;
 
-/// The member of each of the keys `key-0`, `key-1` and so on.
+/// Returns the members of the keys `key-0`, `key-1` and so on.
 fn homes(members: &Rendezvous) -> Vec<String> {
     let home = |number| {
         members
@@ -50,8 +50,8 @@ fn shares<'a>(homes: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, usi
 
 #[test]
 fn a_key_keeps_its_members_for_ever() {
-    // Reckoned by another program, with the hash's reference implementation and logarithms of sixty
-    // digits. These never change: see the promise.
+    // Computed by another program, with the hash's reference implementation and logarithms of sixty
+    // digits. These never change: see the promise in the documentation.
     let even = numbered("worker-", 5);
     let uneven = weighted(&[("a", 1), ("b", 2), ("c", 4), ("d", 3)]);
     let texts = [
@@ -99,8 +99,8 @@ fn a_key_keeps_its_members_for_ever() {
 
 #[test]
 fn keys_are_spread_evenly() {
-    // 1000 keys for each of 100 members, of which chance leaves 32 (one sigma) more or less: the
-    // farthest of 100 is expected at some 2.6 sigma, so a tenth (3.2 sigma) is the usual case.
+    // 1000 keys for each of 100 members, with a random deviation of 32 (one sigma): the largest
+    // deviation of 100 is expected at some 2.6 sigma, so a tenth (3.2 sigma) is the usual case.
     let homes = homes(&numbered("worker-", 100));
     let shares = shares(homes.iter().map(String::as_str));
     assert_eq!(shares.len(), 100);
@@ -181,7 +181,7 @@ fn the_keys_of_a_removed_member_go_to_all_others() {
     assert!(!after.iter().any(|home| home == "worker-3"));
     let shares = shares(moved.iter().map(|(_, to)| to.as_str()));
     assert_eq!(shares.len(), 9);
-    // Some 1100 each.
+    // Some 1100 keys each.
     assert!(
         shares.values().all(|share| (900..1300).contains(share)),
         "{shares:?}"
@@ -195,7 +195,7 @@ fn members_have_shares_in_proportion_to_their_weights() {
     for (member, weight) in [("one", 1), ("two", 2), ("four", 4)] {
         let expected = KEYS * weight / 7;
         let share = shares[member];
-        // Chance leaves 0.8 % of the least share (one sigma).
+        // The random deviation is 0.8 % of the least share (one sigma).
         assert!(
             share.abs_diff(expected) * 100 < expected * 3,
             "{member} has {share}"
@@ -251,7 +251,7 @@ fn keeps_its_members_in_order() {
     assert_eq!(members.remove("c"), None);
     assert_eq!(members.remove("a"), Some(weight(1)));
     assert_eq!(members.by_u64(1), Some(&name("b")));
-    // As one by one: of two weights the later one counts.
+    // As if added one by one: of two weights the later one counts.
     members.extend([
         (name("b"), weight(2)),
         (name("a"), weight(3)),
@@ -277,7 +277,7 @@ fn a_number_is_its_bytes_and_a_text_too() {
     }
 }
 
-/// Some members, by name, with weights.
+/// A set of members with weights, by name.
 fn some_members() -> impl Strategy<Value = BTreeMap<String, NonZeroU32>> {
     let weights = prop_oneof![
         Just(weight(1)),
@@ -373,7 +373,7 @@ proptest! {
     ) {
         let even: Rendezvous = members.keys().map(|text| name(text)).collect();
         let same: Rendezvous = members.keys().map(|text| (name(text), all)).collect();
-        // One more, of another weight, makes the logarithms count.
+        // One more member, of another weight, makes the logarithms count.
         let mut uneven = same.clone();
         let other = if all == NonZeroU32::MIN { weight(2) } else { NonZeroU32::MIN };
         uneven.insert_weighted(name("zzzz"), other);
