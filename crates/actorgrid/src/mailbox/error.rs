@@ -1,4 +1,4 @@
-//! Why a mailbox was not opened.
+//! Why a mailbox could not be opened.
 
 use std::error::Error;
 use std::fmt;
@@ -20,11 +20,12 @@ pub enum MailboxErrorKind {
     Capacity,
     /// The name is held already.
     Taken,
-    /// The owner is asked to stop, or its peer is not serving.
+    /// The owner is asked to stop, or its peer does not serve.
     Stopping,
-    /// The actor's type declares its mailbox with another message set, or it was taken already.
+    /// The actor's type declares its mailbox with another message set, or the declared mailbox was
+    /// already taken.
     Declared,
-    /// The registry did not take the claim; nothing is registered.
+    /// The registry did not accept the claim; nothing is registered.
     Registry,
 }
 
@@ -39,7 +40,7 @@ stable_names! {
     }
 }
 
-/// Why a mailbox was not opened. Nothing is left behind.
+/// Why a mailbox could not be opened. Nothing is left registered or reserved.
 #[derive(Debug, Clone)]
 pub struct MailboxError {
     kind: MailboxErrorKind,
@@ -95,7 +96,7 @@ impl MailboxError {
     pub(crate) fn stopping() -> Self {
         Self::new(
             MailboxErrorKind::Stopping,
-            "no mailbox is opened by what is asked to stop, or on a peer that is not serving"
+            "cannot open a mailbox: its owner is asked to stop, or its peer is not serving"
                 .to_owned(),
         )
     }
@@ -114,7 +115,7 @@ impl MailboxError {
         Self::new(MailboxErrorKind::Registry, error.to_string()).because(error)
     }
 
-    /// The kind of the failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> MailboxErrorKind {
         self.kind
@@ -129,13 +130,13 @@ impl MailboxError {
         )
     }
 
-    /// The peer that holds the name, where it is taken and its holder is known.
+    /// Returns the peer that holds the name, if the name is taken and its holder is known.
     #[must_use]
     pub fn holder(&self) -> Option<&Name> {
         self.holder.as_ref()
     }
 
-    /// The token of the registration that holds the name, where it is known.
+    /// Returns the token of the registration that holds the name, if it is known.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
         self.token
@@ -149,7 +150,7 @@ impl fmt::Display for MailboxError {
 }
 
 impl Error for MailboxError {
-    /// The [`RegistryError`] or the [`NameError`] behind it, if there is one.
+    /// Returns the [`RegistryError`] or the [`NameError`] that caused this, if any.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let cause = self.cause.as_ref()?;
         Some(&**cause)

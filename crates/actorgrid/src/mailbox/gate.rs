@@ -6,7 +6,7 @@ use super::stop::Stop;
 use crate::session::Fence;
 use crate::token::Token;
 
-/// Decides whether a mailbox admits requests, and whether it hands them out.
+/// Decides whether a mailbox admits requests, and whether it still hands them out.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
     pub(super) stop: Arc<Stop>,
@@ -18,7 +18,7 @@ impl Gate {
         !self.stop.is_asked() && !self.is_closed()
     }
 
-    /// Nothing is handed out any more.
+    /// Whether no more requests are handed out.
     pub(super) fn is_closed(&self) -> bool {
         self.stop.is_ended() || !self.fence().admits()
     }

@@ -11,15 +11,16 @@ use crate::token::Token;
 
 /// The holder of a mailbox's name.
 pub(crate) enum HeldBy {
-    /// The mailbox: it is released with it.
+    /// The mailbox; the name is released with it.
     Mailbox(HeldClaim),
-    /// The actor whose type declares it: it stays reserved until the actor's names are free.
+    /// The actor whose type declares the mailbox; the name stays reserved until the actor's names
+    /// are free.
     Actor,
-    /// The session: a peer's own mailbox.
+    /// The session; this is the peer's own mailbox.
     Session(#[allow(dead_code)] Arc<Reservation>),
 }
 
-/// The name of a mailbox, while it is held: its place in the table, and its holder.
+/// A mailbox's name while it is held: its entry in the table, and its holder.
 pub(super) struct HeldName {
     table: Arc<MailboxTable>,
     name: Name,
@@ -43,8 +44,8 @@ impl HeldName {
         &self.name
     }
 
-    /// A signal that the name is free, if the mailbox itself holds it. Dropped without one, it is
-    /// free too: the session is gone.
+    /// Returns a signal that the name is free, if the mailbox itself holds it. A signal that closes
+    /// without a value means that the name is free, too: the session is gone.
     pub(super) fn freed(&mut self) -> Option<oneshot::Receiver<()>> {
         let HeldBy::Mailbox(_) = &self.held_by else {
             return None;

@@ -1,4 +1,4 @@
-//! The inbox of a mailbox: it checks a request, and queues it.
+//! The inbox of a mailbox: checks requests and queues them.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +13,16 @@ use crate::error::RequestError;
 use crate::request::MessageSet;
 use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
 
-/// What is not held where a request expects another token than the mailbox has.
+/// Named in the error in place of the mailbox if a request expects another token than it has.
 pub(super) const OTHER_TOKEN: &str = "under this token";
 
 /// The inbox of a mailbox, which its owner empties.
 pub(super) struct MailboxInbox<S> {
     pub(super) gate: Gate,
-    /// Messages are queued as they came, and read when they are handed out.
+    /// Messages are queued as they arrive, and decoded when they are handed out.
     pub(super) queue: Arc<Queue<Incoming>>,
     pub(super) counters: Arc<InboxCounters>,
-    /// The requests that its owner waits for at its end.
+    /// Counts the admitted requests, if the owner waits for them when it ends.
     requests: Option<TaskTracker>,
     set: PhantomData<fn() -> S>,
 }
@@ -43,8 +43,8 @@ impl<S: MessageSet> MailboxInbox<S> {
         }
     }
 
-    /// Drops a request that was queued and is not handed out. A requester that still waits is
-    /// answered, and its route counts the error; others are counted here.
+    /// Drops a request that was queued and is not handed out. If its requester still waits, it gets
+    /// an answer and its route counts the error; otherwise the request is counted here.
     pub(super) fn dismiss(&self, incoming: Incoming) {
         dismiss(incoming, &self.counters);
     }
@@ -57,14 +57,15 @@ fn dismiss(mut incoming: Incoming, counters: &InboxCounters) {
     dispose(|| drop(incoming));
 }
 
-/// Runs what may drop a message. That is the user's, and may panic.
+/// Runs code that may drop a message. A message's `Drop` is user code, and may panic.
 pub(super) fn dispose(drops: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(drops)).is_err() {
-        tracing::error!("dropping a request that was queued panicked");
+        tracing::error!("dropping a queued request panicked");
     }
 }
 
-/// Drops a request that nobody waits for any more, if it is still queued. Returns whether it was.
+/// Drops a request that nobody waits for any more, if it is still queued. Returns whether it was
+/// queued.
 pub(super) fn withdraw(
     queue: &Queue<Incoming>,
     place: QueuePlace,
@@ -159,7 +160,7 @@ mod tests {
         (inbox.deliver(incoming).unwrap(), answer)
     }
 
-    /// Expired, and abandoned.
+    /// Returns the counts of expired and abandoned requests.
     fn counted(inbox: &TestInbox) -> (u64, u64) {
         let counters = &inbox.counters;
         (counters.expired.get(), counters.abandoned.get())
@@ -173,7 +174,7 @@ mod tests {
             let (place, _waits) = deliver(&withdrawn);
             environment.sleep(passes).await;
             assert!(withdrawn.withdraw(place));
-            assert!(!withdrawn.withdraw(place), "it was withdrawn before");
+            assert!(!withdrawn.withdraw(place), "it was already withdrawn");
 
             let skipped = inbox(&environment);
             let (_, waits) = deliver(&skipped);

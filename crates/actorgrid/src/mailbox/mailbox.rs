@@ -20,31 +20,33 @@ use crate::wake_list::WakePlace;
 
 /// The receiving end of a grid-unique name.
 ///
-/// It holds up to its capacity of requests; one more is refused as busy. Requests that waited while
-/// its name was being registered come first, up to 1,024 of them even beyond its capacity. A request that nobody
-/// waits for any more (its requester has gone, or its deadline has passed) leaves its place at
-/// once. Messages are read when they are handed out. Dropped, the mailbox closes: what is queued is
-/// answered ([`MailboxClosed`](crate::RequestErrorKind::MailboxClosed)) and its name is released.
+/// It holds up to its capacity of requests, and rejects further ones as busy. Requests that waited
+/// while its name was being registered come first, up to 1,024 of them even beyond its capacity. A
+/// request that nobody waits for any more (its requester is gone, or its deadline has passed) frees
+/// its place at once. Messages are decoded when they are handed out. Dropping the mailbox closes
+/// it: queued requests are answered with [`MailboxClosed`](crate::RequestErrorKind::MailboxClosed),
+/// and its name is released.
 pub struct Mailbox<S: MessageSet> {
     pub(super) inbox: Arc<MailboxInbox<S>>,
     pub(super) name: HeldName,
-    /// Where it waits for the end of its owner and the fence: kept, so that waiting takes no lock.
+    /// Its place among the tasks that wait for the owner's end or the fence. Kept, so that waiting
+    /// takes no lock.
     pub(super) place: WakePlace,
     pub(super) turn: ReceiveTurn,
 }
 
 impl<S: MessageSet> Mailbox<S> {
-    /// The next request.
+    /// Waits for the next request.
     ///
-    /// `None` when no more will come. Once the owner is asked to stop, nothing is admitted any
-    /// more and what is queued is handed out first; once the peer is fenced, what is queued is
-    /// answered and not handed out. Requests that nobody waits for any more are skipped; so are
-    /// those whose messages cannot be read, or panic when they are, after they were answered with
-    /// [`InvalidMessage`](crate::RequestErrorKind::InvalidMessage).
+    /// Returns `None` when no more will come. Once the owner is asked to stop, no requests are
+    /// admitted any more, and the queued ones are handed out first; once the peer is fenced, queued
+    /// requests are answered and not handed out. Requests that nobody waits for any more are
+    /// skipped. So are requests whose messages cannot be decoded, or panic while they are decoded,
+    /// after being answered with [`InvalidMessage`](crate::RequestErrorKind::InvalidMessage).
     ///
     /// # Cancel safety
     ///
-    /// No request is lost when the future is dropped.
+    /// Cancel safe: no request is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<S> {
         loop {
             self.turn.next().await;
@@ -53,17 +55,18 @@ impl<S: MessageSet> Mailbox<S> {
                 Popped::Empty => self.wait().await?,
                 Popped::Ended => return None,
             };
-            // The clock decides: the process may have been stopped, here or while it waited.
+            // The clock decides: the process may have been stopped, here or while the request
+            // waited.
             if self.inbox.gate.is_closed() {
                 self.inbox.dismiss(incoming);
                 self.reject();
                 return None;
             }
             if incoming.is_abandoned() {
-                // Usually it has left the queue before.
+                // Usually the route has already withdrawn it.
                 self.inbox.dismiss(incoming);
             } else if incoming.lacks_reply_room() {
-                // Better rejected than executed for nothing.
+                // Better to reject it than to execute it for nothing.
                 incoming.reject(RequestError::replies_not_taken());
             } else if let Some(set) = self.read(incoming) {
                 return Some(set);
@@ -71,7 +74,7 @@ impl<S: MessageSet> Mailbox<S> {
         }
     }
 
-    /// Waits for the next request or for what ends the mailbox.
+    /// Waits for the next request, or for the end of the mailbox.
     async fn wait(&mut self) -> Option<Incoming> {
         let Self { inbox, place, .. } = self;
         let MailboxInbox { gate, queue, .. } = &**inbox;
@@ -93,10 +96,10 @@ impl<S: MessageSet> Mailbox<S> {
         next
     }
 
-    /// Reads a request whose turn has come.
+    /// Decodes a request whose turn has come.
     fn read(&self, mut incoming: Incoming) -> Option<S> {
         incoming.begin_reading(self.inbox.gate.fence().clone());
-        // Reading is code of the message. If it panics, the request has been answered.
+        // Decoding runs the message's code. If that panics, the request has been answered.
         let read = catch_unwind(AssertUnwindSafe(|| {
             let mut set = S::receive(incoming)?;
             set.pending().hand_out();
@@ -108,7 +111,7 @@ impl<S: MessageSet> Mailbox<S> {
         })
     }
 
-    /// Answers what is queued, and takes no more.
+    /// Answers the queued requests, and closes the queue.
     fn reject(&self) {
         self.inbox.queue.close();
         while let Popped::Next(incoming) = self.inbox.queue.pop() {
@@ -116,25 +119,25 @@ impl<S: MessageSet> Mailbox<S> {
         }
     }
 
-    /// The name.
+    /// Returns the mailbox's name.
     #[must_use]
     pub fn name(&self) -> &Name {
         self.name.name()
     }
 
-    /// The fencing token of its registration: see
+    /// Returns the fencing token of the mailbox's registration: see
     /// [`ActorContext::token`](crate::ActorContext::token).
     ///
     /// # Errors
     ///
-    /// [`TokenExpired`] when the peer is fenced, and when the actor or the server that owns the
+    /// Returns [`TokenExpired`] if the peer is fenced, or if the actor or server that owns the
     /// mailbox has ended.
     pub fn token(&self) -> Result<Token, TokenExpired> {
         let gate = &self.inbox.gate;
         gate.stop.current(gate.token)
     }
 
-    /// Requests that are queued.
+    /// Returns the number of queued requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.inbox.queue.len()
@@ -146,17 +149,17 @@ impl<S: MessageSet> Mailbox<S> {
         self.len() == 0
     }
 
-    /// Closes the mailbox and waits until its name is free. An actor's declared mailbox is free
-    /// when its actor has ended; then this returns at once.
+    /// Closes the mailbox and waits until its name is free. A declared mailbox's name becomes free
+    /// only when its actor has ended; for such a mailbox this returns at once.
     ///
     /// # Cancel safety
     ///
-    /// It closes all the same.
+    /// The mailbox closes even if the future is dropped.
     pub async fn close(mut self) {
         let freed = self.name.freed();
         drop(self);
         if let Some(freed) = freed {
-            // An error means freed, too: the sender is gone with the session.
+            // An error means that the name is free, too: the sender is gone with the session.
             let _ = freed.await;
         }
     }
@@ -164,7 +167,7 @@ impl<S: MessageSet> Mailbox<S> {
 
 impl<S: MessageSet> Drop for Mailbox<S> {
     fn drop(&mut self) {
-        // Before the name is given up.
+        // Must run before the name is released.
         self.reject();
     }
 }

@@ -13,8 +13,8 @@ use crate::name::Name;
 use crate::route::{Directory, Inbox, Incoming, Resolved};
 use crate::token::Token;
 
-/// The mailboxes of a peer, by name. Routes look up the receivers of requests in it, and a name is
-/// reserved in it before the registry is asked for it.
+/// The mailboxes of a peer, by name. Routes look up the receivers of requests here, and a name is
+/// reserved here before it is claimed in the registry.
 #[derive(Default)]
 pub(crate) struct MailboxTable {
     entries: HashMap<Name, TableEntry>,
@@ -31,20 +31,20 @@ enum TableEntry {
         inbox: Arc<dyn Inbox>,
         token: Token,
     },
-    /// Closed, and its name not yet free.
+    /// The mailbox is closed, and its name not yet free.
     Closing,
 }
 
 /// Why a name cannot be reserved.
 pub(crate) enum MailboxOccupied {
-    /// Its registration is being decided; try again when this is cancelled.
+    /// Its registration is being decided; try again when the token is cancelled.
     Deciding(CancellationToken),
-    /// It is held by this peer; under this token if it is open.
+    /// This peer holds it; under this token if the mailbox is open.
     Held(Option<Token>),
 }
 
 impl MailboxTable {
-    /// Reserves a name; requests to it wait, in their order, until it is opened or given up.
+    /// Reserves a name. Requests to it wait, in order, until its mailbox is opened or abandoned.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         name: &Name,
@@ -75,8 +75,8 @@ impl MailboxTable {
         &self.counters
     }
 
-    /// Takes the mailbox that was registered under this token off the routes; its name stays
-    /// reserved. Another one under the name by now is left alone.
+    /// Removes the mailbox that was registered under this token from the routes; its name stays
+    /// reserved. Does nothing if another mailbox has the name by now.
     pub(crate) fn close(&self, name: &Name, token: Token) {
         self.entries
             .pin()
@@ -101,8 +101,8 @@ impl Directory for MailboxTable {
     }
 }
 
-/// A reserved name, while its registration is decided and as long as it is held. Dropped, the name
-/// is free again.
+/// A reserved name, while its registration is decided and for as long as it is held. Dropping it
+/// frees the name.
 pub(crate) struct Reservation {
     table: Arc<MailboxTable>,
     name: Name,
@@ -111,13 +111,13 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// The queue in which requests wait: that of the mailbox to come.
+    /// The queue in which requests wait; it becomes the mailbox's.
     pub(super) fn queue(&self) -> &Arc<Queue<Incoming>> {
         self.waiting.queue()
     }
 
-    /// Opens the mailbox. Requests that waited are the first ones in it, even if they are more than
-    /// its capacity.
+    /// Opens the mailbox. Requests that waited come first, even if there are more than its
+    /// capacity.
     pub(super) fn open(&self, inbox: Arc<dyn Inbox>, opened: OpenedMailbox) {
         let token = opened.token;
         let entry = TableEntry::Open { inbox, token };
@@ -126,8 +126,8 @@ impl Reservation {
         self.decided.cancel();
     }
 
-    /// The mailbox is not opened, though the name is not free yet: nobody waits for it any more,
-    /// and what waited is answered.
+    /// Abandons the mailbox before it was opened, though its name is not free yet: nothing waits
+    /// for it any more, and the waiting requests are answered.
     pub(crate) fn give_up(&self) {
         let entries = self.table.entries.pin();
         entries.insert(self.name.clone(), TableEntry::Closing);

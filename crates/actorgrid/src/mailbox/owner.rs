@@ -26,15 +26,15 @@ pub(crate) struct MailboxOwner {
     pub(crate) names: Names,
     pub(crate) table: Arc<MailboxTable>,
     pub(crate) stop: Arc<Stop>,
-    /// Counts the requests that its mailboxes have admitted, if their end is waited for. (An actor
-    /// is waited for itself.)
+    /// Counts the requests that its mailboxes have admitted, if someone waits for them to end. (For
+    /// an actor, its own end is awaited instead.)
     pub(crate) requests: Option<TaskTracker>,
 }
 
 impl MailboxOwner {
     /// Registers a mailbox and opens it.
     ///
-    /// Cancel safe: what was registered by then is released.
+    /// Cancel safe: dropping the future releases what was registered.
     pub(crate) async fn open<S: MessageSet>(
         &self,
         name: Name,
@@ -59,7 +59,7 @@ impl MailboxOwner {
         Ok(self.build(&reservation, name, token, capacity, HeldBy::Mailbox(held)))
     }
 
-    /// Reserves a name in the table, waiting while another reservation is being decided.
+    /// Reserves a name in the table. Waits while another reservation of the name is being decided.
     pub(crate) async fn reserve(&self, name: &Name) -> Result<Arc<Reservation>, MailboxError> {
         loop {
             match self.table.reserve(name) {
@@ -73,7 +73,7 @@ impl MailboxOwner {
         }
     }
 
-    /// Opens a mailbox whose name is registered.
+    /// Opens a mailbox whose name is already registered.
     pub(crate) fn build<S: MessageSet>(
         &self,
         reservation: &Reservation,
@@ -109,7 +109,7 @@ impl MailboxOwner {
     }
 }
 
-/// A capacity that a queue can have.
+/// Checks that a queue can have this capacity.
 pub(crate) fn check_capacity(capacity: usize) -> Result<(), MailboxError> {
     if (1..=MAX_MAILBOX_CAPACITY).contains(&capacity) {
         Ok(())

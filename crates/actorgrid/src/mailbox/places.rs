@@ -1,19 +1,19 @@
-//! The places of a queue: first in, first out, and each can be left from the middle.
+//! The places of a queue: first in, first out, with removal from the middle.
 
 use crate::route::QueuePlace;
 
-/// Places in one allocation. Small, so that a mailbox that is seldom used costs little; a queue
-/// that grows does so without moving what is queued.
+/// The places in one allocation. Small, so that a rarely used mailbox costs little, and in chunks,
+/// so that a queue grows without moving its values.
 const CHUNK: usize = 16;
-/// No place.
+/// The index of no place.
 const NONE: u32 = u32::MAX;
 
-/// The queued requests, in their order. The memory grows on demand and gives memory back when it is empty.
+/// The queued requests, in order. Memory is allocated on demand and freed when the queue is empty.
 pub(super) struct Places<T> {
     chunks: Vec<Chunk<T>>,
     first: u32,
     last: u32,
-    /// The first place that nobody has; the others follow as its successors.
+    /// The first free place; the others are linked from it.
     free: u32,
     taken: usize,
     next_generation: u64,
@@ -21,10 +21,10 @@ pub(super) struct Places<T> {
 
 pub(super) type Chunk<T> = Box<[Place<T>]>;
 
-/// One place. Linked with its neighbours in the queue, or with the next one that is free.
+/// One place, linked with its neighbours in the queue, or with the next free place.
 pub(super) struct Place<T> {
     value: Option<T>,
-    /// Never used twice, so that an earlier request here cannot remove a successor.
+    /// Never used twice, so that the position of an earlier value cannot remove its successor.
     generation: u64,
     before: u32,
     after: u32,
@@ -48,7 +48,7 @@ impl<T> Places<T> {
 
     /// Appends a value.
     ///
-    /// The caller bounds the number of values, far below that of the indexes.
+    /// The caller bounds the number of values, far below the number of indexes.
     pub(super) fn push(&mut self, value: T) -> QueuePlace {
         if self.free == NONE {
             self.grow();
@@ -72,7 +72,7 @@ impl<T> Places<T> {
         QueuePlace { index, generation }
     }
 
-    /// Takes the first value.
+    /// Removes and returns the first value.
     pub(super) fn pop(&mut self) -> Option<T> {
         match self.first {
             NONE => None,
@@ -80,7 +80,7 @@ impl<T> Places<T> {
         }
     }
 
-    /// Takes the value from a place, if it is still there.
+    /// Removes and returns the value at a place, if it is still there.
     pub(super) fn remove(&mut self, place: QueuePlace) -> Option<T> {
         let index = place.index as usize;
         let there = self.chunks.get(index / CHUNK)?.get(index % CHUNK)?;
@@ -90,7 +90,8 @@ impl<T> Places<T> {
         self.take(place.index)
     }
 
-    /// Takes the values that are to go, in their order. The others keep their places.
+    /// Removes and returns the values for which `goes` is true, in order. The others keep their
+    /// places.
     pub(super) fn take_where(&mut self, mut goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
         let mut gone = Vec::new();
         let mut next = self.first;
@@ -105,7 +106,7 @@ impl<T> Places<T> {
         gone
     }
 
-    /// When it is empty: all chunks but so many, for the caller to free.
+    /// If the queue is empty, returns all chunks but `kept` of them, for the caller to free.
     pub(super) fn take_spare(&mut self, kept: usize) -> Vec<Chunk<T>> {
         if self.taken > 0 || self.chunks.len() <= kept {
             return Vec::new();
@@ -174,9 +175,9 @@ mod tests {
     enum Step {
         Push,
         Pop,
-        /// Leaves a place that was given before: this far back, taken or not.
+        /// Leaves the place that was assigned this many pushes ago, taken or not.
         Remove(usize),
-        /// Takes every multiple of this.
+        /// Removes every multiple of this.
         TakeWhere(usize),
         FreeSpare(usize),
     }
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(places.remove(stale), None);
         assert_eq!(places.remove(place), Some("second"));
         assert_eq!(places.remove(place), None);
-        // Its memory is gone, too.
+        // The memory of the place is gone, too.
         places.take_spare(0);
         assert_eq!(places.remove(place), None);
     }

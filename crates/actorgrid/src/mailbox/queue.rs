@@ -1,4 +1,4 @@
-//! The queue of a mailbox: bounded, with one receiver, and with places that can be left.
+//! The queue of a mailbox: bounded, with one receiver, and with removal from the middle.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -7,11 +7,11 @@ use super::places::Places;
 use crate::route::QueuePlace;
 
 /// The queue of a mailbox, first in, first out. It exists before the mailbox does: while the name
-/// is being decided, requests wait in it in their order, and keep their places when the mailbox
+/// is being decided, requests wait in it in order, and they keep their places when the mailbox
 /// opens.
 ///
-/// No value is dropped and no task is woken under its lock: both may run other code, which may come
-/// back here.
+/// No value is dropped and no task is woken under its lock: both may run foreign code, which may
+/// call back into the queue.
 pub(super) struct Queue<T> {
     state: Mutex<QueueState<T>>,
 }
@@ -26,7 +26,7 @@ struct QueueState<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Whether there will be a mailbox is being decided.
+    /// The name is being decided: there may or may not be a mailbox.
     Deciding,
     Open,
     Closed,
@@ -38,18 +38,18 @@ pub(super) enum NotQueued<T> {
     Closed(T),
 }
 
-/// The outcome of taking the next request.
+/// The outcome of taking the next value.
 pub(super) enum Popped<T> {
     Next(T),
-    /// Nothing at this moment.
+    /// There is no value at the moment.
     Empty,
-    /// Nothing any more: it is closed.
+    /// There will be no more values: the queue is closed.
     Ended,
 }
 
 impl<T> Queue<T> {
-    /// A queue for this many values, for as long as the name is being decided. They take memory
-    /// only once they are there.
+    /// Creates a queue for this many values while the name is being decided. Values take memory
+    /// only once they are queued.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::new(QueueState {
@@ -61,9 +61,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The name is won, and the queue is that of a mailbox with this capacity. What waits stays,
-    /// even beyond it, except the values that are to go. That is decided under the lock: it must
-    /// not come back here.
+    /// Turns the queue into that of a mailbox with this capacity, once the name is won. The waiting
+    /// values stay, even beyond the capacity, except those for which `goes` is true: they are
+    /// returned. `goes` runs under the lock, so it must not call back into the queue.
     pub(super) fn open(&self, capacity: usize, goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
         let mut state = self.lock();
         if state.phase != Phase::Deciding {
@@ -76,8 +76,8 @@ impl<T> Queue<T> {
         gone
     }
 
-    /// The name is lost, unless the queue was opened before. Returns whether it is closed by this:
-    /// then what waits is to be taken.
+    /// Closes the queue because the name is lost, unless the queue was opened before. Returns
+    /// whether this call closed it: then the caller must take the values that wait.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.lock();
         let gives_up = state.phase == Phase::Deciding;
@@ -88,8 +88,8 @@ impl<T> Queue<T> {
         gives_up
     }
 
-    /// Appends a value while the name is being decided. Afterwards the queue counts as closed to
-    /// this.
+    /// Appends a value while the name is being decided. After that, this rejects values as if the
+    /// queue were closed.
     pub(super) fn push_waiting(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
         let state = self.lock();
         match state.phase {
@@ -122,7 +122,7 @@ impl<T> Queue<T> {
         Ok(place)
     }
 
-    /// Takes the first value.
+    /// Removes and returns the first value.
     pub(super) fn pop(&self) -> Popped<T> {
         let mut state = self.lock();
         match state.places.pop() {
@@ -135,7 +135,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes the first value, or waits for one; `None` once it is closed and empty.
+    /// Removes and returns the first value, or waits for one; returns `None` once the queue is
+    /// closed and empty.
     pub(super) fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.lock();
         if let Some(value) = state.places.pop() {
@@ -154,7 +155,7 @@ impl<T> Queue<T> {
         Poll::Pending
     }
 
-    /// Takes the value from its place, if it is still there.
+    /// Removes and returns the value at a place, if it is still there.
     pub(super) fn remove(&self, place: QueuePlace) -> Option<T> {
         let mut state = self.lock();
         let value = state.places.remove(place);
@@ -162,11 +163,12 @@ impl<T> Queue<T> {
         value
     }
 
-    /// Takes no more values. Those that are queued can still be taken.
+    /// Closes the queue to new values. The queued ones can still be taken.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        // Only the receiver closes it, so it does not wait. Its task must not be kept.
+        // Only the receiver closes the queue, so it is not waiting. Its waker would keep its task
+        // alive.
         let receiver = state.receiver.take();
         self.unlock(state);
         drop(receiver);
@@ -176,13 +178,13 @@ impl<T> Queue<T> {
         self.lock().places.len()
     }
 
-    /// Whether a value would not be queued at this moment, for lack of room.
+    /// Whether the queue has no room for another value at the moment.
     pub(super) fn is_full(&self) -> bool {
         let state = self.lock();
         state.places.len() >= state.capacity
     }
 
-    /// Unlocks it, and frees the memory that is not needed any more.
+    /// Unlocks the state, and frees the memory that is no longer needed.
     fn unlock(&self, mut state: MutexGuard<'_, QueueState<T>>) {
         let kept = usize::from(state.phase != Phase::Closed);
         let spare = state.places.take_spare(kept);
@@ -203,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// Looks into its queue when it is dropped, as the code of a user might.
+    /// Looks into its queue when it is dropped, as user code might.
     struct Curious {
         queue: Arc<Queue<Curious>>,
         seen: Arc<AtomicUsize>,
@@ -223,7 +225,7 @@ mod tests {
             tokio::task::yield_now().await;
             let first = queue.push("left").unwrap_or_else(|_| panic!("full"));
             assert_eq!(queue.remove(first), Some("left"));
-            // It was woken in vain, and waits on.
+            // This wake-up brought no value: the receiver keeps waiting.
             tokio::task::yield_now().await;
             assert!(queue.push("taken").is_ok());
         };
@@ -260,7 +262,7 @@ mod tests {
             .filter_map(|value| queue.push_waiting(value).ok())
             .collect();
         assert!(matches!(queue.push_waiting(4), Err(NotQueued::Full(4))));
-        // One is to go, and the others are more than the mailbox takes.
+        // One is rejected, and the others are more than the mailbox's capacity.
         assert_eq!(queue.open(1, |value| *value == 1), [1]);
         assert!(matches!(queue.push_waiting(5), Err(NotQueued::Closed(5))));
         assert!(matches!(queue.push(6), Err(NotQueued::Full(6))));
@@ -305,7 +307,7 @@ mod tests {
         assert_eq!(seen.load(Ordering::SeqCst), 5 + 3 + 2 + 1 + 1);
     }
 
-    /// Several threads deliver, and take half of it back, while the receiver takes the rest.
+    /// Several threads push, and withdraw half of it, while the receiver takes the rest.
     #[test]
     fn each_value_is_taken_or_withdrawn_once() {
         const EACH: usize = 20_000;
@@ -338,7 +340,7 @@ mod tests {
                 }
             }
         });
-        // What one thread delivers keeps its order.
+        // The values of one thread keep their order.
         for start in [0, EACH] {
             let own = |value: &&usize| (start..start + EACH).contains(*value);
             assert!(taken.iter().filter(own).is_sorted());

@@ -4,30 +4,30 @@ use crate::counter::Counter;
 use crate::environment::Deadline;
 use crate::error::RequestErrorKind;
 
-/// The counters of all inboxes of a peer, and of the requests that they admit.
+/// The counters of all inboxes of a peer, and of the requests that they admitted.
 #[derive(Debug, Default)]
 pub(crate) struct InboxCounters {
-    /// Queued.
+    /// Requests that were queued.
     pub(crate) admitted: Counter,
     pub(crate) not_held: Counter,
     pub(crate) closed: Counter,
     pub(crate) busy: Counter,
     pub(crate) unknown_message: Counter,
-    /// Cannot be read, or is too large.
+    /// Requests that could not be decoded, or were too large.
     pub(crate) invalid: Counter,
-    /// Its deadline passed while it was queued.
+    /// Requests whose deadline passed while they were queued.
     pub(crate) expired: Counter,
-    /// Its requester stopped waiting while it was queued.
+    /// Requests whose requester stopped waiting while they were queued.
     pub(crate) abandoned: Counter,
-    /// Dropped without an answer after it was handed out.
+    /// Requests that were handed out and dropped without an answer.
     pub(crate) unanswered: Counter,
-    /// Answered with an error.
+    /// Requests that were answered with an error.
     pub(crate) failed: Counter,
 }
 
 impl InboxCounters {
-    /// Counts a request that left the queue after its requester: its deadline had passed, or it was
-    /// abandoned before.
+    /// Counts a request that left the queue because nobody waited any more: as expired if its
+    /// deadline has passed, else as abandoned.
     pub(super) fn left_queue(&self, deadline: Deadline) {
         let counter = match deadline.remaining().is_zero() {
             true => &self.expired,
@@ -36,7 +36,7 @@ impl InboxCounters {
         counter.increment();
     }
 
-    /// Counts a request that was refused, or ended with an error.
+    /// Counts a request that was rejected, or that ended with an error.
     pub(super) fn failed(&self, kind: RequestErrorKind) {
         let counter = match kind {
             RequestErrorKind::NotHeld => &self.not_held,
@@ -46,7 +46,8 @@ impl InboxCounters {
             RequestErrorKind::InvalidMessage | RequestErrorKind::MessageTooLarge => &self.invalid,
             RequestErrorKind::DeadlineExceeded => &self.expired,
             RequestErrorKind::NoReply => &self.unanswered,
-            // The application's, or the peer's own when it is asked to start or stop an actor.
+            // An error of the application, or of the peer itself when it is asked to start or stop
+            // an actor.
             _ => &self.failed,
         };
         counter.increment();

@@ -1,4 +1,4 @@
-//! The order to stop that an owner of mailboxes gets.
+//! The order to stop, as an owner of mailboxes receives it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,15 +11,15 @@ use crate::stable_names::stable_names;
 use crate::token::Token;
 use crate::wake_list::{WakeLink, WakeList, WakePlace};
 
-/// Why an actor is to stop.
+/// Why an actor has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// It was asked to, by a stop message.
+    /// A stop message asked it to.
     Asked,
-    /// Its peer is fenced: what it does from now on does not count.
+    /// Its peer is fenced: its work no longer counts.
     Fenced,
-    /// Its server shuts down.
+    /// Its server is shutting down.
     Shutdown,
 }
 
@@ -31,26 +31,26 @@ stable_names! {
     }
 }
 
-/// The reason for which an actor is to stop, and the time that it has left.
+/// Why an actor has to stop, and the time it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopping {
-    /// Why.
+    /// The reason.
     pub reason: StopReason,
-    /// The time until what still runs is aborted.
+    /// The time until everything that still runs is aborted.
     pub time_left: Duration,
 }
 
-/// Whether an owner of mailboxes is asked to stop, or has ended, and the fence that it is under.
+/// Whether an owner of mailboxes is asked to stop or has ended, and the fence that applies to it.
 ///
-/// All of it is read without a lock. Only those who wait join a list, which is the owner's own: the
-/// list of the fence, which all owners share, has one place for each of them.
+/// All of this is read without a lock. Only waiting tasks join a list, and that list is the
+/// owner's: the fence's list, which all owners share, has one place per owner.
 #[derive(Debug)]
 pub(crate) struct Stop {
     fence: Arc<Fence>,
     order: OnceLock<(StopReason, Timestamp)>,
     ended: AtomicBool,
-    /// Woken when one of these has changed.
+    /// Woken when the order, the end or the fence changes.
     wakes: Arc<WakeList>,
     #[allow(dead_code)] // held for its drop
     of_fence: WakeLink,
@@ -68,14 +68,14 @@ impl Stop {
         }
     }
 
-    /// Asks to stop until then. The first order stays.
+    /// Orders the owner to stop by `until`. Only the first order counts.
     pub(crate) fn ask(&self, reason: StopReason, until: Timestamp) {
         if self.order.set((reason, until)).is_ok() {
             self.wakes.wake_all();
         }
     }
 
-    /// The owner has ended: its mailboxes close.
+    /// Marks the owner as ended: its mailboxes close.
     pub(crate) fn end(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
             self.wakes.wake_all();
@@ -98,8 +98,8 @@ impl Stop {
         &self.fence
     }
 
-    /// The owner's token, while it counts. Reads the clock, so it is refused with the first step after
-    /// a pause of the process.
+    /// Returns the owner's token while it is valid. Reads the clock, so it already fails at the
+    /// first call after the process was paused past the fence.
     pub(crate) fn current(&self, token: Token) -> Result<Token, TokenExpired> {
         if self.is_ended() {
             Err(TokenExpired::Ended)
@@ -111,12 +111,12 @@ impl Stop {
         }
     }
 
-    /// A place to wait for a change of it, or of the fence.
+    /// Returns a place to wait for a change of the order, the end or the fence.
     pub(crate) fn join(&self) -> WakePlace {
         self.wakes.join()
     }
 
-    /// Ends when the owner is to stop, and says why and until when.
+    /// Waits until the owner has to stop; returns why and until when.
     pub(crate) async fn stopping(&self) -> (StopReason, Timestamp) {
         let is_to_stop = || self.fence.is_fenced() || self.is_asked();
         if !is_to_stop() {

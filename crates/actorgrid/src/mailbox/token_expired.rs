@@ -1,17 +1,16 @@
-//! Why a token is not given out any more.
+//! Why a token has expired.
 
 use std::fmt;
 
 use crate::session::FenceReason;
 
-/// Why an actor or a mailbox has no token any more: what its holder does from now on does not
-/// count.
+/// Why an actor or a mailbox no longer has a valid token: the work of its holder no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenExpired {
     /// The peer is fenced, for this reason.
     Fenced(FenceReason),
-    /// The actor, or the owner of the mailbox, has ended. Its name may have another holder by now.
+    /// The actor, or the owner of the mailbox, has ended. Its name may already have another holder.
     Ended,
 }
 

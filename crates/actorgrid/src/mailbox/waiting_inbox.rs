@@ -12,25 +12,26 @@ use crate::name::Name;
 use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
 use crate::token::Token;
 
-/// Requests that wait while one name is being decided. A claim takes some milliseconds, and up to
-/// the claimant's patience where the registry is slow: this many come from one busy caller
-/// meanwhile, and take some 300 KB beside their messages. One more is rejected as busy.
+/// The number of requests that can wait while one name is being decided. A claim takes some
+/// milliseconds, and up to the claimant's patience where the registry is slow: one busy caller
+/// sends this many meanwhile, and they take some 300 KB besides their messages. Further ones are
+/// rejected as busy.
 const MAX_WAITING: usize = 1024;
 
-/// The inbox of a name while its registration is being decided. Its queue is that of the mailbox
-/// to come, so that nothing that waits is moved, and nothing overtakes it.
+/// The inbox of a name while its registration is being decided. Its queue becomes the mailbox's, so
+/// that no waiting request is moved and none is overtaken.
 pub(super) struct WaitingInbox {
     queue: Arc<Queue<Incoming>>,
     counters: Arc<InboxCounters>,
 }
 
-/// What a mailbox that opens takes of the requests that waited for it.
+/// How an opening mailbox treats the requests that waited for it.
 pub(super) struct OpenedMailbox {
     pub(super) token: Token,
     pub(super) capacity: usize,
-    /// Whether it takes messages of a wire name.
+    /// Whether the mailbox accepts messages of a wire name.
     pub(super) accepts: fn(&str) -> bool,
-    /// The requests that its owner waits for at its end.
+    /// Counts the admitted requests, if the owner waits for them when it ends.
     pub(super) requests: Option<TaskTracker>,
 }
 
@@ -46,10 +47,11 @@ impl WaitingInbox {
         &self.queue
     }
 
-    /// The name is won under this token. What waits is now queued in the mailbox, except requests
-    /// that expect another token or carry another message than its own.
+    /// Opens the mailbox after its name is won. The waiting requests are now queued in it, except
+    /// those that expect another token or carry a message that it does not accept.
     ///
-    /// The name leads to the mailbox by now: whoever comes too late to wait finds it there.
+    /// The name already resolves to the mailbox: a request that comes too late to wait finds it
+    /// there.
     pub(super) fn open(&self, opened: OpenedMailbox) {
         let OpenedMailbox {
             token,
@@ -74,9 +76,10 @@ impl WaitingInbox {
         }
     }
 
-    /// The name is lost, unless it was won before: answers what waits.
+    /// Answers the waiting requests because the name is lost, unless it was won before.
     ///
-    /// The name does not lead here any more: whoever comes too late to wait looks it up again.
+    /// The name no longer resolves to this inbox: a request that comes too late to wait is looked
+    /// up again.
     pub(super) fn give_up(&self, name: &Name) {
         if !self.queue.give_up() {
             return;

@@ -3,7 +3,7 @@
 use super::as_generated::as_generated;
 use crate::wire::grid;
 
-/// The empty answer: the message was taken.
+/// The empty answer: the message was accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ack {}
 

@@ -7,10 +7,10 @@ use super::message::Message;
 use crate::wire::grid;
 use bytes::{Bytes, BytesMut};
 
-/// Asks a peer to start an actor: its name, its type, and data for its constructor.
+/// Asks a peer to start an actor with this name, of this type, with data for its constructor.
 ///
-/// Sent to the peer's own mailbox by [`Client::start`](crate::Client::start). The texts are
-/// checked by the peer that receives it.
+/// [`Client::start`](crate::Client::start) sends it to the peer's own mailbox. The peer that
+/// receives it checks the texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActorStart {
     name: String,
@@ -19,7 +19,7 @@ pub struct ActorStart {
 }
 
 impl ActorStart {
-    /// A start of the actor `name` of the type `actor_type`, without data.
+    /// Creates a start of the actor `name` of type `actor_type`, without data.
     #[doc(alias = "NewActorStart")]
     pub fn new(name: impl Into<String>, actor_type: impl Into<String>) -> Self {
         Self {
@@ -29,8 +29,7 @@ impl ActorStart {
         }
     }
 
-    /// Sets the data to the encoding of a message, which the constructor
-    /// [decodes](Self::decode).
+    /// Sets the data to the encoding of a message, which the constructor [decodes](Self::decode).
     #[must_use]
     pub fn message<M: Message>(mut self, message: &M) -> Self {
         let mut buffer = BytesMut::with_capacity(message.encoded_len());
@@ -46,29 +45,30 @@ impl ActorStart {
         self
     }
 
-    /// The actor's name.
+    /// Returns the actor's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The actor's type.
+    /// Returns the actor's type.
     #[must_use]
     pub fn actor_type(&self) -> &str {
         &self.actor_type
     }
 
-    /// The data as bytes.
+    /// Returns the data as bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.data
     }
 
-    /// The data as a message. (It carries no wire name: the type of the actor says what it is.)
+    /// Decodes the data as a message. (It carries no wire name: the actor's type implies the
+    /// message.)
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the bytes are not an `M`.
+    /// Returns [`DecodeError`] if the bytes are not an `M`.
     pub fn decode<M: Message>(&self) -> Result<M, DecodeError> {
         M::decode(M::WIRE_NAME, self.data.clone())
     }

@@ -9,9 +9,10 @@ use crate::wire::detail;
 
 /// Asks a peer to stop one of its actors; answered once the actor has ended and its name is free.
 ///
-/// An actor that does not end in the [time](crate::ServerBuilder::shutdown_timeout) that its peer
-/// gives it is aborted. If its name is not free a second later, the answer is
-/// [`StopFailed`](crate::RequestErrorKind::StopFailed); later stops are answered so at once.
+/// An actor that does not end within the [time](crate::ServerBuilder::shutdown_timeout) that its
+/// peer allows is aborted. If its name is not free a second after that, the answer is
+/// [`StopFailed`](crate::RequestErrorKind::StopFailed); later stops of that actor get the same
+/// answer at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActorStop {
     name: Name,
@@ -19,11 +20,11 @@ pub struct ActorStop {
 }
 
 impl ActorStop {
-    /// A stop of whatever holds `name`.
+    /// Creates a stop of the current holder of `name`.
     ///
     /// # Errors
     ///
-    /// [`NameError`] when a text is not a valid name.
+    /// Returns [`NameError`] if the text is not a valid name.
     pub fn new(name: impl IntoName) -> Result<Self, NameError> {
         Ok(Self {
             name: name.into_name()?,
@@ -31,7 +32,7 @@ impl ActorStop {
         })
     }
 
-    /// Stops only the registration with this token.
+    /// Limits the stop to the registration with this token.
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);

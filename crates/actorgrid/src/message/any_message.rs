@@ -1,4 +1,4 @@
-//! Messages of any type, as a box holds them.
+//! Boxed messages of any type.
 
 use std::any::Any;
 
@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::message::Message;
 
-/// A message of any type, as a box holds it on its way.
+/// A message of any type, boxed while it is on its way.
 pub(crate) trait AnyMessage: Send {
     fn wire_name(&self) -> &str;
     fn encoded_len(&self) -> usize;

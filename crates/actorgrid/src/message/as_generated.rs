@@ -1,6 +1,6 @@
-//! Messages of ours that are encoded as a generated type.
+//! Messages of this library that are encoded as a generated type.
 
-/// A message that is written and read as a generated one.
+/// Implements `Message` for a type that is encoded and decoded as a generated one.
 macro_rules! as_generated {
     (
         $message:ty, $wire_name:literal, $reply:ty,
@@ -18,7 +18,7 @@ macro_rules! as_generated {
 
             fn encode(&self, buffer: &mut bytes::BytesMut) {
                 let $this = self;
-                // A BytesMut grows: encoding into it cannot run out of room.
+                // A `BytesMut` grows: encoding into it cannot run out of room.
                 <$generated as prost::Message>::encode_raw(&$to, buffer);
             }
 

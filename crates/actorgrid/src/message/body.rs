@@ -15,11 +15,11 @@ pub(crate) enum Body {
     Encoded(Payload),
 }
 
-/// Why a [`Body`] is not the message that is wanted.
+/// Why a [`Body`] is not the expected message.
 pub(crate) enum BodyError {
-    /// It has another type; here it is, whole.
+    /// It has another type; this is the unchanged body.
     Type(Body),
-    /// Its bytes cannot be read.
+    /// Its bytes cannot be decoded.
     Bytes(DecodeError),
 }
 
@@ -42,7 +42,7 @@ impl Body {
         }
     }
 
-    /// The bytes; cheap when they are there already.
+    /// Returns the encoded bytes; cheap if the body is already encoded.
     pub(crate) fn encode(&self) -> Bytes {
         match self {
             Self::Value(value) => value.encode(),
@@ -50,8 +50,8 @@ impl Body {
         }
     }
 
-    /// The message as `M`: moved when it is one, else read from its encoding when `M` accepts its
-    /// name.
+    /// Returns the message as `M`: moved if it is one, else decoded from its encoding if `M`
+    /// accepts its name.
     pub(crate) fn into_message<M: Message>(self) -> Result<M, BodyError> {
         match self {
             Self::Value(value) if value.as_any().is::<M>() => {

@@ -1,13 +1,13 @@
-//! Bytes that are not a message.
+//! The error of bytes that are not the expected message.
 
 use std::fmt;
 
-/// The bytes of a message are not what its wire name says.
+/// The bytes of a message do not match its wire name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError(String);
 
 impl DecodeError {
-    /// An error with this text.
+    /// Creates an error with this text.
     pub fn new(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }

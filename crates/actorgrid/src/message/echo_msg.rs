@@ -1,4 +1,4 @@
-//! A text as a message.
+//! A message that carries a text.
 
 use bytes::{Bytes, BytesMut};
 use prost::encoding;
@@ -7,7 +7,7 @@ use super::decode_error::DecodeError;
 use super::message::Message;
 use crate::wire::grid;
 
-/// A text, and the message that examples and tests greet each other with.
+/// A message that carries a text, for examples and tests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EchoMsg {
     /// The text.
@@ -15,16 +15,16 @@ pub struct EchoMsg {
 }
 
 impl EchoMsg {
-    /// A message with this text.
+    /// Creates a message with this text.
     pub fn new(msg: impl Into<String>) -> Self {
         Self { msg: msg.into() }
     }
 }
 
-/// The field of the text.
+/// The tag of the text field.
 const MSG: u32 = 1;
 
-// Written out, as the generated type would need a copy of the text for each call.
+// Written by hand: the generated type would need a copy of the text for each call.
 impl Message for EchoMsg {
     type Reply = Self;
     const WIRE_NAME: &'static str = "github.com/lytics/grid/v3/EchoMsg";

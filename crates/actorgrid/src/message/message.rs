@@ -4,14 +4,14 @@ use bytes::{Bytes, BytesMut};
 
 use super::decode_error::DecodeError;
 
-/// The prefix of a wire name where the Go library is vendored; accepted before every name.
+/// The prefix of a wire name where the Go library is vendored; accepted in front of every name.
 const VENDOR_PREFIX: &str = "github.com/lytics/lio/vendor/";
 
 /// A protobuf value that travels between actors.
 ///
-/// Derive it beside `prost::Message`: the derive takes the wire name from the package and the
-/// type (`my-package/Job`), and `#[grid(name = "...", alias = "...", reply = Done)]` sets others.
-/// Without `reply` the answer is an [`Ack`](crate::Ack).
+/// Derive it together with `prost::Message`. The derive builds the wire name from the package and
+/// the type (`my-package/Job`); `#[grid(name = "...", alias = "...", reply = Done)]` overrides the
+/// defaults. Without `reply` the reply type is [`Ack`](crate::Ack).
 ///
 /// ```
 /// #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
@@ -34,11 +34,11 @@ const VENDOR_PREFIX: &str = "github.com/lytics/lio/vendor/";
     note = "derive both on the type: `#[derive(prost::Message, actorgrid::Message)]`"
 )]
 pub trait Message: Send + Sized + 'static {
-    /// The answer to a request with this message.
+    /// The type of the answer to a request with this message.
     type Reply: Message;
 
-    /// The name under which the message is sent. Empty for [`Payload`](crate::Payload) alone, whose
-    /// values carry their own.
+    /// The name under which the message is sent. Empty only for [`Payload`](crate::Payload), whose
+    /// values carry their own name.
     const WIRE_NAME: &'static str;
 
     /// Further names under which the message is accepted.
@@ -49,24 +49,24 @@ pub trait Message: Send + Sized + 'static {
         Self::WIRE_NAME
     }
 
-    /// Whether a value of this wire name can be read as this message.
+    /// Whether a message with this wire name can be decoded as this type.
     #[must_use]
     fn accepts(wire_name: &str) -> bool {
         let name = wire_name.strip_prefix(VENDOR_PREFIX).unwrap_or(wire_name);
         name == Self::WIRE_NAME || Self::ALIASES.contains(&name)
     }
 
-    /// The number of bytes that [`encode`](Self::encode) appends.
+    /// Returns the number of bytes that [`encode`](Self::encode) appends.
     fn encoded_len(&self) -> usize;
 
     /// Appends the protobuf encoding.
     fn encode(&self, buffer: &mut BytesMut);
 
-    /// Reads the protobuf encoding. `wire_name` is one that [`accepts`](Self::accepts) has
+    /// Decodes the protobuf encoding. `wire_name` is a name that [`accepts`](Self::accepts) has
     /// accepted.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the bytes are not this message.
+    /// Returns [`DecodeError`] if the bytes are not this message.
     fn decode(wire_name: &str, bytes: Bytes) -> Result<Self, DecodeError>;
 }

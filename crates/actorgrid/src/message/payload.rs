@@ -1,4 +1,4 @@
-//! Messages that are not read.
+//! Messages that stay encoded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::decode_error::DecodeError;
 use super::message::Message;
 
-/// A message of any type, not read: its wire name and its bytes. It is its own reply type.
+/// A message of any type in its encoded form: a wire name and bytes. It is its own reply type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     wire_name: Cow<'static, str>,
@@ -16,7 +16,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A payload of this wire name and these bytes.
+    /// Creates a payload with this wire name and these bytes.
     pub fn new(wire_name: impl Into<Cow<'static, str>>, bytes: impl Into<Bytes>) -> Self {
         Self {
             wire_name: wire_name.into(),
@@ -24,7 +24,7 @@ impl Payload {
         }
     }
 
-    /// The encoding of a message.
+    /// Encodes a message.
     pub fn of<M: Message>(message: &M) -> Self {
         let mut buffer = BytesMut::with_capacity(message.encoded_len());
         message.encode(&mut buffer);
@@ -35,11 +35,12 @@ impl Payload {
         Self::new(wire_name, buffer.freeze())
     }
 
-    /// The message, if it is an `M`.
+    /// Decodes the message as an `M`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `M` does not accept the wire name, or the bytes are not an `M`.
+    /// Returns [`DecodeError`] if `M` does not accept the wire name, or if the bytes are not an
+    /// `M`.
     pub fn decode<M: Message>(&self) -> Result<M, DecodeError> {
         if !M::accepts(&self.wire_name) {
             return Err(DecodeError::new(format_args!(
@@ -51,13 +52,13 @@ impl Payload {
         M::decode(&self.wire_name, self.bytes.clone())
     }
 
-    /// The wire name.
+    /// Returns the wire name.
     #[must_use]
     pub fn wire_name(&self) -> &str {
         &self.wire_name
     }
 
-    /// The protobuf bytes.
+    /// Returns the protobuf bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

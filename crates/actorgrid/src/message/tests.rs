@@ -1,4 +1,4 @@
-//! The encodings of the messages, and what a body makes of them.
+//! The encodings of the messages, and the conversions of a body.
 
 use bytes::Bytes;
 

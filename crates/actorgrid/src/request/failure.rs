@@ -1,17 +1,17 @@
-//! The error that an actor answers a request with.
+//! The error with which an actor answers a request.
 
 use crate::code::Code;
 use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
 use crate::message::{Message, Payload};
 
-/// The largest detail of a failure, its wire name included: it travels in a header.
+/// The largest detail of a failure, including its wire name: it travels in a header.
 pub(super) const MAX_DETAIL_BYTES: usize = 8 * 1024;
 
-/// An error as an answer: its text, and if wanted a [`Code`] and a message that the requester can
-/// read.
+/// An error as an answer: a text, and optionally a [`Code`] and a message that the requester can
+/// decode.
 ///
-/// Every text and every error converts into one, so `request.fail("no such account")` needs no
-/// failure by name.
+/// Every text and every error converts into a `Failure`, so `request.fail("no such account")` works
+/// without naming the type.
 ///
 /// ```
 /// # use actorgrid::{Code, EchoMsg, Failure, Request, RespondError};
@@ -28,7 +28,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with the text of an error, and without a code.
+    /// Creates a failure with the text of an error, and without a code.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self {
             text: error.into().to_string(),
@@ -37,23 +37,23 @@ impl Failure {
         }
     }
 
-    /// Sets the code, which arrives as the code of the gRPC status at a client of the Go library
-    /// and as [`RequestError::code`] at ours. Without one it is [`Code::Unknown`].
+    /// Sets the code. A client of the Go library receives it as the code of the gRPC status, a
+    /// client of this library as [`RequestError::code`]. The default is [`Code::Unknown`].
     #[must_use]
     pub fn code(mut self, code: Code) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// Sets a message that a client of ours reads with [`RequestError::detail`]. With its wire name
-    /// it may have 8 KiB.
+    /// Attaches a message that clients of this library decode with [`RequestError::detail`].
+    /// Including its wire name it can have up to 8 KiB.
     #[must_use]
     pub fn detail<D: Message>(mut self, detail: &D) -> Self {
         self.detail = Some(Payload::of(detail));
         self
     }
 
-    /// The bytes of the detail, its wire name included.
+    /// Returns the number of bytes of the detail, including its wire name.
     pub(super) fn detail_bytes(&self) -> usize {
         self.detail
             .as_ref()
@@ -65,7 +65,7 @@ impl Failure {
         self
     }
 
-    /// The error as the requester gets it: an answer, so the request was executed.
+    /// Converts into the requester's error. It is an answer, so the request was executed.
     pub(super) fn into_error(self) -> RequestError {
         let mut error = RequestError::new(RequestErrorKind::Application, Executed::Yes, self.text);
         if let Some(code) = self.code {

@@ -1,4 +1,4 @@
-//! The messages that a mailbox takes.
+//! The messages that a mailbox accepts.
 
 use super::failure::Failure;
 use super::respond_error::RespondError;
@@ -6,17 +6,18 @@ use super::responder::Responder;
 use crate::message::Payload;
 use crate::route::{Incoming, Pending};
 
-/// The messages that a mailbox takes.
+/// The messages that a mailbox accepts.
 ///
 /// [`Request<M>`](crate::Request) is the set of one message; `#[derive(MessageSet)]` makes a set of
 /// several from an enum whose variants hold one set each. A message that is not in the set is
-/// refused before it is queued. One whose bytes cannot be read is answered with
+/// rejected before it is queued. A message whose bytes cannot be decoded is answered with
 /// [`InvalidMessage`](crate::RequestErrorKind::InvalidMessage) when its turn comes, and is not
-/// handed out. A set that holds a [`Payload`] takes what no variant before it takes.
+/// handed out. A set that holds a [`Payload`] accepts every message that no variant before it
+/// accepts.
 ///
-/// No match on its variants is needed for the things that all messages of a set have: the
+/// Some operations need no match on the variants, because all messages of a set have them: the
 /// [wire name](Self::wire_name), [failing](Self::fail) the request, and a
-/// [responder](Self::into_responder) that takes any reply.
+/// [responder](Self::into_responder) that accepts any reply.
 ///
 /// ```
 /// use actorgrid::{EchoMsg, Message, MessageSet, Payload, Request};
@@ -44,36 +45,36 @@ use crate::route::{Incoming, Pending};
             `#[derive(MessageSet)]` whose variants hold a `Request` each"
 )]
 pub trait MessageSet: Send + Sized + 'static {
-    /// The wire names of the messages in the set; an empty text is the name of a [`Payload`].
+    /// The wire names of the messages in the set; the name of a [`Payload`] is the empty text.
     const WIRE_NAMES: &'static [&'static str];
 
-    /// Whether a message of this wire name is in the set.
+    /// Whether a message with this wire name is in the set.
     #[must_use]
     fn accepts(wire_name: &str) -> bool;
 
-    /// Reads a request whose wire name is accepted, in the task that calls
-    /// [`Mailbox::recv`](crate::Mailbox::recv). `None`: it could not be read, and the requester has
-    /// got the error.
+    /// Decodes a request whose wire name was accepted, in the task that calls
+    /// [`Mailbox::recv`](crate::Mailbox::recv). Returns `None` if it could not be decoded; the
+    /// requester has received the error then.
     fn receive(incoming: Incoming) -> Option<Self>;
 
-    /// The wire name of the message that was received.
+    /// Returns the wire name of the received message.
     fn wire_name(&self) -> &str;
 
-    /// The responder of the request, for an answer whose type follows from the wire name. A reply
-    /// of another type than the message declares is
-    /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply) at the requester.
+    /// Returns the request's responder, for a reply whose type follows from the wire name. If the
+    /// reply has another type than the message declares, the requester gets
+    /// [`UnexpectedReply`](crate::RequestErrorKind::UnexpectedReply).
     fn into_responder(self) -> Responder<Payload>;
 
-    /// Answers the request with an error, as [`Request::fail`](crate::Request::fail) does.
+    /// Answers the request with an error, like [`Request::fail`](crate::Request::fail).
     ///
     /// # Errors
     ///
-    /// As [`Responder::fail`].
+    /// Same as [`Responder::fail`].
     fn fail(self, failure: impl Into<Failure>) -> Result<(), RespondError<Payload>> {
         self.into_responder().fail(failure)
     }
 
-    /// The answer that is owed.
+    /// Returns the answer that is owed.
     #[doc(hidden)]
     fn pending(&mut self) -> &mut Pending;
 }

@@ -1,8 +1,8 @@
 //! Requests as a mailbox hands them out: receiving and answering them.
 //!
-//! [`MessageSet`] reads a request for a mailbox; [`Request`] holds its message, and [`Responder`]
-//! the answer that is owed: a reply, or a [`Failure`]. [`RespondError`] says why a requester does
-//! not get an answer, and gives the reply back.
+//! [`MessageSet`] decodes a request for a mailbox; [`Request`] holds its message, and [`Responder`]
+//! the answer that is owed: a reply or a [`Failure`]. [`RespondError`] says why a requester does
+//! not get an answer, and returns the unsent reply.
 
 mod failure;
 mod message_set;

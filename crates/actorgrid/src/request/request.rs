@@ -1,4 +1,4 @@
-//! One message that wants an answer.
+//! A message that expects an answer.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::message::{Message, Payload};
 use crate::route::{Caller, Incoming, Pending, RequestId};
 use crate::token::Token;
 
-/// A message that wants an answer, once: by [`respond`](Self::respond) with the message's reply
-/// type, or by [`fail`](Self::fail). If it is dropped without one, the requester gets
+/// A message that expects exactly one answer: [`respond`](Self::respond) with the message's reply
+/// type, or [`fail`](Self::fail). If it is dropped without an answer, the requester gets
 /// [`NoReply`](crate::RequestErrorKind::NoReply) at once.
 pub struct Request<M: Message> {
     message: M,
@@ -20,75 +20,78 @@ pub struct Request<M: Message> {
 }
 
 impl<M: Message> Request<M> {
-    /// The message.
+    /// Returns the message.
     #[must_use]
     pub fn message(&self) -> &M {
         &self.message
     }
 
-    /// Answers. (With an [`Ack`](crate::Ack), where the message declares no reply: `Ack` in Go.)
+    /// Answers with a reply, which is an [`Ack`](crate::Ack) if the message declares no reply type
+    /// (`Ack` in Go).
     ///
     /// # Errors
     ///
-    /// As [`Responder::respond`].
+    /// Same as [`Responder::respond`].
     #[doc(alias("Ack", "Respond"))]
     pub fn respond(self, reply: M::Reply) -> Result<(), RespondError<M::Reply>> {
         self.responder.respond(reply)
     }
 
-    /// Answers with an error: a text, any error, or a [`Failure`] that has a code or a detail too.
-    /// That is an answer, so the library does not repeat the request for it.
+    /// Answers with an error: a text, any error, or a [`Failure`], which can also have a code and a
+    /// detail. An error is an answer, so the library does not retry the request because of it.
     ///
     /// # Errors
     ///
-    /// As [`Responder::fail`].
+    /// Same as [`Responder::fail`].
     pub fn fail(self, failure: impl Into<Failure>) -> Result<(), RespondError<M::Reply>> {
         self.responder.fail(failure)
     }
 
-    /// The message by value, and the responder, which may move to another task.
+    /// Splits the request into the message by value and the responder, which may move to another
+    /// task.
     #[must_use]
     pub fn into_parts(self) -> (M, Responder<M::Reply>) {
         (self.message, self.responder)
     }
 
-    /// The responder.
+    /// Returns the responder.
     #[must_use]
     pub fn responder(&self) -> &Responder<M::Reply> {
         &self.responder
     }
 
-    /// The request's identity; repeats of one request share it.
+    /// Returns the request's id; retries of one request share it.
     #[must_use]
     pub fn id(&self) -> RequestId {
         self.responder.id()
     }
 
-    /// The time by which the requester wants the answer.
+    /// Returns the time by which the requester wants the answer.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         self.responder.deadline()
     }
 
-    /// The registration that the requester expected to reach: see [`Responder::expected_token`].
+    /// Returns the registration that the requester expected to reach: see
+    /// [`Responder::expected_token`].
     #[must_use]
     pub fn expected_token(&self) -> Option<Token> {
         self.responder.expected_token()
     }
 
-    /// Who sent the request, as far as its connection shows it.
+    /// Returns who sent the request, as far as its connection shows it.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         self.responder.caller()
     }
 
-    /// The value of a header of the request.
+    /// Returns the value of a header of the request.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.responder.header(name)
     }
 
-    /// The headers of the request.
+    /// Returns the headers of the request.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.responder.headers()
     }

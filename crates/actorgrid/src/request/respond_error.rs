@@ -5,18 +5,18 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::stable_names::stable_names;
 
-/// The kind of failure that a [`RespondError`] is.
+/// The kind of a [`RespondError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RespondErrorKind {
-    /// The peer is fenced: its actors may have been replaced, so their answers do not count.
+    /// The peer is fenced: its actors may have been replaced, so their answers no longer count.
     Fenced,
     /// Nobody waits for the answer any more.
     RequesterGone,
     /// The reply, or the detail of a failure, is larger than its limit.
     TooLarge,
-    /// The replies that clients have not taken yet fill the room for replies. The requester has an
-    /// error that says *executed*.
+    /// Replies that clients have not received yet fill the room for replies. The requester gets an
+    /// error that reports the request as *executed*.
     NoRoom,
 }
 
@@ -29,19 +29,19 @@ stable_names! {
     }
 }
 
-/// Why a requester does not get an answer. It holds the reply: see
-/// [`into_reply`](Self::into_reply).
+/// Why a requester does not get an answer. Holds the reply: see [`into_reply`](Self::into_reply).
 pub struct RespondError<R> {
-    /// In a box, so that the result of an answer that arrives is small.
+    /// Boxed, so that the result of a successful answer is small.
     unsent: Box<UnsentAnswer<R>>,
 }
 
 struct UnsentAnswer<R> {
     kind: RespondErrorKind,
     requester_waited: bool,
-    /// The bytes that it has, and those that it may have.
+    /// The length of the answer and its limit, in bytes.
     too_large: Option<(usize, usize)>,
-    /// In a mutex only because a reply need not be `Sync` and an error that `?` takes must be.
+    /// In a mutex only because a reply need not be `Sync`, while an error that `?` converts must
+    /// be.
     reply: Mutex<Option<R>>,
 }
 
@@ -65,14 +65,14 @@ impl<R> RespondError<R> {
         Self::new(RespondErrorKind::RequesterGone, reply, false)
     }
 
-    /// The requester has got an error in the place of this answer, which it waited for.
+    /// The requester waited for this answer, and has received an error in its place.
     pub(super) fn too_large(reply: Option<R>, length: usize, limit: usize) -> Self {
         let mut error = Self::new(RespondErrorKind::TooLarge, reply, true);
         error.unsent.too_large = Some((length, limit));
         error
     }
 
-    /// The requester has got an error in the place of this reply, which it waited for.
+    /// The requester waited for this reply, and has received an error in its place.
     pub(super) fn no_room(reply: Option<R>) -> Self {
         Self::new(RespondErrorKind::NoRoom, reply, true)
     }
@@ -82,33 +82,33 @@ impl<R> RespondError<R> {
         self
     }
 
-    /// The kind of failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> RespondErrorKind {
         self.unsent.kind
     }
 
-    /// Whether somebody still waited for the answer. They have an error in its place by now, so
-    /// they know that the request has no reply.
+    /// Whether the requester still waited for the answer. It has received an error instead by now,
+    /// so it knows that the request has no reply.
     #[must_use]
     pub fn requester_waited(&self) -> bool {
         self.unsent.requester_waited
     }
 
-    /// The reply, to be used otherwise; `None` if the answer was an error.
+    /// Returns the reply, for another use; `None` if the answer was an error.
     #[must_use]
     pub fn into_reply(self) -> Option<R> {
         let reply = self.unsent.reply.into_inner();
         reply.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes that the answer has, if it is too large.
+    /// Returns the length of the answer in bytes, if it is too large.
     #[must_use]
     pub fn length(&self) -> Option<usize> {
         self.unsent.too_large.map(|(length, _)| length)
     }
 
-    /// The bytes that the answer may have, if it is too large.
+    /// Returns the limit on the length of the answer in bytes, if it is too large.
     #[must_use]
     pub fn limit(&self) -> Option<usize> {
         self.unsent.too_large.map(|(_, limit)| limit)
@@ -123,7 +123,7 @@ impl<R> fmt::Display for RespondError<R> {
             }
             RespondErrorKind::RequesterGone => f.write_str("nobody waits for the answer any more"),
             RespondErrorKind::NoRoom => {
-                f.write_str("replies that were not taken yet leave no room for this one")
+                f.write_str("replies that were not received yet leave no room for this one")
             }
             RespondErrorKind::TooLarge => {
                 let (length, limit) = self.unsent.too_large.unwrap_or_default();

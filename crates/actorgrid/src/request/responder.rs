@@ -1,4 +1,4 @@
-//! Where the answer to one request goes.
+//! Sends the answer to one request.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use crate::message::{Body, Message, Payload};
 use crate::route::{Caller, LostReply, Pending, RequestId};
 use crate::token::Token;
 
-/// Where the answer to one request goes. If it is dropped without one, the requester gets
+/// Sends the answer to one request. If it is dropped without an answer, the requester gets
 /// [`RequestErrorKind::NoReply`] at once.
 pub struct Responder<R: Message> {
     pending: Pending,
@@ -26,7 +26,7 @@ impl<R: Message> Responder<R> {
         }
     }
 
-    /// The same responder, for a reply of any type.
+    /// Converts into a responder for a reply of any type.
     pub(super) fn untyped(self) -> Responder<Payload> {
         Responder::new(self.pending)
     }
@@ -35,15 +35,15 @@ impl<R: Message> Responder<R> {
         &mut self.pending
     }
 
-    /// Answers.
+    /// Answers with a reply.
     ///
     /// # Errors
     ///
-    /// [`RespondError`]: the requester does not get this reply. The error says why and gives the
-    /// reply back. A requester that still waits gets an error at once
-    /// ([`RequestErrorKind::NoReply`] from a fenced peer, or [`RequestErrorKind::ReplyTooLarge`]).
-    /// So does one for whose reply there is no room ([`RequestErrorKind::NoReply`]), as replies
-    /// that were not taken yet fill it.
+    /// Returns [`RespondError`] if the requester does not get this reply. The error says why and
+    /// returns the reply. A requester that still waits gets an error at once:
+    /// [`RequestErrorKind::NoReply`] if the peer is fenced, or if replies that were not received
+    /// yet leave no room for this one; [`RequestErrorKind::ReplyTooLarge`] if the reply is too
+    /// large.
     pub fn respond(self, reply: R) -> Result<(), RespondError<R>> {
         let length = reply.encoded_len();
         let limit = self.pending.max_reply_bytes();
@@ -62,14 +62,14 @@ impl<R: Message> Responder<R> {
         }
     }
 
-    /// Answers with an error: a text, any error, or a [`Failure`] that has a code or a detail too.
-    /// That is an answer, so the library does not repeat the request for it. The requester sees the
-    /// text, with [`RequestErrorKind::Application`].
+    /// Answers with an error: a text, any error, or a [`Failure`], which can also have a code and a
+    /// detail. An error is an answer, so the library does not retry the request because of it. The
+    /// requester sees the text, with [`RequestErrorKind::Application`].
     ///
     /// # Errors
     ///
-    /// [`RespondError`]: the requester does not get this answer. A detail over 8 KiB, its wire name
-    /// included, is too large; the requester then gets the error without it.
+    /// Returns [`RespondError`] if the requester does not get this answer. A detail over 8 KiB,
+    /// including its wire name, is too large; the requester then gets the error without it.
     pub fn fail(self, failure: impl Into<Failure>) -> Result<(), RespondError<R>> {
         let failure: Failure = failure.into();
         let length = failure.detail_bytes();
@@ -103,44 +103,44 @@ impl<R: Message> Responder<R> {
         }
     }
 
-    /// Drops the answer that is owed, which says so to a requester that still waits.
+    /// Drops the owed answer, which reports `NoReply` to a requester that still waits.
     #[cold]
     fn fenced(self, reply: Option<R>) -> RespondError<R> {
         RespondError::fenced(reply, !self.is_abandoned())
     }
 
-    /// The request's identity; repeats of one request share it.
+    /// Returns the request's id; retries of one request share it.
     #[must_use]
     pub fn id(&self) -> RequestId {
         self.pending.meta().id
     }
 
-    /// The time by which the requester wants the answer.
+    /// Returns the time by which the requester wants the answer.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         self.pending.meta().deadline
     }
 
-    /// The registration that the requester expected to reach; none from a client of the Go
-    /// library, or when the request did not leave the process.
+    /// Returns the registration that the requester expected to reach; `None` if the request came
+    /// from a client of the Go library, or did not leave the process.
     #[must_use]
     pub fn expected_token(&self) -> Option<Token> {
         self.pending.meta().token
     }
 
-    /// Who sent the request, as far as its connection shows it.
+    /// Returns who sent the request, as far as its connection shows it.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.pending.meta().caller
     }
 
-    /// The value of a header of the request.
+    /// Returns the value of a header of the request.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.pending.meta().headers.get(name)
     }
 
-    /// The headers of the request.
+    /// Returns the headers of the request.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pending.meta().headers.iter()
     }
@@ -151,8 +151,8 @@ impl<R: Message> Responder<R> {
         self.pending.is_abandoned()
     }
 
-    /// Waits until nobody waits for the answer any more: the requester has gone, or the deadline
-    /// has passed. Cancel safe.
+    /// Waits until nobody waits for the answer any more: the requester is gone, or the deadline has
+    /// passed. Cancel safe.
     pub async fn abandoned(&mut self) {
         self.pending.abandoned().await;
     }
@@ -166,7 +166,7 @@ impl<R: Message> fmt::Debug for Responder<R> {
     }
 }
 
-/// The reply that was not sent, as its receiver gave it.
+/// Returns the reply that was not sent to the actor that gave it.
 #[cold]
 fn unsent<R: Message>(reply: Body) -> Option<R> {
     reply.into_message().ok()

@@ -1,4 +1,4 @@
-//! Sets that are received, and answers that arrive or come back.
+//! Sets that receive requests, and answers that arrive or are returned.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ async fn a_set_is_answered_without_a_match_on_its_variants() {
     responder.respond(Payload::of(&Ack {})).unwrap();
     assert_eq!(reply::<Ack>(answer).await, Ack {});
 
-    // A payload has a name of its own.
+    // A payload's wire name is the one it carries.
     let (other, _answer) = incoming(Payload::new("shop/Job", &b"1"[..]));
     assert_eq!(Anything::receive(other).unwrap().wire_name(), "shop/Job");
 }
