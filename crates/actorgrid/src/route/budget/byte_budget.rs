@@ -11,7 +11,7 @@ use super::peer_budget::{PeerBudget, SourceBudget};
 #[derive(Clone)]
 pub(in crate::route) struct ByteBudget(Arc<PeerBudget>);
 
-/// The use of a budget at a moment.
+/// The use of a budget at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::route) struct BudgetUse {
     /// Bytes of messages that are queued.
@@ -25,12 +25,13 @@ impl ByteBudget {
         Self(Arc::new(PeerBudget::new(limits)))
     }
 
-    /// The share of a source address, for all its connections.
+    /// Creates the share of a source address, for all its connections.
     pub(in crate::route) fn source(&self) -> SourceBudget {
         SourceBudget::new(self.0.limits)
     }
 
-    /// The share of a connection. Without a source, only the connection and the peer bound it.
+    /// Creates the share of a connection. Without a source, only the connection and the peer bound
+    /// it.
     pub(in crate::route) fn connection(&self, source: Option<&SourceBudget>) -> ConnectionBudget {
         ConnectionBudget::new(self.0.clone(), source.cloned())
     }
@@ -42,12 +43,12 @@ impl ByteBudget {
         }
     }
 
-    /// How often there was no room for something that does not wait.
+    /// Returns how often there was no room for something that does not wait.
     pub(in crate::route) fn refusals(&self) -> u64 {
         self.0.refusals()
     }
 
-    /// The most bytes that were used at once.
+    /// Returns the largest number of bytes ever used at once.
     pub(in crate::route) fn peak(&self) -> usize {
         self.0.peak()
     }

@@ -11,7 +11,7 @@ use super::limits::BudgetLimits;
 use super::peer_budget::{PeerBudget, SourceBudget, TicketApplicant};
 use super::ticket_queue::Verdict;
 
-/// There is no room for this message.
+/// There is no room for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::route) struct BudgetFull;
 
@@ -24,10 +24,10 @@ struct ConnectionLevels {
     peer: Arc<PeerBudget>,
     source: Option<SourceBudget>,
     all: Level,
-    /// Messages that wait for a ticket or have one: their streams take part of the connection's
-    /// flow-control window.
+    /// The number of messages that wait for a ticket or have one: their streams use part of the
+    /// connection's flow-control window.
     ticketed: AtomicUsize,
-    /// The bytes of messages that have come.
+    /// The bytes of messages received so far.
     received: AtomicU64,
 }
 
@@ -51,22 +51,22 @@ impl ConnectionBudget {
         }))
     }
 
-    /// Charges bytes that are there, or says at once that there is no room for them.
+    /// Charges bytes that have already arrived, or fails at once if there is no room for them.
     pub(in crate::route) fn charge(&self, bytes: usize) -> Result<Charge, BudgetFull> {
         self.reserve(bytes)?;
         Ok(Charge::reserved(self.clone(), bytes))
     }
 
-    /// As [`charge`](Self::charge), for a small message of which a part is there.
+    /// Like [`charge`](Self::charge), for a small message of which only a part has arrived.
     pub(in crate::route) fn charge_arriving(&self, bytes: usize) -> Result<Charge, BudgetFull> {
         self.reserve(bytes)?;
         Ok(Charge::arriving(self.clone(), bytes))
     }
 
-    /// Waits for the ticket of a large message, in order of arrival. Fails at once if too many wait
-    /// already. While it waits, its stream holds `window` bytes that nobody reads.
+    /// Waits for the ticket of a large message, in order of arrival. Fails at once if too many
+    /// messages are waiting. While it waits, its stream holds `window` bytes that nobody reads.
     ///
-    /// Cancel safe: a ticket that nobody waits for is free again.
+    /// Cancel safe: a ticket that nobody waits for is released.
     pub(in crate::route) async fn ticket(
         &self,
         bytes: usize,
@@ -89,7 +89,7 @@ impl ConnectionBudget {
             connection: self,
             arrival,
         };
-        // The sender is in the queue until it grants the ticket.
+        // The queue keeps the sender until it grants the ticket.
         granted.await.map_err(|_| BudgetFull)
     }
 
@@ -98,13 +98,13 @@ impl ConnectionBudget {
         self.levels().any(|level| level.queued() >= level.limit())
     }
 
-    /// Whether more is used of the budget than tickets alone can use, and little is left.
+    /// Whether more of the budget is used than tickets alone can use, so that little is left.
     pub(in crate::route) fn is_crowded(&self) -> bool {
         self.levels()
             .any(|level| level.used() > self.crowded_from(level))
     }
 
-    /// The use from which on a level is crowded.
+    /// The use above which a level is crowded.
     fn crowded_from(&self, level: &Level) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
             true => BudgetLimits::crowded_peer(level.limit()),
@@ -112,10 +112,11 @@ impl ConnectionBudget {
         }
     }
 
-    /// Whether queued messages keep one of this size from getting a ticket: then how many have left
-    /// so far. If none leaves, waiting does not help.
+    /// Returns whether queued messages keep one of this size from getting a ticket. If they do,
+    /// returns the number of queued messages that have left so far: if none leaves, waiting is
+    /// pointless.
     ///
-    /// Arriving messages do not count, whose ever they are: their room is worth waiting for.
+    /// Arriving messages never count, no matter whose: their room is worth waiting for.
     pub(in crate::route) fn departures_before(&self, bytes: usize) -> Option<u64> {
         let all = &self.0.peer.all;
         let full = self.levels().filter_map(|level| {
@@ -123,15 +124,15 @@ impl ConnectionBudget {
             if queued > self.ticket_limit(level, level.limit()) {
                 return Some(level.departures());
             }
-            // Queued messages of others leave too little to this source.
+            // The queued messages of others leave too little for this source.
             let beside_queued = self.limit_beside(level, all.queued() + bytes);
             (queued > self.ticket_limit(level, beside_queued)).then(|| all.departures())
         });
         full.reduce(u64::wrapping_add)
     }
 
-    /// Whether other connections wait for room that this one may hold: at the level of its source or
-    /// of the peer, there is none for a message of this size.
+    /// Whether other connections wait for room that this one may hold: at the level of its source
+    /// or of the peer, there is no room for a message of this size.
     pub(in crate::route) fn is_contended(&self, bytes: usize) -> bool {
         let ConnectionLevels { number, peer, .. } = &*self.0;
         let is_full =
@@ -139,18 +140,18 @@ impl ConnectionBudget {
         peer.has_other_waiters(*number) && self.levels().skip(1).any(is_full)
     }
 
-    /// Some bytes have come on this connection.
+    /// Counts bytes that arrived on this connection.
     pub(in crate::route) fn note_received(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.0.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The bytes that have come on this connection since it began.
+    /// Returns the number of bytes that have arrived on this connection since it began.
     pub(in crate::route) fn received(&self) -> u64 {
         self.0.received.load(Ordering::Relaxed)
     }
 
-    /// Streams whose messages have tickets or wait for them, from now until the guard is dropped.
+    /// Counts a stream whose message has a ticket or waits for one, until the guard is dropped.
     pub(in crate::route) fn begin_ticketed(&self) -> TicketedStream {
         self.0.ticketed.fetch_add(1, Ordering::Relaxed);
         TicketedStream(self.clone())
@@ -160,24 +161,26 @@ impl ConnectionBudget {
         self.0.ticketed.load(Ordering::Relaxed)
     }
 
-    /// What its source holds of the budget, or without a source the connection.
+    /// Returns the bytes that its source holds of the budget, or that the connection holds if it
+    /// has no source.
     fn holding(&self) -> usize {
         let source = self.0.source.as_ref().map(SourceBudget::all);
         source.unwrap_or(&self.0.all).used()
     }
 
-    /// Decides about the first of this connection's line, and reserves its bytes if granted.
+    /// Decides about the first message in this connection's line, and reserves its bytes if
+    /// granted.
     fn judge(&self, bytes: usize) -> Verdict {
         let reserve = |level: &Level| {
-            // First: what is released from here on is not missed. A source may wait for room of
-            // others.
+            // Must come before the reservation, so that no later release is missed. A source may
+            // also wait for room that others hold.
             level.hold_back();
             if !std::ptr::eq(level, &self.0.all) {
                 self.0.peer.all.hold_back();
             }
             level.reserve(bytes, self.ticket_limit_of(level, bytes))
         };
-        // Nobody else is judged meanwhile, so nobody waits for what is given back.
+        // No other message is judged meanwhile, so none waits for the room given back here.
         let give_back = |level: &Level| level.give_back(bytes);
         match self.reserve_at(reserve, give_back) {
             Ok(()) => Verdict::Granted,
@@ -190,7 +193,7 @@ impl ConnectionBudget {
         self.levels().for_each(|level| level.begin_arriving(bytes));
     }
 
-    /// An arriving message is queued now.
+    /// Marks an arriving message as queued.
     fn end_arriving(&self, bytes: usize) {
         self.levels().for_each(|level| level.end_arriving(bytes));
     }
@@ -210,14 +213,14 @@ impl ConnectionBudget {
         }
     }
 
-    /// The limit of a level for so many bytes more, at this moment. A source may have as much as is
-    /// free then: so one alone has half of the budget, and however many there are that take all
-    /// they can, there is room for another.
+    /// The limit of a level at the moment, if this many bytes more are used. A source may use as
+    /// much as is then free: so a single source gets half of the budget, and no matter how many
+    /// sources take all they can, there is room for another.
     fn limit_of(&self, level: &Level, bytes: usize) -> usize {
         self.limit_beside(level, self.0.peer.all.used().saturating_add(bytes))
     }
 
-    /// The limit of a level if so much of the peer's budget is used.
+    /// The limit of a level if this much of the peer's budget is used.
     fn limit_beside(&self, level: &Level, used: usize) -> usize {
         let ConnectionLevels { peer, source, .. } = &*self.0;
         let is_of_source = source
@@ -229,12 +232,12 @@ impl ConnectionBudget {
         }
     }
 
-    /// The use up to which tickets are granted at a level.
+    /// The use of a level up to which tickets are granted.
     fn ticket_limit_of(&self, level: &Level, bytes: usize) -> usize {
         self.ticket_limit(level, self.limit_of(level, bytes))
     }
 
-    /// The use up to which tickets are granted at a level that has this limit.
+    /// The use up to which tickets are granted at a level with this limit.
     fn ticket_limit(&self, level: &Level, limit: usize) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
             true => BudgetLimits::of_tickets_of_peer(limit),
@@ -249,7 +252,7 @@ impl ConnectionBudget {
             .flatten()
     }
 
-    /// Reserves bytes for what does not wait.
+    /// Reserves bytes for something that does not wait.
     fn reserve(&self, bytes: usize) -> Result<(), BudgetFull> {
         let mut somebody_waits = false;
         let reserve = |level: &Level| level.reserve(bytes, self.limit_of(level, bytes));
@@ -265,7 +268,7 @@ impl ConnectionBudget {
         reserved
     }
 
-    /// Reserves at every level, or at none: then it returns the level that has no room.
+    /// Reserves at every level, or at none: then returns the level that has no room.
     fn reserve_at(
         &self,
         reserve: impl Fn(&Level) -> bool,
@@ -280,7 +283,7 @@ impl ConnectionBudget {
         Ok(())
     }
 
-    /// Takes room for the bytes that a waiting stream may hold.
+    /// Reserves room for the bytes that a waiting stream may hold.
     fn park(&self, window: usize) -> Option<ParkedBytes<'_>> {
         let ConnectionLevels { peer, source, .. } = &*self.0;
         let own = source.as_ref().map(SourceBudget::waiting);
@@ -297,7 +300,7 @@ impl ConnectionBudget {
                 }
                 return None;
             }
-            // The one that is displaced frees as much as soon as it knows.
+            // The displaced message frees as much as soon as it notices.
             let _ = peer.waiting.reserve(window, usize::MAX);
         }
         Some(ParkedBytes {
@@ -307,7 +310,7 @@ impl ConnectionBudget {
     }
 }
 
-/// Bytes of a budget that somebody holds. Dropped, they are free again.
+/// Bytes charged to a budget. Dropping the charge releases them.
 #[derive(Debug)]
 pub(crate) struct Charge {
     connection: ConnectionBudget,
@@ -316,7 +319,7 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Bytes that are reserved already.
+    /// Creates a charge for bytes that are already reserved.
     fn reserved(connection: ConnectionBudget, bytes: usize) -> Self {
         Self {
             connection,
@@ -325,7 +328,7 @@ impl Charge {
         }
     }
 
-    /// Reserved bytes of a message that is still arriving.
+    /// Creates a charge for the reserved bytes of a message that is still arriving.
     fn arriving(connection: ConnectionBudget, bytes: usize) -> Self {
         connection.begin_arriving(bytes);
         Self {
@@ -335,14 +338,14 @@ impl Charge {
         }
     }
 
-    /// The message is there: from now on its bytes count as queued.
+    /// Marks the message as complete: from now on its bytes count as queued.
     pub(in crate::route) fn arrived(&mut self) {
         if std::mem::take(&mut self.arriving) {
             self.connection.end_arriving(self.bytes);
         }
     }
 
-    /// Charges so many bytes instead: frees the rest, or charges what is missing.
+    /// Changes the charge to this many bytes: releases the rest, or charges the difference.
     pub(in crate::route) fn resize(&mut self, bytes: usize) -> Result<(), BudgetFull> {
         match self.bytes.checked_sub(bytes) {
             Some(rest) => {
@@ -394,12 +397,12 @@ impl TicketApplicant for TicketWaiter {
 
     fn grant(self: Box<Self>) {
         let ticket = Charge::arriving(self.connection, self.bytes);
-        // Dropped here if nobody waits for it any more.
+        // Dropped here, and so released, if nobody waits for it any more.
         let _ = self.ticket.send(ticket);
     }
 }
 
-/// A place in the line of a connection. Dropped, it is given up.
+/// A place in a connection's line. Dropping it leaves the line.
 struct LinePlace<'a> {
     connection: &'a ConnectionBudget,
     arrival: u64,
@@ -412,7 +415,7 @@ impl Drop for LinePlace<'_> {
     }
 }
 
-/// The room of a waiting stream.
+/// The bytes that are reserved for a waiting stream.
 struct ParkedBytes<'a> {
     connection: &'a ConnectionBudget,
     window: usize,

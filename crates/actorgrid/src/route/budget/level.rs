@@ -1,17 +1,18 @@
-//! One limit of a budget, and what is used of it.
+//! One limit of a budget, and its use.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// One limit and its use. Reserving never takes a lock and never exceeds the limit.
+/// One limit and its use. Reserving takes no lock and never exceeds the limit.
 #[derive(Debug)]
 pub(super) struct Level {
     limit: usize,
     used: AtomicUsize,
-    /// The part of it that arriving messages hold: they free it, or are queued, without help.
+    /// The part of the use that belongs to arriving messages: it is freed or becomes queued without
+    /// anybody's help.
     arriving: AtomicUsize,
-    /// How often a queued message has left.
+    /// The number of queued messages that have left.
     departures: AtomicU64,
-    /// Whether somebody may wait for room at this level.
+    /// Whether a message may be waiting for room at this level.
     holds_back: AtomicBool,
 }
 
@@ -30,7 +31,7 @@ impl Level {
         self.limit
     }
 
-    /// Reserves bytes if no more than `limit` are used then. Nobody sees more than that for a moment.
+    /// Reserves bytes if at most `limit` are used afterwards. No observer ever sees more than that.
     pub(super) fn reserve(&self, bytes: usize, limit: usize) -> bool {
         let reserve = |used: usize| Some(used.checked_add(bytes)?).filter(|used| *used <= limit);
         self.used
@@ -38,24 +39,24 @@ impl Level {
             .is_ok()
     }
 
-    /// Somebody may wait from now on: the next [`release`](Self::release) says so.
+    /// Notes that a message may be waiting: the next [`release`](Self::release) reports it.
     pub(super) fn hold_back(&self) {
         self.holds_back.store(true, Ordering::SeqCst);
     }
 
-    /// Takes a reservation back that was of no use at other levels.
+    /// Undoes a reservation that failed at another level.
     pub(super) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Returns whether somebody may wait for room at this level.
+    /// Releases bytes. Returns whether a message may be waiting for room at this level.
     pub(super) fn release(&self, bytes: usize) -> bool {
         let before = self.used.fetch_sub(bytes, Ordering::SeqCst);
         debug_assert!(before >= bytes, "more is released than was reserved");
         self.holds_back.load(Ordering::SeqCst) && self.holds_back.swap(false, Ordering::SeqCst)
     }
 
-    /// A queued message has left.
+    /// Counts a queued message that has left.
     pub(super) fn depart(&self) {
         self.departures.fetch_add(1, Ordering::Relaxed);
     }
@@ -64,7 +65,7 @@ impl Level {
         self.departures.load(Ordering::Relaxed)
     }
 
-    /// Some reserved bytes belong to a message that is still arriving.
+    /// Marks reserved bytes as those of a message that is still arriving.
     pub(super) fn begin_arriving(&self, bytes: usize) {
         self.arriving.fetch_add(bytes, Ordering::SeqCst);
     }
@@ -81,9 +82,9 @@ impl Level {
         self.arriving.load(Ordering::SeqCst)
     }
 
-    /// The bytes of messages that are queued.
+    /// Returns the bytes of queued messages.
     pub(super) fn queued(&self) -> usize {
-        // Read one after the other, so the difference can be off for a moment.
+        // The two are not read at the same instant, so the difference can be off for a moment.
         self.used().saturating_sub(self.arriving())
     }
 }

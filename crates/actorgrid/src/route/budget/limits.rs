@@ -1,6 +1,6 @@
-//! How many bytes a budget allows, at each of its levels.
+//! The limits of a budget, at each of its levels.
 
-/// The bytes that a peer allows on all connections together.
+/// The numbers of bytes that a peer allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BudgetLimits {
     /// On all connections together.
@@ -10,8 +10,8 @@ pub(crate) struct BudgetLimits {
 }
 
 impl BudgetLimits {
-    /// On all connections from one source address: half of the total, so that the clients of one
-    /// address leave as much to all others.
+    /// The limit of all connections from one source address: half of the total, so that the clients
+    /// of one address leave as much to all others.
     pub(super) const fn per_source(self) -> usize {
         let half = self.total / 2;
         if half > self.per_connection {
@@ -21,25 +21,25 @@ impl BudgetLimits {
         }
     }
 
-    /// The share of the whole budget up to which tickets are granted: more than of a source or a
-    /// connection, so that those of one source are not held up by small messages of others.
+    /// The use of the whole budget up to which tickets are granted: a larger share than of a source
+    /// or a connection, so that small messages of other sources do not hold up tickets.
     pub(super) const fn of_tickets_of_peer(limit: usize) -> usize {
         limit - limit / 16
     }
 
-    /// The share of a source or a connection up to which tickets are granted. The rest stays for
+    /// The use of a source or a connection up to which tickets are granted. The rest is left for
     /// small messages, which are charged without waiting.
     pub(super) const fn of_tickets(limit: usize) -> usize {
         limit - limit / 4
     }
 
-    /// The use from which on a source or a connection is crowded.
+    /// The use above which a source or a connection is crowded.
     pub(super) const fn crowded(limit: usize) -> usize {
         limit - limit / 8
     }
 
-    /// The use from which on the whole budget is crowded: later than any one source is, as a source
-    /// that holds nothing must not suffer from many others.
+    /// The use above which the whole budget is crowded: a larger share than of a source, because a
+    /// source that holds nothing must not suffer from many others.
     pub(super) const fn crowded_peer(limit: usize) -> usize {
         limit - limit / 64
     }

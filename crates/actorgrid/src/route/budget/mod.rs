@@ -1,10 +1,9 @@
-//! The memory of messages that were received and not yet handed out, and of replies not yet sent.
+//! The memory for received messages that are not yet handed out, and for replies not yet sent.
 //!
-//! One [`ByteBudget`] bounds each of the two for a whole peer: on all connections together, per
+//! One [`ByteBudget`] bounds each of the two for a whole peer: for all connections together, per
 //! source address and per connection, so that no client can use up what others need. A small
-//! message is charged when it is there, or rejected. A large one waits for a ticket for its
-//! announced length: in order of arrival, and only so many are admitted that all of them can
-//! finish.
+//! message is charged when it arrives, or rejected. A large one waits for a ticket for its
+//! announced length: in order of arrival, and only as many are admitted as can all finish.
 
 mod byte_budget;
 mod connection_budget;

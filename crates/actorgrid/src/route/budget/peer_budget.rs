@@ -9,17 +9,17 @@ use super::ticket_queue::{TicketQueue, Verdict};
 
 /// A message that waits for a ticket.
 pub(super) trait TicketApplicant: Send {
-    /// Decides about it, and reserves its bytes if it gets its ticket.
+    /// Decides whether it gets its ticket; if so, reserves its bytes.
     fn judge(&self) -> Verdict;
 
-    /// What its source holds: who holds least goes first.
+    /// The bytes that its source holds: the source that holds least goes first.
     fn holding(&self) -> usize;
 
-    /// The bytes of its source that are parked: who has most makes room for others. A connection
-    /// without a source has none, and is not displaced.
+    /// The parked bytes of its source: the source with most of them makes room for others. A
+    /// connection without a source has none, and is not displaced.
     fn waiting(&self) -> usize;
 
-    /// Hands it the ticket for the bytes that were reserved.
+    /// Sends it the ticket for the reserved bytes.
     fn grant(self: Box<Self>);
 }
 
@@ -32,12 +32,12 @@ pub(super) struct PeerBudget {
     peak: AtomicUsize,
     connections: AtomicU64,
     refusals: AtomicU64,
-    /// Whether somebody waits, so that a release need not lock.
+    /// Whether any message waits; without one, a release need not lock.
     has_waiters: AtomicBool,
     tickets: Mutex<Tickets>,
 }
 
-/// Those who wait, by the numbers of their connections.
+/// The waiting messages, by the numbers of their connections.
 type Tickets = TicketQueue<u64, Box<dyn TicketApplicant>>;
 
 impl PeerBudget {
@@ -54,12 +54,12 @@ impl PeerBudget {
         }
     }
 
-    /// The number of one more connection.
+    /// Returns the number of a new connection.
     pub(super) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Puts a message in line for its ticket. The number names it.
+    /// Puts a message in line for its ticket. Returns the number that identifies it.
     pub(super) fn wait(&self, connection: u64, applicant: Box<dyn TicketApplicant>) -> u64 {
         let arrival = {
             let mut tickets = self.tickets();
@@ -67,13 +67,13 @@ impl PeerBudget {
             self.has_waiters.store(true, Ordering::SeqCst);
             arrival
         };
-        // For what became free before the flag was set.
+        // Room may have been freed before the flag was set.
         self.decide();
         arrival
     }
 
-    /// Gives up the last message of the source that has most waiting, for one whose source has so
-    /// much. False if no source has more.
+    /// Displaces the last message of the source with the most parked bytes, in favour of one whose
+    /// source has this many parked. Returns false if no source has more.
     pub(super) fn displace_for(&self, waiting: usize) -> bool {
         let displaced = {
             let mut tickets = self.tickets();
@@ -82,7 +82,7 @@ impl PeerBudget {
                 .store(!tickets.is_empty(), Ordering::SeqCst);
             displaced
         };
-        // Dropped without the lock: that tells it.
+        // Dropped without the lock: the drop notifies the displaced message.
         displaced.is_some()
     }
 
@@ -94,21 +94,21 @@ impl PeerBudget {
         self.has_waiters
             .store(!tickets.is_empty(), Ordering::SeqCst);
         drop(tickets);
-        // It may have held others back.
+        // The message may have held others back.
         self.decide();
     }
 
-    /// Whether anybody waits for a ticket: then nobody may go past the queue.
+    /// Whether any message waits for a ticket: then none may bypass the queue.
     pub(super) fn has_waiters(&self) -> bool {
         self.has_waiters.load(Ordering::SeqCst)
     }
 
-    /// Whether another connection than this one waits for a ticket.
+    /// Whether a connection other than this one waits for a ticket.
     pub(super) fn has_other_waiters(&self, connection: u64) -> bool {
         self.has_waiters() && self.tickets().has_others(connection)
     }
 
-    /// Room became free for which somebody may wait.
+    /// Grants tickets after room was freed for which messages may be waiting.
     pub(super) fn room_was_freed(&self) {
         if self.has_waiters() {
             self.decide();
@@ -123,7 +123,7 @@ impl PeerBudget {
         }
     }
 
-    /// There was no room for something that does not wait.
+    /// Counts a lack of room for something that does not wait.
     pub(super) fn note_refusal(&self) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
@@ -132,7 +132,7 @@ impl PeerBudget {
         self.refusals.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that were used at once.
+    /// Returns the largest number of bytes ever used at once.
     pub(super) fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Who waits for a ticket, and who is next. Pure.
+//! Which messages wait for a ticket, and which is next. Pure.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -6,15 +6,15 @@ use std::hash::Hash;
 
 /// The order in which the messages of all connections wait.
 ///
-/// Each connection has a line of its own, first come, first served. Of the lines, the one whose
-/// source holds least goes first, and of those that hold the same the one whose first has waited
-/// longest: so however many tickets others hold and wait for, one that holds none is next. A line
-/// that a limit of its own holds back does not hold back the others; once the limit of the peer is
-/// reached, nobody behind overtakes.
+/// Each connection has its own line, first come, first served. The line whose source holds least
+/// goes first; among sources that hold the same, the line whose first message has waited longest.
+/// So no matter how many tickets others hold and wait for, a source that holds none is next. A line
+/// that is held back by its own limit does not hold back the others; once the limit of the peer is
+/// reached, no message behind overtakes.
 #[derive(Debug)]
 pub(super) struct TicketQueue<C, W> {
     lines: HashMap<C, VecDeque<Waiting<W>>>,
-    /// The first of each line, by its arrival.
+    /// The connection of the first message in each line, by that message's arrival.
     firsts: BTreeMap<u64, C>,
     arrivals: u64,
 }
@@ -25,15 +25,15 @@ struct Waiting<W> {
     waiter: W,
 }
 
-/// The least is the greatest of a heap.
+/// Reversed, because the heap pops the greatest and the least must come first.
 type LineRank<C> = Reverse<(usize, u64, C)>;
 
-/// Whether the first of a line gets its ticket.
+/// Whether the first message of a line gets its ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The bytes are reserved for it.
     Granted,
-    /// A limit of its connection or its source is reached.
+    /// The limit of its connection or its source is reached.
     LineWaits,
     /// The limit of the peer is reached.
     AllWait,
@@ -52,13 +52,13 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         self.firsts.is_empty()
     }
 
-    /// Whether another connection than this one has a line.
+    /// Whether a connection other than this one has a line.
     pub(super) fn has_others(&self, connection: C) -> bool {
         let own = usize::from(self.lines.contains_key(&connection));
         self.lines.len() > own
     }
 
-    /// Adds one to the end of its line. The number names it.
+    /// Appends a message to its line. Returns the number that identifies it.
     pub(super) fn push(&mut self, connection: C, waiter: W) -> u64 {
         self.arrivals += 1;
         let arrival = self.arrivals;
@@ -70,7 +70,7 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         arrival
     }
 
-    /// Removes one that does not wait any more, if it is still there.
+    /// Removes a message that no longer waits, if it is still queued.
     pub(super) fn remove(&mut self, connection: C, arrival: u64) -> Option<W> {
         let line = self.lines.get_mut(&connection)?;
         let place = line
@@ -84,7 +84,7 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         Some(removed.waiter)
     }
 
-    /// Takes out the last of the line with the greatest weight, if that is greater than this.
+    /// Removes the last message of the line with the greatest weight, if that exceeds `than`.
     pub(super) fn displace(&mut self, weight: impl Fn(&W) -> usize, than: usize) -> Option<W> {
         let lines = self.lines.iter().filter_map(|(connection, line)| {
             let last = line.back()?;
@@ -97,8 +97,8 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         self.remove(connection, arrival)
     }
 
-    /// Takes everyone out who gets a ticket now, in order. `holding` says what the source of one
-    /// that waits holds at that moment.
+    /// Removes and returns the messages that get a ticket now, in order. `holding` returns the
+    /// bytes that the source of a waiting message holds at that moment.
     pub(super) fn decide(
         &mut self,
         holding: impl Fn(&W) -> usize,
@@ -111,7 +111,7 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
             .filter_map(|connection| self.place(*connection, &holding))
             .collect();
         while let Some(Reverse((held, arrival, connection))) = order.pop() {
-            // A grant to another line of the same source may have come before.
+            // The same source may have been granted a ticket in another line meanwhile.
             let Some(place) = self.place(connection, &holding) else {
                 continue;
             };
@@ -139,13 +139,13 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         Some(&first.waiter)
     }
 
-    /// The place of a line among the others: what its source holds, and when its first came.
+    /// The rank of a line: the bytes that its source holds, then the arrival of its first message.
     fn place(&self, connection: C, holding: impl Fn(&W) -> usize) -> Option<LineRank<C>> {
         let first = self.lines.get(&connection)?.front()?;
         Some(Reverse((holding(&first.waiter), first.arrival, connection)))
     }
 
-    /// The first of a line has left: the next is the first now.
+    /// Updates `firsts` after the first message of a line has left.
     fn next_of(&mut self, connection: C) {
         match self.lines.get(&connection).and_then(|line| line.front()) {
             Some(next) => drop(self.firsts.insert(next.arrival, connection)),
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_connection_at_its_limit_holds_nobody_else_back() {
         let mut queue = queue(&[('a', 5, 1), ('a', 1, 2), ('b', 5, 3)]);
-        // The small one of the same connection does not overtake.
+        // The small message of the same connection does not overtake.
         let decided = numbers(queue.decide(|_| 0, within(9, vec![('a', 4), ('b', 9)])));
         assert_eq!(decided, [3]);
         assert!(!queue.is_empty());

@@ -9,10 +9,10 @@ use crate::route::budget::byte_budget::{BudgetUse, ByteBudget};
 
 const WINDOW: usize = 10;
 
-/// A ticket that is waited for.
+/// The future of a ticket.
 type Waiting = Pin<Box<dyn Future<Output = Result<Charge, BudgetFull>>>>;
 
-/// 1,000 bytes in all, 500 a source, 400 a connection; tickets fill three quarters of each.
+/// 1,000 bytes in total, 500 per source, 400 per connection; tickets fill three quarters of each.
 fn budget() -> ByteBudget {
     ByteBudget::new(BudgetLimits {
         total: 1_000,
@@ -49,7 +49,7 @@ fn a_source_leaves_half_to_the_others() {
         .filter_map(|connection| connection.charge(250).ok())
         .collect();
     assert_eq!(held.len(), 2);
-    // What was refused at one level is not charged at another.
+    // A charge that one level rejected is not kept at another.
     assert!(budget.connection(None).charge(400).is_ok());
     assert_eq!(used(&budget), (500, 0));
 }
@@ -111,7 +111,7 @@ async fn a_message_waits_for_room_that_arriving_ones_hold() {
     let first = connection.ticket(200, WINDOW).await.unwrap();
     let mut second = pin!(connection.ticket(200, WINDOW));
     assert!(poll!(&mut second).is_pending());
-    // A later one does not overtake, though there would be room for it.
+    // A later message does not overtake, though there would be room for it.
     let mut third = pin!(connection.ticket(100, WINDOW));
     assert!(poll!(&mut third).is_pending());
     drop(first);
@@ -128,7 +128,7 @@ async fn it_is_known_whether_queued_messages_hold_a_message_up_and_whether_they_
     let mut first = connection.ticket(200, WINDOW).await.unwrap();
     let mut second = pin!(connection.ticket(200, WINDOW));
     assert!(poll!(&mut second).is_pending());
-    assert_eq!(connection.departures_before(200), None, "it arrives");
+    assert_eq!(connection.departures_before(200), None, "still arriving");
     first.arrived();
     assert_eq!(connection.departures_before(100), None, "there is room");
     assert_eq!(connection.departures_before(200), Some(0));
@@ -154,13 +154,13 @@ async fn only_queued_messages_of_others_are_not_worth_waiting_for() {
     let others: Vec<_> = (0..2).map(|_| budget.connection(Some(&other))).collect();
     let mut held = Vec::new();
     for other in &others {
-        // Small ones: they need no tickets.
+        // Small messages: they need no tickets.
         held.push(other.charge_arriving(240).unwrap());
     }
     held.push(budget.connection(None).charge_arriving(300).unwrap());
-    // 220 are free: this source may have half of them, and three quarters of that with tickets.
+    // 220 are free: this source may use half of them, and three quarters of that with tickets.
     assert!(connection.ticket(200, WINDOW).now_or_never().is_none());
-    assert_eq!(connection.departures_before(200), None, "they arrive");
+    assert_eq!(connection.departures_before(200), None, "still arriving");
     held.iter_mut().for_each(Charge::arrived);
     assert_eq!(connection.departures_before(200), Some(0));
     assert_eq!(connection.departures_before(80), None, "there is room");
@@ -235,7 +235,7 @@ async fn those_that_wait_are_bounded() {
     assert_eq!(rejected, 1);
     let other = budget.connection(Some(&budget.source()));
     assert!(other.ticket(300, WINDOW).now_or_never().unwrap().is_ok());
-    // Of the quarter, 13 windows are left for a proxy, which no source bounds.
+    // 13 windows of the quarter are left for a proxy, which no source bounds.
     let proxied = budget.connection(None);
     let _held = proxied.ticket(300, WINDOW).await.unwrap();
     let mut waiting: Vec<_> = (0..14)
@@ -254,7 +254,7 @@ async fn however_many_sources_wait_there_is_a_place_for_another() {
     for _ in 0..4 {
         held.push(budget.connection(None).ticket(230, WINDOW).await.unwrap());
     }
-    // There are 25 windows, of which a source has 12 at the most.
+    // There are 25 windows; a source gets at most 12 of them.
     let mut waiting: Vec<Vec<Waiting>> = Vec::new();
     for _ in 0..5 {
         let connection = budget.connection(Some(&budget.source()));
@@ -266,7 +266,7 @@ async fn however_many_sources_wait_there_is_a_place_for_another() {
                 own.push(ticket);
             }
             for tickets in &mut waiting {
-                // Those that were displaced hear of it.
+                // The displaced messages get an error.
                 tickets.retain_mut(|ticket| ticket.now_or_never().is_none());
             }
         }
