@@ -1,4 +1,4 @@
-//! The socket of a connection that was opened: it can be cut off, and reports that the peer speaks.
+//! The socket of an outgoing connection: it can be cut off, and reports what the peer sends.
 
 use std::future::Future as _;
 use std::io;
@@ -13,12 +13,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::route::transport::Transport;
 
-/// What has passed over a socket.
+/// The traffic of a socket.
 #[derive(Debug, Default)]
 pub(super) struct SocketTraffic {
-    /// Grows with every read that brings bytes.
+    /// Grows with every read that returns bytes.
     heard: AtomicUsize,
-    /// The bytes that were written.
+    /// The number of bytes written.
     written: AtomicUsize,
 }
 
@@ -38,8 +38,8 @@ impl SocketTraffic {
     }
 }
 
-/// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and this
-/// ends that task. It reports when the first bytes have come.
+/// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and the
+/// failure ends that task. It also reports when the first bytes have arrived.
 pub(super) struct CalledSocket {
     socket: Transport,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -49,7 +49,7 @@ pub(super) struct CalledSocket {
 }
 
 impl CalledSocket {
-    /// The receiver fails if the socket is dropped before anything has come.
+    /// The receiver fails if the socket is dropped before any bytes have arrived.
     pub(super) fn new(
         socket: Transport,
         token: CancellationToken,
@@ -80,7 +80,7 @@ impl AsyncRead for CalledSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Registers the task too, so that it is woken when it waits to write.
+        // This also registers the task, so that it is woken while it waits to write.
         if self.severed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

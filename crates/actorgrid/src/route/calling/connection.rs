@@ -22,43 +22,44 @@ use crate::route::codec::Outgoing;
 use crate::route::tasks::Tasks;
 use crate::route::transport::Transport;
 
-/// Frames that are received stay at HTTP/2's smallest limit: the library derives from it how many
+/// The frames that we accept stay at HTTP/2's smallest limit: the library derives from it how many
 /// parts headers may come in, and a Go peer sends an error's text, up to 256 KiB of headers, in
-/// parts of 16 KiB. With larger frames it would take that for an attack and end the connection.
+/// parts of 16 KiB. With a larger limit the library would take them for an attack and end the
+/// connection.
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// An error's text travels in the headers of a reply; see [`MAX_ERROR_TEXT`](crate::error).
 const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
-/// One reply of the default largest size without a pause.
+/// One reply of the default size limit without a pause.
 const STREAM_WINDOW_BYTES: u32 = 5 * 1024 * 1024;
-/// Several of them at a time; see also [`MAX_CALLS`].
+/// Several such replies at a time; see also [`MAX_CALLS`].
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
-/// Streams opened before the peer has said how many it takes.
+/// The number of streams opened before the peer has announced how many it accepts.
 const INITIAL_STREAMS: usize = 1024;
-/// Cancelled calls that the connection remembers for a second, so that an answer that comes
-/// late is known as such. 1,000 calls in flight may be cancelled at once, again and again.
+/// The number of cancelled calls that the connection remembers for a second, so that a late answer
+/// is recognized as such. 1,000 calls in flight may be cancelled at once, again and again.
 const MAX_RESETS: usize = 16 * 1024;
-/// Calls that may be under way on one connection, or have been cancelled on it, before another
-/// takes its place. The HTTP/2 library counts up to 256 bytes of overhead for each small answer
-/// that comes after its call was cancelled, never forgets them, and ends the connection when they
-/// are half of its window: at 65,536.
+/// The number of calls that may be in flight on one connection, or have been cancelled on it,
+/// before another connection replaces it. The HTTP/2 library counts up to 256 bytes of overhead for
+/// each small answer that arrives after its call was cancelled, never forgets them, and ends the
+/// connection when they reach half of its window: at 65,536.
 pub(in crate::route) const MAX_CALLS: usize = 32 * 1024;
-/// Parts of answers that may come when their calls are not remembered any more: the library resets
-/// the stream again for each of them, and ends the connection when they are too many. A small
-/// answer has three parts: headers, a message, trailers.
+/// The number of parts of answers that may arrive when their calls are no longer remembered: the
+/// library resets the stream again for each of them, and ends the connection when there are too
+/// many. A small answer has three parts: headers, a message, trailers.
 const MAX_LATE_PARTS: usize = 4 * MAX_CALLS;
-/// A silent peer of ours is probed. So is one of which nothing is wanted: the next call should not
-/// be the one to find its connection dead. That costs a few hundred bytes a second until the
-/// connection is let go.
+/// A silent peer of ours is probed, even without calls: the next call should not be the one that
+/// finds its connection dead. That costs a few hundred bytes a second until the connection is
+/// released.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Whoever drives the connection [looks](super::peer_silence) at what comes back, and ends it much
-/// earlier.
+/// The driver of the connection [checks](super::peer_silence) for silence, and ends the connection
+/// much earlier.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A server of grpc-go with default settings, as a Go peer's, ends a connection on which it is
+/// A grpc-go server with default settings, such as a Go peer's, ends a connection on which it is
 /// probed more often than every five minutes, or while there is no call.
 const FOREIGN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(330);
 const FOREIGN_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Replaces the probes on such a connection: it counts as silent when a call is given up after this
-/// time, in which not one byte came over it. The next call opens another.
+/// Replaces the probes on such a connection: it counts as silent if a call is abandoned after this
+/// time, without a single byte having arrived on the connection. The next call opens another one.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The response to a request, or the reason why there is none.
@@ -67,26 +68,26 @@ pub(super) type Sending = Result<Response<HttpBody>, TrySendError<Request<Outgoi
 /// A connection to a peer, shared by concurrent calls. It ends when nobody holds it and its last
 /// call is over, when it breaks, or when the pool is closed.
 pub(super) struct Connection {
-    /// None once the connection takes no more requests. A request that is queued at that very
-    /// moment can be left in the queue, and comes back to its caller only when the queue is freed:
-    /// with its last sender. So nobody keeps one while it waits.
+    /// `None` once the connection accepts no more requests. A request that is queued at that very
+    /// moment can be left in the queue, and returns to its caller only when the queue is freed,
+    /// together with its last sender. So no caller may keep a sender while it waits.
     sender: Mutex<Option<http2::SendRequest<Outgoing>>>,
     uses: AtomicUsize,
-    /// Those under way, and those that were cancelled.
+    /// The calls in flight, plus the cancelled ones.
     calls: AtomicUsize,
     traffic: Arc<SocketTraffic>,
     silent: AtomicBool,
     environment: Environment,
     probed: bool,
-    /// Ends the socket.
+    /// Ends the socket when cancelled.
     severed: CancellationToken,
 }
 
-/// A call on a connection. One that is dropped before its [end](Self::end) was cancelled, and
-/// counts for good.
+/// Counts a call on a connection. A call whose guard is dropped before its [end](Self::end) was
+/// cancelled, and stays counted.
 pub(super) struct Calling<C: Deref<Target = Connection>> {
     connection: C,
-    /// Where it is not probed: when the call began, and what had been heard by then.
+    /// If the connection is not probed: when the call began, and how much had been heard by then.
     since: Option<(Timestamp, usize)>,
     ended: bool,
 }
@@ -105,7 +106,7 @@ impl<C: Deref<Target = Connection>> Calling<C> {
         }
     }
 
-    /// It has ended by itself.
+    /// Marks the call as finished rather than cancelled.
     pub(super) fn end(mut self) {
         self.connection.calls.fetch_sub(1, Ordering::Relaxed);
         self.ended = true;
@@ -127,12 +128,12 @@ impl<C: Deref<Target = Connection>> Drop for Calling<C> {
 }
 
 impl Connection {
-    /// Connects, and waits until the peer has begun to speak. The returned future drives the
-    /// connection; it is to be spawned.
+    /// Connects, and waits until the peer has sent its first bytes. The caller must spawn the
+    /// returned future, which drives the connection.
     ///
     /// A peer that shuts down resets the connections that its kernel has accepted and it has not.
-    /// They would look like connections that broke later, so no request is sent before the peer
-    /// has spoken.
+    /// Those would look like connections that broke later, so no request is sent before the peer
+    /// has sent something.
     pub(super) async fn open(
         environment: &Environment,
         tasks: &Tasks,
@@ -167,7 +168,7 @@ impl Connection {
         // This spawns the task that reads.
         let (sender, driver) = builder.handshake(TokioIo::new(socket)).await?;
         if spoken.await.is_err() {
-            let text = "the connection ended before the peer said anything";
+            let text = "the connection ended before the peer sent anything";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text).into());
         }
         let connection = Arc::new(Self {
@@ -193,7 +194,7 @@ impl Connection {
         Ok((connection, driver))
     }
 
-    /// Queues a request. None if the connection takes no more, and then nothing was sent.
+    /// Queues a request. Returns `None` if the connection accepts no more; then nothing was sent.
     pub(super) fn send(
         &self,
         request: Request<Outgoing>,
@@ -208,38 +209,37 @@ impl Connection {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many calls have used it.
+    /// Returns the number of calls that have used the connection.
     pub(super) fn uses(&self) -> usize {
         self.uses.load(Ordering::Relaxed)
     }
 
-    /// Grows with what the peer sends; none where a silent peer is not probed, and need not answer.
+    /// Returns the traffic; `None` if a silent peer is not probed, and so need not answer.
     pub(super) fn traffic(&self) -> Option<&SocketTraffic> {
         self.probed.then_some(&*self.traffic)
     }
 
-    /// Breaks it, for all calls that are under way.
+    /// Breaks the connection, for all calls in flight.
     pub(super) fn sever(&self) {
         self.severed.cancel();
     }
 
-    /// Whether it has had as many calls as it bears.
+    /// Whether the connection has had as many calls as it can take.
     pub(super) fn is_full(&self) -> bool {
         self.calls.load(Ordering::Relaxed) >= MAX_CALLS
     }
 
-    /// Whether further calls can go over it.
+    /// Whether further calls can use the connection.
     pub(super) fn is_usable(&self) -> bool {
         let takes = self.lock().as_ref().is_some_and(|to| !to.is_closed());
         takes && !self.is_full() && !self.silent.load(Ordering::Relaxed)
     }
 }
 
-/// Whether the peer said, or the connection knows, that nothing of the request was executed.
+/// Whether the peer reported, or the connection knows, that nothing of the request was executed.
 ///
-/// A peer refuses a stream, or says with its GOAWAY that it did not look at it. (The library
-/// reports a GOAWAY for a stream also when it comes between the headers and the message: the
-/// message is not sent then.)
+/// A peer refuses the stream, or its GOAWAY excludes it. (The library reports a GOAWAY for a stream
+/// also when it arrives between the headers and the message: then the message is not sent.)
 pub(super) fn is_refusal(error: &hyper::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -1,4 +1,4 @@
-//! The standard gRPC health service, as another peer is asked for it: ours, or one on grpc-go.
+//! The standard gRPC health service, as a client of other peers: ours, or those on grpc-go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
 impl ProcessRoute {
-    /// Asks once. A peer that has no such service gives [`ServingStatus::ServiceUnknown`].
+    /// Checks once. A peer without a health service returns [`ServingStatus::ServiceUnknown`].
     ///
-    /// The caller bounds the time. A question changes nothing, so it is asked a second time when
-    /// the connection breaks: it may have been broken before, and not noticed.
+    /// The caller bounds the time. A check changes nothing, so it is sent a second time if the
+    /// connection breaks: the connection may have been broken before, unnoticed.
     pub(crate) async fn check_health(
         &self,
         deadline: Deadline,
@@ -48,7 +48,7 @@ impl ProcessRoute {
         }
     }
 
-    /// Asks for the state and its changes. The caller bounds the time until the first one.
+    /// Watches the status and its changes. The caller bounds the time until the first status.
     pub(crate) async fn watch_health(&self) -> Result<HealthStream, RequestError> {
         self.health(WATCH_PATH, None).await
     }
@@ -58,7 +58,7 @@ impl ProcessRoute {
         path: &'static str,
         deadline: Option<Deadline>,
     ) -> Result<HealthStream, RequestError> {
-        // As with calls: one more try, over a new connection, where nothing was sent.
+        // As with calls: if nothing was sent, try once more, over a new connection.
         let mut tries = 2;
         loop {
             tries -= 1;
@@ -84,21 +84,21 @@ impl ProcessRoute {
         *request.method_mut() = Method::POST;
         let mut uri = self.peer.uri.clone().into_parts();
         uri.path_and_query = Some(PathAndQuery::from_static(path));
-        // Another path makes no valid one invalid.
+        // The other path keeps a valid URI valid.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         metadata::put_basics(request.headers_mut(), time);
         request
     }
 }
 
-/// The states of health that a peer reports, until it ends the stream.
+/// The health statuses that a peer reports, until it ends the stream.
 pub(crate) struct HealthStream {
     route: ProcessRoute,
-    /// None once the stream has ended.
+    /// `None` once the stream has ended.
     reader: Option<Reader<HttpBody>>,
-    /// A state, or the end, that was read ahead.
+    /// A status, or the end, that was read ahead.
     ahead: Option<Result<Option<ServingStatus>, RequestError>>,
-    /// None once the stream has ended.
+    /// `None` once the stream has ended.
     calling: Option<Calling<Arc<Connection>>>,
 }
 
@@ -131,8 +131,8 @@ impl HealthStream {
         }
     }
 
-    /// The next state: the newest one that is here. None: the peer has ended the stream, and
-    /// nothing is wrong. Cancel safe.
+    /// Returns the next status: the newest one that has arrived. `None` means that the peer has
+    /// ended the stream in order. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Option<ServingStatus>, RequestError> {
         let mut newest = self.one().await?;
         while newest.is_some() {
@@ -148,7 +148,7 @@ impl HealthStream {
         Ok(newest)
     }
 
-    /// The next state, in turn. Cancel safe.
+    /// Returns the next status, without skipping any. Cancel safe.
     async fn one(&mut self) -> Result<Option<ServingStatus>, RequestError> {
         if let Some(ahead) = self.ahead.take() {
             return ahead;
@@ -160,7 +160,7 @@ impl HealthStream {
             Ok(Some(message)) => {
                 return HealthCheckResponse::decode(message)
                     .map(|response| Some(response.status()))
-                    .map_err(|_| unexpected("the answer does not hold a state of health"));
+                    .map_err(|_| unexpected("the answer is not a health status"));
             }
             Ok(None) => reader.trailers().await,
             Err(error) => Err(error),
@@ -177,7 +177,7 @@ impl HealthStream {
     }
 }
 
-/// The end of a stream, from its status. `None`: the peer ended it in order.
+/// The end of a stream, from its status. `None` means that the peer ended it in order.
 fn end_of_stream(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
     let kind = match status.code() {
         Code::Ok => return Ok(None),
@@ -204,7 +204,7 @@ fn unreadable(error: ReadError<hyper::Error>) -> RequestError {
             "the answer broke off",
         ),
         ReadError::TooLarge(_) | ReadError::Compressed | ReadError::Trailing => {
-            unexpected("the answer does not hold a state of health")
+            unexpected("the answer is not a health status")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The client's side of the unary gRPC route: connections to peers, and the calls over them.
 //!
 //! Connections are our own, on hyper: a generic gRPC channel does not distinguish "never sent" from
-//! "may have been executed", which decides whether a repeat is allowed.
+//! "may have been executed", which decides whether a retry is allowed.
 
 mod called_socket;
 pub(super) mod connection;

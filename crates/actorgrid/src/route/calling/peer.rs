@@ -1,4 +1,4 @@
-//! One peer, and the connections to it: opened when they are needed, let go when they are idle.
+//! One peer, and the connections to it: opened when needed, released when idle.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,9 +17,10 @@ use crate::error::{RequestError, RequestErrorKind};
 use crate::registry::Capabilities;
 use crate::route::codec::frame::PROCESS_PATH;
 
-/// For a peer that answers at all; less than any deadline that leaves time for another try.
+/// Enough for any peer that answers at all; less than any deadline that leaves time for another
+/// try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection without a call for this long, or twice as long, is let go.
+/// A connection without a call for this long, up to twice as long, is released.
 const IDLE_TIME: Duration = Duration::from_secs(300);
 
 /// A peer and the connections to it.
@@ -40,7 +41,7 @@ impl Peer {
             .authority(address.as_str())
             .path_and_query(PROCESS_PATH)
             .build()
-            // Peers do not look at the host.
+            // Peers ignore the host.
             .unwrap_or_else(|_| Uri::from_static("http://peer/grid.wire/Process"));
         let places = (0..shared.connections_per_peer).map(|_| Arc::default());
         Self {
@@ -54,7 +55,7 @@ impl Peer {
         }
     }
 
-    /// A connection, an open one if there is. Cancel safe: others may wait for it too.
+    /// Returns a connection, an open one if possible. Cancel safe: others may wait for it too.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, RequestError> {
         if self.shared.is_closed() {
             return Err(PoolCore::closed_error());
@@ -63,7 +64,7 @@ impl Peer {
         let place = self.places.get(next).ok_or_else(PoolCore::closed_error)?;
         loop {
             match self.connection_at(place).await {
-                // As many as it bears waited for it; the others wait for the next one.
+                // As many calls as it can take waited for it; the others wait for the next one.
                 Ok(connection) if connection.is_full() => {}
                 connection => return connection,
             }
@@ -80,7 +81,7 @@ impl Peer {
                 PlaceState::Open(connection) if connection.is_usable() => {
                     return Ok(Arc::clone(connection));
                 }
-                // An opening whose task is gone without a result died with its runtime.
+                // If its task is gone without a result, the task died with its runtime.
                 PlaceState::Opening(opening)
                     if opening.has_changed().is_ok() || opening.borrow().is_some() =>
                 {
@@ -102,13 +103,13 @@ impl Peer {
             .unwrap_or_else(|| Err(gone()))
     }
 
-    /// Opens a connection in a task, so that it goes on when the caller does not.
+    /// Opens a connection in a task, so that it continues if the caller does not.
     fn open(&self, place: &Arc<ConnectionPlace>, result: watch::Sender<Option<Opened>>) {
         let shared = Arc::clone(&self.shared);
         let (address, capabilities) = (self.address.clone(), self.capabilities);
         let place = Arc::downgrade(place);
-        // Ends when the pool is closed. It does not panic; if it did, the callers that wait for
-        // it would see it gone.
+        // Ends when the pool is closed. It does not panic; if it did, the callers that wait for it
+        // would notice that it is gone.
         self.shared.tasks.spawn(async move {
             let opened = tokio::select! {
                 biased;
@@ -165,11 +166,11 @@ async fn open(
     };
     match shared.environment.timeout(CONNECT_TIMEOUT, opening).await {
         Some(opened) => opened,
-        None => Err(unreachable(address, &"no connection in time")),
+        None => Err(unreachable(address, &"timed out")),
     }
 }
 
-/// Drives a connection to its end. Breaks it when its peer is dead, and lets it go when it is idle.
+/// Drives a connection to its end. Breaks it if its peer is dead, and releases it if it is idle.
 async fn drive(
     environment: &Environment,
     driver: impl Future<Output = ()>,
@@ -215,7 +216,7 @@ fn unreachable(address: &Address, error: &dyn fmt::Display) -> RequestError {
     )
 }
 
-/// The place of one connection.
+/// The slot of one connection.
 #[derive(Default)]
 struct ConnectionPlace {
     state: Mutex<PlaceState>,
@@ -230,7 +231,7 @@ enum PlaceState {
 }
 
 impl ConnectionPlace {
-    /// The connection ends when the last call that uses it is over.
+    /// Releases the connection: it ends when the last call that uses it is over.
     fn let_go(&self, connection: &Arc<Connection>) {
         let mut state = lock(&self.state);
         if matches!(&*state, PlaceState::Open(open) if Arc::ptr_eq(open, connection)) {

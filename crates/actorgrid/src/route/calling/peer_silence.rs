@@ -1,15 +1,15 @@
-//! Whether the peer of a connection still speaks. Pure.
+//! Whether the peer of a connection still sends anything. Pure.
 
 use std::time::Duration;
 
-/// How often a connection is looked at.
+/// The time between two looks at a connection.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// A peer of ours is taken for dead after so many looks without a byte: 2.5 s, so that the calls to
-/// it end within 3 s. It was probed after the first second. Looks count, and not time: a process
-/// that was stopped itself, or had no processor, must not blame its peers.
+/// A peer of ours is considered dead after this many looks without a byte: 2.5 s, so that calls to
+/// it end within 3 s. It was probed after the first second. Looks count rather than time: a process
+/// that was itself stopped, or got no processor, must not blame its peers.
 const DEAD_AFTER: u32 = 10;
-/// The same, where so much was written since the last byte that the probe may still wait behind it:
-/// 7 s, in which a slow path takes what a socket and HTTP/2 hold.
+/// The same, if so much was written since the last byte arrived that the probe may still be queued
+/// behind it: 7 s, in which even a slow path drains what a socket and HTTP/2 buffer.
 const DEAD_AFTER_MUCH: u32 = 28;
 const MUCH_BYTES: usize = 64 * 1024;
 
@@ -17,14 +17,14 @@ const MUCH_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct PeerSilence {
     heard: usize,
-    /// What had been written when the peer was last heard.
+    /// How much had been written when the peer was last heard.
     written: usize,
     looks: u32,
 }
 
 impl PeerSilence {
-    /// Takes a look. `heard` grows with what the peer sends, `written` with what was written to it.
-    /// Returns whether the peer is dead.
+    /// Takes a look. `heard` grows with the bytes that the peer sends, `written` with those that
+    /// were written to it. Returns whether the peer is dead.
     pub(super) fn look(&mut self, heard: usize, written: usize) -> bool {
         if heard == self.heard {
             self.looks += 1;

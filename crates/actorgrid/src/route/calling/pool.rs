@@ -12,13 +12,13 @@ use crate::environment::Environment;
 use crate::error::RequestError;
 use crate::registry::Capabilities;
 
-/// Peers that are remembered: every peer of a grid of a thousand. One more takes the place of
-/// the one that was not asked for the longest time.
+/// The number of peers that are remembered: every peer of a grid of a thousand. A further one
+/// replaces the least recently used.
 const MAX_PEERS: usize = 1024;
 
-/// The connections of a client to peers, made when they are first needed.
+/// The connections of a client to peers, opened when first needed.
 ///
-/// Dropping it ends them at once, as [`close`](Self::close) does; then every route fails.
+/// Dropping the pool ends them at once, as [`close`](Self::close) does; then every route fails.
 pub(crate) struct Pool {
     shared: Arc<PoolCore>,
     peers: Mutex<HashMap<Address, Arc<Peer>>>,
@@ -35,7 +35,8 @@ impl Pool {
         }
     }
 
-    /// The way to the peer at this address, which can do this much. Does not connect yet.
+    /// Returns the route to the peer at this address, which has these capabilities. Does not
+    /// connect yet.
     pub(crate) fn route(&self, address: &Address, capabilities: Capabilities) -> ProcessRoute {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut peers = lock(&self.peers);
@@ -47,7 +48,7 @@ impl Pool {
                         .iter()
                         .min_by_key(|(_, peer)| peer.last_asked.load(Ordering::Relaxed))
                         .map(|(address, _)| address.clone());
-                    // Calls that are under way keep theirs until they are over.
+                    // Calls in flight keep their peer until they are over.
                     oldest.and_then(|address| peers.remove(&address));
                 }
                 let peer = Arc::new(Peer::new(
@@ -64,7 +65,7 @@ impl Pool {
         ProcessRoute::new(peer)
     }
 
-    /// That the pool is closed, if it is.
+    /// Fails if the pool is closed.
     pub(crate) fn check_open(&self) -> Result<(), RequestError> {
         match self.shared.is_closed() {
             true => Err(PoolCore::closed_error()),
@@ -72,7 +73,7 @@ impl Pool {
         }
     }
 
-    /// Ends when the pool is closed. Cancel safe.
+    /// Waits until the pool is closed. Cancel safe.
     pub(crate) async fn closed(&self) {
         self.shared.closed.cancelled().await;
     }
@@ -81,15 +82,14 @@ impl Pool {
         &self.shared.connections
     }
 
-    /// Ends all connections, and waits until their tasks have ended. Calls that are under way
-    /// fail, and so do later ones: `ClientClosed`. Cancel safe: a second call
-    /// waits as well.
+    /// Ends all connections, and waits until their tasks have ended. Calls in flight and later
+    /// calls fail with `ClientClosed`. Cancel safe: a second call waits as well.
     pub(crate) async fn close(&self) {
         self.close_now();
         self.shared.tasks.ended().await;
     }
 
-    /// The same, without waiting.
+    /// Like [`close`](Self::close), without waiting.
     pub(crate) fn close_now(&self) {
         self.shared.close();
         lock(&self.peers).clear();

@@ -1,4 +1,4 @@
-//! The state that the routes of a pool share: settings, tasks, and whether it is closed.
+//! The state that the routes of a pool share: settings, tasks, and whether the pool is closed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +13,12 @@ use crate::route::tasks::Tasks;
 /// The settings of a [`Pool`](super::Pool).
 #[derive(Debug, Clone)]
 pub(crate) struct PoolConfig {
-    /// The beginning of the key of every mailbox of the grid.
+    /// The common prefix of the keys of all mailboxes in the grid.
     pub(crate) mailbox_prefix: String,
-    /// The largest message that is sent, and the largest reply that is taken, without envelopes.
+    /// The size limit of messages that are sent and of replies that are accepted, without
+    /// envelopes.
     pub(crate) max_message_bytes: usize,
-    /// One is enough unless single calls to one peer keep a whole processor busy; at least one.
+    /// At least one. One is enough unless individual calls to one peer keep a whole processor busy.
     pub(crate) connections_per_peer: usize,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct PoolCore {
     pub(super) connections_per_peer: usize,
     pub(super) tasks: Tasks,
     pub(super) connections: Arc<ConnectionCounters>,
-    /// The state of `closed` for the check of each call, as a token takes a lock.
+    /// Copies the state of `closed` for the check of each call, because a token takes a lock.
     is_closed: AtomicBool,
     pub(super) closed: CancellationToken,
 }

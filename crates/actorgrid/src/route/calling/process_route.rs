@@ -19,7 +19,7 @@ use crate::route::codec::frame::{self, MAX_ENVELOPE_BYTES};
 use crate::route::codec::{Outgoing, ReadError, Reader, metadata, status};
 use crate::wire::grid;
 
-/// The way to the mailboxes of another peer, one HTTP/2 stream a call.
+/// The route to the mailboxes of another peer, with one HTTP/2 stream per call.
 #[derive(Clone)]
 pub(crate) struct ProcessRoute {
     pub(super) peer: Arc<Peer>,
@@ -137,7 +137,7 @@ pub(super) async fn send(
     };
     match sending.await {
         Ok(response) => Ok(Sent::Answered(response)),
-        // It never left the queue of the connection.
+        // The request never left the connection's queue.
         Err(error) if error.message().is_some() => {
             Ok(Sent::Never(lost(error.into_error(), Executed::No)))
         }
@@ -152,7 +152,7 @@ pub(super) async fn send(
     }
 }
 
-/// Checks that the answer is one of a gRPC method, and has no status yet.
+/// Checks that an answer whose headers contain no status is that of a gRPC method.
 pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), RequestError> {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let is_grpc =
@@ -163,15 +163,15 @@ pub(super) fn check_is_grpc(parts: &http::response::Parts) -> Result<(), Request
     Err(RequestError::new(
         RequestErrorKind::Unknown,
         Executed::Maybe,
-        format!("what answers is not a peer: HTTP status {}", parts.status),
+        format!("the answer is not a peer's: HTTP status {}", parts.status),
     ))
 }
 
-/// With a larger message its receiver is stated beside it, so that a full mailbox answers before
-/// the message has been sent. A smaller one arrives at once anyway.
+/// For a message larger than this, its receiver is also stated in the headers, so that a full
+/// mailbox can answer before the message has been sent. A smaller message arrives at once anyway.
 const STATED_RECEIVER_BYTES: usize = 64 * 1024;
 
-/// One message, ready to be framed once for each try.
+/// One message, ready to be framed once per try.
 struct CallMessage<'a> {
     headers: HeaderMap,
     payload: &'a Payload,
@@ -198,7 +198,7 @@ impl Route for ProcessRoute {
         if length > limit {
             return Err(RequestError::message_too_large(length, limit));
         }
-        // Encoded once, however often the call is repeated.
+        // Encoded only once, however often the call is retried.
         if let Body::Value(value) = body {
             let payload = Payload::new(value.wire_name().to_owned(), value.encode());
             call.body = Some(Body::Encoded(payload));
@@ -208,8 +208,8 @@ impl Route for ProcessRoute {
         };
         let receiver = format!("{}{}", self.peer.shared.mailbox_prefix, call.receiver);
 
-        // A connection that broke while it was idle may be found so only now. Nothing was sent
-        // over it, so one more try, over a new one, is no repeat.
+        // That a connection broke while it was idle may be noticed only now. Nothing was sent over
+        // it, so another try, over a new connection, is not a retry of the request.
         let mut tries = 2;
         loop {
             tries -= 1;
