@@ -1,4 +1,4 @@
-//! The loop that accepts connections, and owns them to their end.
+//! The loop that accepts connections, and owns them until they end.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,12 +26,13 @@ use crate::route::budget::ByteBudget;
 use crate::route::tasks::Tasks;
 use crate::route::transport::Transport;
 
-/// How long to wait when the kernel gives no connection and none could be closed for it.
+/// The pause after the kernel fails to accept a connection and none can be closed to make room.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long to wait for the descriptor of a connection that is closed for the next one.
+/// How long to wait until a connection that is being closed has freed its descriptor.
 const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 
-/// So many connections are accepted in this time: 4,000 a second. The others wait in the kernel.
+/// At most this many connections are accepted in this time: 4,000 a second. The others wait in the
+/// kernel.
 const PACE_CONNECTIONS: u32 = 32;
 const PACE_TIME: Duration = Duration::from_millis(8);
 
@@ -47,14 +48,14 @@ pub(super) struct AcceptLoop {
     pub(super) replies: ByteBudget,
     pub(super) max_streams: u32,
     pub(super) max_connections: usize,
-    /// The addresses of proxies, which may have all connections.
+    /// The addresses of proxies, which may use all connections.
     pub(super) exempt: Arc<[IpAddr]>,
     #[cfg(test)]
     pub(super) defect: Arc<std::sync::atomic::AtomicBool>,
 }
 
-/// The pace at which connections are accepted. Each costs as much as several requests, so that a
-/// flood of them must not keep those that are here from being served. Pure.
+/// The pace at which connections are accepted. Each costs as much as several requests, so a flood
+/// of them must not keep the existing ones from being served. Pure.
 struct AcceptPace {
     since: Timestamp,
     accepted: u32,
@@ -68,7 +69,7 @@ impl AcceptPace {
         }
     }
 
-    /// One was accepted. Returns how long to wait for the next.
+    /// Counts an accepted connection. Returns how long to wait before the next one.
     fn accepted(&mut self, now: Timestamp) -> Option<Duration> {
         self.accepted += 1;
         if self.accepted < PACE_CONNECTIONS {
@@ -86,13 +87,13 @@ struct AcceptedConnections {
     table: ConnectionTable,
     tasks: JoinSet<ConnectionId>,
     control: PeerControlBudget,
-    /// To name a connection whose task has panicked.
+    /// Identifies the connection of a task that has panicked.
     ids: std::collections::HashMap<Id, ConnectionId>,
 }
 
 impl AcceptLoop {
-    /// Accepts and serves until it is told to end. If it dies, its connections end, `deaths`
-    /// counts it, and it begins anew.
+    /// Accepts and serves until it is cancelled. If it panics, its connections end, `deaths` counts
+    /// it, and it starts again.
     pub(super) async fn run(
         self,
         mut listener: Listener,
@@ -121,7 +122,7 @@ impl AcceptLoop {
         connections.tasks.shutdown().await;
     }
 
-    /// Accepts until the end, and returns the connections that are left.
+    /// Accepts until the end, and returns the remaining connections.
     async fn accept(&self, listener: &mut Listener) -> AcceptedConnections {
         let mut pace = AcceptPace::new(self.environment.now());
         let mut connections = AcceptedConnections {
@@ -144,7 +145,7 @@ impl AcceptLoop {
                     }
                     // The simulated network is gone.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => return connections,
-                    // The client has left before it was accepted.
+                    // The client has disconnected before it was accepted.
                     Err(error) if is_of_one_connection(&error) => debug!(%error, "not accepted"),
                     Err(error) => self.make_room(&error, &mut connections).await,
                 },
@@ -152,7 +153,7 @@ impl AcceptLoop {
         }
     }
 
-    /// A connection was accepted by the kernel.
+    /// Handles a connection that the kernel has accepted.
     fn arrived(&self, socket: Socket, connections: &mut AcceptedConnections) {
         #[cfg(test)]
         assert!(
@@ -172,7 +173,7 @@ impl AcceptLoop {
             Arrival::AcceptFor(victim) => self.evict(victim, connections),
             Arrival::Refuse => {
                 self.counters.refused.increment();
-                debug!("a connection is refused: there is no room");
+                debug!("rejected a connection: there is no room");
                 return;
             }
         }
@@ -240,7 +241,7 @@ impl AcceptLoop {
         connections.table.evict(victim);
     }
 
-    /// The kernel gives no connection. If it lacks descriptors, one is closed for the next.
+    /// Handles a failure to accept. If descriptors have run out, closes a connection to free one.
     async fn make_room(&self, error: &io::Error, connections: &mut AcceptedConnections) {
         let victim = is_out_of_descriptors(error)
             .then(|| connections.table.victim())
@@ -282,7 +283,8 @@ impl AcceptedConnections {
     }
 }
 
-/// Whether an error concerns one connection that was about to be accepted, not the listener.
+/// Whether an error concerns one connection that was about to be accepted, rather than the
+/// listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -294,7 +296,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A connection that was taken and has not ended.
+/// Counts a connection from its acceptance to its end.
 struct CountedConnection(Arc<ServingCounters>);
 
 impl CountedConnection {
@@ -323,7 +325,7 @@ mod tests {
         }
         assert_eq!(pace.accepted(at(2)), Some(Duration::from_millis(6)));
         for _ in 0..3 * PACE_CONNECTIONS {
-            // One in a millisecond is no flood.
+            // One per millisecond is no flood.
             let now = pace.since + PACE_TIME;
             assert_eq!(pace.accepted(now), None);
         }

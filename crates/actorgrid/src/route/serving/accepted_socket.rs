@@ -1,5 +1,5 @@
-//! The socket of a connection that was accepted: it reads in bounded turns, and closes without
-//! losing the last word.
+//! The socket of an accepted connection: it reads in bounded turns, and closes without losing the
+//! last bytes it sent.
 
 use std::future::Future;
 use std::io;
@@ -17,26 +17,27 @@ use super::frame_meter::FrameMeter;
 use crate::environment::{Environment, Timestamp};
 use crate::route::transport::Transport;
 
-/// How long the client has to close a connection that we have said the last word on. One round
-/// trip is enough; it is less than what a shutdown waits for answers.
+/// How long the client has to close a connection after our last bytes. One round trip is enough; it
+/// is shorter than a shutdown's wait for answers.
 const LINGER_TIME: Duration = Duration::from_millis(500);
-/// The bytes that are read at a time, and discarded, while the socket lingers.
+/// The number of bytes that are read at a time, and discarded, while the socket lingers.
 const DISCARD_BYTES: usize = 4096;
-/// The bytes that are read in one turn. Then the requests that they brought have theirs, and after
-/// them other connections: what is read and not yet looked at stays small.
+/// The number of bytes that are read in one turn. After that the requests in them are served, and
+/// then other connections: so the amount of data that is read but not yet processed stays small.
 const TURN_BYTES: usize = 64 * 1024;
-/// The requests that may begin in one turn, and may be cancelled in it.
+/// The number of requests that may begin, and may be cancelled, in one turn.
 const TURN_REQUESTS: u32 = 32;
 
-/// How often it is looked whether a connection of which nothing is read has ended.
+/// How often to check whether a connection has ended from which nothing is read.
 const THROTTLE_SLICE: Duration = Duration::from_millis(500);
-/// How long a client may keep ahead of its pace. A burst of an honest one is read long before; of a
-/// flood, megabytes would wait in the kernel for minutes, and behind them the end of the connection.
+/// How long a client may exceed its pace. A burst of an honest client is read long before that; of
+/// a flood, megabytes would wait in the kernel for minutes, with the end of the connection behind
+/// them.
 const MAX_TIME_BEHIND: Duration = Duration::from_secs(5);
-/// A client that is not held up for this long has caught up with its pace.
+/// A client that was not paused for this long is back within its pace.
 const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
 
-/// How much more an accepted socket may read in this turn. The socket and the driver of its
+/// How much an accepted socket may still read in this turn. The socket and the driver of its
 /// connection share it; both are polled by one task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn(Arc<TurnState>);
@@ -50,7 +51,7 @@ struct TurnState {
 }
 
 impl Turn {
-    /// A new turn begins.
+    /// Begins a new turn.
     pub(super) fn begin(&self) {
         self.0.begun.store(true, Ordering::Relaxed);
         self.0.cut_short.store(false, Ordering::Relaxed);
@@ -61,24 +62,24 @@ impl Turn {
         self.0.cut_short.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing is read because too many control frames have come.
+    /// Whether reading is paused because too many control frames have arrived.
     pub(super) fn is_throttled(&self) -> bool {
         self.0.throttled.load(Ordering::Relaxed)
     }
 
-    /// Whether control frames have come faster than they may be read, and for so long that the
-    /// connection is to be closed.
+    /// Whether control frames have arrived faster than they may be read, and for so long that the
+    /// connection has to be closed.
     pub(super) fn is_over_pace(&self) -> bool {
         self.0.over_pace.load(Ordering::Relaxed)
     }
 }
 
-/// A socket that was accepted.
+/// An accepted socket.
 ///
-/// It reads in turns of a bounded size, and more slowly when its client sends more control frames
-/// than any client needs. Its shutdown lasts until the client has closed too, or has had its time:
+/// It reads in turns of a bounded size, and more slowly if its client sends more control frames
+/// than any client needs. Its shutdown lasts until the client has closed too, or its time is over:
 /// a client that still sends would otherwise be answered with a reset, which may overtake our
-/// GOAWAY, and then it could not know that its last requests were not looked at.
+/// GOAWAY; then the client could not know that its last requests were not processed.
 pub(super) struct AcceptedSocket {
     socket: Transport,
     environment: Environment,
@@ -87,7 +88,7 @@ pub(super) struct AcceptedSocket {
     control: ControlBudget,
     /// Runs while the client has sent too many control frames.
     throttle: Option<Throttle>,
-    /// When its client was held up first, without having caught up since.
+    /// When its client was first paused without having caught up since.
     behind_since: Timestamp,
     /// When the last pause ended.
     held_up_until: Timestamp,
@@ -98,23 +99,23 @@ pub(super) struct AcceptedSocket {
     linger: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-/// Whether anything is read.
+/// Whether anything may be read.
 #[derive(Debug, PartialEq, Eq)]
 enum MayRead {
-    /// What is left of this turn.
+    /// The rest of this turn.
     Turn,
-    /// The connection is at its end.
+    /// Nothing: the connection is at its end.
     Nothing,
 }
 
-/// A pause before more is read. It is slept in slices, so that the end of the connection is noticed.
+/// A pause before more is read. It sleeps in slices, so that the end of the connection is noticed.
 struct Throttle {
     slice: Pin<Box<tokio::time::Sleep>>,
     until: Timestamp,
 }
 
 impl Throttle {
-    /// A pause until then, if that has not passed.
+    /// Creates a pause until then; `None` if that time has passed.
     fn until(until: Timestamp, environment: &Environment) -> Option<Self> {
         let left = until.since(environment.now());
         let slice = left.min(THROTTLE_SLICE);
@@ -124,7 +125,7 @@ impl Throttle {
         })
     }
 
-    /// What is left of it.
+    /// Returns the rest of the pause.
     fn rest(&self, environment: &Environment) -> Option<Self> {
         Self::until(self.until, environment)
     }
@@ -156,7 +157,7 @@ impl AcceptedSocket {
         (accepted, turn)
     }
 
-    /// Reads what still comes, and forgets it, until the client has closed.
+    /// Reads and discards what still arrives, until the client has closed.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; DISCARD_BYTES];
         loop {
@@ -168,17 +169,17 @@ impl AcceptedSocket {
         }
     }
 
-    /// Ready when more may be read now. When the turn is over, its driver polls again.
+    /// Returns ready if more may be read now. When the turn is over, the driver polls again.
     fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<MayRead> {
         while let Some(pause) = &mut self.throttle {
             ready!(pause.slice.as_mut().poll(cx));
-            // What a client that has closed left behind is not worth reading.
+            // The data that a closed client left behind is not worth reading.
             if self.socket.is_read_closed() {
                 return Poll::Ready(MayRead::Nothing);
             }
             let now = self.environment.now();
             if now.since(self.behind_since) >= MAX_TIME_BEHIND {
-                // Its driver sees that once this poll is over.
+                // The driver checks this once this poll is over.
                 self.turn.0.over_pace.store(true, Ordering::Relaxed);
                 return Poll::Pending;
             }
@@ -325,7 +326,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_turn_ends_after_so_many_bytes_and_after_so_many_requests() {
         let preface = [0xff; PREFACE_BYTES];
-        // One frame of data, longer than all that comes.
+        // One frame of data, longer than everything that arrives.
         let data = [&preface[..], &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
         let data = [data, vec![0; TURN_BYTES]].concat();
         let requests = [0, 0, 0, 1, 4, 0, 0, 0, 1].repeat(TURN_REQUESTS as usize);

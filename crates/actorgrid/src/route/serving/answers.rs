@@ -1,4 +1,4 @@
-//! The responses that services make, and the statuses of requests that cannot be read.
+//! The responses of services, and the statuses of requests that cannot be read.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -11,12 +11,12 @@ use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 use crate::route::codec::{Outgoing, status};
 
-/// A response, and the bounds on its way.
+/// A response, and the limits that apply while it is sent.
 pub(super) struct Answered {
     pub(super) response: Response<Outgoing>,
     /// The charge of its message.
     pub(super) charge: Option<Charge>,
-    /// A response that the client has not taken by then is given up.
+    /// The response is abandoned if the client has not received it by then.
     pub(super) until: Option<Deadline>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn replied(message: Framed) -> Response<Outgoing> {
     answer(Outgoing::reply(message, trailers))
 }
 
-/// The answer of a gRPC method.
+/// Returns the response of a gRPC method.
 pub(super) fn answer(body: Outgoing) -> Response<Outgoing> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
@@ -65,7 +65,7 @@ pub(super) fn trailers(status: &Status) -> HeaderMap {
 
 fn put_status(status: &Status, headers: &mut HeaderMap) {
     if status.add_header(headers).is_err() {
-        // Cannot be: texts are percent-encoded.
+        // Cannot happen: texts are percent-encoded.
         headers.insert("grpc-status", HeaderValue::from_static("2"));
     }
 }
@@ -83,13 +83,14 @@ pub(super) struct Rejection {
     pub(super) kind: RequestErrorKind,
 }
 
-/// The status of a request that is not one message of at most `limit` bytes, or has no room.
+/// Returns the status of a request that is not one message of at most `limit` bytes, or has no
+/// room.
 pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
     let error = match error {
         Unreadable::TooLarge(length) => too_large(length, limit),
         Unreadable::Full => RequestError::refused(
             RequestErrorKind::Busy,
-            "the peer holds as many bytes of requests as it may (max_received_bytes)",
+            "the peer has no room for more bytes of requests (max_received_bytes)",
         ),
         Unreadable::Slow => RequestError::refused(
             RequestErrorKind::DeadlineExceeded,
@@ -105,7 +106,7 @@ pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
         Unreadable::Trailing => {
             return malformed("grpc: the request holds more than a message").into();
         }
-        // Nobody is there to read it.
+        // Nobody is left to read it.
         Unreadable::Broken => return malformed("grpc: the request broke off").into(),
     };
     Rejection {
@@ -115,7 +116,7 @@ pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
 }
 
 impl From<Box<Status>> for Rejection {
-    /// Of a request that is malformed.
+    /// The rejection of a malformed request.
     fn from(status: Box<Status>) -> Self {
         Self {
             status: *status,

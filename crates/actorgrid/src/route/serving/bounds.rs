@@ -7,21 +7,21 @@ use crate::environment::Environment;
 use crate::route::budget::BudgetLimits;
 use crate::route::call::DEFAULT_MAX_MESSAGE_BYTES;
 
-/// The bytes that a peer holds of messages that it has received and not yet handed out, and as many
-/// again of replies that are not yet sent, unless another number is set: 48 messages of the default
-/// largest size at once, and room for small ones.
+/// The default limit on the bytes of messages that a peer has received and not yet handed out, and
+/// also on those of replies that are not yet sent: 48 messages of the default size limit at once,
+/// and room for small ones.
 pub const DEFAULT_MAX_RECEIVED_BYTES: usize = 256 * 1024 * 1024;
-/// The bytes of them on one connection, unless another number is set.
+/// The default share of one connection in each of these limits.
 pub const DEFAULT_MAX_RECEIVED_BYTES_PER_CONNECTION: usize = 64 * 1024 * 1024;
-/// The requests under way at a time on one connection, unless another number is set: a broadcast
-/// from one client to 1,000 members on this peer.
+/// The default limit on the requests in flight on one connection: a broadcast from one client to
+/// 1,000 members on this peer.
 pub const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 1024;
-/// The connections that a peer accepts at a time, unless another number is set: a grid of 1,000
-/// peers with a few clients each stays below it.
+/// The default limit on the connections of a peer: a grid of 1,000 peers with a few clients each
+/// stays below it.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 
-/// How often the largest message fits into the bytes of one connection at the least, so that more
-/// than one can arrive at a time.
+/// The bytes of one connection must be at least this many times the size limit of messages, so that
+/// more than one can arrive at a time.
 pub(crate) const MIN_MESSAGES_PER_CONNECTION: usize = 4;
 
 /// The bounds of a peer's wire port.
@@ -31,19 +31,19 @@ pub(crate) struct WireBounds {
     pub(crate) replies: BudgetLimits,
     pub(crate) max_streams: u32,
     pub(crate) max_connections: usize,
-    /// The addresses of proxies, which may have all connections and all bytes.
+    /// The addresses of proxies, which may use all connections and all bytes.
     pub(crate) proxies: Arc<[IpAddr]>,
 }
 
-/// More than a request of the usual size takes while it is under way, beside its message.
+/// More than a usual request occupies while it is in flight, apart from its message.
 const BYTES_PER_STREAM: usize = 8 * 1024;
-/// The descriptors that are left for the connections to etcd and to other peers, and for all else
-/// that a process opens.
+/// The descriptors that are reserved for the connections to etcd and to other peers, and for
+/// everything else that a process opens.
 const RESERVED_DESCRIPTORS: usize = 256;
 
 impl WireBounds {
-    /// The memory of requests that are under way, beside their messages: half as much as for those,
-    /// and enough for all streams of a connection.
+    /// The memory of requests in flight, apart from their messages: half as much as for the
+    /// messages, and enough for all streams of a connection.
     pub(super) fn under_way(&self) -> BudgetLimits {
         let streams = self.max_streams as usize * BYTES_PER_STREAM;
         let per_connection = streams.max(self.received.per_connection / 2);
@@ -53,8 +53,8 @@ impl WireBounds {
         }
     }
 
-    /// The same, with no more connections than the process can have descriptors. Raises its limit
-    /// where that is allowed.
+    /// Limits the connections to the descriptors that the process can have, after raising that
+    /// limit where allowed.
     pub(crate) fn within_descriptors(mut self, environment: &Environment) -> Self {
         let wanted = self.max_connections.saturating_add(RESERVED_DESCRIPTORS);
         let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
@@ -74,7 +74,7 @@ impl WireBounds {
     }
 }
 
-/// The connections for which a limit on descriptors leaves room.
+/// The number of connections for which a limit on descriptors leaves room.
 fn connections_within(descriptors: usize) -> usize {
     let reserved = RESERVED_DESCRIPTORS.min(descriptors / 4);
     (descriptors - reserved).max(1)
@@ -88,7 +88,7 @@ impl Default for WireBounds {
         };
         debug_assert!(
             limits.per_connection / DEFAULT_MAX_MESSAGE_BYTES >= MIN_MESSAGES_PER_CONNECTION,
-            "the defaults fit each other"
+            "the defaults are consistent"
         );
         Self {
             received: limits,

@@ -1,4 +1,4 @@
-//! One connection that was accepted: its HTTP/2 limits, its greeting, its streams, its end.
+//! One accepted connection: its HTTP/2 limits, its preface, its streams, its end.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -24,50 +24,51 @@ use super::served_connection::ServedConnection;
 use super::served_stream::serve_stream;
 use crate::route::transport::Transport;
 
-/// The bytes that may be on their way beside those of streams that wait for room or have it.
+/// The bytes that may be in flight, in addition to those of streams that wait for room or have it.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// HTTP/2's smallest limit, which all clients use: the library reserves the length of a frame
-/// when its header has come.
+/// HTTP/2's smallest limit, which all clients use: the library reserves the length of a frame as
+/// soon as its header has arrived.
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// Headers of at most 8 KiB in base64, and the rest of a request's metadata.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// The bytes of one reply that are handed to the HTTP/2 library at a time.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// How much overhead for small data frames the library accepts on a connection. It takes those that
-/// come after an early answer for good: 60,000 of them and more.
+/// How much overhead for small data frames the library accepts on a connection. Frames that arrive
+/// after an early answer count against it permanently: it is enough for more than 60,000 of them.
 const DATA_FRAME_BUDGET_BYTES: usize = 16 * 1024 * 1024;
-/// Resets that may come for streams not yet looked at: more than begin in one turn.
+/// The number of resets that may arrive for streams not yet processed: more than begin in one turn.
 const MAX_PENDING_RESETS: usize = 4 * 1024;
-/// Streams that are remembered for a second after we have reset them, as their clients may still
-/// send: all streams of a connection, answered before their messages have come.
+/// The number of streams that are remembered for a second after we have reset them, because their
+/// clients may still send: all streams of a connection, answered before their messages have
+/// arrived.
 const MAX_REMEMBERED_RESETS: usize = 1024;
-/// Frames for streams that are gone or refused, in the life of a connection. A client that goes on
-/// sending what was answered already is no attacker.
+/// The number of frames for closed or refused streams, over the life of a connection. A client that
+/// keeps sending after an early answer is no attacker.
 const MAX_ERROR_RESETS: usize = 16 * 1024;
-/// How often to look for replies that were not taken in time.
+/// How often to look for replies that were not received in time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// The streams that may end in one turn, and the replies that are reset in it: as many as requests
-/// may begin. A thousand can be due at one moment, at their common deadline.
+/// The number of streams that may end in one turn, and of replies that may be reset in it: as many
+/// as requests may begin. A thousand can be due at once, at a common deadline.
 const TURN_ENDS: usize = 32;
-/// The time for a connection to say that it speaks HTTP/2.
+/// The time within which a connection must send the HTTP/2 preface.
 const GREETING_TIME: Duration = Duration::from_secs(5);
-/// The time for the greeting of a connection that is accepted while the server ends.
+/// The same, for a connection that is accepted while the server ends.
 const LAST_GREETING_TIME: Duration = Duration::from_millis(500);
-/// The time for the client of an evicted connection to learn which of its requests were not looked
-/// at.
+/// How long the client of an evicted connection has to learn which of its requests were not
+/// processed.
 const EVICTION_TIME: Duration = Duration::from_millis(500);
 
 type Http2 = Connection<AcceptedSocket, ReplyBuffer>;
 
-/// The orders that end a connection.
+/// The orders to end a connection.
 pub(super) struct EndOrders {
-    /// Accept no more requests, and end when those that are here are answered.
+    /// Accept no more requests, and end once the current ones are answered.
     pub(super) graceful: CancellationToken,
-    /// The same, at once.
+    /// The same, but end at once.
     pub(super) evicted: CancellationToken,
 }
 
-/// Serves a connection to its end. All its streams are driven by this one future, and end with it.
+/// Serves a connection until it ends. This one future drives all its streams, and they end with it.
 pub(super) async fn serve(
     connection: Arc<ServedConnection>,
     service: Arc<GridService>,
@@ -85,14 +86,14 @@ pub(super) async fn serve(
     };
     let answer = |request, respond| {
         let served = serve_stream(connection.clone(), service.clone(), request, respond);
-        // A panic in code of users, which reads messages, ends its stream alone.
+        // A panic in user code, which decodes messages, ends only its own stream.
         AssertUnwindSafe(served).catch_unwind()
     };
     let driver = Driver::new(&connection, http2, turn, answer);
     drive(driver, &end).await;
 }
 
-/// Waits until the connection has greeted.
+/// Waits until the connection has sent its preface.
 async fn greeted(
     connection: &ServedConnection,
     turn: &Turn,
@@ -132,7 +133,7 @@ async fn greeted(
     }
 }
 
-/// Drives a connection until it ends, and hands it the orders to.
+/// Drives a connection until it ends, or is ordered to end.
 async fn drive<F, A>(mut driver: Driver<'_, F, A>, end: &EndOrders)
 where
     F: Future<Output = std::thread::Result<Option<UnsentReply>>>,
@@ -168,11 +169,11 @@ where
     }
 }
 
-/// How accepting requests came to an end.
+/// Why accepting requests stopped.
 enum Accepting {
     /// The connection has ended.
     Ended,
-    /// No more may be accepted now. Some may have come.
+    /// No more may be accepted now. Some may have arrived.
     HeldBack,
 }
 
@@ -183,13 +184,13 @@ struct Driver<'a, F, A> {
     turn: Turn,
     answer: A,
     streams: FuturesUnordered<F>,
-    /// Replies that are with the HTTP/2 library.
+    /// The replies that the HTTP/2 library still holds.
     unsent: Vec<UnsentReply>,
-    /// Runs while there are some.
+    /// Runs while there are such replies.
     sweep: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// The last turn may have left some that are overdue.
+    /// Whether the last turn may have left overdue replies.
     is_sweeping: bool,
-    /// The client was told that it is too fast.
+    /// Whether the client was told that it sends too fast.
     is_calmed: bool,
     ping: Option<PingPong>,
     keep_alive: KeepAlive,
@@ -218,7 +219,8 @@ where
         }
     }
 
-    /// One turn: reads, serves what was read, and writes. Ready when the connection has ended.
+    /// One turn: reads, serves what was read, and writes. Returns ready when the connection has
+    /// ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.turn.begin();
         let before = self.streams.len();
@@ -240,13 +242,13 @@ where
         }
         self.note_streams();
         if self.turn.was_cut_short() || (was_held_back && self.may_accept()) {
-            // Others first, then the next turn.
+            // Other connections first, then the next turn.
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    /// Accepts the requests that have come.
+    /// Accepts the requests that have arrived.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepting> {
         while self.may_accept() {
             match self.http2.poll_accept(cx) {
@@ -264,8 +266,8 @@ where
         Poll::Ready(Accepting::HeldBack)
     }
 
-    /// Whether one more request may be accepted. A client that does not read its responses gets no
-    /// more of them.
+    /// Whether another request may be accepted. A client that does not read its responses gets no
+    /// more.
     fn may_accept(&self) -> bool {
         let ServedConnection {
             activity,
@@ -276,7 +278,7 @@ where
         self.streams.len() < max_streams && activity.unwritten_responses() < 2 * max_streams
     }
 
-    /// Reads and writes. Ready when the connection has ended.
+    /// Reads and writes. Returns ready when the connection has ended.
     fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.http2.poll_closed(cx).map(|closed| {
             if let Err(error) = closed {
@@ -285,7 +287,7 @@ where
         })
     }
 
-    /// Drives the streams until as many have ended as a turn allows, and returns whether one has.
+    /// Drives the streams until as many have ended as a turn allows; returns whether any has.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
         for ended in 0..TURN_ENDS {
             match self.streams.poll_next_unpin(cx) {
@@ -294,7 +296,7 @@ where
                 Poll::Ready(None) | Poll::Pending => return ended > 0,
             }
         }
-        // Others first, then the rest.
+        // Other connections first, then the rest.
         cx.waker().wake_by_ref();
         true
     }
@@ -308,8 +310,8 @@ where
         activity.set_streams(streams);
     }
 
-    /// Looks for replies that were not taken in time, once in each interval while there are unsent
-    /// ones. Returns whether one was reset.
+    /// Looks for replies that were not received in time, once per interval while there are unsent
+    /// ones. Returns whether any was reset.
     fn poll_sweep(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.unsent.len();
         while !self.unsent.is_empty() {
@@ -325,7 +327,7 @@ where
             }
             self.is_sweeping = self.expire_replies() == TURN_ENDS;
             if self.is_sweeping {
-                // Others first, then the rest.
+                // Other connections first, then the rest.
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -333,7 +335,7 @@ where
         self.unsent.len() < before
     }
 
-    /// Resets the replies that their clients have not taken in time, as many as a turn allows.
+    /// Resets replies that their clients have not received in time, as many as a turn allows.
     /// Returns how many.
     fn expire_replies(&mut self) -> usize {
         let counters = &self.connection.counters;
@@ -349,21 +351,21 @@ where
         expired
     }
 
-    /// Begins to close the connection of a client that has been over its pace for too long. Returns
-    /// whether it has just done that.
+    /// Begins to close the connection of a client that has exceeded its pace for too long. Returns
+    /// whether it did so now.
     fn calm(&mut self) -> bool {
         let is_new = self.turn.is_over_pace() && !self.is_calmed;
         if is_new {
             self.is_calmed = true;
-            debug!("a connection is closed: its client sends too many control frames");
+            debug!("closing a connection: its client sends too many control frames");
             self.connection.counters.over_pace.increment();
             self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         }
         is_new
     }
 
-    /// Streams that wait for room hold bytes that nobody reads, which must not keep others of the
-    /// connection from going on.
+    /// Fits the connection's window to its waiting streams: they hold bytes that nobody reads,
+    /// which must not hold up the other streams.
     fn fit_window(&mut self) {
         let ticketed = u32::try_from(self.connection.received.ticketed()).unwrap_or(u32::MAX);
         let window = ticketed
@@ -376,7 +378,7 @@ where
         }
     }
 
-    /// Looks whether the client is there. False: the connection is to be closed.
+    /// Checks whether the client is there. Returns false if the connection has to be closed.
     fn look(&mut self) -> bool {
         let activity = &self.connection.activity;
         let step = self.keep_alive.look(Look {
@@ -389,15 +391,15 @@ where
             KeepAliveStep::Nothing => true,
             KeepAliveStep::Ask => {
                 if let Some(ping) = &mut self.ping {
-                    // An earlier answer has done its work when it was read.
+                    // The pong itself needs no handling: reading it already counted as activity.
                     let _ = ping.poll_pong(&mut Context::from_waker(Waker::noop()));
-                    // It fails while an earlier one is not answered, which says the same.
+                    // Fails while an earlier ping is unanswered, which serves the same purpose.
                     let _ = ping.send_ping(Ping::opaque());
                 }
                 true
             }
             KeepAliveStep::Close(reason) => {
-                debug!(reason, "a connection is closed");
+                debug!(reason, "closing a connection");
                 self.connection.counters.dead.increment();
                 false
             }

@@ -1,11 +1,11 @@
-//! The activity of an accepted connection, for everything that watches over it.
+//! The activity of an accepted connection, for everything that watches it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::environment::Timestamp;
 
-/// The activity of a connection: its socket, its driver and the accept loop share it. Nothing but
-/// the eviction of connections depends on how fresh it is.
+/// The activity of a connection. Its socket, its driver and the accept loop share it. Only the
+/// eviction of connections depends on how fresh it is.
 #[derive(Debug)]
 pub(super) struct ConnectionActivity {
     greeted: AtomicBool,
@@ -16,16 +16,16 @@ pub(super) struct ConnectionActivity {
     bytes_written: AtomicU64,
     /// Whether bytes wait until the client reads.
     write_blocked: AtomicBool,
-    /// The responses since everything was last written that could be.
+    /// The responses since everything writable was last written.
     responses: AtomicUsize,
 }
 
-/// Why a connection may be closed for another one, the better reason first.
+/// Why a connection may be closed to make room, the better reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Disuse {
-    /// It has not greeted since then.
+    /// It has not sent its preface since it was accepted, at this time.
     Silent(Timestamp),
-    /// It has had no stream since then.
+    /// It has had no stream since this time.
     Idle(Timestamp),
 }
 
@@ -93,17 +93,17 @@ impl ConnectionActivity {
         self.write_blocked.store(true, Ordering::Relaxed);
     }
 
-    /// A response is on its way to the socket.
+    /// Counts a response on its way to the socket.
     pub(super) fn note_response(&self) {
         self.responses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Everything is written that could be.
+    /// Notes that everything writable has been written.
     pub(super) fn note_flush(&self) {
         self.responses.store(0, Ordering::Relaxed);
     }
 
-    /// The responses that need not be written yet.
+    /// The number of responses that may not be written yet.
     pub(super) fn unwritten_responses(&self) -> usize {
         self.responses.load(Ordering::Relaxed)
     }

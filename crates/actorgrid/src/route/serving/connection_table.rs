@@ -1,4 +1,4 @@
-//! Who may connect, and who makes room for it. Pure.
+//! Which connections may be opened, and which make room for them. Pure.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,17 +11,18 @@ use super::connection_activity::ConnectionActivity;
 use super::control_budget::ControlBudget;
 use crate::route::budget::SourceBudget;
 
-/// Connections that are closed to make room and have not ended yet: while there are so many, what
-/// arrives without room is closed at once.
+/// The number of connections that are being closed to make room and have not ended yet: at this
+/// number, a connection that arrives without room is closed at once.
 const MAX_CLOSING: usize = 128;
 /// The same for those of one source, so that no source uses up what others need.
 const MAX_CLOSING_PER_SOURCE: usize = 32;
 
-/// The source of a connection, as far as it can be told apart: an IPv4 address, or the first half
-/// of an IPv6 address, as one client usually has all with the same first half. None in a simulation.
+/// The source of a connection, as far as sources can be distinguished: an IPv4 address, or the
+/// first half of an IPv6 address, because one client usually controls all addresses with the same
+/// first half. `None` in a simulation.
 pub(super) type Source = Option<IpAddr>;
 
-/// The source that an address belongs to.
+/// Returns the source that an address belongs to.
 pub(super) fn source_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
@@ -32,7 +33,7 @@ pub(super) fn source_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Names a connection of a [`ConnectionTable`].
+/// Identifies a connection of a [`ConnectionTable`].
 pub(super) type ConnectionId = u64;
 
 /// The connections of a peer, by their sources.
@@ -54,9 +55,9 @@ struct ConnectionEntry {
 
 #[derive(Debug)]
 struct SourceEntry {
-    /// Those that are not being closed.
+    /// The connections that are not being closed.
     connections: usize,
-    /// Those that are.
+    /// The connections that are being closed.
     closing: usize,
     shares: SourceShares,
 }
@@ -74,9 +75,9 @@ pub(super) struct SourceShares {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     Accept,
-    /// Accept it, and close that one for it.
+    /// Accept it, and close that other connection to make room.
     AcceptFor(ConnectionId),
-    /// Close it: there is none that could make room.
+    /// Close it: no other connection can make room.
     Refuse,
 }
 
@@ -91,8 +92,8 @@ impl ConnectionTable {
         }
     }
 
-    /// Decides about a connection from this source. One that is `exempt` may have all
-    /// connections, others half.
+    /// Decides about a connection from this source. A source that is `exempt` may have all
+    /// connections, others half of them.
     pub(super) fn arrive(&self, source: Source, exempt: bool) -> Arrival {
         let own = self.sources.get(&source).map_or(0, |own| own.connections);
         let own_limit = if exempt {
@@ -110,14 +111,14 @@ impl ConnectionTable {
         victim.map_or(Arrival::Refuse, Arrival::AcceptFor)
     }
 
-    /// The connection that makes room when the process has no descriptor left.
+    /// Returns the connection to close when the process has no descriptors left.
     pub(super) fn victim(&self) -> Option<ConnectionId> {
         self.sources_by_size()
             .find_map(|(source, _)| self.least_used(source))
     }
 
-    /// The connection that makes room for one of a source that has so many. Where none is unused, a
-    /// source that has many more gives one that is used.
+    /// Returns the connection to close for one from a source that has `own` connections. If none is
+    /// unused, a source that has many more loses one that is in use.
     fn least_used_of_others(&self, source: Source, own: usize) -> Option<ConnectionId> {
         self.victim().or_else(|| {
             let (largest, connections) = self.sources_by_size().next()?;
@@ -126,7 +127,7 @@ impl ConnectionTable {
         })
     }
 
-    /// Adds a connection, and returns the shares of its source: new ones for its first.
+    /// Adds a connection, and returns the shares of its source; its first connection creates them.
     pub(super) fn add(
         &mut self,
         source: Source,
@@ -166,7 +167,7 @@ impl ConnectionTable {
         }
     }
 
-    /// A connection has ended.
+    /// Removes a connection that has ended.
     pub(super) fn remove(&mut self, id: ConnectionId) {
         let Some(entry) = self.connections.remove(&id) else {
             return;
@@ -185,12 +186,12 @@ impl ConnectionTable {
         }
     }
 
-    /// Those that are not being closed.
+    /// Returns the number of connections that are not being closed.
     fn len(&self) -> usize {
         self.connections.len() - self.closing
     }
 
-    /// The sources that may lose a connection, that with most connections first.
+    /// Returns the sources that may lose a connection, the one with most connections first.
     fn sources_by_size(&self) -> impl Iterator<Item = (Source, usize)> {
         let mut sources: Vec<_> = self
             .sources
@@ -206,8 +207,8 @@ impl ConnectionTable {
         self.closing < MAX_CLOSING && own.closing < MAX_CLOSING_PER_SOURCE
     }
 
-    /// The connection of a source that is silent for longest, or else idle for longest; none if all
-    /// have requests.
+    /// Returns a source's connection that has been silent longest, or else idle longest; `None` if
+    /// all have requests.
     fn least_used(&self, source: Source) -> Option<ConnectionId> {
         let unused = self
             .open_of(source)?
@@ -219,7 +220,7 @@ impl ConnectionTable {
         self.open_of(source)?.map(|(id, _)| *id).min()
     }
 
-    /// The connections of a source, if one of them may be closed.
+    /// Returns the connections of a source, if one of them may be closed.
     fn open_of(
         &self,
         source: Source,

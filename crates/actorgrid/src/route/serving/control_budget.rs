@@ -1,41 +1,41 @@
-//! How many control frames a source may send.
+//! The limit on the control frames of a source.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::environment::Timestamp;
 
-/// The pace of the control frames of one source: in a second 20,000 cancelled requests, which is
-/// about what a core can begin and end, or 80,000 window updates, for a gigabyte and more of
-/// replies; and at once all requests of a connection, cancelled sixteen times.
+/// The pace of the control frames of one source. Per second: 20,000 cancelled requests, which is
+/// about what a core can begin and end, or 80,000 window updates, for a gigabyte of replies and
+/// more. As a burst: all requests of a connection, cancelled sixteen times.
 const OF_SOURCE: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_nanos(12_500),
 };
-/// The pace of all sources together, a little more than that of one. Those that send more than a
-/// quiet one have equal shares of it.
+/// The pace of all sources together, a little faster than that of one. The sources that send more
+/// than a quiet one have equal shares of it.
 const OF_PEER: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_micros(10),
 };
-/// The pace up to which a source is quiet: what it sends counts nowhere.
+/// The pace up to which a source is quiet: its frames do not count anywhere.
 const OF_QUIET_SOURCE: Pace = Pace {
     burst: 4 * 1024,
     unit: Duration::from_millis(1),
 };
-/// Sources that were busy in the last one of these count.
+/// A source counts if it was busy in the current or the previous such window.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The control frames that the connections of one source may send: beyond it, their bytes are read
-/// more slowly. Cheap to clone; only control frames take its locks.
+/// The control frames that the connections of one source may send: beyond that, their bytes are
+/// read more slowly. Cheap to clone; only control frames take its locks.
 #[derive(Debug, Clone)]
 pub(super) struct ControlBudget {
     source: Arc<Mutex<SourceAllowances>>,
     peer: PeerControlBudget,
 }
 
-/// How many sources are busy at a peer: those that send more control frames than a quiet one. Cheap
-/// to clone.
+/// The number of busy sources at a peer: those that send more control frames than a quiet one.
+/// Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct PeerControlBudget(Arc<Mutex<BusySources>>);
 
@@ -43,28 +43,28 @@ pub(super) struct PeerControlBudget(Arc<Mutex<BusySources>>);
 struct SourceAllowances {
     busy: Allowance,
     quiet: Allowance,
-    /// The last window in which it was busy.
+    /// The last window in which the source was busy.
     counted_in: Option<u128>,
 }
 
 #[derive(Debug, Default)]
 struct BusySources {
     window: u128,
-    /// In this window so far, and in the one before.
+    /// The busy sources in this window so far, and in the one before.
     now: u32,
     before: u32,
 }
 
-/// How fast weight may come.
+/// How fast weight may accumulate.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// The weight that may come at once.
+    /// The weight that may arrive at once.
     burst: i64,
-    /// The time in which a weight of one may come.
+    /// The time in which a weight of one may arrive.
     unit: Duration,
 }
 
-/// The weight that may come. Pure.
+/// The weight that may still arrive. Pure.
 #[derive(Debug)]
 struct Allowance {
     left: i64,
@@ -76,7 +76,7 @@ impl PeerControlBudget {
         Self(Arc::default())
     }
 
-    /// The share of one more source.
+    /// Creates the share of one more source.
     pub(super) fn source(&self, now: Timestamp) -> ControlBudget {
         ControlBudget {
             source: Arc::new(Mutex::new(SourceAllowances {
@@ -90,8 +90,8 @@ impl PeerControlBudget {
 }
 
 impl ControlBudget {
-    /// Frames of this weight were read. Returns how long to wait before more is read: until nothing
-    /// is owed by this source any more, whatever others owe.
+    /// Spends the weight of frames that were read. Returns how long to wait before more is read:
+    /// until this source owes nothing, whatever others owe.
     pub(super) fn spend(&self, weight: u32, now: Timestamp) -> Option<Duration> {
         let mut source = lock(&self.source);
         let SourceAllowances {
@@ -109,8 +109,8 @@ impl ControlBudget {
 }
 
 impl BusySources {
-    /// Counts a source that is busy now, which was counted last in that window. Returns how many
-    /// are busy.
+    /// Counts a source that is busy now, and was last counted in window `counted_in`. Returns the
+    /// number of busy sources.
     fn count(&mut self, counted_in: &mut Option<u128>, now: Timestamp) -> u32 {
         let window = now.since(Timestamp::ZERO).as_nanos() / WINDOW.as_nanos();
         if window > self.window {
@@ -127,7 +127,7 @@ impl BusySources {
 }
 
 impl Pace {
-    /// The pace of each of so many sources.
+    /// Returns the pace of each of this many sources.
     fn shared_by(self, sources: u32) -> Self {
         Self {
             burst: self.burst.min(OF_PEER.burst / i64::from(sources.max(1))),
@@ -144,7 +144,7 @@ impl Allowance {
         }
     }
 
-    /// Spends so much, and returns after how long nothing of it is owed any more.
+    /// Spends this much, and returns how long it takes until none of it is owed any more.
     fn spend(&mut self, weight: u32, pace: Pace, now: Timestamp) -> Option<Duration> {
         self.earn(pace, now);
         self.left -= i64::from(weight);
@@ -152,7 +152,7 @@ impl Allowance {
         Some(pace.unit * owed)
     }
 
-    /// Spends as much of a weight as is left, and returns it.
+    /// Spends as much of a weight as is left, and returns that part.
     fn spend_free(&mut self, weight: u32, pace: Pace, now: Timestamp) -> u32 {
         self.earn(pace, now);
         let spent = weight.min(u32::try_from(self.left).unwrap_or(0));
@@ -164,7 +164,7 @@ impl Allowance {
         let Pace { burst, unit } = pace;
         let passed = now.since(self.since).as_nanos() / unit.as_nanos();
         let earned = u32::try_from(passed).unwrap_or(u32::MAX);
-        // A part of a unit is not lost: the time moves on by whole ones.
+        // A fraction of a unit is not lost: the time advances by whole units.
         self.since = self.since + unit * earned;
         self.left = self.left.saturating_add(i64::from(earned)).min(burst);
     }
@@ -228,7 +228,7 @@ mod tests {
         for milli in 0..1_000 {
             let now = at(milli);
             for (source, until) in many.iter().zip(&mut until) {
-                // As a socket does: it reads on when the pause is over.
+                // As a socket does: it reads again when the pause is over.
                 if now >= *until {
                     passed += 1_000;
                     *until = now + source.spend(1_000, now).unwrap_or_default();
@@ -236,7 +236,7 @@ mod tests {
             }
             let pause = quiet.spend(u32::from(milli % 2 == 0), now);
             assert_eq!(pause, None, "after {milli} ms");
-            // One that is busy and honest has its share, whatever the others owe.
+            // A busy honest source gets its share, whatever the others owe.
             let pause = honest.spend(4, now).unwrap_or_default();
             assert!(
                 pause < Duration::from_millis(2),

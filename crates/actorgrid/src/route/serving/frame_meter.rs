@@ -1,6 +1,6 @@
-//! Watches the frames of a connection go by, and weighs those that carry no message. Pure.
+//! Follows the frames of a connection, and weighs those that carry no message. Pure.
 
-/// The bytes with which every HTTP/2 connection begins.
+/// The length of the preface that begins every HTTP/2 connection.
 pub(super) const PREFACE_BYTES: usize = 24;
 /// The length of the header of each frame.
 const HEADER_BYTES: usize = 9;
@@ -14,9 +14,9 @@ const WINDOW_UPDATE: u8 = 8;
 /// Bit 0 of the flags: the end of a stream, for data; an acknowledgement, for settings and pings.
 const END_OR_ACK: u8 = 1;
 
-/// The weight of a frame that costs a little, as each reset and each ping does.
+/// The weight of a frame that has a small cost, such as a reset or a ping.
 const USUAL_WEIGHT: u32 = 4;
-/// A reader of large replies sends one for every few kilobytes.
+/// A reader of large replies sends one every few kilobytes.
 const WINDOW_UPDATE_WEIGHT: u32 = 1;
 /// Settings can change the window of every open stream.
 const STREAMS_PER_SETTINGS_WEIGHT: u32 = 4;
@@ -30,7 +30,7 @@ pub(super) struct SeenFrames {
     pub(super) weight: u32,
 }
 
-/// Follows the frames of one connection, in whatever parts its bytes come.
+/// Follows the frames of one connection, however its bytes are split.
 #[derive(Debug)]
 pub(super) struct FrameMeter {
     preface_left: usize,
@@ -49,12 +49,12 @@ impl FrameMeter {
         }
     }
 
-    /// Whether the whole preface has come.
+    /// Whether the whole preface has arrived.
     pub(super) const fn has_preface(&self) -> bool {
         self.preface_left == 0
     }
 
-    /// Looks at the next bytes of a connection with so many open streams.
+    /// Scans the next bytes of a connection with this many open streams.
     pub(super) fn scan(&mut self, mut bytes: &[u8], open_streams: usize) -> SeenFrames {
         let mut seen = SeenFrames::default();
         bytes = skip(&mut self.preface_left, bytes);
@@ -73,7 +73,7 @@ impl FrameMeter {
         seen
     }
 
-    /// A frame begins.
+    /// Handles the beginning of a frame.
     fn frame(&mut self, open_streams: usize, seen: &mut SeenFrames) {
         let [high, middle, low, kind, flags, ..] = self.header;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
@@ -96,7 +96,7 @@ impl FrameMeter {
     }
 }
 
-/// Skips what is left of something, and returns the bytes behind it.
+/// Skips up to `left` bytes, and returns the bytes after them.
 fn skip<'a>(left: &mut usize, bytes: &'a [u8]) -> &'a [u8] {
     let skipped = (*left).min(bytes.len());
     *left -= skipped;

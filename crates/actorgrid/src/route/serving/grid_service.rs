@@ -1,4 +1,4 @@
-//! The checks that every gRPC service makes, and the choice of the service by its path.
+//! The checks that all gRPC services share, and the choice of the service by path.
 
 use h2::RecvStream;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -14,10 +14,10 @@ use crate::route::codec::frame::PROCESS_PATH;
 use crate::route::codec::health::{CHECK_PATH, WATCH_PATH};
 use crate::route::codec::{metadata, status};
 
-/// The bytes of each request under way, beside its headers and its message: its stream and
-/// its place in a queue.
+/// The memory of each request in flight, apart from its headers and its message: its stream and its
+/// place in a queue.
 const STREAM_BYTES: usize = 4 * 1024;
-/// How much of a path is repeated in the error for it.
+/// How much of an unknown path is repeated in the error.
 const MAX_SHOWN_CHARS: usize = 100;
 
 /// All services on the port of a peer.
@@ -27,7 +27,7 @@ pub(super) struct GridService {
 }
 
 impl GridService {
-    /// The checks that every gRPC service makes, then the service by its path.
+    /// Makes the checks that all gRPC services share, then chooses the service by path.
     pub(super) async fn answer(
         &self,
         request: Request<RecvStream>,
@@ -53,7 +53,7 @@ impl GridService {
             return failed(&Status::unimplemented(text)).into();
         }
         if parts.uri.path() == CHECK_PATH {
-            // Health is reported however full a peer is.
+            // Health is reported no matter how full a peer is.
             drop(parts);
             return self.health.check(body, time, connection).await.into();
         }
@@ -83,7 +83,7 @@ impl GridService {
     }
 }
 
-/// The bytes that a request takes from its headers to its response, beside its message.
+/// The bytes that a request occupies until its response, apart from its message.
 fn bytes_of(headers: &HeaderMap) -> usize {
     let bytes = headers
         .iter()
@@ -94,6 +94,6 @@ fn bytes_of(headers: &HeaderMap) -> usize {
 fn too_many() -> RequestError {
     RequestError::refused(
         RequestErrorKind::Busy,
-        "as many requests are under way as the peer allows (max_received_bytes)",
+        "the peer has no room for more requests (max_received_bytes)",
     )
 }

@@ -1,8 +1,8 @@
 //! The standard gRPC health service, as a peer offers it.
 //!
-//! It knows three services. The empty name and `ready` say whether the peer serves at this moment.
-//! `live` says whether its process works: a peer that starts, is fenced or joins again is live, and
-//! the registry is not asked, so that an outage of the registry restarts nothing.
+//! It knows three services. The empty name and `ready` report whether the peer serves at the
+//! moment. `live` reports whether its process works: a peer that starts, is fenced or rejoins is
+//! live, and the registry is not asked, so that an outage of the registry restarts nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,18 +33,18 @@ use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 pub(super) struct HealthService {
     pub(super) environment: Environment,
     pub(super) serving: Serving,
-    /// Cancelled when the server takes no more requests; streams end then.
+    /// Cancelled when the server accepts no more requests; streams end then.
     pub(super) ending: CancellationToken,
 }
 
-/// The subject of a request for health.
+/// The subject of a health check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HealthSubject {
     /// Whether the peer serves: the empty name and `ready`.
     Ready,
     /// Whether the process of the peer works.
     Live,
-    /// A service that is not here.
+    /// A service that does not exist here.
     Unknown,
 }
 
@@ -57,13 +57,14 @@ impl HealthSubject {
         }
     }
 
-    /// Its status at this moment. `ended`: the server accepts no more requests, or is gone.
+    /// Returns the status at the moment. `ended` means that the server accepts no more requests, or
+    /// is gone.
     fn status(self, serving: &Serving, ended: bool) -> ServingStatus {
         let serves = match self {
             Self::Unknown => return ServingStatus::ServiceUnknown,
             Self::Live => !ended,
-            // The clock is read too: a peer whose time has run out does not serve, even before
-            // anything has noticed it.
+            // This also reads the clock: a peer whose time has run out does not serve, even before
+            // anything has noticed.
             Self::Ready => {
                 let admission = serving.borrow();
                 !ended && admission.as_ref().is_some_and(|now| now.admits())
@@ -77,7 +78,7 @@ impl HealthSubject {
 }
 
 impl HealthService {
-    /// Answers with the status at this moment.
+    /// Answers with the status at the moment.
     pub(super) async fn check(
         &self,
         body: RecvStream,
@@ -85,15 +86,16 @@ impl HealthService {
         connection: &ServedConnection,
     ) -> Response<Outgoing> {
         match self.subject(body, time, connection).await {
-            // Word for word what grpc-go says.
+            // Word for word the text of grpc-go.
             Ok(HealthSubject::Unknown) => failed(&Status::not_found("unknown service")),
             Ok(subject) => replied(message(subject.status(&self.serving, self.has_ended()))),
             Err(status) => failed(&status),
         }
     }
 
-    /// Answers with the status at this moment, and then with each change, until the client leaves,
-    /// its time is over, or the server accepts no more requests. Without a time it has no bound.
+    /// Answers with the status at the moment, and then with each change, until the client
+    /// disconnects, its time is over, or the server accepts no more requests. Unbounded if the
+    /// client sets no time.
     pub(super) async fn watch(
         &self,
         body: RecvStream,
@@ -119,7 +121,7 @@ impl HealthService {
         }
     }
 
-    /// Without a sender of its state the peer is gone.
+    /// If the sender of its state is gone, the peer is gone.
     fn has_ended(&self) -> bool {
         self.ending.is_cancelled() || self.serving.has_changed().is_err()
     }
@@ -149,8 +151,8 @@ impl HealthService {
 
 type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One stream of statuses. It remembers only the last one that it sent: a slow reader misses those
-/// in between.
+/// One stream of statuses. It remembers only the last status that it sent: a slow reader misses the
+/// ones in between.
 struct HealthWatching {
     subject: HealthSubject,
     serving: Serving,
@@ -177,7 +179,7 @@ impl HealthWatching {
 
     async fn next(&mut self) -> HealthStep {
         loop {
-            // Without a sender the peer is gone.
+            // If the sender is gone, the peer is gone.
             let ended = self.ending.is_cancelled() || self.serving.has_changed().is_err();
             self.serving.mark_unchanged();
             let now = self.subject.status(&self.serving, ended);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-/// How often a connection is looked at.
+/// The time between two looks at a connection.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// A silent client is asked after so many looks without a byte: 10 s.
+/// A silent client is pinged after this many looks without a byte: 10 s.
 const ASK_AFTER: u32 = 2;
-/// It is taken for dead after so many: 5 s later.
+/// It is considered dead after this many: 5 s later.
 const DEAD_AFTER: u32 = 3;
-/// A connection whose client takes no byte of what waits for it from so many looks to the next is
-/// closed: 5 s at least. The client cannot be asked, as the question would wait behind the rest.
+/// A connection whose client accepts none of the bytes that wait for it is closed after this many
+/// looks: at least 5 s. The client cannot be pinged, because the ping would wait behind those
+/// bytes.
 const STUCK_AFTER: u32 = 1;
 
 /// The state of a connection at a look.
@@ -26,9 +27,9 @@ pub(super) struct Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeepAliveStep {
     Nothing,
-    /// Ask the client whether it is there.
+    /// Ping the client.
     Ask,
-    /// Close: the client is gone, or never spoke.
+    /// Close the connection: the client is gone, or does not read.
     Close(&'static str),
 }
 
@@ -115,7 +116,7 @@ mod tests {
         let blocked = |bytes_written, bytes_read| Look {
             is_write_blocked: true,
             bytes_written,
-            // It may well send.
+            // It may still send.
             bytes_read,
             ..LIVE
         };

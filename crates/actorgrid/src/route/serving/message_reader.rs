@@ -12,36 +12,36 @@ use crate::error::RequestError;
 use crate::route::budget::{BudgetFull, Charge};
 use crate::route::codec::frame::PREFIX_BYTES;
 
-/// The bytes of a request that may come before it is decided whether there is room for it: HTTP/2
+/// The bytes of a request that may arrive before it is decided whether there is room for it: HTTP/2
 /// can grant a stream more only as it reads. A message of 64 KiB and its envelope fit.
 pub(super) const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// A larger message waits for a ticket before it is read. One of this size arrives without a pause.
 const TICKET_BYTES: usize = STREAM_WINDOW_BYTES as usize;
-/// The capacity reserved ahead for a message that arrives in parts: its announced length is only
-/// a claim until the bytes are there.
+/// The capacity reserved in advance for a message that arrives in parts: its announced length is
+/// only a claim until the bytes have arrived.
 const FIRST_CAPACITY_BYTES: usize = 16 * 1024;
-/// A message that brings less than [`PROGRESS_BYTES`] in this time, and not the rest either, is given
-/// up: by then the slowest network has delivered more.
+/// A message that brings less than [`PROGRESS_BYTES`] in this time, and does not end either, is
+/// abandoned: even the slowest network has delivered more by then.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
 const PROGRESS_BYTES: usize = 16 * 1024;
-/// All messages of a connection must bring so much in that time while other connections wait for the
-/// room that they hold: clients that send as slowly as is just allowed would keep them waiting for as
-/// long as large messages take then.
+/// The messages of a connection must together bring this much in that time while other connections
+/// wait for the room that they hold: otherwise clients that send at the slowest allowed pace would
+/// keep the others waiting for as long as large messages take at that pace.
 const CONTENDED_PROGRESS_BYTES: u64 = 1024 * 1024;
-/// How often to look whether waiting for room helps a large message.
+/// How often to check whether it helps a large message to wait for room.
 const LOOK_TIME: Duration = Duration::from_millis(25);
-/// A message for which queued ones leave no room is rejected if none of them leaves from look to look
-/// so often: 75 ms, so that a client learns within 100 ms that a mailbox is busy.
+/// A message for which queued messages leave no room is rejected if none of them leaves for this
+/// many looks in a row: 75 ms, so that a client learns within 100 ms that a mailbox is busy.
 const STUCK_LOOKS: u32 = 3;
 
-/// A message, and the room that it takes until it is handed out.
+/// A message, and the room that it occupies until it is handed out.
 #[derive(Debug)]
 pub(super) struct ReceivedMessage {
     pub(super) bytes: Bytes,
     pub(super) charge: Charge,
     /// Room for a reply as large as a large message.
     pub(super) reply_room: Option<Charge>,
-    /// Whether the bytes are a part of a buffer that may be larger.
+    /// Whether the bytes are part of a buffer that may be larger.
     pub(super) is_shared: bool,
 }
 
@@ -57,13 +57,13 @@ pub(super) enum Unreadable {
     Compressed,
     /// There are bytes after the message.
     Trailing,
-    /// It came too slowly.
+    /// It arrived too slowly.
     Slow,
     /// There is no room for it.
     Full,
-    /// It is not wanted, whatever it holds.
+    /// It is rejected whatever it contains.
     Unwanted(RequestError),
-    /// The client has reset it, or has gone.
+    /// The client has reset it, or is gone.
     Broken,
 }
 
@@ -73,16 +73,16 @@ impl From<BudgetFull> for Unreadable {
     }
 }
 
-/// The body of one request as it is read.
+/// Reads the body of one request.
 pub(super) struct MessageReader<'a> {
     connection: &'a ServedConnection,
     body: RecvStream,
     limit: usize,
-    /// Runs while the client is waited for.
+    /// Runs while the client is awaited.
     patience: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// The bytes that have come since it began to run.
+    /// The bytes that have arrived since `patience` began to run.
     progress: usize,
-    /// The bytes that had come on the whole connection when it began to run.
+    /// The bytes that had arrived on the whole connection when `patience` began to run.
     received_before: u64,
 }
 
@@ -98,8 +98,8 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// The one message of at most a few kilobytes, outside of the budget: health is reported however
-    /// full a peer is.
+    /// Reads the one message of at most a few kilobytes, outside the budget: health is reported no
+    /// matter how full a peer is.
     pub(super) async fn small_message(mut self) -> Result<Bytes, Unreadable> {
         let mut message = self.prefix().await?;
         let length = self.length(&mut message)?;
@@ -113,9 +113,10 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// The one message. `is_wanted` is asked before a message that does not come at once is read.
+    /// Reads the one message. `is_wanted` is called before a message is read that does not arrive
+    /// at once.
     ///
-    /// Bytes that come later stay unread.
+    /// Bytes that arrive later stay unread.
     pub(super) async fn message(
         mut self,
         is_wanted: impl FnOnce() -> Result<(), RequestError>,
@@ -138,7 +139,7 @@ impl<'a> MessageReader<'a> {
             return Err(Unreadable::Trailing);
         }
         if length <= TICKET_BYTES {
-            // Its announced length is only a claim: what has come is charged.
+            // The announced length is only a claim: only the bytes that have arrived are charged.
             let charge = budget.charge_arriving(first.len())?;
             return self.rest(first, length, charge).await;
         }
@@ -147,7 +148,8 @@ impl<'a> MessageReader<'a> {
         let (charge, reply_room) = self.ticket(first.len(), length).await?;
         let unread = self.body.flow_control().used_capacity();
         if first.len() + unread >= PROGRESS_BYTES {
-            // The client could not send more before. Of one that has stalled, the time runs on.
+            // The client could not send more before this. For a client that has stalled, the time
+            // keeps running.
             self.patience = None;
         }
         let mut message = self.rest(first, length, charge).await?;
@@ -155,7 +157,7 @@ impl<'a> MessageReader<'a> {
         Ok(message)
     }
 
-    /// The first bytes, at least those of the prefix.
+    /// Reads the first bytes, at least those of the prefix.
     async fn prefix(&mut self) -> Result<Bytes, Unreadable> {
         let mut first = self.chunk().await?.ok_or(Unreadable::Missing)?;
         while first.len() < PREFIX_BYTES {
@@ -167,9 +169,9 @@ impl<'a> MessageReader<'a> {
 
     /// Waits until there is room for a reply as large as a large message, and then for its ticket.
     ///
-    /// It waits for room that arriving messages hold. For room that queued ones hold it waits only
-    /// while they leave. By the time that a message has for its first part, that part must be
-    /// there, unread: so one that has stalled is in nobody's way.
+    /// It waits for room that arriving messages hold. For room that queued messages hold, it waits
+    /// only while they leave. Within the time that a message has for its first part, that part must
+    /// have arrived, unread: so a stalled message is in nobody's way.
     async fn ticket(&mut self, read: usize, length: usize) -> Result<(Charge, Charge), Unreadable> {
         let ServedConnection {
             environment,
@@ -178,7 +180,7 @@ impl<'a> MessageReader<'a> {
             replies,
             ..
         } = self.connection;
-        // From now on: if nothing has come unread when there is room, it has stalled.
+        // Starts now: if nothing has arrived unread when there is room, the message has stalled.
         self.be_patient();
         let mut tickets = pin!(async {
             let reply_room = replies.ticket(length, TICKET_BYTES).await?;
@@ -206,7 +208,7 @@ impl<'a> MessageReader<'a> {
         Err(Unreadable::Slow)
     }
 
-    /// Reads the prefix of a message: its length.
+    /// Reads the prefix of a message, and returns its length.
     fn length(&self, first: &mut Bytes) -> Result<usize, Unreadable> {
         let flag = first.get_u8();
         let length = usize::try_from(first.get_u32()).unwrap_or(usize::MAX);
@@ -219,7 +221,7 @@ impl<'a> MessageReader<'a> {
         Ok(length)
     }
 
-    /// Reads the rest of a message that arrives in parts, into a buffer of its own.
+    /// Reads the rest of a message that arrives in parts, into its own buffer.
     async fn rest(
         &mut self,
         first: Bytes,
@@ -255,13 +257,13 @@ impl<'a> MessageReader<'a> {
         })
     }
 
-    /// The next bytes that are not none; none at the end of the body.
+    /// Reads the next non-empty bytes; `None` at the end of the body.
     async fn chunk(&mut self) -> Result<Option<Bytes>, Unreadable> {
         loop {
             let Some(chunk) = self.next_data().await? else {
                 return Ok(None);
             };
-            // It fails only if more is released than was received.
+            // Fails only if more is released than was received.
             let _ = self.body.flow_control().release_capacity(chunk.len());
             self.progress += chunk.len();
             self.connection.received.note_received(chunk.len());
@@ -288,7 +290,7 @@ impl<'a> MessageReader<'a> {
         .await
     }
 
-    /// The time that the client has for the next part of its message.
+    /// Returns the timer for the next part of the message, and starts it if it is not running.
     fn be_patient(&mut self) -> &mut Pin<Box<tokio::time::Sleep>> {
         let ServedConnection {
             environment,
@@ -302,7 +304,7 @@ impl<'a> MessageReader<'a> {
         })
     }
 
-    /// Whether enough has come in the time that is over.
+    /// Whether enough has arrived in the time that has passed.
     fn makes_progress(&self) -> bool {
         let ServedConnection {
             received, replies, ..
@@ -311,7 +313,8 @@ impl<'a> MessageReader<'a> {
             return false;
         }
         let on_connection = received.received() - self.received_before;
-        // Those that wait for room for their replies wait for this message as well: it holds as much.
+        // Requests that wait for room for their replies wait for this message too: its reply room
+        // is as large.
         let is_contended = [received, replies]
             .iter()
             .any(|budget| budget.is_contended(self.limit));

@@ -1,9 +1,8 @@
-//! The peer's side of the unary gRPC route: connections that are accepted, the services on them,
-//! and their answers.
+//! The peer's side of the unary gRPC route: accepted connections, their services, and the answers.
 //!
-//! It is on the `h2` library itself, not on a server library above it: flow control decides which
-//! messages are read, a connection and all its streams are one task, and a reply counts until it
-//! is written.
+//! It uses the `h2` library directly rather than a server library above it: flow control decides
+//! which messages are read, a connection and all its streams are one task, and a reply counts until
+//! it is written.
 
 mod accept;
 mod accepted_socket;

@@ -1,4 +1,4 @@
-//! The method that the Go library shares: one request to a mailbox of the peer.
+//! The method that is shared with the Go library: one request to a mailbox of the peer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,11 @@ use crate::route::meta::Meta;
 use crate::route::reply_room::ReplyRoom;
 use crate::wire::grid;
 
-/// A larger reply is encoded in a task of its own, so that it does not hold up the others of its
-/// connection.
+/// A larger reply is encoded in a separate task, so that it does not hold up the other streams of
+/// its connection.
 const ENCODED_IN_TASK_BYTES: usize = 256 * 1024;
 
-/// Brings requests to the mailboxes of the peer, and their answers back.
+/// Delivers requests to the mailboxes of the peer, and returns their answers.
 pub(super) struct ProcessService {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) mailbox_prefix: String,
@@ -108,16 +108,16 @@ impl ProcessService {
 }
 
 impl ProcessService {
-    /// The name of a mailbox, from its key in the registry; the key itself if it is none of the
-    /// grid's.
+    /// Returns the name of a mailbox from its key in the registry, or the key itself if it is not a
+    /// mailbox key of this grid.
     fn local_name<'a>(&self, receiver: &'a str) -> &'a str {
         receiver
             .strip_prefix(&self.mailbox_prefix)
             .unwrap_or(receiver)
     }
 
-    /// Reads the envelope of a message. Returns the request, its receiver's name, and where its
-    /// answer will be.
+    /// Decodes the envelope of a message. Returns the request, its receiver's name, and the reader
+    /// of its answer.
     fn incoming(
         &self,
         message: ReceivedMessage,
@@ -151,7 +151,7 @@ impl ProcessService {
             return Err(Box::new(status::of_error(&RequestError::not_held(&name))));
         }
         name.drain(..self.mailbox_prefix.len());
-        // What is queued must not keep a buffer alive that is much larger.
+        // A queued message must not keep a much larger buffer alive.
         if is_shared || data.len() < length / 2 {
             data = Bytes::copy_from_slice(&data);
         }
@@ -167,7 +167,7 @@ impl ProcessService {
     }
 }
 
-/// The response that carries a reply.
+/// Returns the response that carries a reply.
 async fn reply(
     body: Body,
     charge: Option<Charge>,
@@ -192,17 +192,17 @@ async fn reply(
     }
 }
 
-/// Encodes a reply in a task of its own; `None` if that panics.
+/// Encodes a reply in a separate task; returns `None` if that panics.
 async fn encode_in_task(
     body: Body,
     charge: Option<Charge>,
     connection: &ServedConnection,
 ) -> Option<(Framed, Option<Charge>)> {
     let (encoded, message) = oneshot::channel();
-    // It ends with its work, and the server's end waits for it.
+    // Ends with its work, and the server's end waits for it.
     connection.tasks.spawn(async move {
         let message = frame_delivery(&body.encode(), body.wire_name(), "");
-        // Without a receiver the client has gone.
+        // Without a receiver the client is gone.
         let _ = encoded.send((message, charge));
     });
     message.await.ok()

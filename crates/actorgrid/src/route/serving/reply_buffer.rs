@@ -9,17 +9,18 @@ use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 
-/// Some bytes of a reply. The library drops it when they are written to the socket, or will never
+/// Some bytes of a reply. The library drops them once they are written to the socket, or will never
 /// be (the smallest ones when they are in its buffer for the socket).
 pub(super) struct ReplyBuffer {
     data: Framed,
-    /// Of the whole reply, with its last bytes: earlier ones may keep all of its memory alive.
+    /// The last bytes hold the charge of the whole reply: earlier ones may keep all of its memory
+    /// alive.
     _charge: Option<Charge>,
     _unsent: Option<Arc<()>>,
 }
 
 impl ReplyBuffer {
-    /// Bytes that others follow.
+    /// Creates a part that is followed by others.
     pub(super) fn part(data: Framed) -> Self {
         Self {
             data,
@@ -28,7 +29,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// The last bytes of a message, with what the whole message is charged.
+    /// Creates the last part of a message, which holds the charge of the whole message.
     pub(super) fn last(data: Framed, charge: Option<Charge>, unsent: Arc<()>) -> Self {
         Self {
             data,
@@ -60,7 +61,7 @@ impl Buf for ReplyBuffer {
     }
 }
 
-/// A reply of which everything is with the HTTP/2 library, and nothing need be with the client.
+/// A reply that is completely handed to the HTTP/2 library, and may not have reached the client.
 pub(super) struct UnsentReply {
     stream: SendStream<ReplyBuffer>,
     until: Deadline,
@@ -82,7 +83,7 @@ impl UnsentReply {
         Arc::strong_count(&self.sent) == 1
     }
 
-    /// Resets it if its time is over. Returns whether it did.
+    /// Resets the reply if its time is over. Returns whether it did.
     pub(super) fn expire(&mut self) -> bool {
         let is_over = self.until.remaining().is_zero();
         if is_over {

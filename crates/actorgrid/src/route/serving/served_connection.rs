@@ -1,4 +1,4 @@
-//! An accepted connection, as everything that serves it shares it.
+//! An accepted connection, as shared by everything that serves it.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ pub(super) struct ServedConnection {
     pub(super) activity: Arc<ConnectionActivity>,
     pub(super) control: ControlBudget,
     pub(super) caller: Caller,
-    /// Its share of the memory for messages that were received.
+    /// Its share of the memory for received messages.
     pub(super) received: ConnectionBudget,
-    /// Its share of the memory for requests that are under way, beside their messages.
+    /// Its share of the memory for requests in flight, apart from their messages.
     pub(super) under_way: ConnectionBudget,
     /// Its share of the memory for replies.
     pub(super) replies: ConnectionBudget,

@@ -1,4 +1,4 @@
-//! One stream of a connection: the request on it, and the way of its response to the client.
+//! One stream of a connection: the request on it, and the transmission of its response.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -19,7 +19,7 @@ use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 
-/// The client does not want the rest, or is gone.
+/// The client does not want the rest of the response, or is gone.
 struct ClientGone;
 
 impl From<h2::Error> for ClientGone {
@@ -28,8 +28,8 @@ impl From<h2::Error> for ClientGone {
     }
 }
 
-/// Serves one stream until its response is with the HTTP/2 library, which comes at once when the
-/// client resets it. Returns a reply that is not in the socket yet.
+/// Serves one stream until its response is handed to the HTTP/2 library, or until the client resets
+/// it. Returns a reply that has not been written to the socket yet.
 pub(super) async fn serve_stream(
     connection: Arc<ServedConnection>,
     service: Arc<GridService>,
@@ -44,7 +44,7 @@ pub(super) async fn serve_stream(
         })
         .await?
     };
-    // Where the client has gone, nobody is left to report it to.
+    // If the client is gone, nobody is left to report it to.
     send(&connection, &mut respond, answered).await.ok()?
 }
 
@@ -121,7 +121,7 @@ impl OutgoingResponse<'_> {
         }
     }
 
-    /// Waits until the client takes more bytes, and returns how many. At the deadline, what is left
+    /// Waits until the client accepts more bytes, and returns how many. At the deadline, the rest
     /// is dropped.
     async fn capacity(&mut self, wanted: usize) -> Result<usize, ClientGone> {
         let Self { stream, until, .. } = self;

@@ -1,4 +1,4 @@
-//! The server of the unary gRPC route: it starts and ends the accept loop.
+//! The server of the unary gRPC route: starts and ends the accept loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,36 +26,36 @@ use crate::route::tasks::Tasks;
 #[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     pub(crate) namespace: Namespace,
-    /// The largest message that is taken, and the largest reply. It counts the message alone
-    /// for our clients, and with its envelope for others, as the Go library does.
+    /// The size limit of messages that are accepted, and of replies. It applies to the message
+    /// alone for our clients, and includes the envelope for others, as in the Go library.
     pub(crate) max_message_bytes: usize,
     pub(crate) bounds: WireBounds,
 }
 
-/// The bytes that a wire port holds for its clients at a moment, and has held.
+/// The bytes that a wire port holds for its clients now, and has held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HeldBytes {
     /// Messages that are queued, or wait for a name to be decided.
     pub(crate) queued: u64,
-    /// Room that arriving messages have.
+    /// The room that arriving messages have reserved.
     pub(crate) arriving: u64,
-    /// The most that messages have taken together.
+    /// The most that messages have occupied at once.
     pub(crate) received_peak: u64,
-    /// Replies that are not sent yet, and room for those to large requests.
+    /// Replies that are not sent yet, and the room reserved for replies to large requests.
     pub(crate) replies: u64,
-    /// The most that replies have taken together.
+    /// The most that replies have occupied at once.
     pub(crate) replies_peak: u64,
-    /// Replies for which there was no room.
+    /// The number of replies for which there was no room.
     pub(crate) replies_lost: u64,
 }
 
-/// The counters and the use of the budgets of a wire port. Cheap to clone.
+/// The counters of a wire port, and the use of its budgets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ServingGauges {
     pub(crate) counters: Arc<ServingCounters>,
     received: ByteBudget,
     replies: ByteBudget,
-    /// Lets the accept loop panic at the next connection.
+    /// Makes the accept loop panic at the next connection.
     #[cfg(test)]
     pub(crate) defect: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -134,7 +134,7 @@ impl ProcessServer {
         };
         let (died, deaths) = watch::channel(0);
         // Joined by `shutdown`, aborted by drop; its connections end with it. A panic is a defect
-        // of ours: it is reported, and the loop begins anew on the same listener.
+        // in this library: it is reported, and the loop starts again on the same listener.
         let accepting = environment.spawn(accept.run(listener, abort.clone(), died));
         Self {
             environment,
@@ -151,18 +151,18 @@ impl ProcessServer {
         &self.gauges
     }
 
-    /// How often the accept loop has died. It goes on by itself, with no connection.
+    /// Returns how often the accept loop has died. It restarts without connections.
     pub(crate) fn deaths(&self) -> &watch::Receiver<u64> {
         &self.deaths
     }
 
-    /// Takes no more connections and requests, waits until the requests that are here are
-    /// answered, or `bound` has passed, and ends. Dropped before its end, it aborts.
+    /// Accepts no more connections and requests, waits until the current requests are answered or
+    /// `bound` has passed, and ends. If the future is dropped before, everything is aborted.
     pub(crate) async fn shutdown(mut self, bound: Duration) {
         self.graceful.cancel();
         let drained = self.environment.timeout(bound, &mut self.accepting).await;
         if drained.is_none() {
-            debug!("requests are left at the end of the bound, their connections are closed");
+            debug!("requests are left at the end of the bound, closing their connections");
             self.abort.cancel();
             let _ = (&mut self.accepting).await;
         }

@@ -1,4 +1,4 @@
-//! Limits, halves and victims.
+//! Limits, shares and victims.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ fn where_all_are_used_a_source_that_has_many_more_gives_one() {
         Arrival::AcceptFor(oldest)
     );
     assert_eq!(filled.table.arrive(B, false), Arrival::Refuse);
-    // An unused one of another source goes first.
+    // An unused connection of another source is closed first.
     let mut filled = Filled::new(12);
     filled.add_all::<6>(A, busy);
     let [idle_one] = filled.add_all::<1>(B, || idle(0));
@@ -161,7 +161,7 @@ fn so_many_are_closed_at_a_time() {
         filled.add(A, silent(1));
     }
     assert_eq!(filled.table.arrive(A, false), Arrival::Refuse);
-    // That is no reason to refuse others.
+    // That is no reason to reject others.
     let [idle_one] = filled.add_all::<1>(B, || idle(0));
     for _ in filled.table.len()..filled.table.limit {
         filled.add(B, busy());
