@@ -13,21 +13,21 @@ use crate::message::Body;
 /// The answer to a request.
 pub(crate) type Answer = Result<Body, RequestError>;
 
-/// Where the one answer to a request goes. Only this file knows by which means: a route that
+/// Where the one answer to a request goes. Only this file knows how it gets there: a route that
 /// answers in another way adds it here.
 #[derive(Debug)]
 pub(crate) struct ReplyTo(oneshot::Sender<ChargedAnswer>);
 
-/// An answer, and the room that it takes until it is sent on.
+/// An answer, and the room that it occupies until it is sent.
 #[derive(Debug)]
 pub(super) struct ChargedAnswer {
     pub(super) answer: Answer,
     pub(super) charge: Option<Charge>,
-    /// The message of a request that was queued and then refused, for a route that can use it.
+    /// The message of a request that was queued and then rejected, for a route that can use it.
     pub(super) returned: Option<Box<Body>>,
 }
 
-/// Reads an answer: as a future, without the room that it takes.
+/// Reads an answer. As a future, it returns the answer without the room that it occupies.
 #[derive(Debug)]
 pub(crate) struct AnswerReader(oneshot::Receiver<ChargedAnswer>);
 
@@ -37,12 +37,12 @@ impl AnswerReader {
         (&mut self.0).await
     }
 
-    /// The answer, if it is there.
+    /// Returns the answer, if it has arrived.
     pub(crate) fn try_read(&mut self) -> Result<Answer, TryRecvError> {
         self.0.try_recv().map(|charged| charged.answer)
     }
 
-    /// Nobody waits for the answer any more.
+    /// Stops waiting: from now on, nobody waits for the answer any more.
     pub(super) fn close(&mut self) {
         self.0.close();
     }
@@ -58,8 +58,8 @@ impl Future for AnswerReader {
 }
 
 impl ReplyTo {
-    /// A place for one answer, and its reader. The reader fails if the place is dropped without
-    /// an answer.
+    /// Creates a place for one answer, and its reader. The reader fails if the place is dropped
+    /// without an answer.
     pub(crate) fn channel() -> (Self, AnswerReader) {
         let (sender, answer) = oneshot::channel();
         (Self(sender), AnswerReader(answer))
@@ -75,7 +75,7 @@ impl ReplyTo {
         self.0.closed().await;
     }
 
-    /// Answers. Gives the answer back if nobody waits for it any more.
+    /// Sends the answer. Returns it if nobody waits for it any more.
     pub(super) fn send(self, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
         let sent = self.0.send(ChargedAnswer {
             answer,
@@ -85,7 +85,7 @@ impl ReplyTo {
         sent.map_err(|charged| charged.answer)
     }
 
-    /// Answers that the request was refused, and gives its message back.
+    /// Answers that the request was rejected, and returns its message.
     pub(super) fn give_back(self, error: RequestError, body: Body) {
         // Without a requester nothing is lost.
         let _ = self.0.send(ChargedAnswer {

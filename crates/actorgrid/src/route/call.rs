@@ -1,4 +1,4 @@
-//! One request on its way, and the trait of the ways that it can go.
+//! One request on its way, and the trait of all routes.
 
 use std::future::Future;
 
@@ -7,25 +7,25 @@ use crate::error::{Executed, RequestError};
 use crate::message::{Body, Payload};
 use crate::name::Name;
 
-/// The largest message that is sent and accepted, each way, by default: 4 MiB, the limit of the
-/// Go library.
+/// The default size limit of a message, in both directions: 4 MiB, the limit of the Go library.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// One request on its way.
 pub(crate) struct Call {
     pub(crate) receiver: Name,
     pub(crate) meta: Meta,
-    /// The message. A route that hands it over takes it, and puts it back when it is refused.
+    /// The message. A route that hands it over takes it, and puts it back if it is rejected.
     pub(crate) body: Option<Body>,
-    /// Keep the message when it is handed over by value: the call may be repeated even then.
+    /// Keep a copy of the message when it is handed over by value: the call may be retried even
+    /// then.
     pub(crate) keep: bool,
-    /// Whether the receiver may have executed the request by now. A route sets it before it hands
+    /// Whether the receiver may have executed the request by now. A route sets this before it hands
     /// the message over, so that a caller that stops waiting knows.
     pub(crate) executed: Executed,
 }
 
 impl Call {
-    /// The message for a route that moves it.
+    /// Returns the message for a route that moves it.
     pub(super) fn take_body(&mut self) -> Option<Body> {
         if self.keep
             && let Some(body) = &self.body
@@ -39,7 +39,7 @@ impl Call {
 
 /// A way to the peer that holds a mailbox.
 pub(crate) trait Route {
-    /// Brings the call to its receiver and the answer back. The caller bounds the time; dropping
-    /// the future signals the receiver that nobody waits any more.
+    /// Delivers the call to its receiver, and returns the answer. The caller bounds the time;
+    /// dropping the future signals to the receiver that nobody waits any more.
     fn call(&self, call: &mut Call) -> impl Future<Output = Result<Body, RequestError>> + Send;
 }

@@ -1,16 +1,16 @@
-//! Who sent a request.
+//! The sender of a request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Who sent a request, as far as its connection shows it. Cheap to clone.
+/// The sender of a request, as far as its connection shows it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// None: the same process.
+    /// `None` for the same process.
     connection: Option<Arc<ConnectionIdentity>>,
 }
 
-/// The known facts on the other end of a connection that was accepted. All its requests share them.
+/// The known facts about the other end of an accepted connection. All its requests share them.
 #[derive(Debug, PartialEq, Eq)]
 struct ConnectionIdentity {
     address: Option<SocketAddr>,
@@ -29,14 +29,14 @@ impl Caller {
         }
     }
 
-    /// Whether the request comes from the same process, by way of the peer's own client.
+    /// Whether the request comes from the same process, through the peer's own client.
     #[must_use]
     pub const fn is_local(&self) -> bool {
         self.connection.is_none()
     }
 
-    /// The address at the other end of the connection: the caller's own, or that of a proxy in
-    /// between. None for a request of the same process and in simulations.
+    /// Returns the address at the other end of the connection: the caller's own, or that of a proxy
+    /// in between. `None` for a request from the same process, and in simulations.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.connection.as_ref()?.address

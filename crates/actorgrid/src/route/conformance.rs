@@ -33,7 +33,7 @@ pub(super) const LIMIT: usize = 100_000;
 type Unread = Arc<Mutex<Vec<Incoming>>>;
 type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 
-/// As if all requests had one place.
+/// As if all requests had the same place.
 const PLACE: QueuePlace = QueuePlace {
     index: 0,
     generation: 0,
@@ -42,7 +42,7 @@ const PLACE: QueuePlace = QueuePlace {
 struct Handled {
     handler: Handler,
     is_full: bool,
-    /// Requests that nobody takes.
+    /// Requests that nobody handles.
     queued: Unread,
 }
 
@@ -62,7 +62,7 @@ impl Inbox for Handled {
     }
 }
 
-/// Requests to a name that is being decided; none once it is.
+/// Requests to a name that is being decided; `None` once it is decided.
 struct Deciding(Mutex<Option<Vec<Incoming>>>);
 
 impl Inbox for Deciding {
@@ -100,7 +100,7 @@ impl House {
         self.insert(name, Box::new(handler), false, Arc::default());
     }
 
-    /// A mailbox without room.
+    /// Adds a mailbox without room.
     pub(super) fn full(&self, name: &str) {
         let handler = |incoming: Incoming| Err(incoming.refuse(RequestError::busy()));
         self.insert(name, Box::new(handler), true, Arc::default());
@@ -115,7 +115,7 @@ impl House {
         self.open.lock().unwrap().insert(name.to_owned(), handled);
     }
 
-    /// A mailbox that hands its requests to the test.
+    /// Adds a mailbox that passes its requests to the test.
     pub(super) fn queue(&self, name: &str) -> mpsc::UnboundedReceiver<Request<EchoMsg>> {
         let (sender, queue) = mpsc::unbounded_channel();
         self.open(name, move |incoming| {
@@ -128,7 +128,7 @@ impl House {
         queue
     }
 
-    /// A mailbox that nobody reads.
+    /// Adds a mailbox that nobody reads.
     pub(super) fn unread(&self, name: &str) {
         let queued = Unread::default();
         let queue = queued.clone();

@@ -10,11 +10,11 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 pub(crate) trait Directory: Send + Sync + 'static {
     fn resolve(&self, name: &str) -> Resolved;
 
-    /// Counts a request that was refused, or ended with an error.
+    /// Counts a request that was rejected, or that ended with an error.
     fn failed(&self, _kind: RequestErrorKind) {}
 }
 
-/// The result of looking a name up.
+/// The result of resolving a name.
 pub(crate) enum Resolved {
     /// The inbox of the mailbox, or of the name while its registration is being decided.
     Inbox(Arc<dyn Inbox>),
@@ -23,16 +23,17 @@ pub(crate) enum Resolved {
 
 /// The receiving end of a mailbox.
 pub(crate) trait Inbox: Send + Sync {
-    /// Queues the request, or says at once why not. Does not wait.
+    /// Queues the request, or fails at once. Does not wait.
     fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered>;
 
     /// Drops a request that nobody waits for any more, if it is still queued. Returns whether it
-    /// was: then it is certain that it was not executed. Does not panic, even if the message does
+    /// was queued: then it was certainly not executed. Does not panic, even if the message does
     /// when it is dropped.
     fn withdraw(&self, place: QueuePlace) -> bool;
 
-    /// Whether a request would find no room at this moment. Another one may take or leave the last
-    /// place before the answer is used. For a route that can answer before a message has arrived.
+    /// Whether a request would find no room at the moment. Another request may take or leave the
+    /// last place before the result is used. For a route that can answer before a message has
+    /// arrived.
     fn is_full(&self) -> bool;
 }
 
@@ -54,20 +55,20 @@ impl From<Refused> for NotDelivered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueuePlace {
     pub(crate) index: u32,
-    /// The request's own, so that one that takes the same place later is not mistaken for it.
+    /// Unique to the request, so that a later request at the same place is not mistaken for it.
     pub(crate) generation: u64,
 }
 
-/// A request that was delivered. Dropped before its [answer](answered) has come, it leaves the
-/// queue and is forgotten.
+/// A delivered request. Dropping it before its [answer](answered) has arrived withdraws the request
+/// from the queue.
 pub(crate) struct Queued {
-    /// None: it is answered, or withdrawn.
+    /// `None` once the request is answered or withdrawn.
     inbox: Option<Arc<dyn Inbox>>,
     place: QueuePlace,
 }
 
 impl Queued {
-    /// Withdraws the request, if it is not answered. Returns whether it was still queued.
+    /// Withdraws the request unless it is answered. Returns whether it was still queued.
     fn withdraw(&mut self) -> Option<bool> {
         let inbox = self.inbox.take()?;
         Some(inbox.withdraw(self.place))
@@ -80,8 +81,8 @@ impl Drop for Queued {
     }
 }
 
-/// A request whose answer is awaited. Dropped before the answer was read, it withdraws the request
-/// and finds out what was done.
+/// A request whose answer is awaited. Dropping this before the answer was read withdraws the
+/// request, and determines whether it was executed.
 struct Awaited<'a> {
     directory: &'a dyn Directory,
     queued: Queued,
@@ -90,7 +91,7 @@ struct Awaited<'a> {
 }
 
 impl Awaited<'_> {
-    /// An answer has come.
+    /// Records an answer.
     fn note(&mut self, answer: &Answer) {
         *self.executed = match answer {
             Ok(_) => Executed::Yes,
@@ -107,7 +108,7 @@ impl Drop for Awaited<'_> {
         match self.queued.withdraw() {
             None => {}
             Some(true) => *self.executed = Executed::No,
-            // It has left the queue. Its answer may be here, and nobody has looked.
+            // The request has left the queue. Its answer may have arrived unnoticed.
             Some(false) => {
                 self.answer.close();
                 if let Ok(answer) = self.answer.try_read() {
@@ -119,7 +120,7 @@ impl Drop for Awaited<'_> {
 }
 
 /// Delivers a request. Does not wait, so that requests arrive in the order in which they are
-/// delivered, also while their receiver's registration is being decided.
+/// delivered, even while their receiver's registration is being decided.
 pub(crate) fn deliver(
     directory: &dyn Directory,
     receiver: &str,
@@ -135,7 +136,7 @@ pub(crate) fn deliver(
                 break Ok(Queued { inbox, place });
             }
             Err(NotDelivered::Refused(refused)) => break Err(refused),
-            // The name leads elsewhere by now, so this ends.
+            // The name no longer leads to that inbox, so this loop ends.
             Err(NotDelivered::Moved(again)) => incoming = *again,
         }
     };
@@ -145,7 +146,7 @@ pub(crate) fn deliver(
     delivered
 }
 
-/// Whether a request to this receiver would find its mailbox full at this moment.
+/// Whether a request to this receiver would find its mailbox full at the moment.
 pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
     match directory.resolve(receiver) {
         Resolved::Inbox(inbox) => inbox.is_full(),
@@ -153,12 +154,12 @@ pub(crate) fn is_busy(directory: &dyn Directory, receiver: &str) -> bool {
     }
 }
 
-/// Waits for the answer to a delivered request. `executed` always says what the receiver may have
-/// done by now.
+/// Waits for the answer to a delivered request. `executed` always reflects whether the receiver may
+/// have executed it by now.
 ///
 /// # Cancel safety
 ///
-/// Dropped, it withdraws the request: one that was still queued was not executed.
+/// Dropping the future withdraws the request: if it was still queued, it was not executed.
 pub(crate) async fn answered(
     directory: &dyn Directory,
     queued: Queued,
@@ -172,7 +173,7 @@ pub(crate) async fn answered(
         answer,
         executed,
     };
-    // The sender answers when it is dropped; an error here means that its runtime is gone.
+    // A dropped sender answers, so an error here means that its runtime is gone.
     let charged = awaited.answer.read().await;
     let charged = charged.unwrap_or_else(|_| ChargedAnswer {
         answer: Err(RequestError::no_reply("the receiver is gone")),

@@ -2,11 +2,11 @@
 
 use crate::error::{RequestError, RequestErrorKind};
 
-/// The most bytes that the names and values of a request's headers may have together.
+/// The largest total size of the names and values of a request's headers, in bytes.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// The most headers that a request may have. Each adds up to 9 bytes when it is written; so many
-/// fit, with all their bytes, into what a peer takes.
+/// The largest number of headers of a request. Each adds up to 9 bytes when it is encoded; this
+/// many fit, with all their bytes, into the headers that a peer accepts.
 pub const MAX_HEADERS: usize = 200;
 
 /// Texts that travel with a request, in the order in which they were added.
@@ -14,7 +14,8 @@ pub const MAX_HEADERS: usize = 200;
 pub(crate) struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// Adds one; a name is 1 or more lower-case ASCII letters, digits, `-`, `_` and `.`.
+    /// Adds a header; a name consists of one or more lower-case ASCII letters, digits, `-`, `_` and
+    /// `.`.
     pub(crate) fn add(&mut self, name: &str, value: &str) -> Result<(), RequestError> {
         let invalid = |text: String| {
             Err(RequestError::refused(

@@ -1,4 +1,4 @@
-//! A request as it reaches a mailbox, before its message is read.
+//! A request as it reaches a mailbox, before its message is decoded.
 
 use std::sync::Arc;
 
@@ -14,22 +14,22 @@ use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
 use crate::token::Token;
 
-/// A request that reached the inbox of a mailbox: its message, not yet read, and where its answer
-/// goes.
+/// A request that reached the inbox of a mailbox: its message, not yet decoded, and where its
+/// answer goes.
 ///
-/// A [`MessageSet`](crate::MessageSet) is made from it; user code sees it only where it implements
+/// A [`MessageSet`](crate::MessageSet) is created from it; user code sees it only if it implements
 /// that trait by hand.
 #[derive(Debug)]
 pub struct Incoming {
     body: Body,
     pending: Pending,
-    /// The room that its message takes until it is read.
+    /// The room that its message occupies until it is decoded.
     charge: Option<Charge>,
 }
 
 impl Incoming {
-    /// A request. `reply_to` gets exactly one answer, whatever happens, unless the request is
-    /// [refused](Self::refuse).
+    /// Creates a request. `reply_to` gets exactly one answer, whatever happens, unless the request
+    /// is [rejected](Self::refuse).
     pub(crate) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
         let pending = Pending::new(meta, max_reply_bytes, reply_to);
         Self {
@@ -39,15 +39,15 @@ impl Incoming {
         }
     }
 
-    /// The same request, for whose message this room is free again when it is read or dropped, and
-    /// whose reply takes this room.
+    /// Attaches the room that the message occupies until it is decoded or dropped, and the room for
+    /// the reply.
     pub(super) fn charged(mut self, charge: Charge, reply_room: ReplyRoom) -> Self {
         self.charge = Some(charge);
         self.pending.take_reply_room(reply_room);
         self
     }
 
-    /// The end of the request, its answer or its drop, is waited for with this.
+    /// Makes the tracker of this token wait for the end of the request: its answer or its drop.
     pub(crate) fn await_end(&mut self, awaited: TaskTrackerToken) {
         self.pending.await_end(awaited);
     }
@@ -57,13 +57,13 @@ impl Incoming {
         self.pending.lacks_reply_room()
     }
 
-    /// Answers that it was rejected, and not executed.
+    /// Answers that the request was rejected, and not executed.
     pub(crate) fn reject(self, error: RequestError) {
         // Without a requester nothing is lost.
         let _ = self.pending.answer(Err(error));
     }
 
-    /// The wire name of the message.
+    /// Returns the wire name of the message.
     #[must_use]
     pub fn wire_name(&self) -> &str {
         self.body.wire_name()
@@ -73,7 +73,7 @@ impl Incoming {
         self.pending.meta()
     }
 
-    /// Gives the message back to the route. Nothing is sent to `reply_to`.
+    /// Returns the message to the route. Nothing is sent to `reply_to`.
     pub(crate) fn refuse(mut self, error: RequestError) -> Refused {
         self.pending.forget();
         Refused {
@@ -82,13 +82,13 @@ impl Incoming {
         }
     }
 
-    /// Refuses a request that was queued: its requester gets the message back with the error, where
-    /// the route can bring it. Nothing was executed.
+    /// Rejects a request that was queued: its requester gets the message back with the error, if
+    /// the route can transport it. Nothing was executed.
     pub(crate) fn give_back(self, error: RequestError) {
         self.pending.give_back(error, self.body);
     }
 
-    /// Whether it is meant for a mailbox that was registered under another token than this one.
+    /// Whether it is meant for a mailbox that was registered under a token other than this one.
     pub(crate) fn expects_another_than(&self, token: Token) -> bool {
         self.meta().token.is_some_and(|expected| expected != token)
     }
@@ -98,26 +98,26 @@ impl Incoming {
         self.pending.is_abandoned()
     }
 
-    /// Takes the request back: nothing is answered.
+    /// Takes the request back without an answer.
     pub(crate) fn forget(&mut self) {
         self.pending.forget();
     }
 
     /// Answers a request that is not handed out: its deadline has passed, or the mailbox is closed.
-    /// Returns whether its requester still waited for that.
+    /// Returns whether its requester still waited for the answer.
     pub(crate) fn dismiss(&mut self) -> bool {
         self.pending.dismiss()
     }
 
-    /// Its turn has come: a message set reads it next. From now on the answer depends on this
-    /// fence.
+    /// Marks the request as next: a message set now decodes it. From now on the answer depends on
+    /// this fence.
     pub(crate) fn begin_reading(&mut self, fence: Arc<Fence>) {
         self.pending.begin_reading(fence);
     }
 
-    /// Reads the message. If it is not an `M`, the requester gets an error that says so.
+    /// Decodes the message. If it is not an `M`, the requester gets an error.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
-        // Other fields are dropped here, once the message is read.
+        // The other fields are dropped here, once the message is decoded.
         let Self { body, pending, .. } = self;
         match body.into_message::<M>() {
             Ok(message) => Some((message, pending)),
@@ -135,10 +135,10 @@ impl Incoming {
     }
 }
 
-/// A request that a mailbox did not take. Nothing was executed.
+/// A request that a mailbox rejected. Nothing was executed.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) error: RequestError,
-    /// The message, where it was not used up.
+    /// The message, if it was not consumed.
     pub(crate) body: Option<Body>,
 }

@@ -1,4 +1,4 @@
-//! The way to a mailbox of the same process.
+//! The route to the mailboxes of the same process.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::incoming::Incoming;
 use crate::error::RequestError;
 use crate::message::Body;
 
-/// The way to a mailbox of the same process: the message moves by value.
+/// The route to the mailboxes of the same process: messages move by value.
 #[derive(Clone)]
 pub(crate) struct LocalRoute {
     directory: Arc<dyn Directory>,
@@ -24,7 +24,7 @@ impl LocalRoute {
         }
     }
 
-    /// Whether the name is open, or being decided, at this peer.
+    /// Whether this peer has the name open, or is deciding it.
     pub(crate) fn knows(&self, name: &str) -> bool {
         !matches!(self.directory.resolve(name), Resolved::Absent)
     }
@@ -39,8 +39,8 @@ impl Route for LocalRoute {
                 self.max_message_bytes,
             ));
         }
-        // A call without a message was handed over before, and only one that keeps its message is
-        // repeated then.
+        // A call without a message was handed over before, and only a call that keeps its message
+        // is retried after that.
         let Some(body) = call.take_body() else {
             return Err(RequestError::no_reply("the message is gone"));
         };

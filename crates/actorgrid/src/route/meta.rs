@@ -1,4 +1,4 @@
-//! The metadata that goes with each request, beside its message.
+//! The metadata that travels with each request.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::token::Token;
 /// The metadata of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
-    /// Unique among the requests of all clients; repeats of one request share it.
+    /// Unique among the requests of all clients; retries of one request share it.
     pub(crate) id: RequestId,
     pub(crate) deadline: Deadline,
-    /// The registration that the client expects to reach; none from a Go client.
+    /// The registration that the client expects to reach; `None` from a Go client.
     pub(crate) token: Option<Token>,
     pub(crate) headers: Headers,
     /// Who sent it, as far as the connection shows it.
     pub(crate) caller: Caller,
 }
 
-/// The identity of a request: one half drawn by its client once, one half counted by it.
+/// The identity of a request: one half is drawn once by its client, the other half is a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u128);
 

@@ -1,9 +1,9 @@
-//! How requests travel: one trait, a route for each way.
+//! How requests travel: one trait, and an implementation per route.
 //!
-//! A [`Route`] takes a [`Call`] to the [`Inbox`] behind a name and brings its answer back. All
-//! routes have the same semantics and the same errors. [`local`] moves a message by value within
-//! the process. The unary gRPC route, which the Go library shares, consists of [`calling`] (the
-//! client's side), [`serving`] (the peer's side) and [`codec`] (its bytes).
+//! A [`Route`] takes a [`Call`] to the [`Inbox`] of a name, and returns its answer. All routes have
+//! the same semantics and the same errors. [`local`] moves a message by value within the process.
+//! The unary gRPC route, which is shared with the Go library, consists of [`calling`] (the client's
+//! side), [`serving`] (the peer's side) and [`codec`] (the encoding).
 
 mod admission;
 mod answer;

@@ -12,7 +12,7 @@ use crate::error::{Executed, RequestError};
 use crate::message::{Body, DecodeError};
 use crate::session::Fence;
 
-/// An answer that is owed. Dropped without one, it says that there is none.
+/// An answer that is owed. If dropped without an answer, it reports that there is none.
 #[derive(Debug)]
 pub struct Pending {
     reply_to: Option<ReplyTo>,
@@ -20,9 +20,9 @@ pub struct Pending {
     fence: Option<Arc<Fence>>,
     stage: RequestStage,
     max_reply_bytes: usize,
-    /// None on the local route, where a reply is moved.
+    /// `None` on the local route, where a reply is moved.
     reply_room: Option<ReplyRoom>,
-    /// Something waits for the end of the request as long as this exists.
+    /// While this exists, the end of the request is awaited.
     #[allow(dead_code)] // held for its drop
     awaited: Option<TaskTrackerToken>,
 }
@@ -32,29 +32,29 @@ pub struct Pending {
 pub(crate) enum LostReply {
     /// Nobody waits for it any more.
     RequesterGone(Option<Body>),
-    /// There is no room for it. The requester has got an error in its place.
+    /// There is no room for it. The requester has received an error instead.
     NoRoom(Body),
 }
 
 impl LostReply {
-    /// Nobody waits for this answer any more.
+    /// Creates the error for an answer that nobody waits for any more.
     #[cold]
     fn gone(answer: Answer) -> Self {
         Self::RequesterGone(answer.ok())
     }
 }
 
-/// The bytes that each reply is charged beyond its message.
+/// The bytes that each reply is charged in addition to its message.
 const REPLY_BYTES: usize = 512;
 
-/// How far a request has come: it says what was done if it is dropped.
+/// How far a request has come. If the request is dropped, this determines its error.
 #[derive(Debug)]
 enum RequestStage {
     /// On its way, or in a queue.
     Queued,
-    /// With a message set that reads its message.
+    /// With a message set that decodes its message.
     Reading,
-    /// With the receiver: what follows may count as executed.
+    /// With the receiver: from now on the request may count as executed.
     HandedOut,
 }
 
@@ -71,12 +71,12 @@ impl Pending {
         }
     }
 
-    /// The end of the request is waited for with this.
+    /// Makes the tracker of this token wait for the end of the request.
     pub(super) fn await_end(&mut self, awaited: TaskTrackerToken) {
         self.awaited = Some(awaited);
     }
 
-    /// The reply takes this room.
+    /// Sets the room that the reply occupies.
     pub(super) fn take_reply_room(&mut self, room: ReplyRoom) {
         self.reply_room = Some(room);
     }
@@ -86,26 +86,26 @@ impl Pending {
         self.reply_room.as_ref().is_some_and(ReplyRoom::is_lacking)
     }
 
-    /// Its turn has come. From now on the answer depends on this fence.
+    /// Marks the request as next. From now on the answer depends on this fence.
     pub(super) fn begin_reading(&mut self, fence: Arc<Fence>) {
         self.fence = Some(fence);
         self.stage = RequestStage::Reading;
     }
 
-    /// Answers with an error that says how far the request has come, unless it is answered already.
-    /// Returns whether somebody still waited for that.
+    /// Answers with an error that reports how far the request has come, unless it is answered
+    /// already. Returns whether the requester still waited for the answer.
     pub(super) fn dismiss(&mut self) -> bool {
         let Some(reply_to) = self.reply_to.take() else {
             return false;
         };
-        // The requester's own timer may come a moment later.
+        // The requester's own timer may fire a moment later.
         let is_late = self.meta.deadline.remaining().is_zero();
         let error = match self.stage {
             RequestStage::Queued if is_late => RequestError::deadline(Executed::No),
             RequestStage::Queued => RequestError::mailbox_closed(),
-            // It would fare no better a second time: reading it panicked, or its set gave up.
+            // A retry would fare no better: decoding it panicked, or its set dropped it.
             RequestStage::Reading => {
-                RequestError::invalid_message(&DecodeError::new("it was dropped while it was read"))
+                RequestError::invalid_message(&DecodeError::new("it was dropped during decoding"))
             }
             RequestStage::HandedOut if is_late => RequestError::deadline(Executed::Maybe),
             RequestStage::HandedOut => {
@@ -115,14 +115,14 @@ impl Pending {
         reply_to.send(Err(error), None).is_ok()
     }
 
-    /// Answers that the request was refused, and gives its message back.
+    /// Answers that the request was rejected, and returns its message.
     pub(super) fn give_back(mut self, error: RequestError, body: Body) {
         if let Some(reply_to) = self.reply_to.take() {
             reply_to.give_back(error, body);
         }
     }
 
-    /// Nothing is answered.
+    /// Drops the owed answer without answering.
     pub(super) fn forget(&mut self) {
         self.reply_to = None;
     }
@@ -140,7 +140,7 @@ impl Pending {
         self.reply_to.as_ref().is_none_or(ReplyTo::is_closed)
     }
 
-    /// Ends when nobody waits for the answer any more.
+    /// Waits until nobody waits for the answer any more.
     pub(crate) async fn abandoned(&mut self) {
         if let Some(reply_to) = &mut self.reply_to {
             tokio::select! {
@@ -150,7 +150,7 @@ impl Pending {
         }
     }
 
-    /// The receiver has the request now: what follows may count as executed.
+    /// Marks the request as handed out: from now on it may count as executed.
     pub(crate) fn hand_out(&mut self) {
         self.stage = RequestStage::HandedOut;
     }
@@ -163,7 +163,7 @@ impl Pending {
         self.max_reply_bytes
     }
 
-    /// Answers. Gives the answer back if nobody waits for it any more.
+    /// Answers. Returns the answer if nobody waits for it any more.
     pub(crate) fn answer(mut self, answer: Answer) -> Result<(), Answer> {
         match self.reply_to.take() {
             Some(reply_to) => reply_to.send(answer, None),
@@ -172,7 +172,7 @@ impl Pending {
     }
 
     /// Answers with a reply of this length. If there is no room for it, the requester gets an error
-    /// that says so.
+    /// that reports this.
     pub(crate) fn reply(mut self, reply: Body, length: usize) -> Result<(), LostReply> {
         let Some(reply_to) = self.reply_to.take() else {
             return Err(LostReply::gone(Ok(reply)));

@@ -5,14 +5,14 @@ use super::budget::{BudgetFull, Charge, ConnectionBudget};
 /// The room for a reply.
 #[derive(Debug)]
 pub(super) enum ReplyRoom {
-    /// It is taken from this budget.
+    /// To be taken from this budget.
     Of(ConnectionBudget),
-    /// Room for a reply of a certain size is there.
+    /// Already reserved, for a reply of a certain size.
     Reserved(Charge),
 }
 
 impl ReplyRoom {
-    /// Whether there would probably be none.
+    /// Whether there would probably be no room.
     pub(super) fn is_lacking(&self) -> bool {
         match self {
             Self::Of(budget) => budget.is_crowded(),
@@ -20,7 +20,7 @@ impl ReplyRoom {
         }
     }
 
-    /// Takes room for a reply of this size.
+    /// Takes the room for a reply of this size.
     pub(super) fn take(self, bytes: usize) -> Result<Charge, BudgetFull> {
         match self {
             Self::Of(budget) => budget.charge(bytes),

@@ -9,9 +9,9 @@ use crate::environment::Environment;
 /// The tasks of one server or one pool: those that encode large replies, and those in which hyper
 /// drives the connections of a pool.
 ///
-/// They are counted, so that who owns them can wait for their end. Nothing aborts them one by
-/// one: each ends when its connection does, and the owner ends the connections. A panic in one
-/// ends that stream or connection alone.
+/// They are counted, so that their owner can wait until they end. Nothing aborts them individually:
+/// each ends when its connection does, and the owner ends the connections. A panic in one ends only
+/// that stream or connection.
 #[derive(Debug, Clone)]
 pub(super) struct Tasks {
     environment: Environment,
@@ -33,7 +33,7 @@ impl Tasks {
         drop(self.environment.spawn(self.tracker.track_future(future)));
     }
 
-    /// Ends when all tasks have ended. Cancel safe.
+    /// Waits until all tasks have ended. Cancel safe.
     pub(super) async fn ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;

@@ -1,5 +1,4 @@
-//! The bytes of one connection, and who is at its other end. The sockets of both sides are behind
-//! this one type.
+//! The bytes of one connection, and its other end. This type wraps the sockets of both sides.
 
 use std::io;
 use std::pin::Pin;
@@ -23,18 +22,18 @@ impl Transport {
         Ok(Self { socket })
     }
 
-    /// A connection that a listener has accepted.
+    /// Wraps a connection that a listener has accepted.
     pub(super) fn accepted(socket: Socket) -> Self {
         Self { socket }
     }
 
-    /// Whether the other end says nothing more, though what it said may not be read yet. False where
-    /// that is not known.
+    /// Whether the other end has closed its sending side, though data may still be unread. False
+    /// where that is not known.
     pub(super) fn is_read_closed(&self) -> bool {
         self.socket.is_read_closed()
     }
 
-    /// Who is at the other end.
+    /// The caller at the other end.
     pub(super) fn caller(&self) -> Caller {
         Caller::remote(self.socket.peer_addr())
     }

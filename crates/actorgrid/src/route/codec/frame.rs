@@ -1,26 +1,26 @@
-//! Writing framed messages: the `Delivery` of the one shared method, and small messages.
+//! Writes framed messages: the `Delivery` of the one shared method, and small messages.
 
 use bytes::buf::Chain;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The one method of the service that the Go library shares.
+/// The one method of the service that is shared with the Go library.
 pub(crate) const PROCESS_PATH: &str = "/grid.wire/Process";
-/// How much larger than the largest message its envelope may be: the receiver's key (at most
-/// 2 KiB) and the type's name.
+/// How much larger than the message its envelope may be: the receiver's key (at most 2 KiB) and the
+/// type's name.
 pub(crate) const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
-/// The length of the prefix of each message: a flag for compression, and the length.
+/// The length of the prefix of each message: a flag for compression, and the message's length.
 pub(crate) const PREFIX_BYTES: usize = 5;
-/// Data up to this size is copied into one buffer with what surrounds it: cheaper than parts.
+/// Data up to this size is copied into one buffer with its envelope: cheaper than separate parts.
 const COPIED_BYTES: usize = 4 * 1024;
 
 const DATA_TAG: u8 = 2 << 3 | 2;
 const TYPE_NAME_TAG: u8 = 3 << 3 | 2;
 const RECEIVER_TAG: u8 = 4 << 3 | 2;
 
-/// A framed message: the bytes before the data, the data, and the bytes behind it.
+/// A framed message: the bytes before the data, the data, and the bytes after it.
 pub(crate) type Framed = Chain<Bytes, Chain<Bytes, Bytes>>;
 
-/// A `Delivery` of version 1, framed. The data is not copied unless it is small.
+/// Frames a `Delivery` of version 1. The data is not copied unless it is small.
 pub(crate) fn frame_delivery(data: &Bytes, type_name: &str, receiver: &str) -> Framed {
     let field = |length: usize| match length {
         0 => 0,
@@ -33,7 +33,7 @@ pub(crate) fn frame_delivery(data: &Bytes, type_name: &str, receiver: &str) -> F
 
     let mut head = BytesMut::with_capacity(PREFIX_BYTES + room);
     head.put_u8(0);
-    // The limit on messages is far below 4 GiB and is checked before.
+    // The limit on messages is far below 4 GiB and is checked earlier.
     head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     if !data.is_empty() {
         put_tag(&mut head, DATA_TAG, data.len());
@@ -50,20 +50,20 @@ pub(crate) fn frame_delivery(data: &Bytes, type_name: &str, receiver: &str) -> F
     head.freeze().chain(data.clone().chain(tail.freeze()))
 }
 
-/// A small message, framed.
+/// Frames a small message.
 pub(crate) fn frame_message(message: &impl prost::Message) -> Framed {
     let length = message.encoded_len();
     let mut whole = BytesMut::with_capacity(PREFIX_BYTES + length);
     whole.put_u8(0);
     whole.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    // A BytesMut grows: it cannot run out of room.
+    // A `BytesMut` grows: it cannot run out of room.
     let _ = message.encode(&mut whole);
     whole.freeze().chain(Bytes::new().chain(Bytes::new()))
 }
 
 fn put_tag(buffer: &mut BytesMut, tag: u8, length: usize) {
     buffer.put_u8(tag);
-    // A BytesMut grows: it cannot run out of room.
+    // A `BytesMut` grows: it cannot run out of room.
     let _ = prost::encode_length_delimiter(length, buffer);
 }
 

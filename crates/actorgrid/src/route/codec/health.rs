@@ -3,6 +3,6 @@
 pub(crate) const CHECK_PATH: &str = "/grpc.health.v1.Health/Check";
 pub(crate) const WATCH_PATH: &str = "/grpc.health.v1.Health/Watch";
 
-/// The largest message of the service, either way: a request holds the name of a service, and an
-/// answer a number.
+/// The size limit of the service's messages in both directions: a request holds the name of a
+/// service, and an answer a number.
 pub(crate) const MAX_HEALTH_BYTES: usize = 4 * 1024;

@@ -1,4 +1,4 @@
-//! The HTTP headers of a request: its metadata as bytes.
+//! The HTTP headers of a request: encodes and decodes its metadata.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ const REQUEST_ID_KEY: &str = "grid-request-id-bin";
 const HEADERS_KEY: &str = "grid-headers-bin";
 const RECEIVER_KEY: &str = "grid-receiver-bin";
 /// The headers of W3C Trace Context and Baggage. The first of each travels as plain metadata, under
-/// its own name, so that peers with OpenTelemetry for gRPC read and write the same ones.
+/// its own name, so that peers with OpenTelemetry for gRPC write and read the same headers.
 const PLAIN: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The deadline of a request that states none. A Go client always states one.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The HTTP headers of a request.
+/// Returns the HTTP headers of a request.
 pub(crate) fn write(meta: &Meta) -> HeaderMap {
     let mut metadata = MetadataMap::with_capacity(12);
     metadata.insert_bin(
@@ -64,12 +64,13 @@ pub(crate) fn write(meta: &Meta) -> HeaderMap {
     headers
 }
 
-/// The headers that travel as plain metadata, by their place in [`PLAIN`].
+/// The headers that travel as plain metadata, by their index in [`PLAIN`].
 #[derive(Default)]
 struct PlainHeaders([Option<HeaderValue>; PLAIN.len()]);
 
 impl PlainHeaders {
-    /// Takes a header that can travel as plain metadata. False: it travels in the list.
+    /// Accepts a header that can travel as plain metadata. Returns false if it must travel in the
+    /// list.
     ///
     /// Plain metadata is printable ASCII, in gRPC and in HTTP libraries that read it as text. A
     /// header value here may hold more bytes, but the receiver would drop it.
@@ -77,7 +78,7 @@ impl PlainHeaders {
         let Some(place) = PLAIN.iter().position(|plain| *plain == name) else {
             return false;
         };
-        // Spaces around a value are not part of it for every HTTP library.
+        // Not every HTTP library treats surrounding spaces as part of a value.
         let is_plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if self.0[place].is_some() || !is_plain || value.trim() != value {
             return false;
@@ -95,7 +96,7 @@ impl PlainHeaders {
     }
 }
 
-/// Adds the headers that every call has, and its time if that is bounded.
+/// Adds the headers that every call has, and its timeout if the time is bounded.
 pub(crate) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
     if let Some(time) = time {
         headers.insert(TIMEOUT, timeout(time));
@@ -105,7 +106,7 @@ pub(crate) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
     headers.insert(USER_AGENT, HeaderValue::from_static("actorgrid"));
 }
 
-/// At most 8 digits and a unit. Rounded up: the caller's own timer is the one that decides.
+/// At most 8 digits and a unit. Rounded up: the caller's own timer decides.
 fn timeout(left: Duration) -> HeaderValue {
     let micros = left.as_micros() + 1;
     let text = if micros < 100_000_000 {
@@ -116,11 +117,11 @@ fn timeout(left: Duration) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("1S"))
 }
 
-/// The header that states a request's time does not hold a time.
+/// The timeout header of a request is not a valid time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidTimeout;
 
-/// The time that the headers of a request state, if they do.
+/// Returns the time that the headers of a request state, if any.
 pub(crate) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeout> {
     let Some(value) = headers.get(TIMEOUT) else {
         return Ok(None);
@@ -130,11 +131,11 @@ pub(crate) fn time(headers: &HeaderMap) -> Result<Option<Duration>, InvalidTimeo
         .ok_or(InvalidTimeout)
 }
 
-/// Reads the HTTP headers of a request with this deadline. The id that a Go client does not send is
-/// made up, and a header that cannot be read is left out. A token that cannot be read is an error:
-/// the client expects a certain registration, and any other must not act on the request.
+/// Reads the HTTP headers of a request with this deadline. A missing id (a Go client sends none) is
+/// made up, and a header that cannot be read is dropped. A token that cannot be read is an error:
+/// the client expects a certain registration, and no other may act on the request.
 ///
-/// Returns the key of its receiver too, if it is stated; see [`put_receiver`].
+/// Also returns the key of its receiver, if it is stated; see [`put_receiver`].
 pub(crate) fn read(
     headers: HeaderMap,
     deadline: Deadline,
@@ -176,7 +177,8 @@ pub(crate) fn read(
     Ok((meta, receiver))
 }
 
-/// The registration that the client expects to reach, if it says so: once, and well-formed.
+/// Returns the registration that the client expects to reach; `None` if it states none. The header
+/// must occur at most once, and be well-formed.
 fn read_token(metadata: &MetadataMap) -> Result<Option<Token>, RequestError> {
     let mut tokens = metadata.get_all_bin(TOKEN_KEY).iter();
     let Some(first) = tokens.next() else {
@@ -187,14 +189,14 @@ fn read_token(metadata: &MetadataMap) -> Result<Option<Token>, RequestError> {
         _ => None,
     };
     let error = || {
-        let text = "grid-token-bin does not hold one token";
+        let text = "grid-token-bin is not exactly one token";
         RequestError::refused(RequestErrorKind::InvalidHeaders, text)
     };
     token.map(Some).ok_or_else(error)
 }
 
-/// States the receiver of a request beside its large message, in which it comes last: so the peer
-/// can answer that the mailbox is full before the message has arrived.
+/// States the receiver of a request in its headers, because a large message has it at its end: so
+/// the peer can answer that the mailbox is full before the message has arrived.
 pub(crate) fn put_receiver(headers: &mut HeaderMap, receiver: &str) {
     let value = MetadataValue::<Binary>::from_bytes(receiver.as_bytes());
     if let Ok(value) = HeaderValue::from_bytes(value.as_encoded_bytes()) {
@@ -202,19 +204,20 @@ pub(crate) fn put_receiver(headers: &mut HeaderMap, receiver: &str) {
     }
 }
 
-/// Adds a header that was received; one that is not valid, or has no room, is left out.
+/// Adds a received header; drops it if it is not valid, or if there is no room for it.
 fn add_received(headers: &mut Headers, name: &str, value: &str) {
     if headers.add(name, value).is_err() {
         log_dropped(name);
     }
 }
 
-/// The name alone: the value may be confidential.
+/// Logs only the name: the value may be confidential.
 fn log_dropped(name: &str) {
     tracing::debug!(name, "dropped a header of a request");
 }
 
-/// The abilities of the client that sent these headers. Only ours send a request id.
+/// Returns the capabilities of the client that sent these headers. Only clients of this library
+/// send a request id.
 pub(crate) fn capabilities(headers: &HeaderMap) -> Capabilities {
     Capabilities::of(headers.contains_key(REQUEST_ID_KEY))
 }
@@ -368,7 +371,7 @@ mod tests {
         let token = encoded("2a:17");
         assert_eq!(rejected(&[&token]), Ok("2a:17".parse().ok()));
         let kind = Err(RequestErrorKind::InvalidHeaders);
-        assert_eq!(rejected(&["*"]), kind, "no base64");
+        assert_eq!(rejected(&["*"]), kind, "not base64");
         assert_eq!(rejected(&["/w"]), kind, "no UTF-8");
         assert_eq!(rejected(&[""]), kind);
         assert_eq!(rejected(&[&encoded("2a")]), kind);
@@ -435,7 +438,7 @@ mod tests {
         let mut uneven = vec![("a", ""); MAX_HEADERS - 1];
         uneven.push(("a", &large));
         for headers in [vec![("a", &*value); MAX_HEADERS], uneven] {
-            // The path and the host, of 1 KiB at most, come on top.
+            // The path and the host, of at most 1 KiB, are added to these.
             let bytes: usize = write(&meta(&headers))
                 .iter()
                 .map(|(name, value)| name.as_str().len() + value.len() + 32)

@@ -1,7 +1,7 @@
 //! The bytes of the unary gRPC route: framed messages, headers, statuses.
 //!
-//! Framing is our own, on hyper: a generic gRPC stack copies every message once more, and has texts
-//! of its own where a Go client looks for those of its library.
+//! Framing is our own, on hyper: a generic gRPC stack copies every message once more, and has its
+//! own texts where a Go client looks for those of its library.
 
 pub(super) mod frame;
 pub(super) mod health;

@@ -1,4 +1,4 @@
-//! The body of a request or a response that is sent.
+//! The body of an outgoing request or response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,8 @@ use http_body::Frame;
 
 use super::frame::Framed;
 
-/// A body of at most one message, and trailers if it answers; or of the frames of a stream.
+/// A body with at most one message, and trailers if it is a response; or with the frames of a
+/// stream.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     message: Option<Framed>,
@@ -42,8 +43,8 @@ impl Outgoing {
         }
     }
 
-    /// Messages, and trailers as the last frame. One is asked for only when there is room to send
-    /// it, so nothing piles up here before a slow reader.
+    /// Creates a body of messages, with trailers as the last frame. A frame is polled only when
+    /// there is room to send it, so nothing accumulates for a slow reader.
     pub(crate) fn frames(frames: impl Stream<Item = Frame<Framed>> + Send + 'static) -> Self {
         Self {
             message: None,

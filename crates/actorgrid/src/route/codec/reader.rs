@@ -1,4 +1,4 @@
-//! Reading the framed messages of a body as it arrives.
+//! Reads the framed messages of a body as it arrives.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
@@ -6,11 +6,11 @@ use http_body_util::BodyExt;
 
 use super::frame::PREFIX_BYTES;
 
-/// The capacity reserved ahead for a message that arrives in parts: its announced length is only
-/// a claim until the bytes are there.
+/// The capacity reserved in advance for a message that arrives in parts: its announced length is
+/// only a claim until the bytes have arrived.
 const FIRST_CAPACITY_BYTES: usize = 64 * 1024;
 
-/// Why a body is not one message, or not several.
+/// Why a body is not one message, or not a sequence of messages.
 #[derive(Debug)]
 pub(crate) enum ReadError<E> {
     /// The body ended before a message.
@@ -25,17 +25,17 @@ pub(crate) enum ReadError<E> {
     Body(E),
 }
 
-/// A body as it is read.
+/// Reads a body.
 pub(crate) struct Reader<B> {
     body: B,
     limit: usize,
-    /// The bytes that have come and are not read yet.
+    /// The bytes that have arrived and are not yet read.
     rest: Bytes,
     partial: Option<PartialMessage>,
     trailers: Option<HeaderMap>,
 }
 
-/// A message of which only a part has come.
+/// A message of which only a part has arrived.
 struct PartialMessage {
     length: usize,
     bytes: BytesMut,
@@ -55,7 +55,7 @@ where
         }
     }
 
-    /// The one message. Bytes that come later stay unread. Cancel safe.
+    /// Reads the one message. Bytes that arrive later stay unread. Cancel safe.
     pub(crate) async fn message(&mut self) -> Result<Bytes, ReadError<B::Error>> {
         let message = self.next().await?.ok_or(ReadError::Missing)?;
         match self.rest.is_empty() {
@@ -64,7 +64,7 @@ where
         }
     }
 
-    /// The next of several messages; none at the end of the body. Cancel safe.
+    /// Reads the next of several messages; `None` at the end of the body. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError<B::Error>> {
         let partial = match &mut self.partial {
             Some(partial) => partial,
@@ -115,7 +115,7 @@ where
         Ok(Some(message))
     }
 
-    /// The trailers at the end of a body whose messages were read.
+    /// Returns the trailers at the end of a body whose messages were read.
     pub(crate) async fn trailers(&mut self) -> Result<Option<HeaderMap>, ReadError<B::Error>> {
         match data(&mut self.body, &mut self.trailers).await? {
             None => Ok(self.trailers.take()),
@@ -124,7 +124,7 @@ where
     }
 }
 
-/// The next bytes of a body; none at its end, which its trailers are.
+/// Returns the next bytes of a body; `None` at its end, after storing its trailers.
 async fn data<B>(
     body: &mut B,
     trailers: &mut Option<HeaderMap>,

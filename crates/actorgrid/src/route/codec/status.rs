@@ -1,4 +1,4 @@
-//! Errors as gRPC statuses, for Go clients by code and text, for ours by a trailer.
+//! Errors as gRPC statuses: for Go clients by code and text, for our clients by a trailer.
 
 use http::HeaderMap;
 use prost::Message as _;
@@ -15,7 +15,7 @@ use crate::wire::detail::{ErrorDetail, error_detail};
 /// The trailer in which our peers report an error exactly; a Go peer ignores it.
 const ERROR_KEY: &str = "grid-error-bin";
 
-/// The texts that a Go client looks for, word for word.
+/// The texts that a Go client compares, word for word.
 const UNKNOWN_MAILBOX: &str = "grid: unknown mailbox";
 const RECEIVER_BUSY: &str = "grid: receiver busy";
 const NO_REPLY: &str = "grid: no reply";
@@ -25,8 +25,8 @@ const UNKNOWN_SERVICE: &str = "unknown service grid.wire";
 const UNREGISTERED_TYPE: &str = "codec: unregistered message type";
 const INVALID_WIRE_FORMAT: &str = "proto: cannot parse invalid wire-format data";
 
-/// The status that reports this error: to a Go client by code and text, to ours by the trailer. The
-/// code of an application's error is that of the status, for both.
+/// Returns the status that reports this error: to a Go client by code and text, to ours by the
+/// trailer. The code of an application's error is the status code for both.
 pub(crate) fn of_error(error: &RequestError) -> Status {
     let (code, text) = match error.kind() {
         Kind::NotHeld | Kind::UnknownName | Kind::MailboxClosed => (Code::Unknown, UNKNOWN_MAILBOX),
@@ -45,11 +45,11 @@ pub(crate) fn of_error(error: &RequestError) -> Status {
     with_text(error, code, text)
 }
 
-/// A status with a code and a text of its own.
+/// Returns a status with this code and this text.
 ///
-/// The text of an error has at most 64 KiB, so with percent-encoding and a detail of 8 KiB all
-/// stays below the 256 KiB that a client takes; the error's own text goes into the trailer only
-/// beside a short one.
+/// The text of an error has at most 64 KiB, so with percent-encoding and a detail of 8 KiB the
+/// status stays below the 256 KiB that a client accepts. The error's own text goes into the trailer
+/// only if the status has another, short text.
 pub(crate) fn with_text(error: &RequestError, code: Code, text: &str) -> Status {
     let mut status = Status::new(code, text);
     let (detail_type, detail) = match error.payload() {
@@ -82,18 +82,18 @@ pub(crate) fn with_text(error: &RequestError, code: Code, text: &str) -> Status 
     status
 }
 
-/// The status in these headers or trailers, if there is one.
+/// Returns the status in these headers or trailers, if any.
 pub(crate) fn of_headers(headers: &mut HeaderMap) -> Option<Status> {
-    // The reader of this standard header panics when it is not base64, and nothing here uses it.
+    // The reader of this standard header panics if it is not base64, and nothing here uses it.
     headers.remove("grpc-status-details-bin");
     Status::from_header_map(headers)
 }
 
-/// The error that a peer reports with this status.
+/// Returns the error that a peer reports with this status.
 ///
-/// With our trailer only that decides. Without it (a Go peer) only the two refusals and a missing
-/// service, word for word, count as not executed. Any other text may be an actor's own: an actor
-/// passes on the error that a request of its own failed with.
+/// If our trailer is present, only the trailer decides. Without it (a Go peer) only the two
+/// rejections and a missing service, word for word, count as not executed. Any other text may be an
+/// actor's: an actor may pass on the error that its own request failed with.
 pub(crate) fn to_error(status: &Status) -> RequestError {
     let trailer = status
         .metadata()
@@ -130,7 +130,7 @@ fn of_trailer(trailer: ErrorDetail, status: &Status) -> RequestError {
     error
 }
 
-/// The code of an application's error.
+/// Returns the code of an application's error.
 fn actor_code(kind: Kind, code: Code) -> Option<ActorCode> {
     match kind {
         Kind::Application => ActorCode::of_number(code.into()),
@@ -138,11 +138,11 @@ fn actor_code(kind: Kind, code: Code) -> Option<ActorCode> {
     }
 }
 
-/// The error that a peer reports without our trailer.
+/// Returns the error that a peer reports without our trailer.
 ///
-/// A code alone never makes it one that may be repeated: an actor can give any. The two refusals
-/// have the code of every error without one, so an actor that gives another code is not mistaken
-/// for them, whatever its text.
+/// A code alone never makes the request safe to retry: an actor can return any code. The two
+/// rejections have the code of every error without one, so an actor that returns another code is
+/// not mistaken for them, whatever its text.
 fn of_text(code: Code, text: &str) -> RequestError {
     let too_large = text.starts_with("grpc: received message larger than max")
         || text.contains("message length too large");
@@ -156,11 +156,11 @@ fn of_text(code: Code, text: &str) -> RequestError {
         (Code::Unknown, UNKNOWN_MAILBOX) => (Kind::NotHeld, Executed::No),
         (Code::Unknown, RECEIVER_BUSY) => (Kind::Busy, Executed::No),
         (Code::Unknown, CONTEXT_FINISHED) => (Kind::DeadlineExceeded, Executed::Maybe),
-        // tonic says out of range where Go says exhausted.
+        // tonic reports OutOfRange where Go reports ResourceExhausted.
         (Code::ResourceExhausted | Code::OutOfRange, _) if too_large => {
             (Kind::MessageTooLarge, Executed::Maybe)
         }
-        // Some other server listens there, and no peer of a grid: as good as nothing there.
+        // Some other server listens there, not a peer of a grid: equivalent to no server at all.
         (Code::Unimplemented, UNKNOWN_SERVICE) => (Kind::Unreachable, Executed::No),
         (Code::Internal | Code::Unknown, _) if unreadable => {
             (Kind::InvalidMessage, Executed::Maybe)
@@ -245,7 +245,7 @@ mod tests {
             Maybe,
         ),
         (2, "grid: context finished", Kind::DeadlineExceeded, Maybe),
-        // A context of the actor's own: the request's deadline ends it here.
+        // A context of the actor itself: the request's deadline ends it here.
         (4, "context deadline exceeded", Kind::Application, Maybe),
         (14, "grid: receiver busy", Kind::Application, Maybe),
         (14, "unknown service grid.wire", Kind::Application, Maybe),
@@ -350,8 +350,8 @@ mod tests {
                 assert_eq!(ours.kind(), Kind::Application);
                 assert_eq!(ours.executed(), Executed::Yes);
                 assert_eq!((ours.code(), ours.text()), (Some(*code), text));
-                // The same from a Go peer. Only what has no code of its own may be a refusal, and
-                // a missing service.
+                // The same from a Go peer. Only an error without its own code may be a rejection,
+                // or a missing service.
                 status.metadata_mut().clear();
                 let go = to_error(&status);
                 let refused = match code {

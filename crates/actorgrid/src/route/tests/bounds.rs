@@ -1,4 +1,4 @@
-//! Clients that exhaust what they are given, and what others notice of it.
+//! Clients that exhaust their limits, and the effect on others.
 
 use std::sync::Mutex;
 
@@ -35,12 +35,12 @@ struct Bounded {
     address: Address,
     server: ProcessServer,
     unread: Unread,
-    /// Why replies of `large` were not sent, and whether they came back.
+    /// Why replies of `large` were not sent, and whether they were returned.
     unsent: Arc<Mutex<Vec<(RespondErrorKind, bool)>>>,
 }
 
 impl Bounded {
-    /// With 4 MiB a connection, of which tickets fill 3, and 64 MiB in all.
+    /// Starts a peer with 4 MiB per connection, of which tickets fill 3, and 64 MiB in total.
     async fn new() -> Self {
         let limits = BudgetLimits {
             total: 64 * MIB,
@@ -113,7 +113,7 @@ impl Bounded {
     }
 }
 
-/// A request to this mailbox with a message of so many bytes, framed.
+/// A framed request to this mailbox with a message of this many bytes.
 fn message(mailbox: &str, bytes: usize) -> Bytes {
     let receiver = format!("{}.mailbox.{mailbox}", namespace());
     all(frame_delivery(&vec![9; bytes].into(), "payload", &receiver))
@@ -157,11 +157,11 @@ async fn messages_that_stall_are_given_up_and_hold_nobody_up() {
         stream.send_data(large.slice(..6), false).unwrap();
         stalled.push((response, stream));
     }
-    // Somebody else is not held up at all.
+    // Another connection is not held up at all.
     let other = peer.raw().await;
     assert_eq!(whole(&other, large.clone()).await.0, "");
     assert_eq!(peer.environment.now(), begun);
-    // Another message on their own connection waits until they have had their time.
+    // Another message on the same connection waits until their time is over.
     assert_eq!(whole(&sender, large).await.0, "");
     assert_eq!(peer.environment.now().since(begun), 5 * SECOND);
     for (response, _stream) in stalled {
@@ -187,7 +187,7 @@ async fn a_message_that_keeps_coming_is_waited_for() {
         peer.environment.sleep(4 * SECOND).await;
     }
     assert_eq!(response.await.unwrap().status(), 200);
-    // One that brings half as much is not.
+    // A message that brings half as much is abandoned.
     let (response, mut stream) = begin(&sender).await;
     for part in 0..2 {
         let part = large.slice(part * 8 * KIB..(part + 1) * 8 * KIB);
@@ -199,7 +199,7 @@ async fn a_message_that_keeps_coming_is_waited_for() {
     peer.end().await;
 }
 
-/// Large messages that come as slowly as is allowed.
+/// Large messages that arrive as slowly as is allowed.
 struct SlowMessages {
     message: Bytes,
     sent: usize,
@@ -222,7 +222,7 @@ impl SlowMessages {
         slow
     }
 
-    /// Sends the next part of each, of those that are not given up.
+    /// Sends the next part of each message that was not abandoned.
     fn send_part(&mut self) {
         let part = self.message.slice(self.sent..self.sent + 16 * KIB);
         self.sent += part.len();
@@ -254,7 +254,7 @@ async fn one_that_stalls_while_it_waits_is_given_up_though_others_keep_coming() 
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_come_slowly_are_given_up_for_those_of_another_connection() {
-    // Tickets fill 3.75 MiB in all.
+    // Tickets fill 3.75 MiB in total.
     let little = BudgetLimits {
         total: 4 * MIB,
         per_connection: 4 * MIB,
@@ -325,20 +325,20 @@ async fn queued_bytes_are_bounded_and_more_is_busy() {
     while peer.unread.lock().unwrap().len() < 3 {
         tokio::task::yield_now().await;
     }
-    // Nobody takes one of them, so waiting would not help a fourth one.
+    // Nobody handles any of them, so waiting would not help a fourth one.
     let begun = peer.environment.now();
     let (response, mut stream) = begin(&sender).await;
     stream.send_data(message("held", LARGE), false).unwrap();
     assert_eq!(status(response).await, BUSY);
     let took = peer.environment.now().since(begun);
     assert!(took < Duration::from_millis(100), "{took:?}");
-    // What remains is there for small ones, on this connection and on others.
+    // The rest is left for small messages, on this connection and on others.
     assert_eq!(whole(&sender, message("a", KIB)).await.0, "");
     let other = peer.raw().await;
     assert_eq!(whole(&other, message("a", LARGE)).await.0, "");
     assert!(peer.gauges().held().queued > 2 * LARGE as u64);
     assert_eq!(peer.gauges().counters.no_room.get(), 1);
-    // What is read is free again.
+    // Bytes that are read are released.
     peer.unread.lock().unwrap().clear();
     assert!(is_free(peer.gauges().held()));
     assert_eq!(whole(&sender, message("a", LARGE)).await.0, "");
@@ -351,7 +351,7 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     let begun = peer.environment.now();
     let sender = peer.raw().await;
     let mut queued = Vec::new();
-    // With its envelope, 64 KiB.
+    // 64 KiB with its envelope.
     let small = 64 * KIB - (message("held", 0).len() - 5) - 4;
     for _ in 0..64 {
         let (response, mut stream) = begin(&sender).await;
@@ -361,7 +361,7 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     while peer.unread.lock().unwrap().len() < 64 {
         tokio::task::yield_now().await;
     }
-    // Of this one nothing but the headers has come.
+    // Only the headers of this one have arrived.
     let (response, _stream) = begin(&sender).await;
     assert_eq!(status(response).await, BUSY);
     assert_eq!(peer.environment.now(), begun);
@@ -370,7 +370,7 @@ async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers()
     peer.end().await;
 }
 
-/// Over TCP: only there connections have sources.
+/// Over TCP: only there do connections have sources.
 #[tokio::test]
 async fn the_connections_of_a_source_have_half_of_the_bytes_together_unless_it_is_a_proxy() {
     let proxy = "127.0.0.1".parse().unwrap();
@@ -386,7 +386,7 @@ async fn the_connections_of_a_source_have_half_of_the_bytes_together_unless_it_i
         let peer = Bounded::in_environment(Environment::real(), bounds).await;
         let sender = peer.raw().await;
         let mut queued = Vec::new();
-        // With its envelope, 64 KiB.
+        // 64 KiB with its envelope.
         let small = 64 * KIB - (message("held", 0).len() - 5) - 4;
         for _ in 0..64 {
             let (response, mut stream) = begin(&sender).await;
@@ -425,7 +425,7 @@ async fn a_source_over_tcp_has_half_of_the_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_under_way_are_bounded_and_health_is_reported_all_the_same() {
-    // 512 KiB in all: 128 requests of 4 KiB without their headers.
+    // 512 KiB in total: 128 requests of 4 KiB without their headers.
     let limits = BudgetLimits {
         total: MIB,
         per_connection: MIB,
@@ -449,11 +449,11 @@ async fn requests_that_are_under_way_are_bounded_and_health_is_reported_all_the_
     }
     let sender = peer.raw().await;
     assert_eq!(whole(&sender, message("a", 1)).await.0, BUSY);
-    // This one, and one of the 128 for the headers of all.
+    // This one, and one of the 128 because of all the headers.
     assert_eq!(peer.gauges().counters.no_room.get(), 2);
     let live = framed(b"\x0a\x04live");
     let health = send(&sender, request("/grpc.health.v1.Health/Check"), Some(live)).await;
-    // The server of this test serves under no session, and says so.
+    // The server of this test serves under no session, and reports that.
     assert_eq!(health.body()[..], framed(b"\x08\x02"));
     drop(under_way);
     peer.unread.lock().unwrap().clear();
@@ -522,7 +522,7 @@ async fn a_full_mailbox_answers_before_a_large_message_arrives() {
     assert_eq!(status(response).await, BUSY);
     assert_eq!(peer.gauges().held().received_peak, 0);
 
-    // Our own clients state it.
+    // Our own clients state the receiver.
     let pool = pool_with(&peer.environment, MAX_MESSAGE);
     let route = pool.route(&peer.address, Capabilities::ACTORGRID);
     let mut call = call("full", Payload::new("payload", vec![9; MAX_MESSAGE]));
@@ -549,7 +549,7 @@ async fn a_reply_without_room_is_an_error_that_says_executed() {
     let error = status::to_error(&status::of_headers(&mut response.headers().clone()).unwrap());
     let executed = (error.kind(), error.executed());
     assert_eq!(executed, (Kind::NoReply, Executed::Yes));
-    // A Go client must not take it for a request that was not executed.
+    // A Go client must not mistake it for a request that was not executed.
     assert_eq!(grpc(response.headers()).1, "grid: no reply");
     assert_eq!(peer.gauges().held().replies_lost, 1);
     let unsent = std::mem::take(&mut *peer.unsent.lock().unwrap());
@@ -640,7 +640,7 @@ async fn all_replies_that_miss_one_deadline_are_reset() {
 async fn replies_that_wait_for_the_socket_are_reset_at_their_deadline_too() {
     let peer = Bounded::new().await;
     let mut socket = greeted(&peer).await;
-    // HTTP/2 lets all replies through, but the client does not read its socket.
+    // HTTP/2 lets all replies pass, but the client does not read its socket.
     let window = u32::try_from(MIB).unwrap().to_be_bytes();
     let mut frames = vec![
         frame(SETTINGS, 0, 0, &[&[0, 4], &window[..]].concat()),
@@ -665,7 +665,7 @@ async fn replies_that_wait_for_the_socket_are_reset_at_their_deadline_too() {
     assert!(peer.gauges().held().replies > 300 * KIB as u64);
     peer.environment.sleep(2 * SECOND).await;
     assert_eq!(peer.gauges().counters.replies_not_taken.get(), 3);
-    // Of one, a part is on its way into the socket.
+    // Part of one reply is on its way into the socket.
     assert!(peer.gauges().held().replies < 110 * KIB as u64);
     peer.end().await;
 }
@@ -701,7 +701,7 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-/// A connection that has greeted, and whose client reads everything that comes.
+/// A connection that has sent its preface, and whose client reads everything that arrives.
 async fn greeted(peer: &Bounded) -> Socket {
     let mut socket = peer.environment.connect(&peer.address).await.unwrap();
     socket.write_all(PREFACE).await.unwrap();
@@ -763,7 +763,7 @@ async fn a_connection_that_stays_over_its_pace_is_closed_and_others_go_on() {
     let other = peer.raw().await;
     let flood = frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(100);
     let begun = peer.environment.now();
-    // Bursts that leave time to be read are no flood.
+    // Bursts with time between them are no flood.
     for _ in 0..10 {
         send_frames(&mut socket, std::iter::repeat_n(flood.clone(), 180)).await;
         peer.environment.sleep(SECOND).await;
@@ -774,7 +774,7 @@ async fn a_connection_that_stays_over_its_pace_is_closed_and_others_go_on() {
     assert!(before.since(begun) < 12 * SECOND);
     let (mut reading, mut writing) = tokio::io::split(socket);
     let mut said = Vec::new();
-    // It goes on long after it was told.
+    // It continues long after it was told to stop.
     let write = async {
         while writing.write_all(&flood).await.is_ok() {
             peer.environment.sleep(Duration::from_millis(1)).await;
@@ -804,8 +804,8 @@ async fn settings_that_change_the_windows_of_many_streams_are_read_slowly() {
         frame(SETTINGS, 0, 0, &[&[0, 4], &size[..]].concat())
     });
     send_frames(&mut socket, settings).await;
-    // Each weighs 254: 258 of them are free, and 315 a second after them. What comes with the last
-    // ones is answered before they are paid for.
+    // Each weighs 254: 258 of them are free, and 315 a second after them. The frames that arrive
+    // with the last ones are answered before those are paid for.
     let took = peer.environment.now().since(begun);
     assert!(took > SECOND && took < 3 * SECOND, "{took:?}");
     peer.end().await;
@@ -821,7 +821,7 @@ async fn connections_are_accepted_at_a_pace() {
     }
     let last = connections.last().unwrap();
     assert_eq!(whole(last, message("a", 1)).await.0, "");
-    // 4,000 a second, of which 32 may come at once.
+    // 4,000 a second, of which 32 may arrive at once.
     let took = peer.environment.now().since(begun);
     assert!(took >= Duration::from_millis(92), "{took:?}");
     peer.end().await;
@@ -832,10 +832,10 @@ async fn a_connection_that_says_nothing_is_closed() {
     let peer = Bounded::new().await;
     let mut socket = peer.environment.connect(&peer.address).await.unwrap();
     let begun = peer.environment.now();
-    // It trickles, but it does not greet.
+    // It trickles, but never completes the preface.
     socket.write_all(&PREFACE[..10]).await.unwrap();
     let mut bytes = Vec::new();
-    // Whatever the server has said by then, it closes.
+    // Whatever the server has sent by then, it closes.
     let _ = socket.read_to_end(&mut bytes).await;
     assert_eq!(peer.environment.now().since(begun), 5 * SECOND);
     peer.end().await;
@@ -854,7 +854,7 @@ async fn a_client_that_never_reads_is_closed() {
         {}
     };
     let ended = peer.environment.timeout(60 * SECOND, pings).await;
-    assert!(ended.is_some(), "it is never closed");
+    assert!(ended.is_some(), "it was never closed");
     let took = peer.environment.now().since(begun);
     assert!(took >= 5 * SECOND && took <= 15 * SECOND, "{took:?}");
     assert_eq!(peer.gauges().counters.dead.get(), 1);
@@ -882,11 +882,11 @@ async fn a_silent_connection_makes_room_for_another() {
     for _ in 0..2 {
         let new = peer.raw().await;
         assert_eq!(whole(&new, message("a", 1)).await.0, "");
-        // It stays, and is idle.
+        // It stays open and idle.
         std::mem::forget(new);
     }
     assert_eq!(peer.environment.now(), begun);
-    // The silent one was closed first, then the one that was idle for longest.
+    // The silent one was closed first, then the one that was idle longest.
     let mut bytes = Vec::new();
     let closed = silent.read_to_end(&mut bytes).await;
     assert!(closed.is_ok() || closed.is_err());

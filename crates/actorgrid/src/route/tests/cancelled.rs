@@ -1,4 +1,4 @@
-//! Calls that are cancelled, or wait, by the thousand harm nobody else.
+//! Calls that are cancelled, or wait, by the thousand without harming others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,8 @@ use crate::route::Route;
 use crate::route::calling::connection::MAX_CALLS;
 use crate::route::conformance::{House, call, echo, pool, serve};
 
-/// Takes the whole frames of HTTP/2 off the bytes that were read, each with its kind.
+/// Removes the complete HTTP/2 frames from the bytes that were read, and returns each with its
+/// kind.
 fn whole_frames(read: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut end = 0;
@@ -38,7 +39,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 
 /// A proxy between a client and a peer that can hold back the answers. Pings pass, so that the
-/// connection is not given up, however long a slow machine takes.
+/// connection is not abandoned, no matter how slow the machine is.
 struct Gate {
     address: Address,
     closed: Arc<AtomicBool>,
@@ -165,14 +166,14 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
         }
     });
     let mut calls: FuturesUnordered<_> = calls.collect();
-    // One more is not behind them all.
+    // A further call is not queued behind them all.
     let mut other = call("a", EchoMsg::new("alive"));
     let answer = async {
         let mut unanswered = Vec::new();
         while unanswered.len() < 1_000 {
             unanswered.extend(queue.recv().await);
         }
-        // All of them have begun when each was polled a few times, 32 in a turn.
+        // All of them have begun once each was polled a few times, 32 in a turn.
         for _ in 0..MAX_CALLS / 4 {
             tokio::task::yield_now().await;
         }
@@ -191,8 +192,8 @@ async fn a_connection_takes_no_more_calls_than_may_be_cancelled_on_it() {
     server.shutdown(Duration::from_secs(1)).await;
 }
 
-/// A Go peer lets itself not be probed; a connection over which nothing comes is found out by the
-/// calls that are given up on it.
+/// A Go peer does not allow probes; a silent connection to it is detected by the calls that are
+/// abandoned on it.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
     let environment = Simulation::new(1).environment();
@@ -201,7 +202,7 @@ async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
     let address: Address = listener.local_addr().unwrap().try_into().unwrap();
     let taken = Arc::<AtomicUsize>::default();
     let count = taken.clone();
-    // It greets each connection, and then says nothing: no answer, no acknowledgement.
+    // It sends its preface on each connection, and then nothing: no answer, no acknowledgement.
     let peer = environment.spawn(async move {
         let mut connections = Vec::new();
         loop {
@@ -220,7 +221,7 @@ async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
         assert!(answer.is_none());
         taken.load(Ordering::SeqCst)
     };
-    // A short silence says nothing.
+    // A short silence proves nothing.
     assert_eq!(given_up_after(Duration::from_millis(500)).await, 1);
     assert_eq!(given_up_after(Duration::from_secs(2)).await, 1);
     assert_eq!(given_up_after(Duration::from_millis(500)).await, 2);

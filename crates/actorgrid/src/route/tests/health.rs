@@ -1,4 +1,4 @@
-//! The standard health service: its bytes, its streams, and other peers that are asked for it.
+//! The standard health service: its bytes, its streams, and checks of other peers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +27,7 @@ const SERVICE_UNKNOWN: &[u8] = &[0, 0, 0, 0, 2, 8, 3];
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A fence that a test holds.
+/// A fence that a test controls.
 struct Gate(AtomicBool);
 
 impl Admission for Gate {
@@ -74,7 +74,7 @@ fn with_header(path: &str, name: &'static str, value: &'static str) -> Request<(
     request
 }
 
-/// Opens a stream of states.
+/// Opens a stream of statuses.
 async fn open(sender: &Sender, request: Request<()>, body: &'static [u8]) -> RecvStream {
     let mut sender = sender.clone().ready().await.unwrap();
     let (response, mut stream) = sender.send_request(request, false).unwrap();
@@ -86,7 +86,7 @@ async fn open(sender: &Sender, request: Request<()>, body: &'static [u8]) -> Rec
     response.into_body()
 }
 
-/// The next bytes of a stream; none at its end.
+/// Returns the next bytes of a stream; `None` at its end.
 async fn next(body: &mut RecvStream) -> Option<Bytes> {
     let data = body.data().await?.unwrap();
     body.flow_control().release_capacity(data.len()).unwrap();
@@ -110,7 +110,7 @@ async fn check_answers_the_bytes_that_a_grpc_client_reads() {
         assert_eq!(trailers["grpc-status"], "0");
         assert_eq!(trailers.len(), 1);
     }
-    // In the headers alone, and nothing after them.
+    // In the headers alone, with nothing after them.
     let response = send(&sender, request(CHECK), Some(Bytes::from_static(OF_X))).await;
     assert_eq!(response.headers()["content-type"], "application/grpc");
     let found = grpc(response.headers());
@@ -175,7 +175,7 @@ async fn a_watch_tells_each_change_once_and_ends_well_with_the_server() {
     for _ in 0..2 {
         world.set(true);
         assert_eq!(next(&mut watch).await.unwrap(), SERVING);
-        // Another session serves now: the same to those who ask.
+        // Another session serves now: clients see no difference.
         world.set(true);
         assert!(is_silent(&world.environment, &mut watch, SECOND).await);
         world.set(false);
@@ -185,7 +185,7 @@ async fn a_watch_tells_each_change_once_and_ends_well_with_the_server() {
     }
     world.set(true);
     assert_eq!(next(&mut watch).await.unwrap(), SERVING);
-    // Without a time of its own it has no bound.
+    // Without a timeout it is unbounded.
     let hours = Duration::from_secs(10 * 3600);
     assert!(is_silent(&world.environment, &mut watch, hours).await);
     assert!(is_silent(&world.environment, &mut unknown, SECOND).await);
@@ -210,7 +210,7 @@ async fn a_watch_tells_each_change_once_and_ends_well_with_the_server() {
 async fn the_time_of_a_watch_is_kept() {
     let world = World::simulated().await;
     let sender = raw(&world.environment, &world.address).await;
-    // More than the longest deadline of a request too.
+    // Even longer than the longest deadline of a request.
     for (text, time) in [("300m", SECOND * 3 / 10), ("5H", SECOND * 5 * 3600)] {
         let begun = world.environment.now();
         let watch = with_header(WATCH, "grpc-timeout", text);
@@ -222,11 +222,11 @@ async fn the_time_of_a_watch_is_kept() {
         let took = world.environment.now().since(begun);
         assert!(took >= time && took < time + SECOND / 10, "{took:?}");
     }
-    // Nor is a client waited for that says nothing.
+    // A client that sends nothing is not awaited either.
     for (path, request, least) in [
         (CHECK, with_header(CHECK, "grpc-timeout", "1S"), SECOND),
         (WATCH, with_header(WATCH, "grpc-timeout", "1S"), SECOND),
-        // Without a time, as long as for any message.
+        // Without a timeout, as long as for any message.
         (WATCH, request(WATCH), 5 * SECOND),
     ] {
         let begun = world.environment.now();
@@ -279,7 +279,7 @@ async fn health_has_the_edges_of_every_method() {
 async fn nothing_piles_up_before_a_slow_reader() {
     let world = World::simulated().await;
     let socket = world.environment.connect(&world.address).await.unwrap();
-    // Room for one state.
+    // Room for one status.
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(u32::try_from(SERVING.len()).unwrap());
     let (sender, connection) = builder.handshake(socket).await.unwrap();
@@ -316,11 +316,11 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     expect(&mut watches, NotServing).await;
     world.set(true);
     expect(&mut watches, Serving).await;
-    // Half of them leave, and the connection goes on.
+    // Half of them disconnect, and the connection stays open.
     watches.truncate(500);
     let mut call = call("a", EchoMsg::new("x"));
     assert_eq!(echo(route.call(&mut call).await.unwrap()).msg, "x");
-    // The states in between are of no interest.
+    // The statuses in between do not matter.
     for serves in [false, true].repeat(10) {
         world.set(serves);
         world.environment.sleep(SECOND / 100).await;
@@ -358,7 +358,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
         ..
     } = world;
     drop(server);
-    // The port is free again only a moment later.
+    // The port becomes free only a moment later.
     let listening = format!("127.0.0.1:{}", address.port()).parse().unwrap();
     while environment.listen(listening).await.is_err() {
         tokio::task::yield_now().await;
@@ -398,16 +398,16 @@ fn trailers_of(status: &str) -> HeaderMap {
     trailers
 }
 
-/// Of a check, and of a watch: its states up to its end, or its error.
+/// The outcome of a check, or one outcome of a watch: a status until its end, or its error.
 type Outcome = Result<ServingStatus, Kind>;
 
 /// An answer of a health service: its status, whether that is in the headers alone, its body, and
-/// what a check and a watch make of it.
+/// the outcomes of a check and a watch.
 type StrangeAnswer = (&'static str, bool, &'static [u8], Outcome, Vec<Outcome>);
 
 fn strange_answers() -> Vec<StrangeAnswer> {
     vec![
-        // grpc-go, serving; it may put several frames into one.
+        // grpc-go, serving; it may put several messages into one frame.
         ("0", false, SERVING, Ok(Serving), vec![Ok(Serving)]),
         (
             "0",

@@ -1,4 +1,4 @@
-//! The behaviour of the unary route alone: HTTP edges, connections that break, servers that
+//! The behaviour of the unary route alone: HTTP edge cases, connections that break, servers that
 //! restart.
 
 mod bounds;
@@ -227,7 +227,7 @@ async fn nothing_listens_there() {
     assert_eq!(echo(call.body.unwrap()).msg, "still here");
 }
 
-/// A peer that takes one connection and does `with` it.
+/// A peer that accepts one connection and runs `with` on it.
 async fn strange_peer<F>(
     environment: &Environment,
     with: impl FnOnce(Socket) -> F + Send + 'static,
@@ -244,7 +244,7 @@ where
     address
 }
 
-/// Calls a peer that answers every request so.
+/// Calls a peer that answers every request this way.
 async fn answer_with(
     environment: Environment,
     with: impl Fn(&mut h2::server::SendResponse<Bytes>) + Send + 'static,
@@ -427,7 +427,7 @@ async fn shutdown_answers_what_is_here_and_cuts_what_is_left_at_its_bound() {
         tokio::task::yield_now().await;
     }
     request.respond(EchoMsg::new("in time")).unwrap();
-    // The two calls may have come in any order.
+    // The two calls may have arrived in any order.
     let (first, second) = tokio::join!(answered, left);
     let (first, second) = (first.unwrap(), second.unwrap());
     let (replied, cut) = if first.is_ok() {
@@ -471,7 +471,7 @@ async fn thousands_of_cancelled_calls_leave_the_connection_usable() {
         for _ in 0..1000 {
             let mut call = call(name, EchoMsg::default());
             let mut future = std::pin::pin!(route.call(&mut call));
-            // Sent, and dropped while it is on its way.
+            // Sent, and dropped while it is in flight.
             let _ = futures_util::poll!(future.as_mut());
             tokio::task::yield_now().await;
         }
@@ -595,7 +595,7 @@ async fn more_calls_than_streams_wait_for_their_turn() {
         first.push(held.recv().await.unwrap());
     }
     environment.sleep(Duration::from_secs(1)).await;
-    assert!(held.try_recv().is_err(), "one more has come");
+    assert!(held.try_recv().is_err(), "another request has arrived");
     for request in first {
         let message = request.message().clone();
         request.respond(message).unwrap();

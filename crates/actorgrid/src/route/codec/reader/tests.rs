@@ -1,4 +1,4 @@
-//! Messages in parts, budgets, and bodies that are not one message.
+//! Messages in parts, limits, and bodies that are not one message.
 
 use std::task::Poll;
 
@@ -44,7 +44,7 @@ async fn several_messages_are_read_in_any_parts_and_whoever_stops_waiting_loses_
             .map(|chunk| Frame::data(Bytes::copy_from_slice(chunk)))
             .collect();
         frames.push(Frame::trailers(trailers.clone()));
-        // Each part comes only when it was asked for twice.
+        // Each part arrives only at the second poll.
         let mut ready = false;
         let mut frames = frames.into_iter().map(Ok::<_, std::convert::Infallible>);
         let frames = futures_util::stream::poll_fn(move |_| {
@@ -57,7 +57,7 @@ async fn several_messages_are_read_in_any_parts_and_whoever_stops_waiting_loses_
         let mut reader = Reader::new(StreamBody::new(frames), 2);
         let mut read = Vec::new();
         while let Some(message) = loop {
-            // Dropped while it waits for a part, as often as it has to wait.
+            // The future is dropped each time it has to wait for a part.
             if let Some(message) = reader.next().now_or_never() {
                 break message.unwrap();
             }
