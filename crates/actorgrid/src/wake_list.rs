@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_leaves_is_not_kept_and_a_linked_list_is_woken() {
+    async fn a_dropped_place_is_not_kept_and_a_linked_list_is_woken() {
         let (upper, lower) = (Arc::<WakeList>::default(), Arc::<WakeList>::default());
         let changed = AtomicUsize::new(0);
         let link = upper.link(&lower);

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_runs_until_it_is_stopped_and_what_it_spawned_ends_with_it() {
+    async fn a_thread_runs_until_stopped_and_its_tasks_end_with_it() {
         runs_until_it_is_stopped(DedicatedExecutor::Thread).await;
     }
 

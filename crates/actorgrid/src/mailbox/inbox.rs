@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_nobody_waits_for_is_counted_alike_by_whoever_finds_it() {
+    async fn an_abandoned_request_is_counted_the_same_wherever_it_is_found() {
         let environment = Simulation::new(1).environment();
         for (passes, expected) in [(Duration::ZERO, (0, 1)), (TIME, (1, 0))] {
             let withdrawn = inbox(&environment);

@@ -131,7 +131,7 @@ impl Reservation {
     pub(crate) fn give_up(&self) {
         let entries = self.table.entries.pin();
         entries.insert(self.name.clone(), TableEntry::Closing);
-        self.waiting.give_up(&self.name);
+        self.waiting.abandon(&self.name);
         self.decided.cancel();
     }
 }
@@ -139,7 +139,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.table.entries.pin().remove(&self.name);
-        self.waiting.give_up(&self.name);
+        self.waiting.abandon(&self.name);
         self.decided.cancel();
     }
 }

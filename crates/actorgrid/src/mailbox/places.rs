@@ -6,7 +6,7 @@ use crate::route::QueuePlace;
 /// so that a queue grows without moving its values.
 const CHUNK: usize = 16;
 /// The index of no place.
-const NONE: u32 = u32::MAX;
+const NO_PLACE: u32 = u32::MAX;
 
 /// The queued requests, in order. Memory is allocated on demand and freed when the queue is empty.
 pub(super) struct Places<T> {
@@ -34,9 +34,9 @@ impl<T> Places<T> {
     pub(super) fn new() -> Self {
         Self {
             chunks: Vec::new(),
-            first: NONE,
-            last: NONE,
-            free: NONE,
+            first: NO_PLACE,
+            last: NO_PLACE,
+            free: NO_PLACE,
             taken: 0,
             next_generation: 0,
         }
@@ -50,7 +50,7 @@ impl<T> Places<T> {
     ///
     /// The caller bounds the number of values, far below the number of indexes.
     pub(super) fn push(&mut self, value: T) -> QueuePlace {
-        if self.free == NONE {
+        if self.free == NO_PLACE {
             self.grow();
         }
         let index = self.free;
@@ -58,14 +58,14 @@ impl<T> Places<T> {
         self.next_generation += 1;
         let last = self.last;
         let place = self.at(index);
-        let free = std::mem::replace(&mut place.after, NONE);
+        let free = std::mem::replace(&mut place.after, NO_PLACE);
         place.before = last;
         place.generation = generation;
         place.value = Some(value);
         self.free = free;
         self.last = index;
         match last {
-            NONE => self.first = index,
+            NO_PLACE => self.first = index,
             last => self.at(last).after = index,
         }
         self.taken += 1;
@@ -75,7 +75,7 @@ impl<T> Places<T> {
     /// Removes and returns the first value.
     pub(super) fn pop(&mut self) -> Option<T> {
         match self.first {
-            NONE => None,
+            NO_PLACE => None,
             first => self.take(first),
         }
     }
@@ -90,16 +90,16 @@ impl<T> Places<T> {
         self.take(place.index)
     }
 
-    /// Removes and returns the values for which `goes` is true, in order. The others keep their
+    /// Removes and returns the values for which `remove_if` is true, in order. The others keep their
     /// places.
-    pub(super) fn take_where(&mut self, mut goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
+    pub(super) fn take_where(&mut self, mut remove_if: impl FnMut(&mut T) -> bool) -> Vec<T> {
         let mut gone = Vec::new();
         let mut next = self.first;
-        while next != NONE {
+        while next != NO_PLACE {
             let index = next;
             let place = self.at(index);
             next = place.after;
-            if place.value.as_mut().is_some_and(&mut goes) {
+            if place.value.as_mut().is_some_and(&mut remove_if) {
                 gone.extend(self.take(index));
             }
         }
@@ -112,7 +112,7 @@ impl<T> Places<T> {
             return Vec::new();
         }
         let mut spare = std::mem::take(&mut self.chunks);
-        self.free = NONE;
+        self.free = NO_PLACE;
         for chunk in spare.split_off(spare.len() - kept) {
             self.add(chunk);
         }
@@ -123,15 +123,15 @@ impl<T> Places<T> {
         let free = self.free;
         let place = self.at(index);
         let value = place.value.take()?;
-        let before = std::mem::replace(&mut place.before, NONE);
+        let before = std::mem::replace(&mut place.before, NO_PLACE);
         let after = std::mem::replace(&mut place.after, free);
         self.free = index;
         match before {
-            NONE => self.first = after,
+            NO_PLACE => self.first = after,
             before => self.at(before).after = after,
         }
         match after {
-            NONE => self.last = before,
+            NO_PLACE => self.last = before,
             after => self.at(after).before = before,
         }
         self.taken -= 1;
@@ -142,16 +142,16 @@ impl<T> Places<T> {
         let empty = |_| Place {
             value: None,
             generation: 0,
-            before: NONE,
-            after: NONE,
+            before: NO_PLACE,
+            after: NO_PLACE,
         };
         self.add((0..CHUNK).map(empty).collect());
     }
 
     /// Adds a chunk of free places.
     fn add(&mut self, mut chunk: Chunk<T>) {
-        let start = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE);
-        for (index, place) in (start..NONE).zip(chunk.iter_mut()) {
+        let start = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NO_PLACE);
+        for (index, place) in (start..NO_PLACE).zip(chunk.iter_mut()) {
             place.after = self.free;
             self.free = index;
         }
@@ -218,10 +218,10 @@ mod tests {
                         prop_assert_eq!(places.remove(*place), expected);
                     }
                     Step::TakeWhere(factor) => {
-                        let goes = |value: &usize| value.is_multiple_of(factor);
-                        let expected: Vec<_> = model.iter().copied().filter(goes).collect();
-                        model.retain(|value| !goes(value));
-                        prop_assert_eq!(places.take_where(|value| goes(value)), expected);
+                        let remove_if = |value: &usize| value.is_multiple_of(factor);
+                        let expected: Vec<_> = model.iter().copied().filter(remove_if).collect();
+                        model.retain(|value| !remove_if(value));
+                        prop_assert_eq!(places.take_where(|value| remove_if(value)), expected);
                     }
                     Step::FreeSpare(kept) => {
                         let before = places.chunks.len();

@@ -62,30 +62,30 @@ impl<T> Queue<T> {
     }
 
     /// Turns the queue into that of a mailbox with this capacity, once the name is won. The waiting
-    /// values stay, even beyond the capacity, except those for which `goes` is true: they are
-    /// returned. `goes` runs under the lock, so it must not call back into the queue.
-    pub(super) fn open(&self, capacity: usize, goes: impl FnMut(&mut T) -> bool) -> Vec<T> {
+    /// values stay, even beyond the capacity, except those for which `remove_if` is true: they are
+    /// returned. `remove_if` runs under the lock, so it must not call back into the queue.
+    pub(super) fn open(&self, capacity: usize, remove_if: impl FnMut(&mut T) -> bool) -> Vec<T> {
         let mut state = self.lock();
         if state.phase != Phase::Deciding {
             return Vec::new();
         }
         state.phase = Phase::Open;
         state.capacity = capacity;
-        let gone = state.places.take_where(goes);
+        let gone = state.places.take_where(remove_if);
         self.unlock(state);
         gone
     }
 
     /// Closes the queue because the name is lost, unless the queue was opened before. Returns
     /// whether this call closed it: then the caller must take the values that wait.
-    pub(super) fn give_up(&self) -> bool {
+    pub(super) fn abandon(&self) -> bool {
         let mut state = self.lock();
-        let gives_up = state.phase == Phase::Deciding;
-        if gives_up {
+        let is_abandoned = state.phase == Phase::Deciding;
+        if is_abandoned {
             state.phase = Phase::Closed;
         }
         self.unlock(state);
-        gives_up
+        is_abandoned
     }
 
     /// Appends a value while the name is being decided. After that, this rejects values as if the
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_receiver_waits_until_there_is_one_or_it_is_closed() {
+    async fn the_receiver_waits_for_a_value_or_the_end() {
         let queue = Queue::new(2);
         let pop = || poll_fn(|cx| queue.poll_pop(cx));
         let pushes = async {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_keeps_its_place_when_the_queue_opens() {
+    fn waiting_values_keep_their_places_when_the_queue_opens() {
         let queue = Queue::new(3);
         let places: Vec<_> = (1..=3)
             .filter_map(|value| queue.push_waiting(value).ok())
@@ -270,17 +270,17 @@ mod tests {
         assert_eq!(queue.remove(places[0]), None);
         assert!(matches!(queue.pop(), Popped::Next(2)));
         assert!(queue.push(7).is_ok());
-        assert!(!queue.give_up(), "it is open");
+        assert!(!queue.abandon(), "it is open");
         assert!(matches!(queue.pop(), Popped::Next(7)));
         assert!(matches!(queue.pop(), Popped::Empty));
     }
 
     #[test]
-    fn a_queue_that_is_given_up_takes_no_more() {
+    fn an_abandoned_queue_accepts_no_more() {
         let queue = Queue::new(3);
         assert!(queue.push_waiting(1).is_ok());
-        assert!(queue.give_up());
-        assert!(!queue.give_up());
+        assert!(queue.abandon());
+        assert!(!queue.abandon());
         assert!(queue.open(9, |_| false).is_empty());
         assert!(matches!(queue.push_waiting(2), Err(NotQueued::Closed(2))));
         assert!(matches!(queue.push(2), Err(NotQueued::Closed(2))));

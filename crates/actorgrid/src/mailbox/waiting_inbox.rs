@@ -60,14 +60,14 @@ impl WaitingInbox {
             requests,
         } = opened;
         let is_other = |incoming: &Incoming| incoming.expects_another_than(token);
-        let goes = |incoming: &mut Incoming| {
-            let goes = is_other(incoming) || !accepts(incoming.wire_name());
-            if let (false, Some(requests)) = (goes, &requests) {
+        let is_foreign = |incoming: &mut Incoming| {
+            let is_foreign = is_other(incoming) || !accepts(incoming.wire_name());
+            if let (false, Some(requests)) = (is_foreign, &requests) {
                 incoming.await_end(requests.token());
             }
-            goes
+            is_foreign
         };
-        for incoming in self.queue.open(capacity, goes) {
+        for incoming in self.queue.open(capacity, is_foreign) {
             let error = match is_other(&incoming) {
                 true => RequestError::not_held(OTHER_TOKEN),
                 false => RequestError::unknown_message(incoming.wire_name()),
@@ -80,8 +80,8 @@ impl WaitingInbox {
     ///
     /// The name no longer resolves to this inbox: a request that comes too late to wait is looked
     /// up again.
-    pub(super) fn give_up(&self, name: &Name) {
-        if !self.queue.give_up() {
+    pub(super) fn abandon(&self, name: &Name) {
+        if !self.queue.abandon() {
             return;
         }
         while let Popped::Next(incoming) = self.queue.pop() {

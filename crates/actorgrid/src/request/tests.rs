@@ -72,7 +72,7 @@ async fn the_answer_of_a_set_is_that_of_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_tells_the_requester_of_a_message_that_it_does_not_take() {
+async fn a_set_answers_messages_that_it_does_not_accept_or_cannot_decode() {
     let (ack, answer) = incoming(Ack {});
     assert!(Work::receive(ack).is_none());
     let error = answer.await.unwrap().err().unwrap();

@@ -149,8 +149,8 @@ mod tests {
 
     /// Recorded from the Go library, version 3.2.15: members, rings and reserved rings; then for
     /// each key its ring and its reserved ring.
-    type SeenOfGo = (u32, u32, u32, [(&'static str, u32, Option<u32>); 7]);
-    const SEEN_OF_GO: [SeenOfGo; 5] = [
+    type RecordedFromGo = (u32, u32, u32, [(&'static str, u32, Option<u32>); 7]);
+    const RECORDED_FROM_GO: [RecordedFromGo; 5] = [
         (
             2,
             20,
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn agrees_with_a_go_peer() {
-        for (members, rings, reserved, keys) in SEEN_OF_GO {
+        for (members, rings, reserved, keys) in RECORDED_FROM_GO {
             let multi = multi(members, rings, reserved);
             let named = |ring: &Ring| ring.name().to_string();
             for (key, ring, reserved_ring) in keys {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be() {
+    fn rejects_impossible_rings() {
         let new = |name: &str, members, rings, reserved| {
             MultiRing::new(name, non_zero(members), non_zero(rings), reserved).map(|_| ())
         };

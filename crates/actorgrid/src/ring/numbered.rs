@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_name_that_a_member_could_not_bear() {
+    fn rejects_a_name_that_is_too_long_for_a_member() {
         let new = |name: &str, members| Ring::new(name, NonZeroU32::new(members).unwrap());
         assert_eq!(new("", 1), Err(NameError::Empty));
         assert!(matches!(

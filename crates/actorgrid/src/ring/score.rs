@@ -193,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_told_without_the_logarithm_is_true(
+        fn scores_are_ruled_out_correctly_without_the_logarithm(
             key in any::<u64>(),
             members in any::<[u64; 2]>(),
             same in any::<bool>(),

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_skipped_after_its_deadline_does_not_blame_the_mailbox() {
+    async fn a_request_skipped_after_its_deadline_does_not_blame_the_mailbox() {
         for (time, kind) in [
             (Duration::ZERO, Kind::DeadlineExceeded),
             (Duration::from_secs(1), Kind::MailboxClosed),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_its_receiver_drops_after_the_deadline_is_late_and_not_without_a_reply() {
+    async fn a_request_dropped_after_its_deadline_has_expired() {
         for (time, kind) in [
             (Duration::ZERO, Kind::DeadlineExceeded),
             (Duration::from_secs(1), Kind::NoReply),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_dropped_while_it_is_read_is_not_sent_again() {
+    async fn a_request_dropped_during_decoding_is_not_retried() {
         let environment = Simulation::new(1).environment();
         let until = environment.now() + Duration::from_secs(9);
         let (mut incoming, answer) = incoming(Duration::from_secs(1));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_forgotten_is_not_answered() {
+    async fn a_forgotten_request_is_not_answered() {
         let (mut incoming, answer) = incoming(Duration::from_secs(1));
         incoming.forget();
         assert!(answer.await.is_err());

@@ -326,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn who_is_removed_leaves_the_others_in_their_order(
+    fn a_removed_member_leaves_the_others_in_order(
         members in some_members(),
         at in any::<prop::sample::Index>(),
         key in any::<u64>(),
@@ -366,7 +366,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_that_are_all_equal_are_as_none(
+    fn equal_weights_are_the_same_as_no_weights(
         members in some_members(),
         all in any::<NonZeroU32>(),
         key in any::<u64>(),

@@ -411,7 +411,7 @@ struct LinePlace<'a> {
 impl Drop for LinePlace<'_> {
     fn drop(&mut self) {
         let ConnectionLevels { peer, number, .. } = &*self.connection.0;
-        peer.give_up(*number, self.arrival);
+        peer.leave_queue(*number, self.arrival);
     }
 }
 

@@ -86,7 +86,7 @@ impl PeerBudget {
         displaced.is_some()
     }
 
-    pub(super) fn give_up(&self, connection: u64, arrival: u64) {
+    pub(super) fn leave_queue(&self, connection: u64, arrival: u64) {
         let mut tickets = self.tickets();
         if tickets.remove(connection, arrival).is_none() {
             return;

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_least_goes_first_and_each_grant_counts() {
+    fn the_source_that_holds_least_goes_first_and_each_grant_counts() {
         let mut queue = queue(&[
             ('a', 2, 1),
             ('a', 2, 2),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_gives_up_leaves_its_place() {
+    fn a_cancelled_wait_leaves_its_place() {
         let mut queue = queue(&[('a', 1, 1)]);
         let second = queue.push('a', ('a', 1, 2));
         queue.push('a', ('a', 1, 3));

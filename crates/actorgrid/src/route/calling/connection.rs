@@ -60,7 +60,7 @@ const FOREIGN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(330);
 const FOREIGN_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Replaces the probes on such a connection: it counts as silent if a call is abandoned after this
 /// time, without a single byte having arrived on the connection. The next call opens another one.
-const SILENCE: Duration = Duration::from_secs(1);
+const UNPROBED_SILENCE: Duration = Duration::from_secs(1);
 
 /// The response to a request, or the reason why there is none.
 pub(super) type Sending = Result<Response<HttpBody>, TrySendError<Request<Outgoing>>>;
@@ -85,14 +85,14 @@ pub(super) struct Connection {
 
 /// Counts a call on a connection. A call whose guard is dropped before its [end](Self::end) was
 /// cancelled, and stays counted.
-pub(super) struct Calling<C: Deref<Target = Connection>> {
+pub(super) struct CallGuard<C: Deref<Target = Connection>> {
     connection: C,
     /// If the connection is not probed: when the call began, and how much had been heard by then.
     since: Option<(Timestamp, usize)>,
     ended: bool,
 }
 
-impl<C: Deref<Target = Connection>> Calling<C> {
+impl<C: Deref<Target = Connection>> CallGuard<C> {
     pub(super) fn begin(connection: C) -> Self {
         connection.calls.fetch_add(1, Ordering::Relaxed);
         let since = (!connection.probed).then(|| {
@@ -113,14 +113,14 @@ impl<C: Deref<Target = Connection>> Calling<C> {
     }
 }
 
-impl<C: Deref<Target = Connection>> Drop for Calling<C> {
+impl<C: Deref<Target = Connection>> Drop for CallGuard<C> {
     fn drop(&mut self) {
         let Some((began, heard)) = self.since else {
             return;
         };
         if !self.ended
             && self.connection.traffic.heard() == heard
-            && self.connection.environment.now() >= began + SILENCE
+            && self.connection.environment.now() >= began + UNPROBED_SILENCE
         {
             self.connection.silent.store(true, Ordering::Relaxed);
         }

@@ -10,7 +10,7 @@ use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tonic::{Code, Status};
 
-use super::connection::{Calling, Connection};
+use super::connection::{CallGuard, Connection};
 use super::process_route::{ProcessRoute, Sent, check_is_grpc, lost, send, unexpected};
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -64,14 +64,14 @@ impl ProcessRoute {
             tries -= 1;
             let connection = self.peer.connection().await?;
             let request = self.health_request(path, deadline.map(|by| by.remaining()));
-            let calling = Calling::begin(Arc::clone(&connection));
+            let guard = CallGuard::begin(Arc::clone(&connection));
             match send(&connection, request).await {
                 Ok(Sent::Answered(response)) => {
-                    return HealthStream::new(self.clone(), response, calling);
+                    return HealthStream::new(self.clone(), response, guard);
                 }
-                Ok(Sent::Never(_)) if tries > 0 => calling.end(),
+                Ok(Sent::Never(_)) if tries > 0 => guard.end(),
                 Ok(Sent::Never(error)) | Err(error) => {
-                    calling.end();
+                    guard.end();
                     return Err(self.lost_or_closed(error));
                 }
             }
@@ -99,21 +99,21 @@ pub(crate) struct HealthStream {
     /// A status, or the end, that was read ahead.
     ahead: Option<Result<Option<ServingStatus>, RequestError>>,
     /// `None` once the stream has ended.
-    calling: Option<Calling<Arc<Connection>>>,
+    guard: Option<CallGuard<Arc<Connection>>>,
 }
 
 impl HealthStream {
     fn new(
         route: ProcessRoute,
         response: Response<HttpBody>,
-        calling: Calling<Arc<Connection>>,
+        guard: CallGuard<Arc<Connection>>,
     ) -> Result<Self, RequestError> {
         let (mut parts, body) = response.into_parts();
         let mut stream = Self {
             route,
             reader: None,
             ahead: None,
-            calling: Some(calling),
+            guard: Some(guard),
         };
         if let Some(status) = status::of_headers(&mut parts.headers) {
             stream.ended();
@@ -126,8 +126,8 @@ impl HealthStream {
     }
 
     fn ended(&mut self) {
-        if let Some(calling) = self.calling.take() {
-            calling.end();
+        if let Some(guard) = self.guard.take() {
+            guard.end();
         }
     }
 

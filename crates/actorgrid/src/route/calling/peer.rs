@@ -203,7 +203,7 @@ async fn drive(
         if uses == seen
             && let Some(place) = place.upgrade()
         {
-            place.let_go(&connection);
+            place.release(&connection);
         }
         seen = uses;
     }
@@ -232,7 +232,7 @@ enum PlaceState {
 
 impl ConnectionPlace {
     /// Releases the connection: it ends when the last call that uses it is over.
-    fn let_go(&self, connection: &Arc<Connection>) {
+    fn release(&self, connection: &Arc<Connection>) {
         let mut state = lock(&self.state);
         if matches!(&*state, PlaceState::Open(open) if Arc::ptr_eq(open, connection)) {
             *state = PlaceState::Vacant;

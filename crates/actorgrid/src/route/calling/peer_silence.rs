@@ -7,11 +7,11 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A peer of ours is considered dead after this many looks without a byte: 2.5 s, so that calls to
 /// it end within 3 s. It was probed after the first second. Looks count rather than time: a process
 /// that was itself stopped, or got no processor, must not blame its peers.
-const DEAD_AFTER: u32 = 10;
+const DEAD_AFTER_LOOKS: u32 = 10;
 /// The same, if so much was written since the last byte arrived that the probe may still be queued
 /// behind it: 7 s, in which even a slow path drains what a socket and HTTP/2 buffer.
-const DEAD_AFTER_MUCH: u32 = 28;
-const MUCH_BYTES: usize = 64 * 1024;
+const DEAD_AFTER_LOOKS_WITH_BACKLOG: u32 = 28;
+const BACKLOG_BYTES: usize = 64 * 1024;
 
 /// Follows one connection from look to look.
 #[derive(Debug, Default)]
@@ -33,9 +33,9 @@ impl PeerSilence {
             self.written = written;
             self.looks = 0;
         }
-        match written.wrapping_sub(self.written) > MUCH_BYTES {
-            true => self.looks >= DEAD_AFTER_MUCH,
-            false => self.looks >= DEAD_AFTER,
+        match written.wrapping_sub(self.written) > BACKLOG_BYTES {
+            true => self.looks >= DEAD_AFTER_LOOKS_WITH_BACKLOG,
+            false => self.looks >= DEAD_AFTER_LOOKS,
         }
     }
 }
@@ -58,7 +58,9 @@ mod tests {
     fn a_probe_behind_much_else_has_more_time() {
         let mut silence = PeerSilence::default();
         assert!(!silence.look(1, 100));
-        let looks: Vec<_> = (0..28).map(|_| silence.look(1, 101 + MUCH_BYTES)).collect();
+        let looks: Vec<_> = (0..28)
+            .map(|_| silence.look(1, 101 + BACKLOG_BYTES))
+            .collect();
         assert_eq!(looks.iter().position(|dead| *dead), Some(27));
     }
 }

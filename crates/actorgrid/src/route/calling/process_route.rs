@@ -9,7 +9,7 @@ use hyper::body::Incoming as HttpBody;
 use prost::Message as _;
 use tonic::Code;
 
-use super::connection::{Calling, Connection, is_refusal};
+use super::connection::{CallGuard, Connection, is_refusal};
 use super::peer::Peer;
 use super::pool_core::PoolCore;
 use crate::error::{Executed, RequestError, RequestErrorKind};
@@ -227,11 +227,11 @@ impl Route for ProcessRoute {
                 receiver: &receiver,
             };
             call.executed = Executed::Maybe;
-            let calling = Calling::begin(&*connection);
+            let guard = CallGuard::begin(&*connection);
             let sent = self.send(&connection, message).await;
             let answer = match sent {
                 Ok(Sent::Never(_)) if tries > 0 => {
-                    calling.end();
+                    guard.end();
                     call.executed = Executed::No;
                     continue;
                 }
@@ -241,7 +241,7 @@ impl Route for ProcessRoute {
                     .await
                     .map_err(|error| self.lost_or_closed(error)),
             };
-            calling.end();
+            guard.end();
             if let Err(error) = &answer {
                 call.executed = error.executed();
             }

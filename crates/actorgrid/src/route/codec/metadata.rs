@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_sent_for_what_is_not_there() {
+    async fn nothing_is_sent_for_missing_metadata() {
         let mut bare = meta(&[]);
         bare.token = None;
         let headers = write(&bare);
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_most_headers_fit_into_what_a_peer_takes() {
+    async fn the_most_headers_fit_into_the_limit_of_a_peer() {
         let value = "v".repeat(MAX_HEADER_BYTES / MAX_HEADERS - 1);
         let large = "v".repeat(MAX_HEADER_BYTES - MAX_HEADERS);
         let mut uneven = vec![("a", ""); MAX_HEADERS - 1];

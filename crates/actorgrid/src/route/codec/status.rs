@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_sends_in_standard_headers_does_no_harm() {
+    fn the_standard_headers_of_a_peer_do_no_harm() {
         let mut headers = HeaderMap::new();
         headers.insert("grpc-status", "2".parse().unwrap());
         headers.insert("grpc-status-details-bin", "%%%".parse().unwrap());

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_ends_after_so_many_bytes_and_after_so_many_requests() {
+    async fn a_turn_ends_after_its_bytes_or_its_requests() {
         let preface = [0xff; PREFACE_BYTES];
         // One frame of data, longer than everything that arrives.
         let data = [&preface[..], &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_client_still_sends_does_not_destroy_the_last_word() {
+    async fn data_that_still_arrives_does_not_destroy_the_last_word() {
         let (environment, mut server, mut client) = pair().await;
         let begun = environment.now();
         let server = async {

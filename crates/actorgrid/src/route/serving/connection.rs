@@ -49,7 +49,7 @@ const MAX_ERROR_RESETS: usize = 16 * 1024;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The number of streams that may end in one turn, and of replies that may be reset in it: as many
 /// as requests may begin. A thousand can be due at once, at a common deadline.
-const TURN_ENDS: usize = 32;
+const MAX_ENDS_PER_TURN: usize = 32;
 /// The time within which a connection must send the HTTP/2 preface.
 const GREETING_TIME: Duration = Duration::from_secs(5);
 /// The same, for a connection that is accepted while the server ends.
@@ -289,7 +289,7 @@ where
 
     /// Drives the streams until as many have ended as a turn allows; returns whether any has.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
-        for ended in 0..TURN_ENDS {
+        for ended in 0..MAX_ENDS_PER_TURN {
             match self.streams.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(unsent))) => self.unsent.extend(unsent),
                 Poll::Ready(Some(Err(_))) => error!("reading a request panicked"),
@@ -325,7 +325,7 @@ where
                 }
                 self.sweep = None;
             }
-            self.is_sweeping = self.expire_replies() == TURN_ENDS;
+            self.is_sweeping = self.expire_replies() == MAX_ENDS_PER_TURN;
             if self.is_sweeping {
                 // Other connections first, then the rest.
                 cx.waker().wake_by_ref();
@@ -341,7 +341,7 @@ where
         let counters = &self.connection.counters;
         let mut expired = 0;
         self.unsent.retain_mut(|reply| {
-            let expires = expired < TURN_ENDS && reply.expire();
+            let expires = expired < MAX_ENDS_PER_TURN && reply.expire();
             if expires {
                 expired += 1;
                 counters.replies_not_taken.increment();

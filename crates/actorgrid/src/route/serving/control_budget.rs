@@ -8,18 +8,18 @@ use crate::environment::Timestamp;
 /// The pace of the control frames of one source. Per second: 20,000 cancelled requests, which is
 /// about what a core can begin and end, or 80,000 window updates, for a gigabyte of replies and
 /// more. As a burst: all requests of a connection, cancelled sixteen times.
-const OF_SOURCE: Pace = Pace {
+const SOURCE_PACE: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_nanos(12_500),
 };
 /// The pace of all sources together, a little faster than that of one. The sources that send more
 /// than a quiet one have equal shares of it.
-const OF_PEER: Pace = Pace {
+const PEER_PACE: Pace = Pace {
     burst: 64 * 1024,
     unit: Duration::from_micros(10),
 };
 /// The pace up to which a source is quiet: its frames do not count anywhere.
-const OF_QUIET_SOURCE: Pace = Pace {
+const QUIET_SOURCE_PACE: Pace = Pace {
     burst: 4 * 1024,
     unit: Duration::from_millis(1),
 };
@@ -80,8 +80,8 @@ impl PeerControlBudget {
     pub(super) fn source(&self, now: Timestamp) -> ControlBudget {
         ControlBudget {
             source: Arc::new(Mutex::new(SourceAllowances {
-                busy: Allowance::new(OF_SOURCE, now),
-                quiet: Allowance::new(OF_QUIET_SOURCE, now),
+                busy: Allowance::new(SOURCE_PACE, now),
+                quiet: Allowance::new(QUIET_SOURCE_PACE, now),
                 counted_in: None,
             })),
             peer: self.clone(),
@@ -99,12 +99,12 @@ impl ControlBudget {
             quiet,
             counted_in,
         } = &mut *source;
-        let rest = weight - quiet.spend_free(weight, OF_QUIET_SOURCE, now);
+        let rest = weight - quiet.spend_free(weight, QUIET_SOURCE_PACE, now);
         if rest == 0 && busy.left > 0 {
             return None;
         }
         let sources = lock(&self.peer.0).count(counted_in, now);
-        busy.spend(rest, OF_SOURCE.shared_by(sources), now)
+        busy.spend(rest, SOURCE_PACE.shared_by(sources), now)
     }
 }
 
@@ -130,8 +130,8 @@ impl Pace {
     /// Returns the pace of each of this many sources.
     fn shared_by(self, sources: u32) -> Self {
         Self {
-            burst: self.burst.min(OF_PEER.burst / i64::from(sources.max(1))),
-            unit: self.unit.max(OF_PEER.unit * sources),
+            burst: self.burst.min(PEER_PACE.burst / i64::from(sources.max(1))),
+            unit: self.unit.max(PEER_PACE.unit * sources),
         }
     }
 }
@@ -184,39 +184,46 @@ mod tests {
 
     #[test]
     fn a_burst_is_free_and_what_comes_faster_after_it_waits() {
-        let mut budget = Allowance::new(OF_SOURCE, at(0));
-        assert_eq!(budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(0)), None);
+        let mut budget = Allowance::new(SOURCE_PACE, at(0));
         assert_eq!(
-            budget.spend(800, OF_SOURCE, at(0)),
+            budget.spend(SOURCE_PACE.burst as u32, SOURCE_PACE, at(0)),
+            None
+        );
+        assert_eq!(
+            budget.spend(800, SOURCE_PACE, at(0)),
             Some(Duration::from_millis(10))
         );
         assert_eq!(
-            budget.spend(800, OF_SOURCE, at(10)),
+            budget.spend(800, SOURCE_PACE, at(10)),
             Some(Duration::from_millis(10))
         );
-        assert_eq!(budget.spend(80, OF_SOURCE, at(21)), None);
+        assert_eq!(budget.spend(80, SOURCE_PACE, at(21)), None);
     }
 
     #[test]
-    fn what_is_saved_up_is_bounded() {
-        let mut budget = Allowance::new(OF_SOURCE, at(0));
-        assert_eq!(budget.spend(0, OF_SOURCE, at(3_600_000)), None);
+    fn the_saved_allowance_is_bounded() {
+        let mut budget = Allowance::new(SOURCE_PACE, at(0));
+        assert_eq!(budget.spend(0, SOURCE_PACE, at(3_600_000)), None);
         assert_eq!(
-            budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(3_600_000)),
+            budget.spend(SOURCE_PACE.burst as u32, SOURCE_PACE, at(3_600_000)),
             None
         );
-        assert!(budget.spend(800, OF_SOURCE, at(3_600_000)).is_some());
+        assert!(budget.spend(800, SOURCE_PACE, at(3_600_000)).is_some());
     }
 
     #[test]
     fn looks_in_quick_succession_lose_nothing() {
-        let mut budget = Allowance::new(OF_SOURCE, at(0));
-        budget.spend(OF_SOURCE.burst as u32, OF_SOURCE, at(0));
+        let mut budget = Allowance::new(SOURCE_PACE, at(0));
+        budget.spend(SOURCE_PACE.burst as u32, SOURCE_PACE, at(0));
         for micro in 0..1_000 {
-            budget.spend(0, OF_SOURCE, Timestamp::ZERO + Duration::from_micros(micro));
+            budget.spend(
+                0,
+                SOURCE_PACE,
+                Timestamp::ZERO + Duration::from_micros(micro),
+            );
         }
-        assert_eq!(budget.spend(79, OF_SOURCE, at(1)), None);
-        assert!(budget.spend(2, OF_SOURCE, at(1)).is_some());
+        assert_eq!(budget.spend(79, SOURCE_PACE, at(1)), None);
+        assert!(budget.spend(2, SOURCE_PACE, at(1)).is_some());
     }
 
     #[test]
@@ -243,7 +250,7 @@ mod tests {
                 "{pause:?} after {milli} ms"
             );
         }
-        let expected = OF_PEER.burst + 100_000 + 16 * (OF_QUIET_SOURCE.burst + 1_000);
+        let expected = PEER_PACE.burst + 100_000 + 16 * (QUIET_SOURCE_PACE.burst + 1_000);
         assert!((passed - expected).abs() < 50_000, "{passed} of {expected}");
     }
 }

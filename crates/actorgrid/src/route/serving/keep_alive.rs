@@ -5,13 +5,13 @@ use std::time::Duration;
 /// The time between two looks at a connection.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// A silent client is pinged after this many looks without a byte: 10 s.
-const ASK_AFTER: u32 = 2;
+const ASK_AFTER_LOOKS: u32 = 2;
 /// It is considered dead after this many: 5 s later.
-const DEAD_AFTER: u32 = 3;
+const DEAD_AFTER_LOOKS: u32 = 3;
 /// A connection whose client accepts none of the bytes that wait for it is closed after this many
 /// looks: at least 5 s. The client cannot be pinged, because the ping would wait behind those
 /// bytes.
-const STUCK_AFTER: u32 = 1;
+const STUCK_AFTER_LOOKS: u32 = 1;
 
 /// The state of a connection at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +57,12 @@ impl KeepAlive {
         } else {
             self.without_write + 1
         };
-        if self.without_write >= STUCK_AFTER {
+        if self.without_write >= STUCK_AFTER_LOOKS {
             return KeepAliveStep::Close("its client does not read");
         }
         match self.without_read {
-            ASK_AFTER => KeepAliveStep::Ask,
-            DEAD_AFTER.. => KeepAliveStep::Close("its client does not answer"),
+            ASK_AFTER_LOOKS => KeepAliveStep::Ask,
+            DEAD_AFTER_LOOKS.. => KeepAliveStep::Close("its client does not answer"),
             _ => KeepAliveStep::Nothing,
         }
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_throttled_is_not_taken_for_silent() {
+    fn a_throttled_client_is_not_mistaken_for_silent() {
         let mut alive = KeepAlive::default();
         let throttled = Look {
             is_throttled: true,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_blocked_just_now_has_its_time() {
+    fn a_client_that_was_just_blocked_has_time_to_read() {
         let mut alive = KeepAlive::default();
         assert_eq!(alive.look(LIVE), Nothing);
         let blocked = Look {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_reads_slowly_stays() {
+    fn a_client_that_reads_slowly_is_kept() {
         let mut alive = KeepAlive::default();
         for bytes in 1..100 {
             let look = Look {

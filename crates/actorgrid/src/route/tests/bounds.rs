@@ -146,7 +146,7 @@ fn is_free(held: HeldBytes) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_stall_are_given_up_and_hold_nobody_up() {
+async fn stalled_messages_are_abandoned_and_hold_nobody_up() {
     let peer = Bounded::new().await;
     let begun = peer.environment.now();
     let sender = peer.raw().await;
@@ -233,7 +233,7 @@ impl SlowMessages {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_stalls_while_it_waits_is_given_up_though_others_keep_coming() {
+async fn a_message_that_stalls_while_it_waits_is_abandoned_though_others_arrive() {
     let peer = Bounded::new().await;
     let sender = peer.raw().await;
     let begun = peer.environment.now();
@@ -253,7 +253,7 @@ async fn one_that_stalls_while_it_waits_is_given_up_though_others_keep_coming() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_come_slowly_are_given_up_for_those_of_another_connection() {
+async fn slow_messages_are_abandoned_in_favour_of_another_connection() {
     // Tickets fill 3.75 MiB in total.
     let little = BudgetLimits {
         total: 4 * MIB,
@@ -346,7 +346,7 @@ async fn queued_bytes_are_bounded_and_more_is_busy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_queued_messages_fill_the_budget_busy_is_answered_at_the_headers() {
+async fn if_queued_messages_fill_the_budget_the_headers_are_answered_busy() {
     let peer = Bounded::new().await;
     let begun = peer.environment.now();
     let sender = peer.raw().await;
@@ -534,7 +534,7 @@ async fn a_full_mailbox_answers_before_a_large_message_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_without_room_is_an_error_that_says_executed() {
+async fn a_reply_without_room_is_an_error_marked_executed() {
     let peer = Bounded::new().await;
     let sender = peer.raw().await;
     let mut unread = Vec::new();

@@ -215,17 +215,17 @@ async fn a_connection_that_is_not_probed_is_replaced_when_it_is_silent() {
     });
     let pool = pool(&environment);
     let route = pool.route(&address, Capabilities::GO);
-    let given_up_after = async |time| {
+    let connections_after = async |time| {
         let mut call = call("a", EchoMsg::default());
         let answer = environment.timeout(time, route.call(&mut call)).await;
         assert!(answer.is_none());
         taken.load(Ordering::SeqCst)
     };
     // A short silence proves nothing.
-    assert_eq!(given_up_after(Duration::from_millis(500)).await, 1);
-    assert_eq!(given_up_after(Duration::from_secs(2)).await, 1);
-    assert_eq!(given_up_after(Duration::from_millis(500)).await, 2);
-    assert_eq!(given_up_after(Duration::from_millis(500)).await, 2);
+    assert_eq!(connections_after(Duration::from_millis(500)).await, 1);
+    assert_eq!(connections_after(Duration::from_secs(2)).await, 1);
+    assert_eq!(connections_after(Duration::from_millis(500)).await, 2);
+    assert_eq!(connections_after(Duration::from_millis(500)).await, 2);
     pool.close().await;
     peer.abort();
 }

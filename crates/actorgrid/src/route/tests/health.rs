@@ -165,7 +165,7 @@ async fn a_peer_whose_time_is_over_does_not_serve_though_nobody_has_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_tells_each_change_once_and_ends_well_with_the_server() {
+async fn a_watch_reports_each_change_once_and_ends_in_order_with_the_server() {
     let world = World::simulated().await;
     let sender = raw(&world.environment, &world.address).await;
     let mut watch = open(&sender, request(WATCH), OF_PEER).await;

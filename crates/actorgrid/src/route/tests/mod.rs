@@ -269,7 +269,7 @@ async fn answer_with(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_peer_did_not_look_at_was_not_executed() {
+async fn a_refused_stream_was_not_executed() {
     let environment = Simulation::new(1).environment();
     let (call, error) = answer_with(environment, |respond| {
         respond.send_reset(h2::Reason::REFUSED_STREAM);
@@ -283,7 +283,7 @@ async fn what_a_peer_did_not_look_at_was_not_executed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_peer_reset_may_have_been_executed() {
+async fn a_reset_stream_may_have_been_executed() {
     let environment = Simulation::new(1).environment();
     let (call, error) = answer_with(environment, |respond| {
         respond.send_reset(h2::Reason::CANCEL);
@@ -408,7 +408,7 @@ async fn a_peer_that_restarts_is_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_answers_what_is_here_and_cuts_what_is_left_at_its_bound() {
+async fn shutdown_answers_current_requests_and_cuts_the_rest_at_its_bound() {
     let environment = Simulation::new(1).environment();
     let house: Arc<House> = Arc::default();
     let mut queue = house.queue("a");
@@ -485,7 +485,7 @@ async fn thousands_of_cancelled_calls_leave_the_connection_usable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_pool_says_so_and_leaves_no_task() {
+async fn a_closed_pool_rejects_calls_and_leaves_no_task() {
     let environment = Simulation::new(1).environment();
     let house: Arc<House> = Arc::default();
     let mut queue = house.queue("a");
@@ -515,7 +515,7 @@ async fn a_closed_pool_says_so_and_leaves_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_let_go_and_made_anew() {
+async fn an_idle_connection_is_released_and_reopened() {
     let environment = Simulation::new(1).environment();
     let house: Arc<House> = Arc::default();
     house.echo("a");

@@ -26,7 +26,7 @@ fn used(budget: &ByteBudget) -> (usize, usize) {
 }
 
 #[test]
-fn a_charge_is_free_again_when_it_is_dropped() {
+fn a_charge_is_released_when_it_is_dropped() {
     let budget = budget();
     let connection = budget.connection(None);
     let charge = connection.charge(400).unwrap();
@@ -55,7 +55,7 @@ fn a_source_leaves_half_to_the_others() {
 }
 
 #[test]
-fn however_many_sources_take_all_they_can_there_is_room_for_another() {
+fn sources_that_take_all_they_can_leave_room_for_another() {
     let budget = ByteBudget::new(BudgetLimits {
         total: 100_000,
         per_connection: 50_000,
@@ -105,7 +105,7 @@ async fn tickets_leave_a_quarter_to_small_messages() {
 }
 
 #[tokio::test]
-async fn a_message_waits_for_room_that_arriving_ones_hold() {
+async fn a_message_waits_for_room_that_arriving_messages_hold() {
     let budget = budget();
     let connection = budget.connection(None);
     let first = connection.ticket(200, WINDOW).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_message_waits_for_room_that_arriving_ones_hold() {
 }
 
 #[tokio::test]
-async fn it_is_known_whether_queued_messages_hold_a_message_up_and_whether_they_leave() {
+async fn departures_show_whether_queued_messages_hold_a_message_up() {
     let budget = budget();
     let connection = budget.connection(None);
     let mut first = connection.ticket(200, WINDOW).await.unwrap();
@@ -191,7 +191,7 @@ async fn room_is_contended_only_where_another_connection_waits_for_it() {
 }
 
 #[tokio::test]
-async fn one_that_gives_up_makes_way() {
+async fn a_cancelled_wait_makes_way() {
     let budget = budget();
     let connection = budget.connection(None);
     let first = connection.ticket(200, WINDOW).await.unwrap();
@@ -206,7 +206,7 @@ async fn one_that_gives_up_makes_way() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_nobody_takes_is_free_again() {
+async fn a_ticket_that_nobody_takes_is_released() {
     let budget = budget();
     let connection = budget.connection(None);
     let first = connection.ticket(300, WINDOW).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_ticket_that_nobody_takes_is_free_again() {
 }
 
 #[tokio::test]
-async fn those_that_wait_are_bounded() {
+async fn waiting_messages_are_bounded() {
     let budget = budget();
     let source = budget.source();
     let connection = budget.connection(Some(&source));
@@ -248,7 +248,7 @@ async fn those_that_wait_are_bounded() {
 }
 
 #[tokio::test]
-async fn however_many_sources_wait_there_is_a_place_for_another() {
+async fn waiting_sources_leave_a_place_for_another() {
     let budget = budget();
     let mut held = Vec::new();
     for _ in 0..4 {

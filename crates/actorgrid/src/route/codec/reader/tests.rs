@@ -34,7 +34,7 @@ async fn read(chunks: Vec<Vec<u8>>, limit: usize) -> Result<Bytes, &'static str>
 }
 
 #[tokio::test]
-async fn several_messages_are_read_in_any_parts_and_whoever_stops_waiting_loses_none() {
+async fn several_messages_are_read_in_any_parts_and_cancelled_reads_lose_none() {
     let bytes = [0, 0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9];
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
@@ -70,7 +70,7 @@ async fn several_messages_are_read_in_any_parts_and_whoever_stops_waiting_loses_
 }
 
 #[tokio::test]
-async fn tells_what_is_wrong_with_a_body() {
+async fn reports_the_defect_of_a_body() {
     for (chunks, limit, expected) in [
         (vec![], 9, Err("missing")),
         (vec![vec![]], 9, Err("missing")),

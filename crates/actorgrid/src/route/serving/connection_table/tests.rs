@@ -110,7 +110,7 @@ fn the_silent_go_before_the_idle_and_the_oldest_first_and_the_busy_stay() {
 }
 
 #[test]
-fn where_all_are_used_a_source_that_has_many_more_gives_one() {
+fn if_all_are_in_use_a_source_with_many_more_loses_one() {
     let mut filled = Filled::new(12);
     let [oldest, ..] = filled.add_all::<6>(A, busy);
     filled.add_all::<3>(B, busy);
@@ -134,7 +134,7 @@ fn where_all_are_used_a_source_that_has_many_more_gives_one() {
 }
 
 #[test]
-fn one_that_is_being_closed_counts_no_more_and_is_closed_once() {
+fn a_closing_connection_no_longer_counts_and_is_closed_once() {
     let mut filled = Filled::new(2);
     let only = filled.add(A, silent(0));
     assert_eq!(filled.table.arrive(A, false), Arrival::AcceptFor(only));
@@ -148,7 +148,7 @@ fn one_that_is_being_closed_counts_no_more_and_is_closed_once() {
 }
 
 #[test]
-fn so_many_are_closed_at_a_time() {
+fn the_number_of_closing_connections_is_bounded() {
     let mut filled = Filled::new(4 * MAX_CLOSING_PER_SOURCE);
     for _ in 0..2 * MAX_CLOSING_PER_SOURCE {
         filled.add(A, silent(0));
