@@ -32,7 +32,7 @@ impl BackOffPolicy {
         }
     }
 
-    /// The longest possible pause.
+    /// Returns the longest possible pause.
     pub(crate) const fn last_step(self) -> Duration {
         self.last_step
     }

@@ -29,7 +29,7 @@ pub(crate) struct DedicatedRuntime {
 }
 
 impl DedicatedRuntime {
-    /// Runs `future`, and returns once it runs. Its runtime, and the tasks it spawns there, end
+    /// Starts `future`, and returns once it runs. Its runtime, and the tasks it spawns there, end
     /// with it.
     ///
     /// Cancel safe: a thread that has already started is asked to end.

@@ -67,7 +67,7 @@ impl Environment {
         }
     }
 
-    /// The clock, for a simulation that makes it jump.
+    /// Returns the clock, for a simulation that makes it jump.
     pub(super) fn clock(&self) -> &Clock {
         &self.core.clock
     }
@@ -83,7 +83,7 @@ impl Environment {
         self.core.clock.now()
     }
 
-    /// Microseconds since 1970, for numbers that must keep growing over restarts.
+    /// Returns the microseconds since 1970, for numbers that must keep growing over restarts.
     pub(crate) fn wall_clock_micros(&self) -> u64 {
         self.core.clock.wall_clock_micros()
     }

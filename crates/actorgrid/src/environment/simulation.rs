@@ -74,8 +74,8 @@ impl Simulation {
         Environment::of(clock, seed, network, dedicated)
     }
 
-    /// Makes the clock of one machine jump ahead while its timers do not, as a process sees it that
-    /// was stopped for this long and then resumes.
+    /// Makes the clock of one machine jump ahead while its timers do not: this is how a process
+    /// sees the time after it was stopped for this long.
     ///
     /// # Panics
     ///

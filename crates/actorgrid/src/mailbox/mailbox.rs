@@ -46,7 +46,7 @@ impl<S: MessageSet> Mailbox<S> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no request is lost if the future is dropped.
+    /// No request is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<S> {
         loop {
             self.turn.next().await;

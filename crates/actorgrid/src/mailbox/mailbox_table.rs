@@ -111,7 +111,7 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// The queue in which requests wait; it becomes the mailbox's.
+    /// Returns the queue in which requests wait; it becomes the mailbox's.
     pub(super) fn queue(&self) -> &Arc<Queue<Incoming>> {
         self.waiting.queue()
     }

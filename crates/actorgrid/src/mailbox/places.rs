@@ -90,8 +90,8 @@ impl<T> Places<T> {
         self.take(place.index)
     }
 
-    /// Removes and returns the values for which `remove_if` is true, in order. The others keep their
-    /// places.
+    /// Removes and returns the values for which `remove_if` is true, in order. The others keep
+    /// their places.
     pub(super) fn take_where(&mut self, mut remove_if: impl FnMut(&mut T) -> bool) -> Vec<T> {
         let mut gone = Vec::new();
         let mut next = self.first;
@@ -106,7 +106,8 @@ impl<T> Places<T> {
         gone
     }
 
-    /// If the queue is empty, returns all chunks but `kept` of them, for the caller to free.
+    /// If the queue is empty, removes and returns all chunks but `kept` of them, for the caller to
+    /// free.
     pub(super) fn take_spare(&mut self, kept: usize) -> Vec<Chunk<T>> {
         if self.taken > 0 || self.chunks.len() <= kept {
             return Vec::new();

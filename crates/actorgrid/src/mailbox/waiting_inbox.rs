@@ -78,8 +78,8 @@ impl WaitingInbox {
 
     /// Answers the waiting requests because the name is lost, unless it was won before.
     ///
-    /// The name no longer resolves to this inbox: a request that comes too late to wait is looked
-    /// up again.
+    /// The name no longer resolves to this inbox: for a request that comes too late to wait, it is
+    /// resolved again.
     pub(super) fn abandon(&self, name: &Name) {
         if !self.queue.abandon() {
             return;

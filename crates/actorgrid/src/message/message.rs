@@ -44,7 +44,7 @@ pub trait Message: Send + Sized + 'static {
     /// Further names under which the message is accepted.
     const ALIASES: &'static [&'static str] = &[];
 
-    /// The name under which this value is sent.
+    /// Returns the name under which this value is sent.
     fn wire_name(&self) -> &str {
         Self::WIRE_NAME
     }

@@ -53,8 +53,8 @@ pub trait MessageSet: Send + Sized + 'static {
     fn accepts(wire_name: &str) -> bool;
 
     /// Decodes a request whose wire name was accepted, in the task that calls
-    /// [`Mailbox::recv`](crate::Mailbox::recv). Returns `None` if it could not be decoded; the
-    /// requester has received the error then.
+    /// [`Mailbox::recv`](crate::Mailbox::recv). Returns `None` if it could not be decoded; in that
+    /// case the requester has already received the error.
     fn receive(incoming: Incoming) -> Option<Self>;
 
     /// Returns the wire name of the received message.

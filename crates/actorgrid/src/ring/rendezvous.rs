@@ -84,13 +84,13 @@ impl Rendezvous {
     }
 
     /// Adds a member of weight 1, or sets an existing member's weight to 1. Returns its previous
-    /// weight.
+    /// weight, if any.
     pub fn insert(&mut self, name: Name) -> Option<NonZeroU32> {
         self.insert_weighted(name, NonZeroU32::MIN)
     }
 
     /// Adds a member of this weight, or sets an existing member's weight. Returns its previous
-    /// weight.
+    /// weight, if any.
     ///
     /// Only the ratios of weights count: 2 and 4 are the same as 1 and 2.
     ///

@@ -10,7 +10,8 @@ use twox_hash::XxHash3_64;
 /// is about a millionth, for which this leaves twenty digits; more digits cost time.
 const FRACTION_BITS: u32 = 40;
 
-/// The hash of a key or of a name: XXH3 with 64 bits and without a seed or secret, as published.
+/// Returns the hash of a key or of a name: XXH3 with 64 bits and without a seed or secret, as
+/// published.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
 }
@@ -56,8 +57,8 @@ impl Score {
         score.cmp(best).is_lt().then_some(score)
     }
 
-    /// A score among members of equal weight: it orders them as [`new`](Self::new) would, but
-    /// without the logarithm, which never decreases as the draw increases.
+    /// Returns a score among members of equal weight: it orders them as [`new`](Self::new) would,
+    /// but without the logarithm, which never decreases as the draw increases.
     pub(super) fn even(key: u64, member: u64) -> Self {
         Self {
             distance: 0,
@@ -77,9 +78,9 @@ impl Score {
     }
 }
 
-/// A number for one pair of key and member: the finalizer of SplitMix64 (Steele, Lea and Flood,
-/// 2014; variant 13 of Stafford), in which each input bit flips each output bit in half of the
-/// cases.
+/// Returns a number for one pair of key and member: the finalizer of SplitMix64 (Steele, Lea and
+/// Flood, 2014; variant 13 of Stafford), in which each input bit flips each output bit in half of
+/// the cases.
 fn draw(key: u64, member: u64) -> u64 {
     let mut bits = key ^ member;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -109,7 +110,7 @@ fn distance(draw: u64) -> u64 {
     WHOLE - log
 }
 
-/// A lower bound on the distance: `-log2(u)` is never less than `1 - u`.
+/// Returns a lower bound on the distance: `-log2(u)` is never less than `1 - u`.
 fn least_distance(draw: u64) -> u64 {
     (u64::MAX - draw) >> (64 - FRACTION_BITS)
 }

@@ -21,7 +21,7 @@ impl Caller {
         Self { connection: None }
     }
 
-    /// The other end of a connection; a simulated one has no address.
+    /// Creates the caller at the other end of a connection; a simulated one has no address.
     pub(super) fn remote(address: Option<SocketAddr>) -> Self {
         let identity = ConnectionIdentity { address };
         Self {

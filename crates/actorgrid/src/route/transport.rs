@@ -33,7 +33,7 @@ impl Transport {
         self.socket.is_read_closed()
     }
 
-    /// The caller at the other end.
+    /// Returns the caller at the other end.
     pub(super) fn caller(&self) -> Caller {
         Caller::remote(self.socket.peer_addr())
     }

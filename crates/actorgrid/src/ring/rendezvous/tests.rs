@@ -277,7 +277,7 @@ fn a_number_is_its_bytes_and_a_text_too() {
     }
 }
 
-/// A set of members with weights, by name.
+/// Returns a set of members with weights, by name.
 fn some_members() -> impl Strategy<Value = BTreeMap<String, NonZeroU32>> {
     let weights = prop_oneof![
         Just(weight(1)),

@@ -104,7 +104,7 @@ impl ConnectionBudget {
             .any(|level| level.used() > self.crowded_from(level))
     }
 
-    /// The use above which a level is crowded.
+    /// Returns the use above which a level is crowded.
     fn crowded_from(&self, level: &Level) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
             true => BudgetLimits::crowded_peer(level.limit()),
@@ -112,9 +112,8 @@ impl ConnectionBudget {
         }
     }
 
-    /// Returns whether queued messages keep one of this size from getting a ticket. If they do,
-    /// returns the number of queued messages that have left so far: if none leaves, waiting is
-    /// pointless.
+    /// If queued messages keep one of this size from getting a ticket, returns how many queued
+    /// messages have left so far; otherwise `None`. If none leaves, waiting is pointless.
     ///
     /// Arriving messages never count, no matter whose: their room is worth waiting for.
     pub(in crate::route) fn departures_before(&self, bytes: usize) -> Option<u64> {
@@ -213,14 +212,14 @@ impl ConnectionBudget {
         }
     }
 
-    /// The limit of a level at the moment, if this many bytes more are used. A source may use as
-    /// much as is then free: so a single source gets half of the budget, and no matter how many
-    /// sources take all they can, there is room for another.
+    /// Returns the limit of a level at the moment, if this many bytes more are used. A source may
+    /// use as much as is then free: so a single source gets half of the budget, and no matter how
+    /// many sources take all they can, there is room for another.
     fn limit_of(&self, level: &Level, bytes: usize) -> usize {
         self.limit_beside(level, self.0.peer.all.used().saturating_add(bytes))
     }
 
-    /// The limit of a level if this much of the peer's budget is used.
+    /// Returns the limit of a level if this much of the peer's budget is used.
     fn limit_beside(&self, level: &Level, used: usize) -> usize {
         let ConnectionLevels { peer, source, .. } = &*self.0;
         let is_of_source = source
@@ -232,12 +231,12 @@ impl ConnectionBudget {
         }
     }
 
-    /// The use of a level up to which tickets are granted.
+    /// Returns the use of a level up to which tickets are granted.
     fn ticket_limit_of(&self, level: &Level, bytes: usize) -> usize {
         self.ticket_limit(level, self.limit_of(level, bytes))
     }
 
-    /// The use up to which tickets are granted at a level with this limit.
+    /// Returns the use up to which tickets are granted at a level with this limit.
     fn ticket_limit(&self, level: &Level, limit: usize) -> usize {
         match std::ptr::eq(level, &self.0.peer.all) {
             true => BudgetLimits::of_tickets_of_peer(limit),

@@ -10,8 +10,8 @@ pub(crate) struct BudgetLimits {
 }
 
 impl BudgetLimits {
-    /// The limit of all connections from one source address: half of the total, so that the clients
-    /// of one address leave as much to all others.
+    /// Returns the limit of all connections from one source address: half of the total, so that the
+    /// clients of one address leave as much to all others.
     pub(super) const fn per_source(self) -> usize {
         let half = self.total / 2;
         if half > self.per_connection {
@@ -21,30 +21,30 @@ impl BudgetLimits {
         }
     }
 
-    /// The use of the whole budget up to which tickets are granted: a larger share than of a source
-    /// or a connection, so that small messages of other sources do not hold up tickets.
+    /// Returns the use of the whole budget up to which tickets are granted: a larger share than of
+    /// a source or a connection, so that small messages of other sources do not hold up tickets.
     pub(super) const fn of_tickets_of_peer(limit: usize) -> usize {
         limit - limit / 16
     }
 
-    /// The use of a source or a connection up to which tickets are granted. The rest is left for
-    /// small messages, which are charged without waiting.
+    /// Returns the use of a source or a connection up to which tickets are granted. The rest is
+    /// left for small messages, which are charged without waiting.
     pub(super) const fn of_tickets(limit: usize) -> usize {
         limit - limit / 4
     }
 
-    /// The use above which a source or a connection is crowded.
+    /// Returns the use above which a source or a connection is crowded.
     pub(super) const fn crowded(limit: usize) -> usize {
         limit - limit / 8
     }
 
-    /// The use above which the whole budget is crowded: a larger share than of a source, because a
-    /// source that holds nothing must not suffer from many others.
+    /// Returns the use above which the whole budget is crowded: a larger share than of a source,
+    /// because a source that holds nothing must not suffer from many others.
     pub(super) const fn crowded_peer(limit: usize) -> usize {
         limit - limit / 64
     }
 
-    /// The bytes that may be parked, unread, in streams whose messages wait for a ticket.
+    /// Returns the bytes that may be parked, unread, in streams whose messages wait for a ticket.
     pub(super) const fn waiting(self) -> usize {
         self.total / 4
     }

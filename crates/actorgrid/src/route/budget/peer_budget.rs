@@ -12,11 +12,11 @@ pub(super) trait TicketApplicant: Send {
     /// Decides whether it gets its ticket; if so, reserves its bytes.
     fn judge(&self) -> Verdict;
 
-    /// The bytes that its source holds: the source that holds least goes first.
+    /// Returns the bytes that its source holds: the source that holds least goes first.
     fn holding(&self) -> usize;
 
-    /// The parked bytes of its source: the source with most of them makes room for others. A
-    /// connection without a source has none, and is not displaced.
+    /// Returns the parked bytes of its source: the source with most of them makes room for others.
+    /// A connection without a source has none, and is not displaced.
     fn waiting(&self) -> usize;
 
     /// Sends it the ticket for the reserved bytes.

@@ -139,7 +139,8 @@ impl<C: Copy + Hash + Ord, W> TicketQueue<C, W> {
         Some(&first.waiter)
     }
 
-    /// The rank of a line: the bytes that its source holds, then the arrival of its first message.
+    /// Returns the rank of a line: the bytes that its source holds, then the arrival of its first
+    /// message.
     fn place(&self, connection: C, holding: impl Fn(&W) -> usize) -> Option<LineRank<C>> {
         let first = self.lines.get(&connection)?.front()?;
         Some(Reverse((holding(&first.waiter), first.arrival, connection)))

@@ -49,7 +49,8 @@ pub(super) struct CalledSocket {
 }
 
 impl CalledSocket {
-    /// The receiver fails if the socket is dropped before any bytes have arrived.
+    /// Wraps a socket. The returned receiver fails if the socket is dropped before any bytes have
+    /// arrived.
     pub(super) fn new(
         socket: Transport,
         token: CancellationToken,

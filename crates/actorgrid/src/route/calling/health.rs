@@ -177,7 +177,7 @@ impl HealthStream {
     }
 }
 
-/// The end of a stream, from its status. `None` means that the peer ended it in order.
+/// Returns the end of a stream, from its status. `None` means that the peer ended it in order.
 fn end_of_stream(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
     let kind = match status.code() {
         Code::Ok => return Ok(None),

@@ -208,7 +208,7 @@ impl Route for ProcessRoute {
         };
         let receiver = format!("{}{}", self.peer.shared.mailbox_prefix, call.receiver);
 
-        // That a connection broke while it was idle may be noticed only now. Nothing was sent over
+        // A connection that broke while it was idle may be noticed only now. Nothing was sent over
         // it, so another try, over a new connection, is not a retry of the request.
         let mut tries = 2;
         loop {

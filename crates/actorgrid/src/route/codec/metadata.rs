@@ -106,7 +106,7 @@ pub(crate) fn put_basics(headers: &mut HeaderMap, time: Option<Duration>) {
     headers.insert(USER_AGENT, HeaderValue::from_static("actorgrid"));
 }
 
-/// At most 8 digits and a unit. Rounded up: the caller's own timer decides.
+/// Encodes a timeout: at most 8 digits and a unit. Rounded up: the caller's own timer decides.
 fn timeout(left: Duration) -> HeaderValue {
     let micros = left.as_micros() + 1;
     let text = if micros < 100_000_000 {

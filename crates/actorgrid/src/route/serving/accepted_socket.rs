@@ -34,7 +34,7 @@ const THROTTLE_SLICE: Duration = Duration::from_millis(500);
 /// a flood, megabytes would wait in the kernel for minutes, with the end of the connection behind
 /// them.
 const MAX_TIME_BEHIND: Duration = Duration::from_secs(5);
-/// A client that was not paused for this long is back within its pace.
+/// A client that has gone this long without a pause is back within its pace.
 const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
 
 /// How much an accepted socket may still read in this turn. The socket and the driver of its
@@ -88,7 +88,7 @@ pub(super) struct AcceptedSocket {
     control: ControlBudget,
     /// Runs while the client has sent too many control frames.
     throttle: Option<Throttle>,
-    /// When its client was first paused without having caught up since.
+    /// When its client was first paused; it has not caught up since then.
     behind_since: Timestamp,
     /// When the last pause ended.
     held_up_until: Timestamp,

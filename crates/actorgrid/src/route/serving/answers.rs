@@ -116,7 +116,7 @@ pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
 }
 
 impl From<Box<Status>> for Rejection {
-    /// The rejection of a malformed request.
+    /// Returns the rejection of a malformed request.
     fn from(status: Box<Status>) -> Self {
         Self {
             status: *status,

@@ -42,7 +42,7 @@ const BYTES_PER_STREAM: usize = 8 * 1024;
 const RESERVED_DESCRIPTORS: usize = 256;
 
 impl WireBounds {
-    /// The memory of requests in flight, apart from their messages: half as much as for the
+    /// Returns the memory of requests in flight, apart from their messages: half as much as for the
     /// messages, and enough for all streams of a connection.
     pub(super) fn under_way(&self) -> BudgetLimits {
         let streams = self.max_streams as usize * BYTES_PER_STREAM;
@@ -74,7 +74,7 @@ impl WireBounds {
     }
 }
 
-/// The number of connections for which a limit on descriptors leaves room.
+/// Returns the number of connections for which a limit on descriptors leaves room.
 fn connections_within(descriptors: usize) -> usize {
     let reserved = RESERVED_DESCRIPTORS.min(descriptors / 4);
     (descriptors - reserved).max(1)

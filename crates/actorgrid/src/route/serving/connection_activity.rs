@@ -16,7 +16,7 @@ pub(super) struct ConnectionActivity {
     bytes_written: AtomicU64,
     /// Whether bytes wait until the client reads.
     write_blocked: AtomicBool,
-    /// The responses since everything writable was last written.
+    /// The number of responses since the last complete flush.
     responses: AtomicUsize,
 }
 
@@ -98,12 +98,12 @@ impl ConnectionActivity {
         self.responses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that everything writable has been written.
+    /// Notes a complete flush: everything that could be written has been written.
     pub(super) fn note_flush(&self) {
         self.responses.store(0, Ordering::Relaxed);
     }
 
-    /// The number of responses that may not be written yet.
+    /// Returns the number of responses that may not be written yet.
     pub(super) fn unwritten_responses(&self) -> usize {
         self.responses.load(Ordering::Relaxed)
     }

@@ -83,7 +83,7 @@ impl GridService {
     }
 }
 
-/// The bytes that a request occupies until its response, apart from its message.
+/// Returns the bytes that a request occupies until its response, apart from its message.
 fn bytes_of(headers: &HeaderMap) -> usize {
     let bytes = headers
         .iter()

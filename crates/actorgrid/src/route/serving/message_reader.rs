@@ -20,8 +20,8 @@ const TICKET_BYTES: usize = STREAM_WINDOW_BYTES as usize;
 /// The capacity reserved in advance for a message that arrives in parts: its announced length is
 /// only a claim until the bytes have arrived.
 const FIRST_CAPACITY_BYTES: usize = 16 * 1024;
-/// A message that brings less than [`PROGRESS_BYTES`] in this time, and does not end either, is
-/// abandoned: even the slowest network has delivered more by then.
+/// A message that brings neither [`PROGRESS_BYTES`] nor its rest in this time is abandoned: even
+/// the slowest network has delivered more by then.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
 const PROGRESS_BYTES: usize = 16 * 1024;
 /// The messages of a connection must together bring this much in that time while other connections

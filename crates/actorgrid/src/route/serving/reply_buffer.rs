@@ -10,7 +10,7 @@ use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 
 /// Some bytes of a reply. The library drops them once they are written to the socket, or will never
-/// be (the smallest ones when they are in its buffer for the socket).
+/// be (the smallest ones once they are in its buffer for the socket).
 pub(super) struct ReplyBuffer {
     data: Framed,
     /// The last bytes hold the charge of the whole reply: earlier ones may keep all of its memory

@@ -157,7 +157,7 @@ impl ProcessServer {
     }
 
     /// Accepts no more connections and requests, waits until the current requests are answered or
-    /// `bound` has passed, and ends. If the future is dropped before, everything is aborted.
+    /// `bound` has passed, and ends. If the future is dropped before that, everything is aborted.
     pub(crate) async fn shutdown(mut self, bound: Duration) {
         self.graceful.cancel();
         let drained = self.environment.timeout(bound, &mut self.accepting).await;

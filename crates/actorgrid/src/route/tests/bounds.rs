@@ -113,7 +113,7 @@ impl Bounded {
     }
 }
 
-/// A framed request to this mailbox with a message of this many bytes.
+/// Creates a framed request to this mailbox with a message of this many bytes.
 fn message(mailbox: &str, bytes: usize) -> Bytes {
     let receiver = format!("{}.mailbox.{mailbox}", namespace());
     all(frame_delivery(&vec![9; bytes].into(), "payload", &receiver))
@@ -701,7 +701,7 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-/// A connection that has sent its preface, and whose client reads everything that arrives.
+/// Creates a connection that has sent its preface, and whose client reads everything that arrives.
 async fn greeted(peer: &Bounded) -> Socket {
     let mut socket = peer.environment.connect(&peer.address).await.unwrap();
     socket.write_all(PREFACE).await.unwrap();

@@ -48,7 +48,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// For one connection.
+    /// Starts a proxy for one connection.
     async fn before(environment: &Environment, peer: &Address) -> Self {
         let listening = "127.0.0.1:0".parse().unwrap();
         let mut listener = environment.listen(listening).await.unwrap();

@@ -368,7 +368,7 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
     assert_eq!(found, Serving);
 }
 
-/// A server that answers each request with this.
+/// Creates a server that answers each request with this.
 async fn strange(
     environment: &Environment,
     with: impl Fn(&mut h2::server::SendResponse<Bytes>) + Send + 'static,
@@ -398,7 +398,7 @@ fn trailers_of(status: &str) -> HeaderMap {
     trailers
 }
 
-/// The outcome of a check, or one outcome of a watch: a status until its end, or its error.
+/// The outcome of a check, or one item of a watch: a status, or the error that ended it.
 type Outcome = Result<ServingStatus, Kind>;
 
 /// An answer of a health service: its status, whether that is in the headers alone, its body, and

@@ -227,7 +227,7 @@ async fn nothing_listens_there() {
     assert_eq!(echo(call.body.unwrap()).msg, "still here");
 }
 
-/// A peer that accepts one connection and runs `with` on it.
+/// Creates a peer that accepts one connection and runs `with` on it.
 async fn strange_peer<F>(
     environment: &Environment,
     with: impl FnOnce(Socket) -> F + Send + 'static,
@@ -360,7 +360,7 @@ async fn a_silent_connection_is_found_dead() {
     assert!(bounds.contains(&passed), "{passed:?}");
 }
 
-/// As a kernel does that has accepted for a peer which then shut down or hangs.
+/// The listener acts as a kernel that has accepted for a peer which then shut down or hangs.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_to_a_peer_that_never_spoke() {
     for hangs in [true, false] {
