@@ -1,6 +1,6 @@
-//! A registry whose place another one takes, and one that goes back to an earlier revision.
+//! A registry that is replaced by another cluster, and one that goes back to an earlier revision.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -14,7 +14,7 @@ use actorgrid::{
 };
 use world::{MemoryWorld, Resource, echo_type, eventually, pass, secs};
 
-/// The states from now on, up to the first of this kind.
+/// Returns the states from now on, up to and including `last`.
 async fn states_until(events: &mut ServerEvents, last: ServerState) -> Vec<ServerState> {
     let mut states = Vec::new();
     while states.last() != Some(&last) {
@@ -56,7 +56,7 @@ async fn start_as(
     started.await.map(drop)
 }
 
-/// A lookup fails, and this is why.
+/// Asserts that a lookup fails with this kind of registry error.
 async fn lookup_fails(client: &Client, kind: RegistryErrorKind) {
     let name = Name::new("h").unwrap();
     let error = client.find(Kind::Actor, &name).await.unwrap_err();
@@ -76,14 +76,14 @@ async fn not_followed(server: &Server, cluster: ClusterId, kind: RegistryErrorKi
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_cluster_is_stayed_out_of_until_it_is_followed() {
+async fn a_server_stays_out_of_another_cluster_until_it_is_followed() {
     let world = MemoryWorld::new();
     let resource = Resource::default();
     let server = world.server().actor_type(resource.holder_type("holder"));
     let server = server.actor_type(echo_type("echo"));
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let mut events = server.events();
-    // One that shares the registry with the server, and one in another process.
+    // One client shares the registry with the server, the other one is in another process.
     let (ours, apart) = (world.client(), {
         let builder = Client::builder("test", world.registry.registry());
         builder.environment(world.environment()).build()
@@ -95,7 +95,7 @@ async fn another_cluster_is_stayed_out_of_until_it_is_followed() {
     world.registry.replace();
     let new = world.registry.cluster();
     states_until(&mut events, ServerState::Fenced).await;
-    // Renewals come every 3 s, and three of them in a row must find it.
+    // The session renews every 3 s, and three renewals in a row must notice the other cluster.
     assert!(begun.elapsed() <= secs(5), "{:?}", begun.elapsed());
     let states = states_until(&mut events, ServerState::Detached).await;
     assert_eq!(states, FENCED[1..]);
@@ -111,14 +111,15 @@ async fn another_cluster_is_stayed_out_of_until_it_is_followed() {
         lookup_fails(client, RegistryErrorKind::WrongCluster).await;
     }
     not_followed(&server, ClusterId(1), RegistryErrorKind::WrongCluster).await;
-    // It is not there.
+    // That cluster no longer exists.
     server.follow_cluster(old).await.unwrap();
     assert_eq!(server.state(), ServerState::Detached);
 
     server.follow_cluster(new).await.unwrap();
     server.wait_for(ServerState::Serving).await;
     start_as(&server, "e", "echo").await.unwrap();
-    // The location in the old cluster is not used: it would be refused, and looked up again.
+    // The client must not use the location in the old cluster: it would be rejected and looked up
+    // again.
     echo(&ours).await.unwrap();
     assert_eq!(ours.statistics().locations_forgotten, 0);
     let peer = ours.find(Kind::Peer, server.peer()).await.unwrap();
@@ -147,7 +148,7 @@ async fn a_server_that_serves_in_a_cluster_that_is_left_is_fenced_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_registry_is_stayed_out_of_until_the_process_restarts() {
+async fn a_server_stays_out_of_a_restored_registry_until_the_process_restarts() {
     let world = MemoryWorld::new();
     let resource = Resource::default();
     let bind = async |registry| {
@@ -171,14 +172,14 @@ async fn a_restored_registry_is_stayed_out_of_until_the_process_restarts() {
     let cluster = world.registry.cluster();
     not_followed(&server, cluster, RegistryErrorKind::Restored).await;
 
-    // What comes after the snapshot has other names under the revisions of before.
+    // After the snapshot, the same revisions are given to other names.
     let other = bind(world.registry.registry()).await;
     start(&other).await.unwrap();
     pass(secs(60)).await;
     assert_eq!(server.state(), ServerState::Detached);
     lookup_fails(&client, RegistryErrorKind::Restored).await;
     assert_eq!(resource.holders("h"), 1);
-    // Once its revision is beyond the one of before, new tokens are greater than old ones.
+    // Once its revision exceeds the previous one, new tokens are greater than old ones.
     for _ in 0..100 {
         world.registry.overwrite("other", "");
     }
@@ -211,7 +212,7 @@ async fn a_cluster_that_went_back_while_another_one_was_followed_is_not_followed
     let apart = world.registry.registry();
     world.registry.restore(snapshot);
     not_followed(&server, old, RegistryErrorKind::Restored).await;
-    // A process that has never been there has nothing to compare.
+    // A process that never used this cluster has nothing to compare with.
     apart.follow_cluster(old).await.unwrap();
     for _ in 0..200 {
         world.registry.overwrite("other", "");
@@ -221,7 +222,8 @@ async fn a_cluster_that_went_back_while_another_one_was_followed_is_not_followed
     server.shutdown().await.unwrap();
 }
 
-/// As long as one of the old endpoints is only away, the old cluster seems to be away, not gone.
+/// While one of the old endpoints is merely unreachable, the old cluster seems to be away, not
+/// gone.
 #[tokio::test(start_paused = true)]
 async fn a_session_in_a_cluster_that_is_left_need_not_be_confirmed_to_have_ended() {
     let world = MemoryWorld::new();
@@ -234,7 +236,7 @@ async fn a_session_in_a_cluster_that_is_left_need_not_be_confirmed_to_have_ended
         .follow_cluster(world.registry.cluster())
         .await
         .unwrap();
-    eventually("it joins the other cluster", || grants() > before).await;
+    eventually("the server joins the other cluster", || grants() > before).await;
     assert!(begun.elapsed() <= secs(3), "{:?}", begun.elapsed());
     world.registry.set_refusing(false);
     server.wait_for(ServerState::Serving).await;
@@ -242,7 +244,7 @@ async fn a_session_in_a_cluster_that_is_left_need_not_be_confirmed_to_have_ended
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_to_join_a_cluster_that_is_left_is_given_up() {
+async fn an_attempt_to_join_a_cluster_that_is_left_is_abandoned() {
     let world = MemoryWorld::new();
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let mut events = server.events();
@@ -253,7 +255,7 @@ async fn an_attempt_to_join_a_cluster_that_is_left_is_given_up() {
         world.registry.inject(MemoryOperation::Grant, refused);
     }
     world.registry.expire_leases();
-    eventually("it tries to join", || grants() == before + 3).await;
+    eventually("the server tries to join", || grants() == before + 3).await;
     world.registry.set_refusing(true);
     world.registry.replace();
     server
@@ -263,7 +265,7 @@ async fn an_attempt_to_join_a_cluster_that_is_left_is_given_up() {
     pass(secs(5)).await;
     assert_eq!(server.state(), ServerState::Rejoining);
     world.registry.set_refusing(false);
-    // Not by way of an attempt that finds out that its cluster is gone.
+    // It must not first make an attempt that discovers that its cluster is gone.
     let mut states = Vec::new();
     while states.last() != Some(&ServerState::Serving) {
         if let Some(ServerEvent::StateChanged { state, .. }) = events.next().await {
@@ -302,7 +304,7 @@ async fn a_shutdown_of_a_server_that_stays_out_reports_what_it_may_have_left() {
                 .await
                 .unwrap();
             let has_claimed = || world.registry.calls(MemoryOperation::Claim) > claims;
-            eventually("it joins", has_claimed).await;
+            eventually("the server joins", has_claimed).await;
             assert_eq!(server.state(), ServerState::Detached);
         }
         let begun = world::clock();
@@ -336,7 +338,7 @@ mod etcd {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn another_cluster_is_stayed_out_of_and_the_one_of_before_is_joined_again() {
+    async fn a_server_stays_out_of_another_cluster_and_rejoins_the_previous_one() {
         let (first, second) = (Etcd::start(), Etcd::start());
         let proxy = EtcdProxy::of(first.address());
         let resource = Resource::default();
@@ -372,7 +374,7 @@ mod etcd {
         server.follow_cluster(new).await.unwrap();
         states_until(&mut events, ServerState::Serving).await;
         start(&server).await.unwrap();
-        eventually("it runs", || resource.holders("h") == 1).await;
+        eventually("the holder runs", || resource.holders("h") == 1).await;
         let peer = server
             .client()
             .find(Kind::Peer, server.peer())
@@ -411,7 +413,7 @@ mod etcd {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_cluster_that_went_back_is_stayed_out_of_until_the_process_restarts() {
+    async fn a_server_stays_out_of_a_cluster_that_went_back_until_the_process_restarts() {
         let mut etcd = Etcd::start();
         let resource = Resource::default();
         let server = bind(&etcd.url(), &resource).await;
@@ -421,7 +423,7 @@ mod etcd {
         start(&server).await.unwrap();
         let cluster = cluster_at(&etcd).await;
         etcd.restore(&snapshot);
-        // It is the same cluster by its id, and the lease lives on.
+        // It is the same cluster by its id, and the lease is still alive.
         assert_eq!(cluster_at(&etcd).await, cluster);
         assert_eq!(
             states_until(&mut events, ServerState::Detached).await,

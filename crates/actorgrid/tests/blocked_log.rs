@@ -1,7 +1,7 @@
-//! A log that blocks the thread of the keeper. Time and threads are real here, as a thread that
-//! blocks cannot be simulated; the test has a process of its own for its global subscriber.
+//! A log that blocks the keeper's thread. Time and threads are real here because a blocking thread
+//! cannot be simulated; the test has its own process because it installs a global subscriber.
 
-#![allow(clippy::unwrap_used)] // the helpers of the test, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 #![allow(clippy::disallowed_methods)] // time is real
 
 use std::sync::mpsc::{Receiver, channel};
@@ -55,7 +55,7 @@ impl Drop for SendOnDrop {
     }
 }
 
-/// The next change of state.
+/// Returns the next change of state.
 async fn changed(events: &mut ServerEvents) -> (ServerState, Option<FenceReason>) {
     loop {
         let event = tokio::time::timeout(BOUND, events.next()).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_log_that_blocks_the_keeper_holds_up_neither_fence_nor_abort_nor_rejoi
     server.client().start(server.peer(), start).await.unwrap();
     let mut events = server.events();
 
-    // The first renewal fails, and the warning about it blocks.
+    // The first renewal fails, and logging the warning about it blocks.
     registry.set_refusing(true);
     let fenced = (ServerState::Fenced, Some(FenceReason::Deadline));
     assert_eq!(changed(&mut events).await, fenced);
@@ -95,7 +95,7 @@ async fn a_log_that_blocks_the_keeper_holds_up_neither_fence_nor_abort_nor_rejoi
     let ended = has_ended.recv().await.unwrap();
     assert!(ended - begun < TTL, "{:?}", ended - begun);
 
-    // The keeper that is blocked may renew once more when it goes on: the lease is left to run out.
+    // The blocked keeper may renew once more when it resumes, so the lease is left to expire.
     assert_eq!(changed(&mut events).await, (ServerState::Rejoining, None));
     assert_eq!(changed(&mut events).await, (ServerState::Serving, None));
     assert!(begun.elapsed() >= TTL, "{:?}", begun.elapsed());

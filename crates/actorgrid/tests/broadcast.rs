@@ -1,6 +1,6 @@
-//! One message to many: each member has an outcome of its own, in time, and nobody is kept waiting.
+//! Broadcasts: each member has its own outcome, in time, and no caller is kept waiting.
 
-// What stands beside the test functions, too.
+// clippy exempts test functions, not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod world;
@@ -22,23 +22,23 @@ on_both_registries! {
     a_member_is_asked_once_unless_repeats_are_allowed,
     the_fastest_does_not_wait_for_the_others,
     a_member_that_was_too_slow_does_not_run_later,
-    the_fastest_tells_why_all_have_failed,
+    the_fastest_reports_why_all_have_failed,
     all_have_one_deadline,
     a_dropped_broadcast_leaves_nobody_waiting,
-    mistakes_are_told_for_each_member,
+    mistakes_are_reported_for_each_member,
 }
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What the members have seen.
+/// Records what the members have seen.
 #[derive(Default)]
 struct Book {
     runs: Mutex<HashMap<String, usize>>,
     held: AtomicUsize,
     gone: AtomicUsize,
-    /// What was held, so that it has no answer at all.
+    /// Requests that were held, kept so that they are never answered.
     kept: Mutex<Vec<Request<EchoMsg>>>,
 }
 
@@ -63,8 +63,8 @@ impl Book {
     }
 }
 
-/// Actors that do what the first word of their names says; by default they answer once as many
-/// requests are held as the message says.
+/// Creates actors that behave as the first word of their names says; by default they answer once at
+/// least as many requests are held as the message says.
 fn member_type(book: &Arc<Book>) -> ActorType {
     let book = book.clone();
     let member = ActorType::from_fn("member", move |_start, ctx| {
@@ -85,7 +85,7 @@ fn member_type(book: &Arc<Book>) -> ActorType {
                     }
                     _ => {
                         let held = request.message().msg.parse().unwrap_or(0);
-                        eventually("so many are held", || book.held() >= held).await;
+                        eventually("enough requests are held", || book.held() >= held).await;
                         let _ = request.respond(EchoMsg::new(name));
                     }
                 }
@@ -96,7 +96,7 @@ fn member_type(book: &Arc<Book>) -> ActorType {
     member.mailbox::<Request<EchoMsg>>(10)
 }
 
-/// A peer with these members, its own client, and one from elsewhere.
+/// Binds a peer with these members; returns its own client and one of another process.
 async fn peer(world: &World, names: &[&str]) -> (Arc<Book>, Server, [Client; 2]) {
     let book = Arc::default();
     let server = world.server().actor_type(member_type(&book));
@@ -117,8 +117,8 @@ fn group(names: &[&str]) -> Group {
     Group::new(names.iter().copied()).unwrap()
 }
 
-/// `name` for a reply that is the member's name; else the kind of failure, or `slower`, each with
-/// a question mark if it may have been executed.
+/// Shows each outcome: the member's name for its reply, otherwise the kind of failure or `slower`,
+/// with a question mark if the request may have been executed.
 fn shown(result: &BroadcastResult<EchoMsg>) -> Vec<String> {
     let shown = result.iter().map(|(name, outcome)| {
         let maybe = if outcome.may_have_executed() { "?" } else { "" };
@@ -134,15 +134,15 @@ fn shown(result: &BroadcastResult<EchoMsg>) -> Vec<String> {
     shown.collect()
 }
 
-/// A mailbox that is full, and whose owner does not look. The request that fills it waits until it
-/// is dropped, and leaves its place then.
+/// Opens a mailbox that is full and whose owner does not receive. The request that fills it waits
+/// until it is dropped, and frees its place then.
 async fn full(server: &Server) -> (Mailbox<Request<EchoMsg>>, impl Future + use<>) {
     let mailbox = server.mailbox::<Request<EchoMsg>>("full", 1).await.unwrap();
     let first = server.client().request("full", EchoMsg::default());
     let mut first = Box::pin(first.deadline(secs(60)).send());
     tokio::select! {
         _ = &mut first => panic!("answered"),
-        () = eventually("it is queued", || mailbox.len() == 1) => {}
+        () = eventually("the request is queued", || mailbox.len() == 1) => {}
     }
     (mailbox, first)
 }
@@ -159,7 +159,7 @@ async fn each_member_has_an_outcome_and_the_rest_is_asked_again(world: World) {
             shown(&result),
             ["echo-2", "Busy", "UnknownName", "Application?", "echo-1"],
         );
-        // Which of the two it is depends on when the last repeat comes back.
+        // Which of the two is reported depends on when the last repeat returns.
         if found[1] == "DeadlineExceeded" {
             found[1] = "Busy".to_owned();
         }
@@ -214,10 +214,11 @@ async fn the_fastest_does_not_wait_for_the_others(world: World) {
     let (book, _server, clients) = peer(&world, &names).await;
     for (round, client) in clients.iter().enumerate() {
         let begun = clock();
-        // Once both others hold.
+        // Members reply once both others hold their requests.
         let message = || EchoMsg::new((2 * round + 2).to_string());
         let group = group(&["nobody", "fail-1", "hold-1", "hold-2", "echo-1", "echo-2"]);
-        // So the last one's turn comes when one of the first two has failed, and is over.
+        // So the last member's turn would come once one of the first two has failed, when the
+        // broadcast is over.
         let broadcast = client.broadcast(&group, message()).deadline(secs(60));
         let result = broadcast.concurrency(3).fastest().await;
         assert!(begun.elapsed() < world.bound(secs(1)));
@@ -227,10 +228,13 @@ async fn the_fastest_does_not_wait_for_the_others(world: World) {
         assert_eq!(outcomes[..4], failed);
         let first = result.first().unwrap();
         assert_eq!(first.0.as_str(), "echo-1");
-        assert_eq!(outcomes[5], "slower", "it was not begun");
+        assert_eq!(outcomes[5], "slower", "it was never sent");
         assert_eq!(book.runs("echo-2"), 0);
-        // And those that hold know that nobody waits.
-        eventually("they know", || book.gone() == 2 * round + 2).await;
+        // The members that hold requests notice that nobody waits.
+        eventually("the holding members notice", || {
+            book.gone() == 2 * round + 2
+        })
+        .await;
         assert!(begun.elapsed() < world.bound(secs(2)));
     }
 }
@@ -245,7 +249,7 @@ async fn a_member_that_was_too_slow_does_not_run_later(world: World) {
         assert_eq!(result.first().unwrap().0.as_str(), "echo-1");
         let last = client.request("m", EchoMsg::new("last")).send();
         let (last, request) = tokio::join!(last, async {
-            // The other one may have come to the queue, or not; it is not handed out.
+            // The other request may or may not have been queued; either way it is not handed out.
             world.idle(secs(1)).await;
             let request = mailbox.recv().await.unwrap();
             let text = request.message().msg.clone();
@@ -257,7 +261,7 @@ async fn a_member_that_was_too_slow_does_not_run_later(world: World) {
     }
 }
 
-async fn the_fastest_tells_why_all_have_failed(world: World) {
+async fn the_fastest_reports_why_all_have_failed(world: World) {
     let names = ["fail-1", "drop-1", "fail-2"];
     let (book, _server, clients) = peer(&world, &names).await;
     for client in &clients {
@@ -297,7 +301,7 @@ async fn all_have_one_deadline(world: World) {
             assert_eq!(executed.collect::<Vec<_>>(), [true, true, false, false]);
             assert_eq!(book.runs("echo-1"), 0);
         }
-        // One that is begun late has the time that is left.
+        // A request that starts late has only the time that is left.
         let both = group(&["slow", "m"]);
         let mut slow = server.mailbox::<Request<EchoMsg>>("slow", 9).await.unwrap();
         let broadcast = client.broadcast(&both, EchoMsg::default());
@@ -312,7 +316,7 @@ async fn all_have_one_deadline(world: World) {
             left
         });
         assert_eq!(shown(&result), ["slow", "m"]);
-        // It travels in whole microseconds.
+        // The deadline travels in whole microseconds.
         assert!(left <= secs(4) + ms(1), "{left:?}");
         slow.close().await;
     }
@@ -327,15 +331,15 @@ async fn a_dropped_broadcast_leaves_nobody_waiting(world: World) {
             _ = client.broadcast(&group(&names), EchoMsg::default()).deadline(secs(60)).send() => {
                 panic!("nobody answers");
             }
-            () = eventually("all hold", || book.held() == before + 3) => {}
+            () = eventually("all members hold a request", || book.held() == before + 3) => {}
         }
         let begun = clock();
-        eventually("all know", || book.gone() == before + 3).await;
+        eventually("all members notice", || book.gone() == before + 3).await;
         assert!(begun.elapsed() < world.bound(secs(1)));
     }
 }
 
-async fn mistakes_are_told_for_each_member(world: World) {
+async fn mistakes_are_reported_for_each_member(world: World) {
     let names = ["echo-1", "echo-2"];
     let (book, server, clients) = peer(&world, &names).await;
     for client in &clients {
@@ -398,7 +402,8 @@ fn numbered(members: usize) -> Group {
     Group::new((0..members).map(|i| format!("m-{i}"))).unwrap()
 }
 
-/// On the memory registry alone: it counts what is under way at once, for which time has to stand.
+/// Runs on the memory registry alone: it counts how many requests run at once, so time must stand
+/// still.
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_members_and_never_too_many_at_a_time() {
     let world = MemoryWorld::new();
@@ -444,8 +449,8 @@ async fn ten_thousand_members_and_never_too_many_at_a_time() {
     }
 }
 
-/// The broadcasts of a storm, unless `ACTORGRID_STORM` says another number: some ten seconds
-/// without optimization. They cancel more requests than a connection bears.
+/// The number of broadcasts of a storm, unless `ACTORGRID_STORM` sets another one: about ten
+/// seconds without optimization. They cancel more requests than a connection tolerates.
 const STORM: usize = 60;
 
 fn storm_size() -> usize {
@@ -462,9 +467,9 @@ async fn fastest_broadcasts_all_at_once_harm_nobody() {
     storm(storm_size(), storm_size()).await;
 }
 
-/// Fastest broadcasts to 1,000 members over one connection, each of which cancels hundreds of
-/// requests in each state that they can be in, and requests of others over the same connection
-/// all the while. Over real sockets: their buffers and delays are what it is about.
+/// Runs fastest broadcasts to 1,000 members over one connection. Each cancels hundreds of requests
+/// in every state that they can be in, while others send requests over the same connection. Runs
+/// over real sockets, whose buffers and delays are what is tested.
 #[allow(clippy::disallowed_methods)] // the callers are tasks, so that they run in parallel
 async fn storm(broadcasts: usize, callers: usize) {
     let world = World::on_real_memory();
@@ -488,14 +493,15 @@ async fn storm(broadcasts: usize, callers: usize) {
     start_many(server.client(), &server, &group).await;
     let mut held = server.mailbox::<Request<EchoMsg>>("held", 1).await.unwrap();
 
-    // One asks once, over the first connection, and is answered when the storm is over.
+    // One caller sends a single request over the first connection, which is answered when the storm
+    // is over.
     let client = elsewhere.client().clone();
     let waits = client
         .request("held", EchoMsg::default())
         .deadline(secs(3_000));
     let waits = tokio::spawn(waits.send());
     let request = held.recv().await.unwrap();
-    // Others ask all the time.
+    // Others send requests all the time.
     let over = Arc::new(AtomicBool::new(false));
     let asks = (0..4).map(|i| {
         let name = format!("m-{}", 2 * i);
@@ -528,7 +534,7 @@ async fn storm(broadcasts: usize, callers: usize) {
     assert_eq!(replies, broadcasts);
 }
 
-/// Requests of one caller to one member, one after the other: how many, and the longest time.
+/// Sends requests to one member, one after the other; returns their number and the longest time.
 async fn ask_until_over(client: Client, name: String, over: Arc<AtomicBool>) -> (u32, Duration) {
     let (mut asked, mut longest) = (0, Duration::ZERO);
     while !over.load(Ordering::SeqCst) {
@@ -541,7 +547,7 @@ async fn ask_until_over(client: Client, name: String, over: Arc<AtomicBool>) -> 
     (asked, longest)
 }
 
-/// The broadcasts of one caller: its replies, and the requests that were cancelled.
+/// Runs the broadcasts of one caller; returns the numbers of replies and of cancelled requests.
 async fn broadcast_while_left(
     client: Client,
     group: Group,
@@ -553,7 +559,7 @@ async fn broadcast_while_left(
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
         .is_ok()
     {
-        // Theirs is not the time that counts here: the last of them wait for the others.
+        // Their duration does not count here: the last of them wait for the others.
         let result = client.broadcast(&group, EchoMsg::default()).fastest();
         let result = result.deadline(secs(120)).await;
         if let Some((name, error)) = result.failures().next() {

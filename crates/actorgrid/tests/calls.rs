@@ -1,6 +1,6 @@
-//! Each call ends in time and with the right error, from the peer itself and from elsewhere.
+//! Each call ends in time and with the right error, from the peer itself and from another process.
 
-// What stands beside the test functions, too; reads the world's time.
+// clippy exempts test functions, not their helpers; these read the world's time.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod world;
@@ -22,7 +22,7 @@ on_both_registries! {
     the_same_headers_pass_within_a_process_and_between_two,
 }
 
-/// The slack that a call has after its deadline.
+/// How long after its deadline a call may still end.
 const SLACK: Duration = Duration::from_millis(250);
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn a_stop_of_an_actor_that_does_not_run_is_answered_at_once(world: World) 
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     for client in [server.client(), &world.client()] {
         let stop = || client.request(server.peer(), ActorStop::new("nobody").unwrap());
-        // The peer is there: that is the name that is waited for.
+        // The peer is registered, and that is the name that the request waits for.
         for request in [stop(), stop().wait_for_name().idempotent()] {
             let begun = tokio::time::Instant::now();
             let error = request.await.unwrap_err();
@@ -102,7 +102,7 @@ async fn a_start_and_a_stop_name_the_peer_or_the_actor_that_is_missing(world: Wo
         let kind = waiting.await.unwrap_err().kind();
         assert_eq!(kind, RequestErrorKind::DeadlineExceeded);
         let request = client.request("no-peer", EchoMsg::new("hi"));
-        // They share one lookup of the name.
+        // Both share one lookup of the name.
         let (started, requested) = tokio::join!(start().send(), request.send());
         let stopped = client.stop("no-actor").await;
         for (error, text) in [
@@ -120,7 +120,7 @@ async fn a_start_and_a_stop_name_the_peer_or_the_actor_that_is_missing(world: Wo
     }
 }
 
-/// The registry still has the actor, and its peer does not, or is gone itself.
+/// The registry still lists the actor, but its peer does not run it, or is gone itself.
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_its_peer_refuses_names_the_actor() {
     let world = MemoryWorld::new();
@@ -141,7 +141,7 @@ async fn a_stop_that_its_peer_refuses_names_the_actor() {
     }
 }
 
-/// It has the name of the message that is echoed, and another type of field.
+/// Has the wire name of the message that is echoed, but another field type.
 #[derive(Clone, PartialEq, prost::Message, actorgrid::Message)]
 #[grid(name = "github.com/lytics/grid/v3/EchoMsg")]
 struct Misread {
@@ -252,7 +252,7 @@ async fn the_same_headers_pass_within_a_process_and_between_two(world: World) {
         for client in [server.client(), &remote] {
             let mut request = client.request("e", EchoMsg::new("hi"));
             for at in 0..headers {
-                // The last one takes what the others leave.
+                // The last header fills the space that the others leave.
                 let rest = if at + 1 == headers {
                     bytes - headers
                 } else {

@@ -1,6 +1,7 @@
-//! Claims whose replies are lost, late, or never come: never two holders, never an orphan name.
+//! Claims whose replies are lost or late, or never arrive: never two holders, never an orphaned
+//! name.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -36,8 +37,8 @@ fn faults() -> [MemoryFault; 8] {
     ]
 }
 
-/// Two peers race for a name while faults meet the steps of the claim; then all is quiet, the name
-/// has one holder or none, and it can be given up and taken again.
+/// Two peers race for a name while faults hit the steps of the claim. Once all is quiet, the name
+/// has one holder or none, and it can be released and claimed again.
 async fn race(script: &[(MemoryOperation, MemoryFault)]) {
     let world = MemoryWorld::new();
     let resource = Resource::default();
@@ -51,7 +52,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
         world.registry.inject(*operation, *fault);
     }
     let start = |server: &actorgrid::Server| {
-        // Each peer's own client: the start itself needs no lookup.
+        // Uses each peer's own client, so that the start itself needs no lookup.
         let client = server.client().clone();
         let peer = server.peer().clone();
         async move {
@@ -72,7 +73,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
         assert!(!error.may_have_executed(), "{script:?}: {error:?}");
     }
 
-    // What was on its way arrives, and changes nothing.
+    // Requests that were still in flight arrive, and change nothing.
     pass(secs(10)).await;
     assert_eq!(resource.holders("n"), won, "{script:?}");
     assert_eq!(
@@ -84,7 +85,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
     assert!(resource.most() <= 1, "{script:?}");
 
     if won == 1 {
-        // The script's last fault may meet the lookup.
+        // The last fault of the script may hit the lookup.
         while let Err(error) = client.stop("n").await {
             assert!(
                 error.is_retryable() && !error.may_have_executed(),
@@ -97,7 +98,7 @@ async fn race(script: &[(MemoryOperation, MemoryFault)]) {
         .start(two.peer(), ActorStart::new("n", "holder"))
         .await;
     assert!(again.is_ok(), "{script:?}: {again:?}");
-    eventually("it runs again", || resource.holders("n") == 1).await;
+    eventually("the holder runs again", || resource.holders("n") == 1).await;
     let tokens = resource.tokens("n");
     assert!(tokens.is_sorted(), "{script:?}: {tokens:?}");
     one.shutdown().await.unwrap();
@@ -148,8 +149,8 @@ async fn both_claims_are_in_doubt() {
     }
 }
 
-/// The first transaction of a session and its lease, with each step failing in turn: a server
-/// serves, or says why not and leaves nothing behind that outlives its lease.
+/// Fails each step of a session's lease and first transaction in turn: the server serves, or
+/// reports why it cannot and leaves nothing behind that outlives its lease.
 #[tokio::test(start_paused = true)]
 async fn a_first_claim_fails_at_each_step() {
     let steps = [
@@ -164,7 +165,7 @@ async fn a_first_claim_fails_at_each_step() {
             match world.server().bind("127.0.0.1:7000").await {
                 Ok(server) => {
                     assert_eq!(world.client().query(Kind::Peer).await.unwrap().len(), 1);
-                    // The fault may have waited for this last step; then the lease runs out.
+                    // The fault may hit this last step; then the lease expires.
                     let revoked = server.shutdown().await.is_ok();
                     assert!(revoked || step == MemoryOperation::Revoke, "{fault:?}");
                 }
@@ -177,7 +178,7 @@ async fn a_first_claim_fails_at_each_step() {
                     assert!(world.registry.keys().is_empty(), "{step:?} {fault:?}");
                 }
             }
-            // A request that was on its way may yet grant a lease that nobody keeps.
+            // A request in flight may still grant a lease that nobody renews.
             pass(secs(20)).await;
             assert_eq!(world.registry.leases(), 0, "{step:?} {fault:?}");
             assert_eq!(world.registry.keys(), [""; 0], "{step:?} {fault:?}");
@@ -208,7 +209,7 @@ async fn address_that_is_held(world: &World, before_the_second: impl FnOnce()) {
         .start(first.peer(), ActorStart::new("n", "holder"))
         .await
         .unwrap();
-    eventually("it runs", || resource.holders("n") == 1).await;
+    eventually("the holder runs", || resource.holders("n") == 1).await;
     let before = world.keys();
     before_the_second();
     let second = world
@@ -246,9 +247,9 @@ async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
         .unwrap()
         .unwrap_err();
     assert_eq!(error.kind(), ServerErrorKind::Registry);
-    assert_eq!(world.registry.leases(), 0, "it has run out meanwhile");
+    assert_eq!(world.registry.leases(), 0, "the lease has expired by now");
 
-    // The registry takes every claim and never says so.
+    // The registry carries out every claim and never answers.
     let world = MemoryWorld::new();
     for _ in 0..1_000 {
         world
@@ -293,17 +294,17 @@ async fn a_start_that_nobody_waits_for_leaves_no_name() {
         .unwrap();
 }
 
-/// A claim that nobody waits for any more may hold the name: who asks for it next waits until that
-/// is settled, and is not told that it is taken.
+/// An abandoned claim may hold the name: the next claim of it waits until that is settled, and does
+/// not report it as taken.
 #[tokio::test(start_paused = true)]
-async fn a_name_whose_claim_was_given_up_can_be_taken_again_at_once() {
+async fn a_name_whose_claim_was_abandoned_can_be_claimed_again_at_once() {
     for fault in faults() {
         let world = MemoryWorld::new();
         let resource = Resource::default();
         let server = world.server().actor_type(resource.holder_type("holder"));
         let server = server.bind("127.0.0.1:0").await.unwrap();
         let client = world.client();
-        // Beside a raise claims wait, and go together then.
+        // While the epoch is being raised, claims wait and are then sent together.
         world
             .registry
             .inject(MemoryOperation::Claim, MemoryFault::FailReply);
@@ -317,7 +318,7 @@ async fn a_name_whose_claim_was_given_up_can_be_taken_again_at_once() {
         };
         let given_up = async || {
             for _ in 0..2 {
-                // It may have been refused by the fault at once.
+                // The fault may have rejected it at once.
                 let _ = start("n", Duration::from_millis(400)).await;
                 let mailbox = server.mailbox::<Request<EchoMsg>>("m", 1);
                 let _ = tokio::time::timeout(Duration::from_millis(10), mailbox).await;

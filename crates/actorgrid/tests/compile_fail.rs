@@ -1,4 +1,4 @@
-//! Misuse that must not compile, and the messages of the compiler.
+//! Misuse that must not compile, and the compiler's error messages.
 
 #[test]
 fn misuse_does_not_compile() {

@@ -1,6 +1,7 @@
-//! Peers that were killed, are frozen or have stopped, as those see it who call them.
+//! Peers that were killed, are frozen or have stopped, as their callers see them.
 
-// What stands beside the test functions, too; a frozen peer is outside of the world.
+// clippy exempts test functions, not their helpers; a frozen peer lives outside the simulated
+// world.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod world;
@@ -19,7 +20,7 @@ on_both_registries! {
 
 type Inbox = Mailbox<Request<EchoMsg>>;
 
-/// Answers requests until something else is done.
+/// Answers requests until `done` completes.
 async fn serving<F: Future>(mailbox: &mut Inbox, done: F) -> F::Output {
     let serve = async {
         while let Some(request) = mailbox.recv().await {
@@ -43,19 +44,19 @@ async fn a_server_that_has_stopped_keeps_no_connection_open(world: World) {
     serving(&mut mailbox, request).await.unwrap();
     assert_eq!(other.statistics().connections_open, 1);
     stopped.shutdown().await.unwrap();
-    eventually("its connection is closed", || {
+    eventually("the connection is closed", || {
         other.statistics().connections_open == 0
     })
     .await;
     let error = client.request("a", EchoMsg::new("hi")).await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::ClientClosed);
-    // A handle outlives a server that is dropped, too.
+    // A handle also outlives a server that is dropped.
     let dropped = world.server().bind("127.0.0.1:0").await.unwrap();
     let handle = dropped.handle();
     let request = handle.client().request("a", EchoMsg::new("hi")).send();
     serving(&mut mailbox, request).await.unwrap();
     drop(dropped);
-    eventually("its connection is closed", || {
+    eventually("the connection is closed", || {
         other.statistics().connections_open == 0
     })
     .await;
@@ -69,7 +70,7 @@ async fn nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_
     serving(&mut mailbox, knows.request("a", hi()).send())
         .await
         .unwrap();
-    // As if it were killed: nothing is withdrawn.
+    // As if the peer were killed: nothing is withdrawn.
     drop(killed);
     for client in [&client, &knows] {
         let begun = clock();
@@ -78,7 +79,7 @@ async fn nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_
         assert!(!error.may_have_executed());
         let bound = world.bound(Duration::from_millis(100));
         assert!(begun.elapsed() < bound, "{:?}", begun.elapsed());
-        // Without that, it waits for another holder.
+        // Without `fail_fast`, the request waits for another holder.
         let begun = clock();
         let waits = client.request("a", hi()).deadline(secs(2)).await;
         assert!(!waits.unwrap_err().may_have_executed());
@@ -90,7 +91,7 @@ async fn nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_
     let mut mailbox: Inbox = next.mailbox("a", 10).await.unwrap();
     let request = client.request("a", hi()).fail_fast().send();
     serving(&mut mailbox, request).await.unwrap();
-    // This one still knows the holder before, and follows the name.
+    // This client still knows the previous holder, and follows the name.
     drop(next);
     drop(mailbox);
     world.expire_leases();
@@ -100,8 +101,8 @@ async fn nobody_at_a_registered_address_is_reported_at_once_where_that_is_asked_
     serving(&mut mailbox, request).await.unwrap();
 }
 
-/// Registers a mailbox at a peer of ours that hangs: it accepts connections and greets, or not even
-/// that, and does nothing more.
+/// Registers a mailbox at one of our peers that hangs: it accepts connections, sends an empty
+/// SETTINGS frame if it `greets`, and does nothing more.
 async fn frozen_holder(world: &World, name: &str, greets: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -109,7 +110,7 @@ async fn frozen_holder(world: &World, name: &str, greets: bool) -> String {
         let mut kept = Vec::new();
         while let Ok((mut socket, _)) = listener.accept().await {
             if greets {
-                // The settings of HTTP/2, without any.
+                // An empty HTTP/2 SETTINGS frame.
                 socket
                     .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
                     .await
@@ -141,7 +142,7 @@ async fn a_frozen_peer_is_noticed_and_later_requests_ask_who_holds_the_name_now(
             let error = hi().await.unwrap_err();
             assert_eq!(error.kind(), RequestErrorKind::ConnectionLost);
             assert!(error.may_have_executed());
-            // 2.5 s; the rest is for a machine under load.
+            // The bound is 2.5 s; the rest is slack for a machine under load.
             assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
         } else {
             let request = hi().deadline(Duration::from_millis(300));
@@ -149,7 +150,7 @@ async fn a_frozen_peer_is_noticed_and_later_requests_ask_who_holds_the_name_now(
             assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
             assert!(!error.may_have_executed());
         }
-        // Its lease runs out, and another peer takes the name.
+        // Its lease expires, and another peer takes the name.
         assert!(world.delete(&key));
         let mut mailbox: Inbox = server.mailbox(name, 10).await.unwrap();
         let request = hi().deadline(secs(1)).send();

@@ -1,6 +1,6 @@
-//! The code that the derives write, as far as it can be tested without a mailbox.
+//! The code that the derives generate, as far as it can be tested without a mailbox.
 
-#![allow(clippy::unwrap_used)] // clippy excepts test functions only, not what they share
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use actorgrid::__private::{Bytes, BytesMut};
 use actorgrid::{Ack, EchoMsg, Message, MessageSet, Payload, Request};
@@ -21,7 +21,8 @@ struct Done {}
 #[derive(Clone, PartialEq, prost::Message, Message)]
 struct r#Loop(#[prost(bool, tag = "1")] bool);
 
-/// Names that the derive may use in its own code: a user's types of these names come first.
+/// Types with names that the derive might use in its own code: the user's types must take
+/// precedence.
 mod names_of_helpers {
     use actorgrid::Message;
 
@@ -59,7 +60,7 @@ mod names_of_helpers {
     }
 }
 
-/// The crate under another name.
+/// Uses the crate under another name.
 mod renamed {
     mod elsewhere {
         pub(crate) use actorgrid as grid;

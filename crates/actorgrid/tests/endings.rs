@@ -1,6 +1,6 @@
-//! How actors, starts that fail, and mailboxes end: what is answered, released and reported.
+//! How actors, failed starts and mailboxes end: what is answered, released and reported.
 
-#![allow(clippy::unwrap_used)] // also in the helpers of the tests
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -22,7 +22,7 @@ on_both_registries! {
     a_shutdown_waits_for_what_the_mailboxes_of_a_server_have_taken,
 }
 
-/// An actor type whose constructors fail as the start message says.
+/// Creates an actor type whose constructors fail as the start message says.
 fn failing() -> ActorType {
     ActorType::new("failing", async |start: ActorStart| {
         match start.decode::<EchoMsg>()?.msg.as_str() {
@@ -70,7 +70,7 @@ async fn a_failed_start_waits_for_a_slow_release() {
     world.registry.inject(MemoryOperation::Release, delay);
     let begun = world::clock();
     let failed = client.start(server.peer(), fails("n", "fails"));
-    // Another one of the name on the same peer meanwhile starts when the name is free.
+    // Meanwhile another start of this name on the same peer succeeds once the name is free.
     let other = async {
         pass(slow / 2).await;
         let other = client.start(server.peer(), ActorStart::new("n", "echo"));
@@ -82,7 +82,7 @@ async fn a_failed_start_waits_for_a_slow_release() {
     assert!(begun.elapsed() >= slow);
 }
 
-/// The registry takes no release for some four seconds.
+/// The registry accepts no release for about four seconds.
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_not_released_by_the_deadline_is_an_error_of_its_own() {
     let world = MemoryWorld::new();
@@ -91,7 +91,7 @@ async fn a_name_that_is_not_released_by_the_deadline_is_an_error_of_its_own() {
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     for how in ["fails", "panics"] {
-        // The second one is sent when the first one has had its time, after two seconds.
+        // The second fault applies once the first one has used up its time, after two seconds.
         for _ in 0..2 {
             let away = MemoryFault::Delay(secs(5));
             world.registry.inject(MemoryOperation::Release, away);
@@ -109,7 +109,7 @@ async fn a_name_that_is_not_released_by_the_deadline_is_an_error_of_its_own() {
         let refused = start().deadline(secs(1)).await.unwrap_err();
         assert_eq!(refused.kind(), RequestErrorKind::NotReleased, "{refused}");
         assert!(!refused.may_have_executed() && refused.is_retryable());
-        // It waits as long as it can.
+        // This start waits as long as its deadline allows.
         start().deadline(secs(10)).await.unwrap();
         client.stop("n").await.unwrap();
     }
@@ -157,7 +157,7 @@ async fn a_start_that_a_fence_or_a_shutdown_cuts_short_does_not_say_that_its_nam
             }
         });
         let failed = failed.unwrap_err();
-        // A fenced peer gives no answers.
+        // A fenced peer sends no answers.
         let expected = match shuts_down {
             true => RequestErrorKind::NotReleased,
             false => RequestErrorKind::NoReply,
@@ -214,12 +214,15 @@ async fn an_actor_that_ended_by_itself_does_not_keep_the_next_one_from_its_name(
         let start = server.client().start(server.peer(), start);
         start.once().await.unwrap();
         ended.recv().await.unwrap();
-        // Until it has ended in the eyes of its peer, its name is taken.
-        eventually("it has ended", || server.statistics().actors_running == 0).await;
+        // Its name is taken until its peer has noticed that it ended.
+        eventually("the actor has ended", || {
+            server.statistics().actors_running == 0
+        })
+        .await;
     }
 }
 
-/// Answers each request after this time, until its mailbox closes.
+/// Answers each request after this time, until the mailbox closes.
 async fn answer_slowly(mut mailbox: Mailbox<Request<EchoMsg>>, time: Duration) {
     while let Some(request) = mailbox.recv().await {
         pass(time).await;
@@ -232,7 +235,7 @@ async fn a_shutdown_waits_for_what_the_mailboxes_of_a_server_have_taken(world: W
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     let mailbox = server.mailbox("m", 5).await.unwrap();
-    // Nothing is in this one, so nothing waits for its owner.
+    // This mailbox is empty, so the shutdown does not wait for its owner.
     let _idle: Mailbox<Request<EchoMsg>> = server.mailbox("idle", 5).await.unwrap();
     let slow = Duration::from_millis(1_500);
     let call = || client.request("m", EchoMsg::new("x")).deadline(secs(20));
@@ -241,7 +244,7 @@ async fn a_shutdown_waits_for_what_the_mailboxes_of_a_server_have_taken(world: W
         call().send(),
         answer_slowly(mailbox, slow),
         async {
-            eventually("both are there", || {
+            eventually("both requests are queued", || {
                 server.statistics().requests_admitted == 2
             })
             .await;
@@ -267,14 +270,14 @@ async fn a_shutdown_does_not_wait_for_mailboxes_beyond_its_timeout() {
     let call = || client.request("m", EchoMsg::new("x")).deadline(secs(20));
     let (taken, queued, took) = tokio::join!(call().send(), call().send(), async {
         let taken = mailbox.recv().await.unwrap();
-        eventually("both are there", || {
+        eventually("both requests are queued", || {
             server.statistics().requests_admitted == 2
         })
         .await;
         let begun = world::clock();
         server.shutdown().await.unwrap();
         let took = begun.elapsed();
-        assert!(mailbox.recv().await.is_none(), "it has ended");
+        assert!(mailbox.recv().await.is_none(), "the mailbox has ended");
         drop(taken);
         took
     });
@@ -282,8 +285,8 @@ async fn a_shutdown_does_not_wait_for_mailboxes_beyond_its_timeout() {
     assert!(took >= secs(3) && took < secs(5), "{took:?}");
 }
 
-/// Actors that end when they are to stop, or at once, and leave a task behind that blocks its
-/// worker until the sender is dropped; and whether it does by now.
+/// Creates actors that end when asked to stop, or at once, and leave behind a task that blocks its
+/// worker until the sender is dropped. Also returns whether a task blocks already.
 fn leaves_a_task(at_once: bool) -> (ActorType, Arc<AtomicBool>, std::sync::mpsc::Sender<()>) {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let (released, blocked) = (Arc::new(Mutex::new(released)), Arc::default());
@@ -296,7 +299,7 @@ fn leaves_a_task(at_once: bool) -> (ActorType, Arc<AtomicBool>, std::sync::mpsc:
                 blocking.store(true, Ordering::SeqCst);
                 let _ = released.lock().unwrap().recv();
             });
-            eventually("it blocks", || blocks.load(Ordering::SeqCst)).await;
+            eventually("the task blocks", || blocks.load(Ordering::SeqCst)).await;
             if !at_once {
                 ctx.stopping().await;
             }
@@ -306,7 +309,7 @@ fn leaves_a_task(at_once: bool) -> (ActorType, Arc<AtomicBool>, std::sync::mpsc:
     (leaves, blocked, release)
 }
 
-/// Real workers: the task blocks one of them, so no abort ends it.
+/// Needs real workers: the task blocks one of them, so no abort ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_of_an_actor_that_does_not_end_is_reported() {
     let world = World::on_real_memory();
@@ -317,7 +320,7 @@ async fn a_task_of_an_actor_that_does_not_end_is_reported() {
     let client = server.client();
     let start = ActorStart::new("s", "leaves");
     client.start(server.peer(), start).await.unwrap();
-    eventually("it blocks", || blocked.load(Ordering::SeqCst)).await;
+    eventually("the task blocks", || blocked.load(Ordering::SeqCst)).await;
     let error = client.stop("s").await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error}");
     assert!(error.text().contains("task of the actor s"), "{error}");
@@ -327,7 +330,7 @@ async fn a_task_of_an_actor_that_does_not_end_is_reported() {
     assert!(error.not_revoked);
 }
 
-/// The test below is run once more in a process of its own if this is set.
+/// If this variable is set, the test below runs as the child process that is to be aborted.
 #[cfg(unix)]
 const ABORTS: &str = "ACTORGRID_TEST_ABORTS";
 
@@ -354,7 +357,7 @@ async fn a_process_is_aborted_for_a_task_that_does_not_end_if_that_is_asked_for(
     pass(secs(30)).await;
 }
 
-/// Its drop panics, if it has not acted.
+/// Panics when it is dropped without having acted.
 struct Explosive {
     acted: bool,
     dropped: Arc<AtomicUsize>,
@@ -393,7 +396,7 @@ async fn a_panic_in_the_drop_of_an_actor_that_never_ran_is_caught() {
     let client = server.client();
     let mut events = server.events();
     let start = client.start(server.peer(), ActorStart::new("n", "explosive"));
-    // The order comes while the constructor runs, so the actor does not act.
+    // The order to stop arrives while the constructor runs, so the actor does not act.
     let (started, stopped) = tokio::join!(start.send(), async {
         pass(Duration::from_millis(500)).await;
         client.stop("n").await
@@ -463,12 +466,15 @@ async fn a_mailbox_gives_no_token_when_its_owner_has_ended_or_its_peer_is_fenced
     assert_eq!(of_actor.token(), Err(TokenExpired::Ended));
     of_server.token().unwrap();
 
-    // A pause of the process: nothing else has run since.
+    // The process is paused: nothing else has run since.
     world.simulation.jump(&environment, secs(11));
     let fenced = TokenExpired::Fenced(FenceReason::Deadline);
     assert_eq!(of_server.token(), Err(fenced));
-    eventually("it has rejoined", || server.statistics().sessions == 2).await;
-    // Under another name: the first one has its name here until it is dropped.
+    eventually("the server has rejoined", || {
+        server.statistics().sessions == 2
+    })
+    .await;
+    // Opened under another name: the first mailbox keeps its name here until it is dropped.
     let of_server: Boxed = server.mailbox("m-2", 1).await.unwrap();
     server.shutdown().await.unwrap();
     assert_eq!(of_server.token(), Err(TokenExpired::Ended));

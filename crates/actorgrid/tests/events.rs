@@ -1,6 +1,6 @@
 //! The events of a server: its states, its actors, and the leader.
 
-#![allow(clippy::unwrap_used)] // also in the helpers of the tests
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -53,7 +53,7 @@ async fn ended(events: &mut ServerEvents, actor: &str) -> (Token, ActorEnd) {
     }
 }
 
-/// Ends as its name says. Those that wait to be stopped notify first.
+/// Creates actors that end as their names say. Those that wait to be stopped notify first.
 fn mortal(waits: &Arc<Notify>) -> ActorType {
     let waits = waits.clone();
     ActorType::from_fn("mortal", move |start, ctx| {
@@ -167,7 +167,7 @@ async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) 
     );
     assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
     assert_eq!(events.next().await, None);
-    // Also as a stream, and after the end.
+    // The same holds as a stream, and after the end.
     assert_eq!(StreamExt::next(&mut events).await, None);
     assert_eq!(server.events().next().await, None);
     assert_eq!(server.fence_reason(), None);
@@ -185,7 +185,7 @@ async fn a_fence_is_reported_with_its_reason_however_short_it_is(world: World) {
     waits.notified().await;
     let peer_key = format!("test.peer.{}", server.peer());
     assert!(world.delete(&peer_key));
-    // Read only when the peer serves again: none of the states between is lost.
+    // Read only once the peer serves again: none of the states in between may be lost.
     pass(secs(1)).await;
     server.wait_for(ServerState::Serving).await;
     let reason = Some(FenceReason::KeyLost);
@@ -262,7 +262,7 @@ fn fenced(reason: FenceReason) -> ServerEvent {
     }
 }
 
-/// On several workers the supervisor and the actors notice a fence at the same time.
+/// With several workers, the supervisor and the actors notice a fence at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_fence_is_reported_before_the_ends_that_it_causes() {
     const ACTORS: usize = 20;
@@ -290,7 +290,8 @@ async fn a_fence_is_reported_before_the_ends_that_it_causes() {
     }
 }
 
-/// An actor that reads the clock notices the end of the session before the keeper and the watchdog.
+/// An actor that reads the clock notices the end of the session before the keeper and the watchdog
+/// do.
 #[tokio::test(start_paused = true)]
 async fn a_fence_that_an_actor_notices_first_is_reported_before_the_end_of_the_actor() {
     let world = MemoryWorld::new();
@@ -352,7 +353,7 @@ async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let handle = server.handle();
     let mut events = handle.events();
-    // The peer joins again for that long, without a session.
+    // Rejoining takes this long, and the peer has no session meanwhile.
     let delay = MemoryFault::Delay(secs(1));
     world.registry.inject(MemoryOperation::Grant, delay);
     assert!(world.delete(&format!("test.peer.{}", server.peer())));
@@ -370,7 +371,7 @@ async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
     assert_eq!(handle.fence_reason(), Some(FenceReason::KeyLost));
 }
 
-/// On several workers a leader could start before the peer says that it serves.
+/// With several workers, a leader could start before the peer reports that it serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_reported_before_the_peer_serves() {
     for _ in 0..50 {

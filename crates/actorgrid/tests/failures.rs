@@ -1,6 +1,6 @@
-//! What user code does wrong: errors, panics, silence, code that does not stop.
+//! Faults of user code: errors, panics, missing answers, code that does not stop.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -24,7 +24,7 @@ on_both_registries! {
     a_mistaken_start_says_what_is_wrong,
 }
 
-/// An actor that fails its requests as their texts say, and counts them.
+/// Creates an actor that fails its requests as their texts say, and counts them.
 fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
     let runs = runs.clone();
     ActorType::from_fn("faulty", move |_start, ctx| {
@@ -56,7 +56,7 @@ fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
     .mailbox::<Request<EchoMsg>>(10)
 }
 
-/// The same from the peer itself and from elsewhere: by value, and over the wire.
+/// Holds alike on the peer itself and from another process: by value, and over the wire.
 async fn a_handler_that_answers_an_error_runs_once(world: World) {
     let runs = Arc::new(AtomicUsize::new(0));
     let server = world
@@ -178,7 +178,7 @@ impl Actor for PanicsOnDrop {
     }
 }
 
-/// Ignores that it is asked to stop, so that it is aborted, and panics then.
+/// Ignores the order to stop, so that it is aborted, and panics then.
 struct PanicsOnAbort;
 
 impl Actor for PanicsOnAbort {
@@ -293,7 +293,7 @@ async fn tasks_of_an_actor_end_before_its_name_is_free(world: World) {
         .await
         .unwrap();
     client.stop("s").await.unwrap();
-    // The stop is answered when the name is free, so both have been told by now.
+    // The stop is answered when the name is free, so both events have been sent by now.
     assert_eq!(seen.try_recv(), Ok("act ended"));
     assert_eq!(seen.try_recv(), Ok("task ended"));
 }

@@ -1,6 +1,7 @@
-//! A registry whose storage is full: what needs space fails in time and with a type.
+//! A registry whose storage is full: operations that need space fail in time and with a typed
+//! error.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -40,12 +41,12 @@ async fn a_claim_in_doubt_ends_and_holds_up_no_other() {
     let ask = server.client().request("doubtful", EchoMsg::new("waits"));
     let (opened, asked) = tokio::join!(open(&server, "doubtful"), ask.once());
     assert_no_space(opened);
-    // What waited for it is answered, and was not executed.
+    // The request that waited for the claim is answered, and was not executed.
     let error = asked.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::NotHeld, "{error:?}");
     assert!(!error.may_have_executed());
     assert_no_space(open(&server, "other").await);
-    // Its name is not free, and nobody waits for that.
+    // Its name is not free, and nobody waits for it to be.
     let error = open(&server, "doubtful").await.unwrap_err();
     assert_eq!(error.kind(), MailboxErrorKind::Taken);
 
@@ -96,7 +97,7 @@ async fn a_claim_in_doubt_ends_on_etcd_too() {
     let value = "v".repeat(100_000);
     let put = || catch_unwind(AssertUnwindSafe(|| etcd.ctl(["put", "filler", &value])));
     while put().is_ok() {}
-    // The claim does not arrive, as far as anybody knows not yet.
+    // The claim does not arrive; as far as anybody can know, it still may.
     let claimed = AtomicBool::new(false);
     proxy.set_rule(move |part| {
         let names_it = part.kind == PartKind::Request && part.contains("test.mailbox.doubtful");
@@ -121,7 +122,7 @@ async fn a_claim_in_doubt_ends_on_etcd_too() {
     etcd.ctl(["compact", revision, "--physical"]);
     etcd.ctl(["defrag"]);
     etcd.ctl(["alarm", "disarm"]);
-    // Until the epoch is raised, claims are refused as before.
+    // Until the epoch is raised, claims are rejected as before.
     pass(secs(4)).await;
     open("other").await.unwrap();
     open("doubtful").await.unwrap();

@@ -1,6 +1,6 @@
 //! A grid in one process: actors, requests, a leader.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 

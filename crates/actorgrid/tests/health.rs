@@ -1,6 +1,6 @@
-//! Whether peers serve: what they say themselves, and what others find out.
+//! The health of peers: what they report themselves, and what others find out.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use world::{MemoryWorld, World, echo_type, pass, secs};
 
 world::on_both_registries! {
-    a_watch_tells_the_whole_life_of_a_peer_and_of_the_next_one,
+    a_watch_reports_the_whole_life_of_a_peer_and_of_the_next_one,
     a_peer_that_waits_for_its_address_says_that_it_does_not_serve,
     a_peer_that_drains_says_so_before_it_stops,
 }
@@ -33,7 +33,7 @@ async fn bind(world: &World, address: &str) -> Server {
         .unwrap()
 }
 
-/// A free address, and the name of the peer there.
+/// Returns a free address, and the name of the peer at it.
 async fn an_address(world: &World) -> (String, String) {
     let server = bind(world, "127.0.0.1:0").await;
     let found = (server.address().to_string(), server.peer().to_string());
@@ -41,7 +41,7 @@ async fn an_address(world: &World) -> (String, String) {
     found
 }
 
-async fn a_watch_tells_the_whole_life_of_a_peer_and_of_the_next_one(world: World) {
+async fn a_watch_reports_the_whole_life_of_a_peer_and_of_the_next_one(world: World) {
     let (address, peer) = an_address(&world).await;
     let client = world.client();
     let mut watch = client.watch_health(&*peer).unwrap();
@@ -59,7 +59,7 @@ async fn a_watch_tells_the_whole_life_of_a_peer_and_of_the_next_one(world: World
         served.unwrap();
         expect(&mut watch, Health::Serving).await;
         assert_eq!(client.check_health(&*peer).await.unwrap(), Health::Serving);
-        // Its own client asks it as others do.
+        // The peer's own client checks it in the same way as others do.
         let own = server.client().check_health(server.peer()).await.unwrap();
         assert_eq!(own, Health::Serving);
         server.shutdown().await.unwrap();
@@ -71,11 +71,11 @@ async fn a_watch_tells_the_whole_life_of_a_peer_and_of_the_next_one(world: World
 async fn a_peer_that_waits_for_its_address_says_that_it_does_not_serve(world: World) {
     let first = bind(&world, "127.0.0.1:0").await;
     let (address, peer) = (first.address().to_string(), first.peer().clone());
-    // As a crash: its keys stay until its lease has run out.
+    // Like a crash: its keys stay until its lease has expired.
     drop(first);
     let client = world.client();
     let second = async {
-        // A moment passes until its socket is closed.
+        // It takes a moment until its socket is closed.
         loop {
             let server = world.server().lease_ttl(secs(5));
             let server = server.actor_type(echo_type("echo"));
@@ -93,8 +93,8 @@ async fn a_peer_that_waits_for_its_address_says_that_it_does_not_serve(world: Wo
         expect(&mut watch, Health::NotServing).await;
         let found = client.check_health(&peer).await.unwrap();
         assert_eq!(found, Health::NotServing);
-        // It knows no mailbox, not even its own. (It is asked again until the deadline, which may
-        // pass while it answers; the start below shows that it has executed none.)
+        // The peer knows no mailbox, not even its own. (The client asks again until the deadline,
+        // which may pass while the peer answers; the start below shows that none was executed.)
         let start = client.start(&peer, ActorStart::new("a", "echo"));
         let error = start.deadline(secs(1)).await.unwrap_err();
         let refused = [
@@ -114,7 +114,7 @@ async fn a_peer_that_waits_for_its_address_says_that_it_does_not_serve(world: Wo
     second.shutdown().await.unwrap();
 }
 
-/// An actor that takes this long to stop.
+/// Creates an actor that takes this long to stop.
 fn slow_to_stop(time: Duration) -> ActorType {
     ActorType::from_fn("slow", move |_start, ctx| async move {
         ctx.stopping().await;
@@ -141,7 +141,7 @@ async fn a_peer_that_drains_says_so_before_it_stops(world: World) {
         expect(&mut watch, Health::Unregistered).await;
     });
     stopped.unwrap();
-    // Neither the stream nor its connection was waited for.
+    // Neither the stream nor its connection delayed the shutdown.
     let took = begun.elapsed();
     assert!(took >= secs(3) && took < world.bound(secs(4)), "{took:?}");
 }
@@ -157,7 +157,7 @@ async fn a_peer_that_is_fenced_does_not_serve_until_it_has_joined_again() {
     client.start(server.peer(), start).await.unwrap();
     let mut watch = client.watch_health(server.peer()).unwrap();
     expect(&mut watch, Health::Serving).await;
-    // Its address is known, so it is watched while the registry is away.
+    // The client knows its address, so it can watch it while the registry is away.
     world.registry.set_away(true);
     expect(&mut watch, Health::NotServing).await;
     assert_eq!(server.state(), ServerState::Fenced);
@@ -172,7 +172,7 @@ async fn a_peer_that_is_fenced_does_not_serve_until_it_has_joined_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_goes_on_after_a_pause_says_so_at_its_first_step() {
+async fn a_process_that_resumes_after_a_pause_says_so_at_its_first_step() {
     let world = MemoryWorld::new();
     let environment = world.simulation.environment();
     let server = world.server_in(environment.clone());
@@ -180,7 +180,7 @@ async fn a_process_that_goes_on_after_a_pause_says_so_at_its_first_step() {
     let client = world.client();
     let check = async || client.check_health(server.peer()).await.unwrap();
     assert_eq!(check().await, Health::Serving);
-    // Between two looks of the watchdog.
+    // The pause falls between two checks of the watchdog.
     pass(Duration::from_millis(1_007)).await;
     world.simulation.jump(&environment, secs(45));
     let mut events = server.events();
@@ -188,7 +188,7 @@ async fn a_process_that_goes_on_after_a_pause_says_so_at_its_first_step() {
     let mut watch = client.watch_health(server.peer()).unwrap();
     expect(&mut watch, Health::NotServing).await;
     let noticed = events.next().now_or_never();
-    assert_eq!(noticed, None, "it had noticed by itself");
+    assert_eq!(noticed, None, "the check was not the first step to notice");
     expect(&mut watch, Health::Serving).await;
 }
 
@@ -211,7 +211,7 @@ async fn a_peer_that_crashed_is_unreachable_and_then_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_learns_nothing_says_so_and_goes_on() {
+async fn a_watch_that_learns_nothing_says_so_and_continues() {
     let world = MemoryWorld::new();
     let server = bind(&world, "127.0.0.1:0").await;
     let client = world.client();
@@ -236,20 +236,20 @@ async fn a_peer_that_cannot_be_reached_is_not_stormed() {
     let silent = tokio::time::timeout(secs(40), watch.next()).await;
     assert!(silent.is_err(), "{silent:?}");
     let tries = world.registry.calls(MemoryOperation::Get) - before;
-    // Six to double the pause to its most, and then one in 2.5 s to 5 s.
+    // Six tries double the pause to its maximum, then one follows every 2.5 s to 5 s.
     assert!((12..=24).contains(&tries), "{tries}");
-    // And no more of them while it is not registered.
+    // There are no more tries while the peer is not registered.
     expect(&mut watch, Health::Unregistered).await;
     let before = world.registry.calls(MemoryOperation::Get);
     let silent = tokio::time::timeout(secs(600), watch.next()).await;
     assert!(silent.is_err(), "{silent:?}");
-    // It is read once more, and then waited for.
+    // The key is read once more, and then watched.
     let reads = world.registry.calls(MemoryOperation::Get) - before;
     assert!(reads <= 1, "{reads}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_in_vain_learns_what_the_peer_was_last() {
+async fn a_wait_that_times_out_reports_the_last_health() {
     let world = MemoryWorld::new();
     let client = world.client();
     let wait = async |peer: &str, deadline| {
@@ -272,7 +272,7 @@ async fn whoever_waits_in_vain_learns_what_the_peer_was_last() {
     holding.set_away(true);
     server.wait_for(ServerState::Rejoining).await;
     holding.set_away(false);
-    // It has not joined: its old life still stands in the registry.
+    // It has not joined: the keys of its previous session are still in the registry.
     holding.inject(MemoryOperation::Revoke, MemoryFault::Delay(secs(5)));
     let text = wait(&peer, Duration::from_millis(100)).await;
     assert!(text.ends_with("its health is not-serving"), "{text}");
@@ -282,7 +282,7 @@ async fn whoever_waits_in_vain_learns_what_the_peer_was_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_none_and_a_client_that_is_closed_are_told() {
+async fn an_invalid_name_and_a_closed_client_are_reported() {
     let world = MemoryWorld::new();
     let server = bind(&world, "127.0.0.1:0").await;
     let client = world.client();
@@ -341,7 +341,7 @@ async fn a_peer_that_cannot_join_leaves_nothing_running() {
         let third = bind(&world, "127.0.0.1:45000").await;
         third.shutdown().await.unwrap();
     }
-    // Nor when nobody waits any more.
+    // The same holds once nobody waits for the bind any more.
     let second = world.server().lease_ttl(secs(5)).advertise(address);
     let second = tokio::time::timeout(secs(1), second.bind("127.0.0.1:45000")).await;
     assert!(second.is_err());

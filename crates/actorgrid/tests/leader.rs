@@ -1,6 +1,6 @@
 //! The leader: kept running, replaced without polling, restarted with back-off.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -76,14 +76,14 @@ async fn the_registry_is_rarely_asked_about_a_leader_that_runs() {
     let before = asked();
     pass(secs(100)).await;
     let [gets, lists, claims] = asked();
-    // Each of three peers reads three keys three times in a time to live, or up to a third more
-    // often: its own two, and the leader's.
+    // Each of three peers reads three keys, its own two and the leader's, three times per time to
+    // live, or up to a third more often.
     let reads = gets - before[0];
     assert!((270..=360).contains(&reads), "{reads}");
     assert_eq!([lists, claims], before[1..]);
 }
 
-/// The end of a leader reaches no watch: it is replaced within half a time to live.
+/// No watch reports the end of a leader: it is replaced within half a time to live.
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_end_no_watch_reports_is_replaced() {
     let world = MemoryWorld::new();
@@ -112,7 +112,7 @@ async fn a_leader_whose_end_no_watch_reports_is_replaced() {
     assert_eq!(resource.most(), 1);
 }
 
-/// No watch can be opened: what a candidate reads counts all the same.
+/// No watch can be opened: a candidate acts on what it reads all the same.
 #[tokio::test(start_paused = true)]
 async fn a_candidate_that_gets_no_watch_leads_all_the_same() {
     use actorgrid::MemoryFault;
@@ -133,7 +133,7 @@ async fn a_candidate_that_gets_no_watch_leads_all_the_same() {
     let begun = world::clock();
     one.shutdown().await.unwrap();
     eventually("the next leader runs", || resource.holders("leader") == 1).await;
-    // The time that an exchange may take, with a pause and two exchanges.
+    // The bound allows for the timeout of one exchange, a pause and two exchanges.
     assert!(begun.elapsed() <= secs(2), "{:?}", begun.elapsed());
 }
 
@@ -165,7 +165,7 @@ async fn a_leader_whose_peer_crashes_is_replaced_when_its_lease_has_run_out(worl
     assert_eq!(second.state(), ServerState::Serving);
 }
 
-/// A leader type that fails at once, and when its starts were tried.
+/// Creates a leader type that fails at once, and records when it was started.
 fn failing(starts: &Arc<Mutex<Vec<tokio::time::Instant>>>, in_constructor: bool) -> ActorType {
     let starts = starts.clone();
     ActorType::new("leader", move |_start| {
@@ -187,7 +187,7 @@ impl actorgrid::Actor for FailsAtOnce {
     }
 }
 
-/// On the memory registry alone: minutes of waits, which are what is tested.
+/// Runs on the memory registry alone: it tests waits that last for minutes.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
     for in_constructor in [false, true] {
@@ -198,7 +198,7 @@ async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
         pass(secs(200)).await;
         let starts = starts.lock().unwrap();
         let gaps: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        // At once, then 100 ms doubling to 30 s, of which up to a quarter is left out.
+        // At once, then 100 ms doubling to 30 s, each shortened by up to a quarter.
         let mut steps = vec![Duration::ZERO];
         steps.extend(
             (0..)
@@ -213,12 +213,12 @@ async fn a_leader_that_fails_is_restarted_with_the_documented_back_off() {
                 "{gap:?} is not {step:?}: {gaps:?}"
             );
         }
-        // 51.1 s of doubling steps, then one each 22.5 to 30 s.
+        // 51.1 s of doubling steps, then one every 22.5 to 30 s.
         assert!((13..=18).contains(&starts.len()), "{} starts", starts.len());
     }
 }
 
-/// On the memory registry alone: minutes of waits, which are what is tested.
+/// Runs on the memory registry alone: it tests waits that last for minutes.
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_constructor_hangs_is_restarted_with_the_same_back_off() {
     let world = MemoryWorld::new();
@@ -247,7 +247,7 @@ async fn a_leader_whose_constructor_hangs_is_restarted_with_the_same_back_off() 
     assert!(server.statistics().constructors_timed_out >= 9);
 }
 
-/// On the memory registry alone: half a minute of waits, which are what is tested.
+/// Runs on the memory registry alone: it tests waits of half a minute.
 #[tokio::test(start_paused = true)]
 async fn the_back_off_begins_anew_after_ten_seconds_of_life() {
     let world = MemoryWorld::new();
@@ -309,8 +309,8 @@ async fn leadership_can_be_disallowed(world: World) {
     assert_eq!(resource.tokens("leader"), []);
 }
 
-/// Every step of a start of the leader fails once, on the host of the leader and beside it: the
-/// grid has one leader all the same.
+/// Every step of a start of the leader fails once, on the leader's host and on the other peer: the
+/// grid still has exactly one leader.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
     use actorgrid::MemoryFault;
@@ -352,8 +352,8 @@ async fn a_step_that_fails_never_gives_two_leaders_nor_none() {
     }
 }
 
-/// A peer that wants to lead opens its broken watch again, however often its starts are refused
-/// meanwhile: it learns who leads, and nobody polls.
+/// A candidate reopens its broken watch however often its starts are rejected meanwhile: it learns
+/// who leads, and nobody polls.
 #[tokio::test(start_paused = true)]
 async fn a_candidate_whose_watch_breaks_learns_who_leads() {
     use actorgrid::MemoryFault;
@@ -366,7 +366,7 @@ async fn a_candidate_whose_watch_breaks_learns_who_leads() {
             servers.push(server.bind("127.0.0.1:0").await.unwrap());
         }
         eventually("a leader runs", || resource.holders("leader") == 1).await;
-        // Both peers see that there is no leader, and then no more for a while.
+        // Both peers see that there is no leader, and then nothing more for a while.
         for _ in 0..4 {
             world
                 .registry

@@ -1,6 +1,6 @@
 //! Servers that start, stop, and get stuck.
 
-#![allow(clippy::unwrap_used)] // also in the helpers of the tests
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -27,10 +27,10 @@ on_both_registries! {
     a_request_carries_headers_and_what_is_left_of_its_time,
     a_closed_client_says_so,
     a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one,
-    a_request_that_its_set_gives_up_is_answered_at_once,
+    a_request_that_its_set_rejects_is_answered_at_once,
 }
 
-/// What needs real time and a runtime of its own on the memory registry, too.
+/// Tests that need real time and a runtime of their own on the memory registry too.
 mod real_memory {
     use super::World;
 
@@ -170,7 +170,7 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World
     );
 }
 
-/// A real runtime with two workers, of which one is blocked in code that never awaits.
+/// Needs a real runtime with two workers, one of which is blocked in code that never awaits.
 async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up(world: World) {
     let release = Arc::new(AtomicBool::new(false));
     let begun = Arc::new(AtomicBool::new(false));
@@ -196,8 +196,8 @@ async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_give
         .start(server.peer(), ActorStart::new("s", "stuck"))
         .await
         .unwrap();
-    // One that is asked to stop before it acts does not act.
-    eventually("it acts", || begun.load(Ordering::SeqCst)).await;
+    // An actor that is asked to stop before it acts does not act.
+    eventually("the actor acts", || begun.load(Ordering::SeqCst)).await;
     let error = server.shutdown().await.unwrap_err();
     assert_eq!(
         error
@@ -208,7 +208,7 @@ async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_give
         ["s"]
     );
     assert!(error.not_revoked);
-    // Nobody else may have it before the lease has run out.
+    // Nobody else may have the name before the lease has expired.
     assert_eq!(world.keys_of("s").await, ["test.actor.s"]);
     release.store(true, Ordering::SeqCst);
 }
@@ -260,7 +260,7 @@ struct Blocked {
 }
 
 impl Blocked {
-    /// A leader whose mailbox gets its capacity from a function that blocks its thread.
+    /// Creates a leader whose mailbox gets its capacity from a function that blocks its thread.
     #[allow(clippy::disallowed_methods)] // that is the point
     fn leader(&self) -> ActorType {
         let (entered, released) = (self.entered.clone(), self.released.clone());
@@ -315,7 +315,7 @@ async fn a_capacity_function_that_blocks_does_not_hold_up_the_end_of_a_fenced_se
     eventually("the session is fenced", || server.fence_reason().is_some()).await;
     let served = tokio::time::timeout(secs(20), server.wait_for(ServerState::Serving)).await;
     served.expect("the end of the session waits for user code");
-    // The name is free as soon as the function has returned, and not before.
+    // The name is free once the function has returned, and not before.
     let sessions = server.statistics().sessions;
     assert_eq!((sessions, server.statistics().actors_started), (2, 0));
     blocked.released.store(true, Ordering::SeqCst);
@@ -326,8 +326,8 @@ async fn a_capacity_function_that_blocks_does_not_hold_up_the_end_of_a_fenced_se
     server.shutdown().await.unwrap();
 }
 
-/// How a request fails once the connection has broken: over sockets one may be on its way while it
-/// does, and nobody knows then.
+/// Returns how a request fails once the connection has broken. Over sockets, a request may be in
+/// flight when it breaks, and its outcome is unknown then.
 async fn refused<R: IntoFuture<Output = Result<T, RequestError>>, T: Debug>(
     request: impl Fn() -> R,
 ) -> RequestError {
@@ -511,7 +511,7 @@ async fn a_closed_client_says_so(world: World) {
     assert!(!error.may_have_executed() && !error.is_retryable());
 }
 
-/// Real sockets and one thread: nothing needs a second one.
+/// Needs real sockets and one thread: nothing may need a second one.
 async fn a_grid_works_on_a_current_thread_runtime_over_real_sockets(world: World) {
     let server = world.server().actor_type(echo_type("echo"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -536,8 +536,8 @@ async fn a_grid_works_on_a_current_thread_runtime_over_real_sockets(world: World
     client.close().await;
 }
 
-/// A mailbox that outlives its actor is nobody's: dropped late, it does not touch the mailbox of
-/// the actor that has the name by then.
+/// A mailbox that outlives its actor belongs to nobody: dropped late, it must not touch the mailbox
+/// of the actor that has the name by then.
 async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one(world: World) {
     let (keep, mut kept) = mpsc::unbounded_channel();
     let leaver = ActorType::from_fn("leaver", move |_start, ctx| {
@@ -568,7 +568,7 @@ async fn a_mailbox_kept_beyond_its_actor_does_not_close_the_next_one(world: Worl
     start("echo").await;
 }
 
-/// A start that waits for a mailbox of its name to be decided is not an actor that is stuck.
+/// A start that waits until a mailbox of its name is decided does not count as a stuck actor.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_a_start_that_waits() {
     let world = MemoryWorld::new();
@@ -599,7 +599,7 @@ async fn a_shutdown_does_not_wait_for_a_start_that_waits() {
     assert!(after < secs(3), "{after:?}");
 }
 
-/// A set, made by hand, that reads some requests and gives up on others.
+/// A hand-written message set that reads some requests and rejects others.
 struct ReadsSome(Request<EchoMsg>);
 
 impl MessageSet for ReadsSome {
@@ -628,7 +628,7 @@ impl MessageSet for ReadsSome {
     }
 }
 
-async fn a_request_that_its_set_gives_up_is_answered_at_once(world: World) {
+async fn a_request_that_its_set_rejects_is_answered_at_once(world: World) {
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let mut mailbox = server.mailbox::<ReadsSome>("m", 5).await.unwrap();
     let ask = |text: &str| server.client().request("m", EchoMsg::new(text)).send();
@@ -642,7 +642,7 @@ async fn a_request_that_its_set_gives_up_is_answered_at_once(world: World) {
     assert_eq!(read.unwrap().msg, "yes");
 }
 
-/// Real workers: one of them might take the task over before it is cancelled.
+/// Needs real workers: one of them might take the task over before it is cancelled.
 async fn a_task_of_an_actor_that_has_ended_takes_no_step(world: World) {
     let (sender, mut contexts) = mpsc::unbounded_channel();
     let server = world.server().actor_fn("short", move |_start, ctx| {
@@ -656,7 +656,7 @@ async fn a_task_of_an_actor_that_has_ended_takes_no_step(world: World) {
         .await
         .unwrap();
     let ctx = contexts.recv().await.unwrap();
-    // Sent only when it has ended.
+    // Returns only when the actor has ended.
     client.stop("s").await.ok();
     let steps = Arc::new(AtomicUsize::new(0));
     for _ in 0..20_000 {

@@ -1,7 +1,7 @@
-//! How clients find out where a mailbox is: few reads of the registry, and none that needs more of
-//! it than one member.
+//! How clients find a mailbox: with few reads of the registry, none of which needs more than one
+//! member of it.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -27,7 +27,7 @@ async fn lookups_that_wait_at_the_same_time_share_reads() {
         calls.map(|operation| world.registry.calls(operation))
     };
     for _ in 0..4 {
-        // What is answered at once is not waited for, and shared with nobody.
+        // Without this delay, lookups would be answered at once, and none would be shared.
         for operation in [MemoryOperation::Peek, MemoryOperation::Get] {
             world
                 .registry
@@ -43,14 +43,15 @@ async fn lookups_that_wait_at_the_same_time_share_reads() {
         assert_eq!(answer.unwrap_err().kind(), RequestErrorKind::UnknownName);
     }
     for (now, before) in reads().into_iter().zip(before) {
-        // Eight reads hold them all. The first ones are smaller: they begin before all wait.
+        // Eight reads cover all names. The first ones are smaller, as they start before all callers
+        // wait.
         assert!((1..=24).contains(&(now - before)), "{now} {before}");
     }
     assert_eq!(client.statistics().lookups, 1_000);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_gives_up_takes_no_lookup_from_others() {
+async fn a_caller_that_stops_waiting_takes_no_lookup_from_others() {
     let world = MemoryWorld::new();
     let client = world.client();
     let slow = MemoryFault::Delay(secs(1));
@@ -104,7 +105,7 @@ async fn a_name_that_a_member_does_not_know_yet_is_found() {
         () = echo(mailbox) => panic!("the mailbox has ended"),
         answer = request.send() => assert_eq!(answer.unwrap().msg, "hi"),
     }
-    // It is cached, and was asked for once more.
+    // The location is cached, and was requested once more.
     assert_eq!(client.statistics().lookups, 1);
 }
 
@@ -151,7 +152,7 @@ async fn names_are_found_while_the_members_of_a_cluster_do_not_agree() {
     for member in &mut cluster.members_mut()[1..] {
         member.kill();
     }
-    // Nobody can agree on what is registered now. The session lives for some seconds more.
+    // The members cannot agree on what is registered now. The session lives for a few more seconds.
     let error = client.query(Kind::Peer).await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::Registry);
     let request = client.request("a", EchoMsg::new("hi")).deadline(secs(3));

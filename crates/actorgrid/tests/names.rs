@@ -1,6 +1,6 @@
-//! One holder of each name, whoever races for it.
+//! One holder of each name, however many race for it.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -18,7 +18,7 @@ on_both_registries! {
     of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing_away,
     a_name_is_free_again_when_its_actor_has_ended,
     a_request_for_an_earlier_holder_is_refused_and_finds_the_next,
-    waits_for_a_name_if_it_is_told_to,
+    a_request_waits_for_a_name_if_asked_to,
 }
 
 async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs(world: World) {
@@ -32,7 +32,7 @@ async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs(world: World
     let starts = (0..1000).map(|i| {
         let peer = servers[i % 3].peer();
         let start = client.start(peer, ActorStart::new("one", "holder"));
-        // A machine under load takes longer than the usual deadline.
+        // A machine under load takes longer than the default deadline.
         start.deadline(secs(60)).send()
     });
     let outcomes = join_all(starts).await;
@@ -55,7 +55,7 @@ async fn of_a_thousand_starts_of_one_name_over_three_peers_one_runs(world: World
         }
     }
     assert_eq!(won, 1);
-    eventually("it runs", || resource.holders("one") == 1).await;
+    eventually("the holder runs", || resource.holders("one") == 1).await;
     assert_eq!(resource.tokens("one"), [one.token]);
 }
 
@@ -78,7 +78,7 @@ async fn of_two_tasks_that_open_one_mailbox_one_wins_and_the_loser_takes_nothing
         };
         assert_eq!(refused.kind(), MailboxErrorKind::Taken);
         assert_eq!(refused.token(), mailbox.token().ok());
-        // What the winner has still works.
+        // The winner's mailbox still works.
         assert_eq!(world.keys_of(&name).await, [format!("test.mailbox.{name}")]);
         let client = world.client();
         let (answer, ()) = tokio::join!(client.request(&name, EchoMsg::new("hi")).send(), async {
@@ -167,14 +167,14 @@ async fn a_request_for_an_earlier_holder_is_refused_and_finds_the_next(world: Wo
             .start(server.peer(), ActorStart::new("a", "echo"))
             .await
             .unwrap();
-        // The location cached in the last round is wrong now, and of another token.
+        // The location cached in the last round is wrong now, and has another token.
         let answer = client.request("a", EchoMsg::new("x")).await.unwrap();
         assert_eq!(answer.msg, "x from a");
         world.client().stop("a").await.unwrap();
     }
 }
 
-async fn waits_for_a_name_if_it_is_told_to(world: World) {
+async fn a_request_waits_for_a_name_if_asked_to(world: World) {
     let server = world
         .server()
         .actor_type(echo_type("echo"))

@@ -1,7 +1,7 @@
-//! Requests to one mailbox arrive in the order in which they were first polled, also while its name
+//! Requests to one mailbox arrive in the order in which they were first polled, even while its name
 //! is being decided.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -19,15 +19,15 @@ use world::{MemoryWorld, pass, secs};
 type Inbox = Mailbox<Request<EchoMsg>>;
 type Answer = BoxFuture<'static, Result<EchoMsg, RequestError>>;
 
-/// What waits for a name at the most.
-const MOST: usize = 1024;
+/// The maximum number of requests that wait for a name.
+const MAX_WAITING: usize = 1024;
 
 fn request(client: &Client, number: usize) -> RequestBuilder<EchoMsg> {
     let message = EchoMsg::new(number.to_string());
     client.request("a", message).deadline(secs(60))
 }
 
-/// Polls a request for the first time: that gives it its turn.
+/// Polls a request for the first time, which determines its place in the order.
 async fn begin(request: RequestBuilder<EchoMsg>) -> Answer {
     let mut answer = request.into_future();
     assert!(poll!(&mut answer).is_pending());
@@ -38,12 +38,12 @@ async fn next(mailbox: &mut Inbox) -> usize {
     let request = mailbox.recv().await.unwrap();
     let message = request.message().clone();
     let number = message.msg.parse().unwrap();
-    // Its requester may be a test that has ended it.
+    // The test may have dropped the request already.
     let _ = request.respond(message);
     number
 }
 
-/// The next claim takes this long.
+/// Delays the next claim by a second.
 fn delay_claim(world: &MemoryWorld) {
     let delay = MemoryFault::Delay(secs(1));
     world.registry.inject(MemoryOperation::Claim, delay);
@@ -54,7 +54,8 @@ async fn requests_to_a_name_that_is_being_decided_arrive_in_their_order() {
     let world = MemoryWorld::new();
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     delay_claim(&world);
-    // The mailbox takes fewer than wait for it: those that waited are more welcome than others.
+    // The mailbox has room for fewer requests than wait for it: those that waited are admitted all
+    // the same.
     let mut opening = Box::pin(server.mailbox::<Request<EchoMsg>>("a", 10));
     assert!(poll!(&mut opening).is_pending());
     let mut answers = Vec::new();
@@ -62,7 +63,7 @@ async fn requests_to_a_name_that_is_being_decided_arrive_in_their_order() {
         answers.push(begin(request(server.client(), number)).await);
     }
     let mut mailbox = opening.await.unwrap();
-    // None of the others has been polled again by now.
+    // None of the waiting requests has been polled again yet.
     let late = request(server.client(), 1_000);
     let refused = request(server.client(), 1_001).once().await.unwrap_err();
     assert_eq!(refused.kind(), RequestErrorKind::Busy);
@@ -117,20 +118,20 @@ async fn what_waits_for_a_name_is_bounded_and_leaves_with_its_requester() {
     let mut opening = Box::pin(server.mailbox::<Request<EchoMsg>>("a", 1));
     assert!(poll!(&mut opening).is_pending());
     let mut answers = Vec::new();
-    for number in 0..MOST {
+    for number in 0..MAX_WAITING {
         answers.push(begin(request(server.client(), number)).await);
     }
-    let one_more = || request(server.client(), MOST).once();
+    let one_more = || request(server.client(), MAX_WAITING).once();
     let refused = one_more().await.unwrap_err();
     assert_eq!(refused.kind(), RequestErrorKind::Busy);
     assert!(!refused.may_have_executed());
-    // The place of one that is given up is free at once.
+    // The place of an abandoned request is free at once.
     drop(answers.remove(7));
     answers.push(begin(one_more()).await);
     let refused = one_more().await.unwrap_err();
     assert_eq!(refused.kind(), RequestErrorKind::Busy);
     let mut mailbox = opening.await.unwrap();
-    for expected in (0..=MOST).filter(|number| *number != 7) {
+    for expected in (0..=MAX_WAITING).filter(|number| *number != 7) {
         assert_eq!(next(&mut mailbox).await, expected);
     }
     assert!(mailbox.is_empty());
@@ -181,14 +182,14 @@ async fn a_request_for_an_earlier_holder_does_not_wait_for_the_next_one() {
     let (answer, _) = tokio::join!(request(&client, 0).send(), next(&mut mailbox));
     answer.unwrap();
     mailbox.close().await;
-    // The client still knows the token of that mailbox.
+    // The client still knows the token of the closed mailbox.
     delay_claim(&world);
     let mut opening = Box::pin(server.mailbox::<Request<EchoMsg>>("a", 10));
     assert!(poll!(&mut opening).is_pending());
     let ack = server.client().request("a", Ack {}).send();
     let (answer, other, mailbox) = tokio::join!(request(&client, 1).once().send(), ack, opening);
     assert_eq!(answer.unwrap_err().kind(), RequestErrorKind::NotHeld);
-    // Nor does one that the mailbox does not take.
+    // Nor does a request that the mailbox does not accept.
     assert_eq!(other.unwrap_err().kind(), RequestErrorKind::UnknownMessage);
     let mut mailbox = mailbox.unwrap();
     assert!(mailbox.is_empty());
@@ -208,7 +209,7 @@ async fn over_a_rejoin_what_was_not_rejected_arrives_in_its_order() {
             let mut answer = request(server.client(), number).once().into_future();
             let _ = poll!(&mut answer).map(drop);
             answers.push((number, answer));
-            // Others have their turn between two requests.
+            // Lets other tasks run between two requests.
             pass(Duration::from_millis(1)).await;
         }
     };
@@ -216,7 +217,7 @@ async fn over_a_rejoin_what_was_not_rejected_arrives_in_its_order() {
     begin(50).await;
     world.expire_leases();
     let mut arrived = Vec::new();
-    // Some are handed out before the fence.
+    // Some requests are handed out before the fence.
     while let Some(request) = mailbox.recv().await {
         let message = request.message().clone();
         arrived.push(message.msg.parse::<usize>().unwrap());

@@ -1,6 +1,6 @@
-//! The registry away: short, long, and what a process sees that was stopped.
+//! The registry is away, briefly or for long; and what happens to a process that was stopped.
 
-#![allow(clippy::unwrap_used)] // the helpers of the tests, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -99,8 +99,8 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
 
     for _ in 0..3 {
         world.registry.set_away(true);
-        // The last renewal was confirmed before, so the hard deadline is 13.5 s from now at most;
-        // the lease runs out after that.
+        // The last renewal was confirmed earlier, so the hard deadline is at most 13.5 s from now;
+        // the lease expires after that.
         pass(Duration::from_millis(13_550)).await;
         assert_eq!(resource.holders("n") + resource.holders("leader"), 0);
         pass(secs(20)).await;
@@ -112,7 +112,7 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
             .start(server.peer(), ActorStart::new("n", "holder"))
             .await
             .unwrap();
-        eventually("it runs", || resource.holders("n") == 1).await;
+        eventually("the holder runs", || resource.holders("n") == 1).await;
     }
 
     let new = peer(&world).await;
@@ -126,7 +126,7 @@ async fn a_long_outage_fences_in_time_and_the_peers_rejoin_by_themselves() {
     assert_eq!(world.registry.leases(), 1);
 }
 
-/// An actor that keeps one request, and answers it when it is released.
+/// Creates an actor that keeps one request, and answers it when it is released.
 fn keeper(
     released: &Arc<Notify>,
     results: mpsc::UnboundedSender<(RespondErrorKind, bool, Option<EchoMsg>)>,
@@ -169,7 +169,8 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
         client.request("k", EchoMsg::new("kept")).send(),
         client.request("k", EchoMsg::new("queued")).send(),
         async {
-            // Between two looks of the watchdog: the first step after the pause is the actor's.
+            // The pause falls between two checks of the watchdog, so the actor takes the first step
+            // after it.
             pass(Duration::from_millis(1_007)).await;
             world.simulation.jump(&environment, secs(45));
             released.notify_one();
@@ -223,7 +224,7 @@ async fn a_runtime_that_is_stuck_for_max_stall_is_fenced_and_the_peer_rejoins() 
     let world = MemoryWorld::new();
     let environment = world.simulation.environment();
     let resource = Resource::default();
-    // As long as the lease by default.
+    // `max_stall` defaults to the time to live of the lease.
     let server = world
         .server_in(environment.clone())
         .lease_ttl(secs(10))
@@ -260,7 +261,7 @@ async fn a_process_that_was_stopped_is_not_taken_for_a_stuck_runtime() {
         .lease_ttl(secs(15))
         .max_stall(secs(1));
     let server = server.bind("127.0.0.1:0").await.unwrap();
-    // Each time the keeper may be the first to run, or the heartbeat.
+    // Each time, either the keeper or the heartbeat may run first.
     for offset in 0..20 {
         pass(Duration::from_millis(3_007 + 10 * offset)).await;
         world.simulation.jump(&environment, secs(5));
@@ -333,7 +334,7 @@ async fn serving_with_holder_at(address: &str, world: &World, resource: &Resourc
         .start(server.peer(), ActorStart::new("n", "holder"))
         .await
         .unwrap();
-    eventually("it runs", || resource.holders("n") == 1).await;
+    eventually("the holder runs", || resource.holders("n") == 1).await;
     server
 }
 
@@ -364,7 +365,7 @@ async fn a_lock_that_is_taken_over_fences_at_once_and_is_waited_for(world: World
     let resource = Resource::default();
     let lose = |server: &Server| world.overwrite(&lock(server), "");
     let server = fenced_at_once("taken over", &world, &resource, lose).await;
-    // It has no lease and does not run out: an operator has to delete it.
+    // The lock has no lease and never expires: an operator has to delete it.
     world.idle(secs(60)).await;
     assert_eq!(server.state(), ServerState::Rejoining);
     assert!(world.delete(&lock(&server)));
@@ -398,7 +399,7 @@ async fn fenced_at_once(
     let mut events = server.events();
     lose(&server);
     let begun = world::clock();
-    // It may serve again by then.
+    // The server may serve again by now.
     let fenced = events.next().await;
     assert!(
         matches!(
@@ -459,9 +460,9 @@ async fn a_peer_waits_for_the_address_of_its_last_life(world: World) {
     let resource = Resource::default();
     let first = serving_with_holder(&world, &resource).await;
     let address = first.address().to_string();
-    // As a crash: nothing is revoked, and the lease runs out.
+    // Like a crash: nothing is revoked, and the lease expires.
     drop(first);
-    eventually("its actor is gone", || resource.holders("n") == 0).await;
+    eventually("the actor is gone", || resource.holders("n") == 0).await;
     let second = serving_with_holder_at(&address, &world, &resource).await;
     assert_eq!(second.state(), ServerState::Serving);
     let tokens = resource.tokens("n");
@@ -506,7 +507,7 @@ async fn a_client_with_a_cold_cache_says_that_the_registry_does_not_answer() {
         .unwrap();
     client.request("a", EchoMsg::new("warm")).await.unwrap();
     world.registry.set_away(true);
-    // The slow lookup of one name does not hold up another.
+    // The slow lookup of one name does not delay another.
     let (cold, warm) = tokio::join!(
         client
             .request("b", EchoMsg::new("x"))
@@ -530,7 +531,7 @@ async fn a_client_with_a_cold_cache_says_that_the_registry_does_not_answer() {
     assert!(!reached.load(Ordering::SeqCst));
 }
 
-/// An actor that does not listen when it is asked to stop.
+/// Creates an actor that ignores the order to stop.
 fn deaf(resource: &Resource) -> ActorType {
     let resource = resource.clone();
     ActorType::from_fn("deaf", move |_start, ctx| {
@@ -556,19 +557,22 @@ async fn a_lost_lease_leaves_an_actor_no_time(world: World) {
     };
     start().await;
     pass(Duration::from_millis(1_007)).await;
-    // Its names are free: another peer may have them.
+    // Its names are free: another peer may claim them.
     world.expire_leases();
     let begun = world::clock();
-    eventually("it is gone", || resource.holders("d") == 0).await;
+    eventually("the actor is gone", || resource.holders("d") == 0).await;
     assert!(begun.elapsed() <= world.bound(Duration::from_millis(100)));
     server.wait_for(ServerState::Serving).await;
 
-    // One key alone is another matter: the lease still holds the names.
+    // Losing a single key is different: the lease still holds the names.
     start().await;
     let key = format!("test.peer.{}", server.peer());
-    eventually("it runs", || resource.holders("d") == 1).await;
+    eventually("the actor runs", || resource.holders("d") == 1).await;
     assert!(world.delete(&key));
-    eventually("it is fenced", || server.state() == ServerState::Fenced).await;
+    eventually("the server is fenced", || {
+        server.state() == ServerState::Fenced
+    })
+    .await;
     assert_eq!(resource.holders("d"), 1);
     server.wait_for(ServerState::Serving).await;
     assert_eq!(resource.holders("d"), 0);

@@ -1,6 +1,6 @@
-//! More than a peer can take: every call ends, typed, in time; nothing runs twice.
+//! More load than a peer can take: every call ends in time, with a typed error; nothing runs twice.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -24,12 +24,12 @@ on_both_registries! {
     a_request_that_was_handed_out_may_have_executed_at_its_deadline,
     a_message_that_cannot_be_read_is_answered_when_its_turn_comes,
     a_mailbox_that_closes_answers_what_is_queued,
-    a_peer_takes_so_many_actors_and_no_more,
+    a_peer_runs_at_most_max_actors,
 }
 
 type Seen = Arc<Mutex<HashMap<String, usize>>>;
 
-/// An actor with a mailbox of ten that takes its time and counts what it has seen.
+/// Creates an actor with a mailbox of ten that takes its time and counts the requests that it sees.
 fn slow(seen: &Seen, pace: Duration) -> ActorType {
     let seen = seen.clone();
     ActorType::from_fn("slow", move |_start, ctx| {
@@ -45,7 +45,7 @@ fn slow(seen: &Seen, pace: Duration) -> ActorType {
                     .or_default() += 1;
                 tokio::time::sleep(pace).await;
                 let text = request.message().msg.clone();
-                // Whoever has gone has gone.
+                // The caller may have gone.
                 let _ = request.respond(EchoMsg::new(text));
             }
             Ok(())
@@ -113,8 +113,9 @@ async fn ten_thousand_requests_at_once_to_a_mailbox_of_ten(world: World) {
             .await
             .unwrap();
         let (answered, busy) = flood(&world, &client, &seen, 10_000).await;
-        // The actor is never idle: 1 s of 1 ms each, less what a round of back-off leaves unused.
-        // How far real machines come, and with how many refusals, is not tested here.
+        // The actor is never idle: it answers for 1 s, at 1 ms each, less what a round of back-off
+        // leaves unused. How many requests real machines answer, and how many they reject, is not
+        // tested here.
         let least = if world.is_simulated() {
             (500, 1_000)
         } else {
@@ -124,7 +125,7 @@ async fn ten_thousand_requests_at_once_to_a_mailbox_of_ten(world: World) {
             answered >= least.0 && busy >= least.1,
             "{remote}: {answered} answered, {busy} busy"
         );
-        // And the peer is as good as new.
+        // Afterwards the peer works as before.
         let calm = client.request("s", EchoMsg::new("calm")).await.unwrap();
         assert_eq!(calm.msg, "calm");
     }
@@ -145,7 +146,7 @@ async fn a_request_whose_caller_has_gone_is_skipped(world: World) {
             .await
             .unwrap();
         let first = client.request("s", EchoMsg::new("first")).send();
-        // Between peers there is no order: only once the first is under way do the others queue.
+        // Between peers there is no order, so the others are queued only once the first is running.
         let others = async {
             eventually("the first runs", || !seen.lock().unwrap().is_empty()).await;
             let dropped = tokio::time::timeout(
@@ -162,7 +163,7 @@ async fn a_request_whose_caller_has_gone_is_skipped(world: World) {
         assert!(first.is_ok() && dropped.is_err());
         let late = late.unwrap_err();
         assert_eq!(late.kind(), RequestErrorKind::DeadlineExceeded);
-        // Within a process it is certain; otherwise the caller's own timer may come first.
+        // Within a process the outcome is certain; otherwise the caller's own timer may fire first.
         assert!(remote || !late.may_have_executed(), "{late:?}");
         world.idle(secs(5)).await;
         let seen = seen.lock().unwrap();
@@ -182,7 +183,7 @@ async fn a_queued_request_that_is_abandoned_leaves_its_place_at_once(world: Worl
         } else {
             server.client().clone()
         };
-        // Nobody receives from it until the third request is there.
+        // Nobody receives from this mailbox until the third request is sent.
         let mut mailbox = server.mailbox::<Request<EchoMsg>>("m", 2).await.unwrap();
         let ask = |text: &str| client.request("m", EchoMsg::new(text));
         {
@@ -203,16 +204,16 @@ async fn a_queued_request_that_is_abandoned_leaves_its_place_at_once(world: Worl
         });
         assert_eq!(third.unwrap().msg, "yes");
 
-        // One whose deadline passes leaves, too.
+        // A request whose deadline passes frees its place, too.
         let late = ask("late").deadline(Duration::from_millis(100));
         let error = late.await.unwrap_err();
         assert_eq!(error.kind(), RequestErrorKind::DeadlineExceeded);
         assert!(remote || !error.may_have_executed(), "{error:?}");
-        eventually("its place is free", || mailbox.is_empty()).await;
+        eventually("the place is free", || mailbox.is_empty()).await;
         let counted = server.statistics();
         assert_eq!((counted.requests_admitted, counted.refused_busy), (4, 0));
         let (gone, late) = (counted.requests_abandoned, counted.requests_expired);
-        // A remote caller may take its request back just before the peer sees the deadline pass.
+        // A remote caller may withdraw its request just before the peer sees the deadline pass.
         assert!(gone >= 2 && gone + late == 3, "{counted:?}");
         assert!(remote || late == 1, "{counted:?}");
     }
@@ -237,7 +238,7 @@ async fn a_request_that_was_handed_out_may_have_executed_at_its_deadline(world: 
     }
 }
 
-/// A message that shows whether it is still there, and whose bytes and end can be nasty.
+/// A message that shows whether it is still alive, and whose decoding and drop can misbehave.
 #[derive(Debug)]
 struct Observed {
     #[allow(dead_code)]
@@ -354,7 +355,7 @@ async fn a_mailbox_that_closes_answers_what_is_queued(world: World) {
         assert!(begun.elapsed() < world.bound(secs(1)));
         for outcome in outcomes {
             let error = outcome.unwrap_err();
-            // By value the message is gone with the queue; over the wire it was looked up again.
+            // By value, the message is gone with the queue; over the wire, it was looked up again.
             let closed = [
                 RequestErrorKind::MailboxClosed,
                 RequestErrorKind::UnknownName,
@@ -365,7 +366,7 @@ async fn a_mailbox_that_closes_answers_what_is_queued(world: World) {
     }
 }
 
-async fn a_peer_takes_so_many_actors_and_no_more(world: World) {
+async fn a_peer_runs_at_most_max_actors(world: World) {
     let seen = Seen::default();
     let server = world
         .server()
@@ -384,7 +385,7 @@ async fn a_peer_takes_so_many_actors_and_no_more(world: World) {
     }
     let busy = server.statistics().refused_busy;
     let kind = start("s-3".to_owned()).await.unwrap_err().kind();
-    // Which of the two it is depends on when the last repeat comes back.
+    // Which of the two is reported depends on when the last repeat returns.
     let kinds = [RequestErrorKind::Busy, RequestErrorKind::DeadlineExceeded];
     assert!(kinds.contains(&kind), "{kind:?}");
     assert!(server.statistics().refused_busy > busy);
@@ -393,8 +394,8 @@ async fn a_peer_takes_so_many_actors_and_no_more(world: World) {
     start("s-3".to_owned()).await.unwrap();
 }
 
-/// One thread, and an actor whose handler never waits: others get their turns all the same. On the
-/// memory registry alone, since it has to be one thread.
+/// One thread, and an actor whose handler never waits: other tasks still get their turns. Runs on
+/// the memory registry alone, since it needs exactly one thread.
 #[tokio::test(start_paused = true)]
 async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
     const REQUESTS: usize = 5_000;
@@ -450,6 +451,6 @@ async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
         answer.unwrap();
     }
     let turns = told.recv().await.unwrap();
-    // A task's budget is 128 steps; a turn for others comes after each.
+    // A task's budget is 128 steps; other tasks run after each.
     assert!(turns >= REQUESTS / 200, "{turns}");
 }

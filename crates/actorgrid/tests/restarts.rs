@@ -1,7 +1,7 @@
-//! What callers see while the peers that they ask shut down in order and come back, over real
+//! What callers see while the peers that they call shut down gracefully and come back, over real
 //! connections.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -32,14 +32,14 @@ async fn start(client: &Client, peer: &Server, name: &str) {
     client.start(peer.peer(), start).await.unwrap();
 }
 
-/// What the calls of one caller came to.
+/// The outcomes of one caller's calls.
 #[derive(Default)]
 struct Seen {
     answers: usize,
     errors: HashMap<RequestErrorKind, usize>,
 }
 
-/// Asks both names in turn until it is over.
+/// Calls both names in turn until `is_over`.
 async fn call(client: Client, caller: usize, is_over: Arc<AtomicBool>) -> Seen {
     let mut seen = Seen::default();
     for turn in caller.. {

@@ -1,6 +1,6 @@
-//! The feature `serde`: what is written, that it comes back, and what is refused.
+//! The feature `serde`: what is written, that it round-trips, and what is rejected.
 
-#![allow(clippy::unwrap_used)] // clippy excepts test functions only, not what they share
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::fmt::Debug;
 
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, json: &str) {
     assert_eq!(serde_json::to_string(value).unwrap(), json);
     assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value);
-    // From a reader nothing can be borrowed.
+    // A reader cannot lend its data, so nothing may be borrowed from it.
     assert_eq!(
         &serde_json::from_reader::<_, T>(json.as_bytes()).unwrap(),
         value
@@ -33,7 +33,7 @@ fn names_tokens_and_addresses_are_texts() {
     round_trip(&Name::new("worker-7").unwrap(), r#""worker-7""#);
     round_trip(&Namespace::new("mygrid").unwrap(), r#""mygrid""#);
     round_trip(&"2a:17".parse::<Token>().unwrap(), r#""2a:17""#);
-    // As a number it would not survive a reader in JavaScript.
+    // JavaScript would not preserve it as a number.
     round_trip(&ClusterId(u64::MAX), r#""ffffffffffffffff""#);
     round_trip(&"[::1]:7777".parse::<Address>().unwrap(), r#""[::1]:7777""#);
     let read: Address = serde_json::from_str(r#""::1:7777""#).unwrap();
@@ -99,7 +99,7 @@ async fn registrations_come_back_whole() {
             &json.replace(r#""kind":""#, r#""kind":"x"#),
             "unknown variant",
         );
-        // A later version may say more.
+        // A later version may add fields.
         let later = json.replace(r#"{"kind""#, r#"{"new":[1],"kind""#);
         assert_eq!(
             &serde_json::from_str::<Registration>(&later).unwrap(),

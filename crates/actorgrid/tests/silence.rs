@@ -1,8 +1,8 @@
-//! Watches from which nothing comes, though the registry is there: through a proxy of etcd that
-//! swallows single messages, or all for a while.
+//! Watches that stay silent although the registry is up: a proxy in front of etcd swallows single
+//! messages, or all of them for a while.
 
 #![cfg(feature = "etcd")]
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -14,12 +14,12 @@ use actorgrid::{ActorStart, Client, Kind, Name, Registry, Server, ServerState, W
 use testbed::{CallPart, Etcd, EtcdProxy, Fate, PartKind};
 use world::{Resource, echo_type, eventually, pass, secs};
 
-/// The shortest that there is.
+/// The shortest time to live that is allowed.
 const TTL: Duration = Duration::from_secs(5);
-/// What a machine under load gets on top of a bound.
+/// Slack for a machine under load, on top of a bound.
 const LEEWAY: Duration = Duration::from_secs(3);
 
-/// An etcd, and a proxy before it.
+/// An etcd, and a proxy in front of it.
 struct Shadowed {
     etcd: Etcd,
     proxy: EtcdProxy,
@@ -68,19 +68,22 @@ async fn a_peer_whose_key_is_deleted_without_a_report_is_fenced_within_half_a_ti
         let resource = Resource::default();
         let server = world.server(&world.proxy.url(), &resource).await;
         // Its watches are open.
-        eventually("it leads", || resource.holders("leader") == 1).await;
+        eventually("the server leads", || resource.holders("leader") == 1).await;
         pass(secs(1)).await;
         let fenced = server.statistics().sessions_fenced;
         world.swallow(move |part| part.has_events() && part.contains(prefix));
         let deleted = world.etcd.ctl(["del", "--prefix", prefix]);
         assert_eq!(deleted.trim(), "1");
         let begun = world::clock();
-        eventually("it is fenced", || {
+        eventually("the server is fenced", || {
             server.statistics().sessions_fenced > fenced
         })
         .await;
         assert!(begun.elapsed() <= TTL / 2 + LEEWAY, "{:?}", begun.elapsed());
-        eventually("it serves again", || server.state() == ServerState::Serving).await;
+        eventually("the server serves again", || {
+            server.state() == ServerState::Serving
+        })
+        .await;
     }
 }
 
@@ -123,7 +126,7 @@ async fn a_candidate_whose_created_replies_are_swallowed_leads_all_the_same() {
     assert_eq!(two.state(), ServerState::Serving);
 }
 
-/// A client behind the proxy that watches actors, and a server that the proxy does not concern.
+/// A client behind the proxy that watches actors, and a server that does not use the proxy.
 struct Watched {
     world: Shadowed,
     server: Server,
@@ -161,17 +164,17 @@ impl Watched {
         self.server.client().stop(name).await.unwrap();
     }
 
-    /// Lets the watch run for so long, and nothing comes.
+    /// Polls the watch for `time` and asserts that it reports nothing.
     async fn is_quiet(&mut self, time: Duration) {
         let quiet = tokio::time::timeout(time, self.changes.next()).await;
         assert!(quiet.is_err(), "{quiet:?}");
     }
 
-    /// The next events, each as a sign and a name.
+    /// Asserts the next events, each written as a sign and a name.
     async fn expect(&mut self, events: &[&str]) {
         for (number, expected) in events.iter().enumerate() {
             let event = tokio::time::timeout(secs(30), self.changes.next()).await;
-            let text = match event.unwrap_or_else(|_| panic!("{expected} does not come")) {
+            let text = match event.unwrap_or_else(|_| panic!("{expected} was not reported")) {
                 WatchEvent::Appeared(one) => format!("+{}", one.name),
                 WatchEvent::Disappeared(one) => format!("-{}", one.name),
                 other => format!("{other:?}"),
@@ -183,8 +186,8 @@ impl Watched {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_everything_is_swallowed_for_a_while() {
-    // The watch is asked for progress within 5 s, and given up 2 s later. The second time is over
-    // before that: then something comes, behind what is missing.
+    // After 5 s the watch is asked for progress, and 2 s later it is abandoned. The second outage
+    // ends before that: then a reply arrives that follows the missing ones.
     for swallowed in [Duration::from_secs(8), Duration::from_millis(6_500)] {
         let mut watched = Watched::begin().await;
         watched.start("a").await;
@@ -218,20 +221,20 @@ async fn a_watch_whose_progress_is_swallowed_resumes_without_a_loss() {
 async fn a_quiet_watch_that_breaks_loses_no_history_though_it_was_compacted() {
     let mut watched = Watched::begin().await;
     if watched.world.etcd.version().starts_with("3.4.") {
-        // Not before 3.4.25: what it is asked for may overtake changes.
+        // Before 3.4.25, the progress that is asked for may overtake changes.
         return;
     }
-    let told = Arc::new(AtomicUsize::new(0));
+    let reported = Arc::new(AtomicUsize::new(0));
     for name in ["a", "b"] {
         watched.world.etcd.ctl(["put", "another", name]);
-        let before = told.load(Ordering::SeqCst);
-        let counted = told.clone();
+        let before = reported.load(Ordering::SeqCst);
+        let counted = reported.clone();
         watched.world.proxy.set_rule(move |part| {
             counted.fetch_add(usize::from(part.is_progress()), Ordering::SeqCst);
             Fate::Pass
         });
         watched.is_quiet(secs(6)).await;
-        assert!(told.load(Ordering::SeqCst) > before, "no progress");
+        assert!(reported.load(Ordering::SeqCst) > before, "no progress");
         let revision = watched.world.revision().await;
         watched.world.etcd.ctl(["compaction", &revision]);
         watched.world.proxy.cut();
@@ -243,7 +246,7 @@ async fn a_quiet_watch_that_breaks_loses_no_history_though_it_was_compacted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_etcd_without_any_change_answers_its_watches() {
     let mut watched = Watched::begin().await;
-    // It opens when it is first asked.
+    // The watch opens when it is first polled.
     watched.is_quiet(secs(1)).await;
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = opened.clone();
@@ -252,5 +255,5 @@ async fn an_etcd_without_any_change_answers_its_watches() {
         Fate::Pass
     });
     watched.is_quiet(secs(16)).await;
-    assert_eq!(opened.load(Ordering::SeqCst), 0, "it was given up");
+    assert_eq!(opened.load(Ordering::SeqCst), 0, "the watch was abandoned");
 }

@@ -1,5 +1,5 @@
-//! The names of kinds and states, which never change: logs, metrics, files and trailers of all
-//! versions hold them.
+//! The names of kinds and states, which must never change: logs, metrics, files and trailers of all
+//! versions contain them.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use actorgrid::{
     RespondErrorKind, ServerErrorKind, ServerState, StopReason,
 };
 
-/// A test for each type. Its names are all that there are: the error of an unknown name lists them.
+/// Writes a test for each type. The names must be complete: the error of an unknown name lists all.
 macro_rules! pinned {
     ($($test:ident: $kind:ident { $($value:ident = $name:literal,)* })*) => {
         $(#[test]
@@ -30,7 +30,7 @@ macro_rules! pinned {
 
 fn assert_displayed(value: impl Display, name: &str) {
     assert_eq!(value.to_string(), name);
-    // In tables too.
+    // They can be padded in tables, too.
     assert_eq!(format!("{value:>30}"), format!("{name:>30}"));
 }
 

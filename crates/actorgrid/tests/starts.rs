@@ -1,6 +1,6 @@
 //! How actors and servers start: what a start message decides, and what an abandoned start leaves.
 
-#![allow(clippy::unwrap_used)] // also in the helpers of the tests
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -26,7 +26,8 @@ on_both_registries! {
     a_start_that_can_be_answered_at_once_is_not_busy,
 }
 
-/// Takes its capacity from the message of its start, and nothing from its mailbox.
+/// Creates an actor that takes the capacity of its mailbox from its start message, and never
+/// receives.
 fn idle() -> ActorType {
     ActorType::from_fn("idle", async |_start, ctx| {
         let _mailbox = ctx.mailbox::<Request<EchoMsg>>(1).await?;
@@ -106,15 +107,15 @@ async fn a_start_without_a_valid_capacity_fails_before_anything_is_registered(wo
         .unwrap();
 }
 
-/// An actor type whose constructors never end.
+/// Creates an actor type whose constructors never end.
 fn hanging(name: &str) -> ActorType {
     ActorType::new(name, async |_start| -> Result<BoxActor, BoxError> {
         std::future::pending().await
     })
 }
 
-/// As many starts as a peer has under way at once.
-const MOST_STARTS: usize = 256;
+/// The number of starts that a peer allows to be under way at once.
+const MAX_STARTS: usize = 256;
 
 async fn starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_busy(world: World) {
     let server = world
@@ -131,8 +132,8 @@ async fn starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_
         start.deadline(secs(60)).send()
     }));
     let honest = async {
-        world::eventually("as many hang as may", || {
-            server.statistics().starts_under_way == MOST_STARTS as u64
+        world::eventually("the limit of starts is reached", || {
+            server.statistics().starts_under_way == MAX_STARTS as u64
         })
         .await;
         let begun = world::clock();
@@ -141,7 +142,7 @@ async fn starts_that_hang_do_not_hold_up_stops_and_others_hear_that_the_peer_is_
         assert!(!error.may_have_executed());
         client.stop("a").await.unwrap();
         assert!(begun.elapsed() < world.bound(Duration::from_millis(100)));
-        // It is served when some of the others have had their time.
+        // It is accepted once some of the others have used up their time.
         start("b", "echo").deadline(secs(30)).await.unwrap();
     };
     let (outcomes, ()) = tokio::join!(attack, honest);
@@ -170,7 +171,7 @@ async fn a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let client = world.client();
     let start = |name: &str, kind: &str| client.start(server.peer(), ActorStart::new(name, kind));
-    let attack = (0..MOST_STARTS).map(|i| {
+    let attack = (0..MAX_STARTS).map(|i| {
         let start = start(&format!("h-{i}"), "hanging");
         start.deadline(secs(2)).send()
     });
@@ -182,7 +183,7 @@ async fn a_start_counts_until_its_constructor_has_ended_though_nobody_waits_for_
     }
     let error = start("a", "echo").once().await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::Busy);
-    world::eventually("they have had their time", || {
+    world::eventually("the others have timed out", || {
         server.statistics().starts_under_way == 0
     })
     .await;
@@ -199,13 +200,13 @@ async fn a_start_that_can_be_answered_at_once_is_not_busy(world: World) {
     let client = world.client();
     let start = |name: &str, kind: &str| client.start(server.peer(), ActorStart::new(name, kind));
     start("a", "echo").await.unwrap();
-    let attack = join_all((0..MOST_STARTS).map(|i| {
+    let attack = join_all((0..MAX_STARTS).map(|i| {
         let start = start(&format!("h-{i}"), "hanging");
         start.deadline(secs(60)).send()
     }));
     let honest = async {
-        world::eventually("as many hang as may", || {
-            server.statistics().starts_under_way == MOST_STARTS as u64
+        world::eventually("the limit of starts is reached", || {
+            server.statistics().starts_under_way == MAX_STARTS as u64
         })
         .await;
         for (name, kind, expected) in [
@@ -225,13 +226,12 @@ async fn a_start_that_can_be_answered_at_once_is_not_busy(world: World) {
         assert_eq!(server.statistics().starts_busy, 1);
     };
     tokio::select! {
-        _ = attack => panic!("they hang"),
+        _ = attack => panic!("a hanging start ended"),
         () = honest => {}
     }
 }
 
-/// Starts that come one wave after the other, so that the queue of the peer's mailbox is never
-/// full.
+/// Sends starts in successive waves, so that the queue of the peer's mailbox is never full.
 async fn start_in_waves(
     server: &Server,
     waves: usize,
@@ -265,13 +265,13 @@ async fn starts_that_are_abandoned_while_they_are_decided_count_until_they_are()
     let claims = calls(MemoryOperation::Claim);
     world.registry.set_away(true);
     start_in_waves(&server, 8, Duration::from_millis(10), |i| format!("s-{i}")).await;
-    assert_eq!(server.statistics().starts_under_way, MOST_STARTS as u64);
-    assert_eq!(server.statistics().starts_busy, 400 - MOST_STARTS as u64);
+    assert_eq!(server.statistics().starts_under_way, MAX_STARTS as u64);
+    assert_eq!(server.statistics().starts_busy, 400 - MAX_STARTS as u64);
     let sent = calls(MemoryOperation::Claim);
     assert!(sent <= claims + 8, "{sent} batches");
 
     world.registry.set_away(false);
-    world::eventually("they are decided", || {
+    world::eventually("the starts are decided", || {
         server.statistics().starts_under_way == 0
     })
     .await;
@@ -328,7 +328,7 @@ async fn starts_of_one_name_leave_room_for_those_of_others() {
         start("t", secs(1)).await.unwrap_err().kind()
     };
     let (kinds, other) = tokio::join!(one_name, other);
-    // It was taken on, and the registry is away.
+    // The start was admitted, and the registry is away.
     assert_eq!(other, RequestErrorKind::DeadlineExceeded);
     let busy = |kind: &&RequestErrorKind| **kind == RequestErrorKind::Busy;
     assert_eq!(kinds.iter().filter(busy).count(), 400 - 33);
@@ -380,7 +380,7 @@ async fn a_constructor_that_timed_out_is_dropped_and_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_constructor_that_blocks_first_has_used_up_its_time() {
     let world = MemoryWorld::new();
-    // Time that passes within a step of the constructor, as if it blocked its thread.
+    // Lets time pass within a step of the constructor, as if it blocked its thread.
     let block = || {
         let _ = tokio::time::advance(Duration::from_millis(50)).now_or_never();
     };
@@ -412,7 +412,7 @@ async fn a_constructor_that_blocks_first_has_used_up_its_time() {
     assert_eq!(server.statistics().constructors_timed_out, 2);
 }
 
-/// Real workers: user code blocks one of them.
+/// Needs real workers: user code blocks one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn code_that_blocks_counts_as_a_start_until_it_returns() {
     let world = World::on_real_memory();
@@ -447,7 +447,7 @@ async fn code_that_blocks_counts_as_a_start_until_it_returns() {
         assert!(start.await.is_err());
         assert_eq!(server.statistics().starts_under_way, 1, "{kind}");
         release.send(()).unwrap();
-        world::eventually("it has returned", || {
+        world::eventually("the blocking code has returned", || {
             server.statistics().starts_under_way == 0
         })
         .await;
@@ -471,14 +471,14 @@ async fn stops_beyond_those_under_way_are_tried_again() {
         let stopped = stops.iter().filter(|stopped| stopped.is_ok()).count();
         assert_eq!(stopped, 1_024);
         for error in stops.into_iter().filter_map(Result::err) {
-            // The actor has ended meanwhile.
+            // The actor has ended by then.
             assert_eq!(error.kind(), RequestErrorKind::UnknownName);
         }
         assert!(server.statistics().refused_busy >= busy + 76);
     }
 }
 
-/// Asks the peer itself, which [`Client::stop`] looks up in the registry first.
+/// Asks the peer itself, whereas [`Client::stop`] looks up the actor in the registry first.
 async fn stop(client: &Client, server: &Server, name: &str) -> Result<Ack, RequestError> {
     let stop = ActorStop::new(name).unwrap();
     client.request(server.peer(), stop).deadline(secs(60)).await
@@ -503,7 +503,7 @@ async fn a_stop_is_answered_though_the_name_of_its_actor_is_not_released() {
         assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error:?}");
         assert!(error.may_have_executed() && error.is_retryable());
         assert!(error.text().contains("released"), "{error}");
-        // Its time, and a second; the second stop's time has passed when it comes.
+        // Two seconds of its own, and one more; the second stop arrives when that time has passed.
         assert_eq!(begun.elapsed().as_secs(), 3 + pause.as_secs());
     }
     assert_eq!(server.statistics().requests_failed, 2);
@@ -513,7 +513,7 @@ async fn a_stop_is_answered_though_the_name_of_its_actor_is_not_released() {
     assert_eq!(error.kind(), RequestErrorKind::UnknownName);
 }
 
-/// Real workers: the actor blocks one of them, so no abort ends it.
+/// Needs real workers: the actor blocks one of them, so no abort ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_of_an_actor_that_does_not_end_is_answered() {
     let world = World::on_real_memory();
@@ -550,8 +550,8 @@ async fn a_stop_of_an_actor_that_does_not_end_is_answered() {
 
 const ADDRESS: &str = "127.0.0.1:7000";
 
-/// Polls a bind so many times, and drops it if it has not ended by then. Between two polls all
-/// other tasks take a step, and the time passes.
+/// Polls a bind at most `polls` times, and drops it if it has not ended by then. Between two polls
+/// all other tasks take a step, and `pause` passes.
 async fn bind_polled(world: &World, polls: usize, pause: Duration) -> Option<Server> {
     let mut bind = pin!(world.server().lease_ttl(secs(15)).bind(ADDRESS));
     for _ in 0..polls {
@@ -579,7 +579,7 @@ async fn dropped_anywhere(
         }
         if let Some(server) = bind_polled(&world, polls, pause).await {
             assert!(polls > 1, "it was never dropped after it had begun");
-            // A fault that is left may hit the shutdown.
+            // A fault that is left over may hit the shutdown.
             let _ = server.shutdown().await;
             return;
         }
@@ -614,17 +614,17 @@ async fn a_bind_dropped_anywhere_leaves_nothing_behind_whatever_reply_is_lost() 
     for operation in [
         MemoryOperation::Claim,
         MemoryOperation::Revoke,
-        // Nobody knows such a lease: it runs out.
+        // Nobody knows the id of such a lease, so it expires.
         MemoryOperation::Grant,
     ] {
         let faults = [(operation, MemoryFault::LoseReply)];
-        // A time to live, and what one exchange may take.
+        // The time to live, and the time limit of one exchange.
         let bound = match operation {
             MemoryOperation::Grant => secs(15 + 2),
             _ => secs(2 * 2 + 1),
         };
         if operation == MemoryOperation::Grant {
-            // It fails by itself, so it is dropped once, while it waits.
+            // The bind fails without being dropped, so it is dropped only once, while it waits.
             let world = MemoryWorld::new();
             world.registry.inject(operation, MemoryFault::LoseReply);
             assert!(bind_polled(&world, 3, Duration::ZERO).await.is_none());
@@ -664,7 +664,7 @@ async fn a_bind_dropped_while_it_joins_frees_its_port_at_once() {
     let port_is_taken = async || {
         let again = world.server_in(environment.clone()).bind(ADDRESS);
         let again = tokio::time::timeout(Duration::from_millis(1), again).await;
-        // Otherwise it listens, and waits for the registry.
+        // If the port is free, it listens, and waits for the registry.
         again.is_ok_and(|failed| failed.unwrap_err().kind() == ServerErrorKind::Listen)
     };
     assert!(bind.as_mut().now_or_never().is_none());
@@ -677,7 +677,7 @@ async fn a_bind_dropped_while_it_joins_frees_its_port_at_once() {
     assert!(!port_is_taken().await);
 }
 
-/// A start goes on though nobody polls it, so the server may serve when its bind is dropped.
+/// A start continues though nobody polls it, so the server may serve when its bind is dropped.
 #[tokio::test(start_paused = true)]
 async fn a_bind_dropped_once_the_server_serves_shuts_it_down() {
     let world = MemoryWorld::new();

@@ -1,6 +1,6 @@
-//! What clients and servers count.
+//! The statistics of clients and servers.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -36,7 +36,7 @@ async fn requests_within_a_peer_and_from_elsewhere(world: World) {
     assert_eq!((local.requests, local.local_tries), (2, 2));
     assert_eq!((local.remote_tries, local.lookups), (0, 0));
     assert_eq!((local.connections_opened, local.repeats), (0, 0));
-    // The second one knew where to go, over the connection of the first.
+    // The second request used the cached location and the connection of the first.
     let remote = outside.statistics();
     let mut expected = ClientStatistics::default();
     expected.requests = 2;
@@ -95,12 +95,15 @@ async fn actors_by_how_they_start_and_end(world: World) {
     }
     start("d", "panicking").await.unwrap();
     client.stop("b").await.unwrap();
-    eventually("two have ended", || server.statistics().actors_ended == 2).await;
+    eventually("two actors have ended", || {
+        server.statistics().actors_ended == 2
+    })
+    .await;
     let counted = server.statistics();
     assert_eq!((counted.actors_running, counted.actors_started), (1, 3));
     assert_eq!((counted.starts_refused, counted.starts_failed), (2, 2));
     assert_eq!(counted.actor_panics, 2);
-    // The four starts that failed: all of them are answers of the peer.
+    // The four failed starts: each of them was answered by the peer.
     assert_eq!(counted.requests_failed, 4);
 
     server.shutdown().await.unwrap();
@@ -141,17 +144,17 @@ async fn refusals_by_their_cause() {
 
         assert_eq!(kind_of("nobody").await, RequestErrorKind::UnknownName);
         assert_eq!(kind_of("n").await, RequestErrorKind::UnknownMessage);
-        // One waits in the queue until its time is over; the other one finds it full, again and
-        // again, for a shorter time.
+        // One request waits in the queue until its deadline; the other one has a shorter deadline
+        // and finds the queue full, again and again.
         let (queued, busy) = tokio::join!(ask("m").deadline(2 * short), ask("m"));
         assert_eq!(
             queued.unwrap_err().kind(),
             RequestErrorKind::DeadlineExceeded
         );
         assert_eq!(busy.unwrap_err().kind(), RequestErrorKind::Busy);
-        // The peer, too, has heard that nobody waits any more.
+        // By now the peer, too, knows that nobody waits any more.
         pass(Duration::from_millis(10)).await;
-        // Answered with an error, and not at all.
+        // The first is answered with an error, the second one not at all.
         let answers = async {
             for fail in [true, false] {
                 let request = mailbox.recv().await.unwrap();
@@ -172,11 +175,14 @@ async fn refusals_by_their_cause() {
         let grown = |number: fn(&ServerStatistics) -> u64| number(&after) - number(&before);
         assert_eq!(grown(|counted| counted.refused_unknown_message), 1);
         assert_eq!(grown(|counted| counted.requests_admitted), 3);
-        let in_vain = |counted: &ServerStatistics| {
-            // A remote caller may take it back just before the peer sees its deadline pass.
+        let expired_or_abandoned = |counted: &ServerStatistics| {
+            // A remote caller may withdraw its request just before the peer sees the deadline pass.
             counted.requests_expired + counted.requests_abandoned
         };
-        assert_eq!(in_vain(&after) - in_vain(&before), 1);
+        assert_eq!(
+            expired_or_abandoned(&after) - expired_or_abandoned(&before),
+            1
+        );
         assert_eq!(grown(|counted| counted.requests_failed), 1);
         assert_eq!(grown(|counted| counted.requests_unanswered), 1);
         let met = client.statistics();
@@ -208,7 +214,7 @@ async fn a_location_that_proved_wrong_is_forgotten_and_its_peer_not_reached() {
     assert_eq!(server.statistics().refused_not_held, 1);
 
     // The peer crashes, and its keys stay for a while. The open connection breaks under the first
-    // request, and there is no other one for the second.
+    // request, and the second one cannot open another.
     let peer = server.peer().clone();
     drop(server);
     for kind in [
@@ -225,7 +231,7 @@ async fn a_location_that_proved_wrong_is_forgotten_and_its_peer_not_reached() {
     }
     let met = client.statistics();
     assert_eq!((met.connections_lost, met.connections_opened), (1, 1));
-    // The second was tried again until its deadline.
+    // The second was retried until its deadline.
     assert!(met.unreachable > 1, "{met:?}");
     assert_eq!(met.connections_failed, met.unreachable);
     assert_eq!(met.repeats, met.unreachable - 1);
@@ -241,7 +247,10 @@ async fn sessions_that_end_and_begin() {
     let start = ActorStart::new("a", "echo");
     server.client().start(server.peer(), start).await.unwrap();
     world.expire_leases();
-    eventually("it has joined again", || server.statistics().sessions == 2).await;
+    eventually("the server has joined again", || {
+        server.statistics().sessions == 2
+    })
+    .await;
     server.wait_for(ServerState::Serving).await;
     let counted = server.statistics();
     assert_eq!(counted.sessions_fenced, 1);
@@ -268,7 +277,7 @@ async fn a_registry_that_does_not_answer_is_waited_for_as_long_as_was_set() {
                 let error = client.query(Kind::Peer).await.unwrap_err();
                 assert_eq!(error.kind(), RequestErrorKind::Registry);
             } else {
-                // The lookup is tried again.
+                // The lookup is retried.
                 let ask = client.request(server.peer(), EchoMsg::new("hi"));
                 let error = ask.await.unwrap_err();
                 assert_eq!(error.kind(), RequestErrorKind::UnknownMessage);

@@ -1,7 +1,7 @@
-//! Watches of ten thousand names: over compactions, cuts and restarts of the registry a view ends as
-//! the list, and no event comes twice.
+//! Watches of ten thousand names: over compactions, cuts and restarts of the registry, a view ends
+//! up equal to the list, and no event is reported twice.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -22,7 +22,7 @@ on_both_registries! {
     ten_thousand_mailboxes_are_listed_and_watched,
 }
 
-/// What a watcher believes. It fails when it is told something that cannot be.
+/// What a watcher believes to be registered. Panics on an event that is impossible in this state.
 #[derive(Default)]
 struct View {
     held: BTreeMap<String, Registration>,
@@ -36,13 +36,13 @@ impl View {
     fn of(list: Vec<Registration>) -> Self {
         let mut view = Self::default();
         for registration in list {
-            view.tell(WatchEvent::Appeared(registration));
+            view.apply(WatchEvent::Appeared(registration));
         }
         view.events = 0;
         view
     }
 
-    fn tell(&mut self, event: WatchEvent) {
+    fn apply(&mut self, event: WatchEvent) {
         self.events += 1;
         match event {
             WatchEvent::Appeared(new) => {
@@ -75,26 +75,27 @@ impl View {
         self.held.values().eq(list)
     }
 
-    async fn follow_until(&mut self, changes: &mut Watch, is_so: impl Fn(&Self) -> bool) {
-        while !is_so(self) {
+    async fn follow_until(&mut self, changes: &mut Watch, holds: impl Fn(&Self) -> bool) {
+        while !holds(self) {
             let event = tokio::time::timeout(secs(60), changes.next()).await;
             let events = self.events;
-            self.tell(event.unwrap_or_else(|_| panic!("silent after {events} events")));
+            self.apply(event.unwrap_or_else(|_| panic!("silent after {events} events")));
         }
     }
 
-    /// Nobody changes anything any more: follows until this is the list, and nothing more comes.
+    /// Follows the watch once nobody makes changes any more, until the view equals the list and
+    /// nothing more is reported.
     async fn settle(&mut self, changes: &mut Watch, client: &Client) {
         let list = listed(client).await;
         loop {
             match changes.next().now_or_never() {
-                Some(event) => self.tell(event),
+                Some(event) => self.apply(event),
                 None if self.is(&list) => break,
                 None => {
                     let event = tokio::time::timeout(secs(60), changes.next()).await;
                     let (held, listed) = (self.held.len(), list.len());
                     let silent = || panic!("{held} in the silent view, {listed} in the list");
-                    self.tell(event.unwrap_or_else(|_| silent()));
+                    self.apply(event.unwrap_or_else(|_| silent()));
                 }
             }
         }
@@ -102,7 +103,7 @@ impl View {
     }
 }
 
-/// The list, as soon as the registry gives it.
+/// Returns the list, as soon as the registry returns it.
 async fn listed(client: &Client) -> Vec<Registration> {
     let begun = clock();
     loop {
@@ -117,7 +118,7 @@ fn name(number: usize) -> String {
     format!("worker-{number}")
 }
 
-/// The mailboxes of a server, which come and go.
+/// The mailboxes of a server, which open and close.
 struct Mailboxes {
     server: Server,
     open: HashMap<usize, Mailbox<Request<EchoMsg>>>,
@@ -129,8 +130,8 @@ impl Mailboxes {
         Self { server, open }
     }
 
-    /// Opens those of these that can be opened now: the name of one that was just closed is not
-    /// free yet.
+    /// Opens those of these mailboxes that can be opened now: the name of one that was just closed
+    /// is not free yet.
     async fn open(&mut self, numbers: impl IntoIterator<Item = usize>) {
         let server = &self.server;
         let opening = numbers.into_iter().map(async |number| {
@@ -159,7 +160,7 @@ async fn ten_thousand_mailboxes_are_listed_and_watched(world: World) {
     let (client, server) = (world.client(), world.server());
     let server = server.bind("127.0.0.1:0").await.unwrap();
     let (none, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
-    // The peer's own.
+    // The peer's own mailbox.
     let others = none.len();
     let mut view = View::of(none);
     let mut mailboxes = Mailboxes::of(server);
@@ -182,7 +183,7 @@ async fn ten_thousand_mailboxes_are_listed_and_watched(world: World) {
     assert_eq!((view.events, view.lost), (2 * NAMES + others, 0));
 }
 
-/// The value of a registration at a peer of this number.
+/// The value of a registration at the peer with this number.
 fn value(key: &str, peer: u16) -> String {
     format!(
         r#"{{"key":"{key}","address":"127.0.0.1:{peer}","registry":"peer-{peer}","annotations":null}}"#
@@ -195,7 +196,7 @@ struct Operator<'a> {
     random: Rng,
     names: usize,
     changes: u16,
-    /// The events that this makes for who misses none.
+    /// The number of events that a watcher reports if it misses none.
     events: usize,
 }
 
@@ -216,7 +217,7 @@ impl<'a> Operator<'a> {
             if self.random.u8(..3) == 0 {
                 self.events += usize::from(self.registry.delete(&key));
             } else {
-                // Not the value that is there.
+                // Must differ from the current value.
                 self.changes = self.changes % 60_000 + 1;
                 self.registry.overwrite(&key, value(&key, self.changes));
                 self.events += 1;
@@ -224,7 +225,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    /// What a registry may do to its watches.
+    /// Does one of the things that a registry may do to its watches.
     fn mishap(&mut self) {
         let registry = self.registry;
         match self.random.u8(..14) {
@@ -249,8 +250,8 @@ impl<'a> Operator<'a> {
     }
 }
 
-/// All that can happen to a watch of so many names, in so many steps, and one reader who is often
-/// slow. Answers how often history was lost.
+/// Runs random mishaps against a watch of `names` names, with a reader that is often slow, in this
+/// many steps. Returns how often history was lost.
 async fn any_mishaps(seed: u64, names: usize, steps: usize, most: usize) -> usize {
     let world = MemoryWorld::new();
     let mut operator = Operator::new(&world, seed, names);
@@ -266,7 +267,7 @@ async fn any_mishaps(seed: u64, names: usize, steps: usize, most: usize) -> usiz
         let reads = operator.random.usize(..2 * most);
         let reading = async {
             for _ in 0..reads {
-                view.tell(changes.next().await);
+                view.apply(changes.next().await);
             }
         };
         let _ = tokio::time::timeout(time, reading).await;
@@ -306,7 +307,7 @@ async fn short_breaks_are_bridged_without_a_loss() {
     operator.events = 0;
     for round in 0..50 {
         world.registry.break_watches();
-        // Twice it fails, and then it stands again.
+        // The watch fails up to twice before it can be opened again.
         for _ in 0..round % 3 {
             world
                 .registry
@@ -316,7 +317,7 @@ async fn short_breaks_are_bridged_without_a_loss() {
         let all = operator.events;
         view.follow_until(&mut changes, |view| view.events == all)
             .await;
-        // Broken while nothing happens.
+        // Broken while nothing changes.
         world.registry.break_watches();
         assert!(changes.next().now_or_never().is_none());
         pass(secs(1)).await;
@@ -328,7 +329,7 @@ async fn short_breaks_are_bridged_without_a_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_longer_break_is_listed_and_only_then_a_loss_is_told() {
+async fn only_a_longer_break_lists_again_and_reports_a_loss() {
     let world = MemoryWorld::new();
     let mut operator = Operator::new(&world, 1, 10);
     let client = world.client();
@@ -351,7 +352,7 @@ async fn a_longer_break_is_listed_and_only_then_a_loss_is_told() {
             let before = view.lost;
             let quiet = tokio::time::timeout(secs(60), async {
                 loop {
-                    view.tell(changes.next().await);
+                    view.apply(changes.next().await);
                 }
             });
             assert!(quiet.await.is_err());
@@ -363,7 +364,7 @@ async fn a_longer_break_is_listed_and_only_then_a_loss_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_too_slow_is_told_so_and_then_the_difference() {
+async fn a_slow_reader_learns_of_the_loss_and_then_the_difference() {
     let world = MemoryWorld::new();
     let mut operator = Operator::new(&world, 1, 2 * NAMES);
     operator.change(5_000);
@@ -375,13 +376,13 @@ async fn a_reader_that_is_too_slow_is_told_so_and_then_the_difference() {
     assert_eq!(changes.next().await, WatchEvent::HistoryLost);
     view.settle(&mut changes, &client).await;
     assert!(view.events < operator.events);
-    assert_eq!(view.lost, 0, "it is told once");
+    assert_eq!(view.lost, 0, "the loss is reported once");
     operator.change(100);
     view.settle(&mut changes, &client).await;
     assert_eq!(view.lost, 0);
 }
 
-/// How often watches were opened and names listed so far.
+/// Returns how often watches were opened and names listed so far.
 fn asked(world: &MemoryWorld) -> u64 {
     let calls = |operation| world.registry.calls(operation);
     calls(MemoryOperation::Watch) + calls(MemoryOperation::List)
@@ -392,7 +393,7 @@ async fn a_registry_that_drops_every_watch_is_not_hammered() {
     let world = MemoryWorld::new();
     let client = world.client();
     let (_, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
-    // It refuses; and it takes every watch and drops it at once.
+    // First it refuses every watch, then it accepts and drops every watch at once.
     for refuses in [true, false] {
         let before = asked(&world);
         let breaking = async {
@@ -410,22 +411,25 @@ async fn a_registry_that_drops_every_watch_is_not_hammered() {
         }
         let often = asked(&world) - before;
         assert!((10..50).contains(&often), "{often} times in a minute");
-        // It stands from now on.
+        // From now on watches stay open.
         let idle = tokio::time::timeout(secs(30), changes.next()).await;
         assert!(idle.is_err());
     }
-    // So that a single break is healed soon, and the changes amid it are told.
+    // Hence a single break is repaired soon, and the changes during it are reported.
     for number in 0..20 {
         world.registry.break_watches();
         assert!(changes.next().now_or_never().is_none());
         let key = format!("test.mailbox.{}", name(number));
         world.registry.overwrite(&key, value(&key, 1));
-        let told = tokio::time::timeout(Duration::from_millis(110), changes.next()).await;
-        assert!(matches!(told, Ok(WatchEvent::Appeared(_))), "{told:?}");
+        let reported = tokio::time::timeout(Duration::from_millis(110), changes.next()).await;
+        assert!(
+            matches!(reported, Ok(WatchEvent::Appeared(_))),
+            "{reported:?}"
+        );
     }
 }
 
-/// What only a real etcd does.
+/// Behaviour that only a real etcd shows.
 #[cfg(feature = "etcd")]
 mod on_etcd {
     use std::net::SocketAddr;
@@ -450,7 +454,7 @@ mod on_etcd {
         tokio::spawn(task)
     }
 
-    /// Closes and opens mailboxes, until it is told to stop: then all of them are open.
+    /// Closes and opens mailboxes until it is stopped.
     struct Churn {
         stop: Arc<AtomicBool>,
         changes: Arc<AtomicUsize>,
@@ -470,7 +474,7 @@ mod on_etcd {
                         mailboxes.open.remove(number);
                     }
                     let closed = before - mailboxes.open.len();
-                    // And what could not be opened before.
+                    // Also retries those that could not be opened before.
                     let missing = (0..NAMES).filter(|number| !mailboxes.open.contains_key(number));
                     let missing: Vec<_> = missing.take(200).collect();
                     let kept = mailboxes.open.len();
@@ -488,8 +492,8 @@ mod on_etcd {
             }
         }
 
-        /// Waits for so many changes.
-        async fn go_on(&self, changes: usize) {
+        /// Waits until this many more mailboxes have opened or closed.
+        async fn wait_for(&self, changes: usize) {
             let until = self.changes.load(Ordering::Relaxed) + changes;
             eventually("the mailboxes change", || {
                 self.changes.load(Ordering::Relaxed) >= until
@@ -503,7 +507,7 @@ mod on_etcd {
         }
     }
 
-    /// A watcher on a task of its own.
+    /// A watcher on its own task.
     struct Watcher {
         lost: watch::Receiver<usize>,
         quiet: watch::Sender<bool>,
@@ -511,20 +515,20 @@ mod on_etcd {
     }
 
     impl Watcher {
-        /// Its view begins with what is registered now; it reads once it may.
+        /// Begins with a view of what is registered now, and reads once `may_read` allows it.
         async fn begin(client: Client, mut may_read: watch::Receiver<bool>) -> Self {
             let (now, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
             let (quiet, mut is_quiet) = watch::channel(false);
-            let (tell, lost) = watch::channel(0);
+            let (lost_sender, lost) = watch::channel(0);
             let ended = spawn(async move {
                 let mut view = View::of(now);
                 may_read.wait_for(|may| *may).await.unwrap();
                 loop {
                     tokio::select! {
-                        event = changes.next() => view.tell(event),
+                        event = changes.next() => view.apply(event),
                         _ = is_quiet.wait_for(|quiet| *quiet) => break,
                     }
-                    tell.send_replace(view.lost);
+                    lost_sender.send_replace(view.lost);
                 }
                 view.settle(&mut changes, &client).await;
                 view
@@ -536,7 +540,7 @@ mod on_etcd {
             *self.lost.borrow()
         }
 
-        /// Its view when all is quiet.
+        /// Returns its view when all is quiet.
         async fn end(self) -> View {
             self.quiet.send_replace(true);
             self.ended.await.unwrap()
@@ -571,37 +575,38 @@ mod on_etcd {
 
         // Connections are cut: nothing is lost.
         for _ in 0..5 {
-            churn.go_on(1_000).await;
+            churn.wait_for(1_000).await;
             proxy.cut();
         }
-        churn.go_on(4_000).await;
+        churn.wait_for(4_000).await;
         assert_eq!((direct.lost(), cut.lost()), (0, 0));
 
-        // What a watch has still to hear is compacted, while it is cut off or not read.
+        // The history that watches still need is compacted while one is cut off and one is not
+        // read.
         proxy.refuse(true);
-        churn.go_on(500).await;
+        churn.wait_for(500).await;
         compact(&etcd, &client).await;
-        churn.go_on(100).await;
+        churn.wait_for(100).await;
         proxy.refuse(false);
-        eventually("the loss is told", || cut.lost() > 0).await;
+        eventually("the loss is reported", || cut.lost() > 0).await;
         assert_eq!(direct.lost(), 0);
         wakes.send_replace(true);
-        eventually("a slow reader is told", || slow.lost() > 0).await;
+        eventually("the loss is reported to a slow reader", || slow.lost() > 0).await;
 
-        // etcd is away, for less time than the leases and for more.
+        // etcd is away, once for less time than the leases live and once for more.
         block_in_place(|| etcd.stop());
         block_in_place(|| etcd.restart());
-        churn.go_on(500).await;
+        churn.wait_for(500).await;
         block_in_place(|| etcd.kill());
         pass(secs(6)).await;
         block_in_place(|| etcd.restart());
-        churn.go_on(500).await;
+        churn.wait_for(500).await;
         compact(&etcd, &client).await;
         proxy.cut();
-        churn.go_on(500).await;
+        churn.wait_for(500).await;
 
         let mut mailboxes = churn.end().await;
-        // Those from before the long outage are not registered any more.
+        // The mailboxes from before the long outage are not registered any more.
         mailboxes.server.wait_for(ServerState::Serving).await;
         mailboxes.open.clear();
         mailboxes.open_all().await;
@@ -623,7 +628,7 @@ mod on_etcd {
         let mut watches = Vec::new();
         for _ in 0..20 {
             let (_, mut changes) = client.watch(Kind::Mailbox).await.unwrap();
-            // It is opened when it is first read.
+            // A watch is opened when it is first polled.
             assert!(changes.next().now_or_never().is_none());
             watches.push(changes);
         }
@@ -633,10 +638,10 @@ mod on_etcd {
         };
         tokio::select! {
             event = reading => panic!("{event:?}"),
-            () = eventually("all are open", || watchers() == "20") => {}
+            () = eventually("all watches are open", || watchers() == "20") => {}
         }
         drop(watches);
-        eventually("none is left", || watchers() == "0").await;
+        eventually("no watch is left", || watchers() == "0").await;
         let streams = "etcd_debugging_mvcc_watch_stream_total";
         let streams = block_in_place(|| etcd.metric(streams));
         assert_eq!(streams.to_string(), "0");

@@ -1,6 +1,6 @@
-//! Watches: what comes and goes, over every break of the registry.
+//! Watches: what appears and disappears, over every break of the registry.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod world;
 
@@ -8,10 +8,10 @@ use actorgrid::{ActorStart, EchoMsg, Kind, MemoryOperation, RequestErrorKind, Wa
 use world::{MemoryWorld, World, echo_type, on_both_registries, pass, secs};
 
 on_both_registries! {
-    what_is_lost_is_told_with_its_peer,
+    a_disappearance_is_reported_with_its_peer,
 }
 
-async fn what_is_lost_is_told_with_its_peer(world: World) {
+async fn a_disappearance_is_reported_with_its_peer(world: World) {
     let bind = async || {
         let server = world.server().actor_type(echo_type("echo"));
         server.bind("127.0.0.1:0").await.unwrap()
@@ -38,7 +38,7 @@ async fn what_is_lost_is_told_with_its_peer(world: World) {
             let WatchEvent::Disappeared(gone) = event.unwrap() else {
                 panic!("nothing else changes")
             };
-            // All of it as it was, so that one knows where it ran.
+            // The whole registration as it was, so that the reader knows where it ran.
             assert!(lost.contains(&gone), "{gone:?}");
             assert_eq!(gone.peer, *two.peer());
         }
@@ -46,7 +46,7 @@ async fn what_is_lost_is_told_with_its_peer(world: World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_name_reads_no_others() {
+async fn a_wait_for_a_name_reads_no_other_names() {
     let world = MemoryWorld::new();
     let server = world.server().actor_type(echo_type("echo"));
     let server = server.bind("127.0.0.1:0").await.unwrap();
@@ -78,7 +78,7 @@ async fn who_waits_for_a_name_reads_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watches_tell_what_comes_and_goes_over_every_break() {
+async fn watches_report_every_change_over_every_break() {
     let world = MemoryWorld::new();
     let server = world
         .server()
@@ -101,7 +101,7 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
     world.registry.break_watches();
     second.shutdown().await.unwrap();
     world.registry.compact();
-    // The history of it is gone, its end is not.
+    // Its history is gone, but its end is reported.
     assert_eq!(changes.next().await, WatchEvent::HistoryLost);
     assert_eq!(changes.next().await, WatchEvent::Disappeared(appeared));
 
@@ -134,13 +134,13 @@ async fn watches_tell_what_comes_and_goes_over_every_break() {
             other => panic!("{other:?}"),
         }
     }
-    // A value that nobody can read is skipped, and one of a foreign key too.
+    // A value that cannot be parsed is skipped, and so is one under a foreign key.
     world.registry.overwrite("test.actor.mad", "{");
     assert_eq!(client.query(Kind::Actor).await.unwrap(), [last]);
 }
 
-/// Others change so much that the history is compacted behind the last change of a quiet kind: a
-/// watch of it goes on where it was all the same.
+/// Other keys change so much that the history is compacted beyond the last change of a quiet kind:
+/// a watch of that kind still resumes where it was.
 #[tokio::test(start_paused = true)]
 async fn a_break_of_a_quiet_watch_loses_no_history() {
     let world = MemoryWorld::new();
@@ -187,6 +187,6 @@ async fn a_thousand_requests_that_wait_for_a_name_share_a_watch() {
         client.start(server.peer(), start).await.unwrap();
     });
     let answered = answers.iter().filter(|answer| answer.is_ok()).count();
-    // The mailbox has room for a hundred; the others were refused for that alone.
+    // The mailbox has room for a hundred; all other requests were rejected only for that reason.
     assert!(answered >= 100, "{answered}");
 }

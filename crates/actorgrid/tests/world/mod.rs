@@ -1,4 +1,4 @@
-//! What the tests of a whole grid share: a world with one registry, and a resource that checks
+//! Shared by the tests of a whole grid: a world with one registry, and a resource that checks
 //! tokens.
 
 #![allow(dead_code, unused_macros, unused_imports, clippy::unwrap_used)] // each test file uses a part
@@ -15,12 +15,12 @@ use actorgrid::{
 #[cfg(feature = "etcd")]
 use testbed::Etcd;
 
-/// Runs tests, which are given a [`World`], on the memory registry in a simulated world and paused
-/// time, and on an etcd of their own over real sockets in real time.
+/// Runs tests, each of which takes a [`World`], on the memory registry in a simulated world and
+/// paused time, and on their own etcd over real sockets in real time.
 ///
-/// Not listed are the tests that make the memory registry fail (lose a reply, be away, break a
-/// watch), count what it is asked, or let a clock jump: they take a [`MemoryWorld`]. What else
-/// stays with the memory registry says why where it stands.
+/// Tests that make the memory registry fail (lose a reply, be away, break a watch), count the calls
+/// to it, or let a clock jump are not listed here: they take a [`MemoryWorld`]. Any other test that
+/// runs on the memory registry alone says why.
 macro_rules! on_both_registries {
     ($($test:ident,)+) => {
         mod memory {
@@ -45,16 +45,16 @@ macro_rules! on_both_registries {
 }
 pub(crate) use on_both_registries;
 
-/// What a machine under load gets in real time on top of a bound.
+/// Slack for a machine under load in real time, on top of a bound.
 const LEEWAY: Duration = Duration::from_secs(4);
 
-/// One registry, and where its servers and clients run.
+/// One registry, and the environment of its servers and clients.
 pub(crate) struct World {
-    stand: Stand,
+    setup: Setup,
     registry: Registry,
 }
 
-enum Stand {
+enum Setup {
     Simulated(Arc<Simulation>, MemoryRegistry),
     /// Real time and sockets.
     Memory(MemoryRegistry),
@@ -73,34 +73,34 @@ impl World {
         let registry = MemoryRegistry::new(&Environment::real());
         Self {
             registry: registry.registry(),
-            stand: Stand::Memory(registry),
+            setup: Setup::Memory(registry),
         }
     }
 
-    /// An etcd that starts with this world and ends with it. A test that finds none fails.
+    /// Starts an etcd that ends with this world. The test fails if no etcd is installed.
     #[cfg(feature = "etcd")]
     pub(crate) async fn on_etcd() -> Self {
         let etcd = Etcd::start();
         Self {
             registry: Registry::connect(&etcd.url()).await.unwrap(),
-            stand: Stand::Etcd(etcd),
+            setup: Setup::Etcd(etcd),
         }
     }
 
-    /// One more of the same sort, which shares nothing with this one.
+    /// Creates another world of the same kind, which shares nothing with this one.
     pub(crate) async fn another(&self) -> Self {
-        match &self.stand {
-            Stand::Simulated(..) => Self::on_memory(),
-            Stand::Memory(_) => Self::on_real_memory(),
+        match &self.setup {
+            Setup::Simulated(..) => Self::on_memory(),
+            Setup::Memory(_) => Self::on_real_memory(),
             #[cfg(feature = "etcd")]
-            Stand::Etcd(_) => Self::on_etcd().await,
+            Setup::Etcd(_) => Self::on_etcd().await,
         }
     }
 
-    /// The environment of one more machine.
+    /// Returns the environment of one more machine.
     pub(crate) fn environment(&self) -> Environment {
-        match &self.stand {
-            Stand::Simulated(simulation, _) => simulation.environment(),
+        match &self.setup {
+            Setup::Simulated(simulation, _) => simulation.environment(),
             _ => Environment::real(),
         }
     }
@@ -124,10 +124,10 @@ impl World {
     }
 
     pub(crate) fn is_simulated(&self) -> bool {
-        matches!(self.stand, Stand::Simulated(..))
+        matches!(self.setup, Setup::Simulated(..))
     }
 
-    /// How long something may take.
+    /// Returns how long something may take.
     pub(crate) fn bound(&self, simulated: Duration) -> Duration {
         if self.is_simulated() {
             simulated
@@ -145,18 +145,18 @@ impl World {
         }
     }
 
-    /// The actor and mailbox keys that are registered for a name.
+    /// Returns the actor and mailbox keys that are registered for a name.
     pub(crate) async fn keys_of(&self, name: &str) -> Vec<String> {
         let ours = [format!("test.actor.{name}"), format!("test.mailbox.{name}")];
-        match &self.stand {
-            // Not as a client: that would meet the faults which are meant for others.
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => {
+        match &self.setup {
+            // Not as a client, which would meet the faults that are meant for others.
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => {
                 let mut keys = registry.keys();
                 keys.retain(|key| ours.contains(key));
                 keys
             }
             #[cfg(feature = "etcd")]
-            Stand::Etcd(_) => {
+            Setup::Etcd(_) => {
                 let client = self.client();
                 let name = Name::new(name).unwrap();
                 let mut keys = Vec::new();
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// Waits until no actor and no mailbox has a name.
+    /// Waits until no actor and no mailbox has this name.
     pub(crate) async fn until_free(&self, name: &str) {
         for _ in 0..6_000 {
             if self.keys_of(name).await.is_empty() {
@@ -181,12 +181,12 @@ impl World {
         panic!("{name} is not free within a minute");
     }
 
-    /// All keys of the registry, in their order.
+    /// Returns all keys of the registry, in order.
     pub(crate) fn keys(&self) -> Vec<String> {
-        match &self.stand {
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.keys(),
+        match &self.setup {
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => registry.keys(),
             #[cfg(feature = "etcd")]
-            Stand::Etcd(etcd) => {
+            Setup::Etcd(etcd) => {
                 let keys = etcd.ctl(["get", "--prefix", "", "--keys-only"]);
                 let keys = keys.lines().filter(|line| !line.is_empty());
                 keys.map(str::to_owned).collect()
@@ -194,21 +194,21 @@ impl World {
         }
     }
 
-    /// How many leases live.
+    /// The number of live leases.
     pub(crate) fn leases(&self) -> usize {
-        match &self.stand {
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.leases(),
+        match &self.setup {
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => registry.leases(),
             #[cfg(feature = "etcd")]
-            Stand::Etcd(etcd) => lease_ids(etcd).len(),
+            Setup::Etcd(etcd) => lease_ids(etcd).len(),
         }
     }
 
     /// Ends all leases at once, with what is registered under them.
     pub(crate) fn expire_leases(&self) {
-        match &self.stand {
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.expire_leases(),
+        match &self.setup {
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => registry.expire_leases(),
             #[cfg(feature = "etcd")]
-            Stand::Etcd(etcd) => {
+            Setup::Etcd(etcd) => {
                 for lease in lease_ids(etcd) {
                     etcd.ctl(["lease", "revoke", &lease]);
                 }
@@ -216,35 +216,35 @@ impl World {
         }
     }
 
-    /// As an operator does. Whether there was such a key.
+    /// Deletes a key as an operator would. Returns whether it existed.
     pub(crate) fn delete(&self, key: &str) -> bool {
-        match &self.stand {
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => registry.delete(key),
+        match &self.setup {
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => registry.delete(key),
             #[cfg(feature = "etcd")]
-            Stand::Etcd(etcd) => etcd.ctl(["del", key]).trim() == "1",
+            Setup::Etcd(etcd) => etcd.ctl(["del", key]).trim() == "1",
         }
     }
 
-    /// As an operator does: the key stands under no lease then.
+    /// Writes a key as an operator would, without a lease.
     pub(crate) fn overwrite(&self, key: &str, value: &'static str) {
-        match &self.stand {
-            Stand::Simulated(_, registry) | Stand::Memory(registry) => {
+        match &self.setup {
+            Setup::Simulated(_, registry) | Setup::Memory(registry) => {
                 registry.overwrite(key, value);
             }
             #[cfg(feature = "etcd")]
-            Stand::Etcd(etcd) => drop(etcd.ctl(["put", key, value])),
+            Setup::Etcd(etcd) => drop(etcd.ctl(["put", key, value])),
         }
     }
 }
 
 #[cfg(feature = "etcd")]
 fn lease_ids(etcd: &Etcd) -> Vec<String> {
-    // The first line counts them.
+    // The first line is a count.
     let leases = etcd.ctl(["lease", "list"]);
     leases.lines().skip(1).map(str::to_owned).collect()
 }
 
-/// A simulated world whose registry can be told to fail.
+/// A simulated world whose registry can be made to fail.
 pub(crate) struct MemoryWorld {
     world: World,
     pub(crate) simulation: Arc<Simulation>,
@@ -258,7 +258,7 @@ impl MemoryWorld {
         Self {
             world: World {
                 registry: registry.registry(),
-                stand: Stand::Simulated(simulation.clone(), registry.clone()),
+                setup: Setup::Simulated(simulation.clone(), registry.clone()),
             },
             simulation,
             registry,
@@ -278,8 +278,8 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The world's time: simulated, or real.
-#[allow(clippy::disallowed_methods)] // the tests are outside of the world that they simulate
+/// Returns the world's time: simulated, or real.
+#[allow(clippy::disallowed_methods)] // the tests run outside the world that they simulate
 pub(crate) fn clock() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
@@ -289,18 +289,18 @@ pub(crate) async fn pass(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Waits until something is so, in the world's time; a minute at the most.
-pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition holds, in the world's time; panics after a minute.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..6_000 {
-        if is_so() {
+        if holds() {
             return;
         }
         pass(Duration::from_millis(10)).await;
     }
-    panic!("not so within a minute: {what}");
+    panic!("not true within a minute: {what}");
 }
 
-/// An actor type whose actors answer with their names.
+/// Creates an actor type whose actors answer with their names.
 pub(crate) fn echo_type(name: &str) -> ActorType {
     ActorType::from_fn(name, async |_start, ctx| {
         let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(100).await?;
@@ -313,7 +313,7 @@ pub(crate) fn echo_type(name: &str) -> ActorType {
     .mailbox::<Request<EchoMsg>>(100)
 }
 
-/// An outside resource that remembers the greatest token of each name, and who holds what.
+/// An outside resource that remembers the greatest token of each name, and its holders.
 #[derive(Clone, Default)]
 pub(crate) struct Resource {
     state: Arc<Mutex<State>>,
@@ -328,7 +328,7 @@ struct State {
 }
 
 impl Resource {
-    /// A change by the holder of `token`; whether the resource takes it.
+    /// Makes a change on behalf of the holder of `token`; returns whether the resource accepts it.
     pub(crate) fn accept(&self, name: &str, token: Token) -> bool {
         let mut state = self.state.lock().unwrap();
         let greatest = state.greatest.entry(name.to_owned()).or_insert(token);
@@ -339,7 +339,7 @@ impl Resource {
         true
     }
 
-    /// A holder has begun.
+    /// Registers a holder that has begun.
     pub(crate) fn hold(&self, name: &str, token: Token) -> Holding {
         assert!(
             self.accept(name, token),
@@ -356,12 +356,12 @@ impl Resource {
         }
     }
 
-    /// The most holders that one name had at one time.
+    /// The largest number of holders that one name had at one time.
     pub(crate) fn most(&self) -> usize {
         self.state.lock().unwrap().most
     }
 
-    /// Who holds a name now.
+    /// The number of holders that a name has now.
     pub(crate) fn holders(&self, name: &str) -> usize {
         self.state
             .lock()
@@ -372,7 +372,7 @@ impl Resource {
             .unwrap_or_default()
     }
 
-    /// The tokens under which a name was held, in their order.
+    /// The tokens under which a name was held, in order.
     pub(crate) fn tokens(&self, name: &str) -> Vec<Token> {
         let state = self.state.lock().unwrap();
         state
@@ -383,7 +383,7 @@ impl Resource {
             .collect()
     }
 
-    /// An actor type whose actors hold their names at the resource until they are to stop.
+    /// Creates an actor type whose actors hold their names at the resource until asked to stop.
     pub(crate) fn holder_type(&self, name: &str) -> ActorType {
         let resource = self.clone();
         ActorType::from_fn(name, move |_start, ctx| {
