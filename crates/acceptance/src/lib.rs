@@ -1,2 +1,2 @@
 //! A grid of real processes on a real etcd. The program `grid-peer` is one peer; the tests run
-//! several, and stop, kill and cut them off.
+//! several of them, and stop, kill or disconnect them.

@@ -1,6 +1,7 @@
-//! A minute of churn leaves nothing behind: memory, descriptors and tasks return to where they were.
+//! A minute of churn leaves nothing behind: memory, descriptors and tasks return to their numbers
+//! before.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::alloc::System;
 use std::net::TcpStream;
@@ -16,18 +17,18 @@ use tokio::runtime::Handle;
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Before the first measurement: what is made once is made by then.
+/// Precedes the first measurement, so that everything that is created only once exists by then.
 const WARM_UP: Duration = Duration::from_secs(10);
 const CHURN: Duration = Duration::from_secs(60);
-/// Connections of clients that nobody uses are kept for a while.
+/// How long measurements may take to settle: unused connections of clients are kept for a while.
 const SETTLING: Duration = Duration::from_secs(60);
 const CHURNERS: usize = 8;
-/// The names that a churner uses.
+/// The number of names that each churner uses.
 const NAMES: u64 = 10;
-/// What a pool or a table may have grown by.
+/// How much pools and tables may grow.
 const SLACK_BYTES: usize = 512 * 1024;
 
-/// What a process holds.
+/// The resources that the process holds.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     bytes: usize,
@@ -50,7 +51,8 @@ impl Held {
             && self.tasks <= before.tasks
     }
 
-    /// The least of each that was seen within the time for settling, or as soon as all is back.
+    /// Returns the last measurement, taken once all is back within `before` or the time to settle
+    /// is over.
     async fn settled(before: Option<Self>) -> Self {
         let begun = Instant::now();
         loop {
@@ -70,15 +72,15 @@ fn echo() -> ActorType {
         let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(10).await?;
         while let Some(request) = mailbox.recv().await {
             let reply = request.message().clone();
-            // A requester that has gone is part of the churn.
+            // A caller that has gone is part of the churn.
             let _ = request.respond(reply);
         }
         Ok(())
     })
 }
 
-/// One round of starts, stops, requests, mailboxes, watches and broken connections. What fails while
-/// etcd is cut off does not matter: what it leaves behind does.
+/// Runs one round of starts, stops, requests, mailboxes, watches and broken connections. Errors
+/// while etcd is cut off do not matter; leftovers do.
 async fn round(server: &Server, outside: &Client, name: &str) {
     let patience = Duration::from_secs(5);
     for client in [server.client(), outside] {
@@ -94,7 +96,7 @@ async fn round(server: &Server, outside: &Client, name: &str) {
         };
         let _ = ask(10).await;
         let _ = ask(300_000).await;
-        // Given up in the middle.
+        // Abandoned before it is answered.
         let _ = tokio::time::timeout(Duration::from_micros(300), ask(300_000)).await;
         let waits = client
             .request(format!("{name}-none"), EchoMsg::new("x"))
@@ -113,7 +115,7 @@ async fn round(server: &Server, outside: &Client, name: &str) {
         let _ = ask.deadline(Duration::from_millis(20)).send().await;
         mailbox.close().await;
     }
-    // One that says nothing, and one that breaks off.
+    // One connection that sends nothing, and one that ends after the preface.
     for bytes in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         if let Ok(mut stream) = TcpStream::connect(server.address().to_string()) {
             let _ = std::io::Write::write_all(&mut stream, bytes);
@@ -121,8 +123,8 @@ async fn round(server: &Server, outside: &Client, name: &str) {
     }
 }
 
-/// They come back, so that what is kept of each, such as where it was, is there by the first
-/// measurement.
+/// Returns a name that recurs, so that what is kept for each name, such as its location, exists by
+/// the first measurement.
 fn name(churner: usize, round: u64) -> String {
     format!("churn-{churner}-{}", round % NAMES)
 }
@@ -139,7 +141,7 @@ async fn stop_all(server: &Server) {
     }
 }
 
-/// Churns for so long, and returns how many rounds that were.
+/// Churns for this long, and returns the number of rounds.
 async fn churn(server: &Arc<Server>, outside: &Client, etcd: &Proxy, time: Duration) -> u64 {
     let end = Instant::now() + time;
     let rounds = Arc::<AtomicU64>::default();

@@ -1,6 +1,6 @@
-//! Etcd that is away: for a moment, and for longer than a lease lives.
+//! An outage of etcd: for a moment, and for longer than the time to live of a lease.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod bed;
 
@@ -65,5 +65,8 @@ async fn twenty_seconds_without_etcd_fence_in_time_and_the_peer_rejoins() {
     bed.start_holder(&id, "h").await.unwrap();
     let new = token_of(&peer.wait_for_from(from, "HOLDER start", BOUND));
     assert!(new.revision > old.revision);
-    assert!(peer.process.ended().is_none(), "no process ends");
+    assert!(
+        peer.process.ended().is_none(),
+        "the peer's process has ended"
+    );
 }

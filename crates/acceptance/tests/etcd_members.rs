@@ -1,6 +1,6 @@
-//! Three members of etcd, of which one is frozen, and then killed.
+//! Three members of etcd, one of which is frozen, and then killed.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::process::Command;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use actorgrid::{ActorStart, Client, EchoMsg, Kind, Registry, RequestError};
 use testbed::{EtcdCluster, Process};
 
 const BOUND: Duration = Duration::from_secs(40);
-/// How long a member is away, each time.
+/// How long a member is away each time.
 const AWAY: Duration = Duration::from_secs(10);
-/// What users may see in this time is not judged.
+/// Errors that begin within this time after the fault are allowed.
 const GRACE: Duration = Duration::from_secs(3);
 const PACE: Duration = Duration::from_millis(50);
 
-/// What failed: what it was, and how long after the fault it began and ended.
+/// Failed operations: which one, when it began and ended after the fault, and its error.
 type Errors = Vec<(&'static str, Duration, Duration, RequestError)>;
 
-/// Sends steadily until the time is over: requests, starts and queries, each beside the others.
+/// Sends requests, lookups, starts and queries steadily and concurrently until the time is over.
 async fn load(client: Client, peer: String, fault: Instant, round: String) -> Errors {
     let client = Arc::new(client);
     let steady = |what: &'static str| {
@@ -88,7 +88,8 @@ async fn a_member_that_is_frozen_or_killed_is_not_noticed_after_three_seconds() 
     first.start(id.as_str(), start).await.unwrap();
 
     let mut late = Vec::new();
-    // Each process has a member of its own that it prefers, and one of them leads: each is lost.
+    // Each process prefers a different member, and one of the members leads: each of them is lost
+    // in turn.
     for member in 0..3 {
         for killed in [false, true] {
             let idle = connect().await;

@@ -1,6 +1,6 @@
 //! An etcd that answers late, under lookups whose callers do not wait for it.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +14,8 @@ const LATE: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_millis(600);
 const TIME: Duration = Duration::from_secs(60);
 
-/// How many lookups begin in a second: a thousand, or what LOOKUPS says. A machine that cannot bear
-/// that many has no time for the proxy either, and then it is not etcd that is slow.
+/// Returns how many lookups begin per second: LOOKUPS if it is set, otherwise 1,000. A machine that
+/// cannot handle that many has no time for the proxy either, and then etcd is not what is slow.
 fn lookups_a_second() -> u32 {
     std::env::var("LOOKUPS")
         .ok()
@@ -57,7 +57,7 @@ async fn lookups_without_patience_cost_a_late_etcd_no_connection_and_a_peer_no_l
     eprintln!("{number} lookups, {} connections to etcd", proxy.accepted());
     assert!(
         failed.load(Ordering::Relaxed) > number / 2,
-        "nobody is there"
+        "no lookup may find a mailbox"
     );
     assert_eq!(server.statistics().sessions_fenced, 0);
     assert!(proxy.accepted() <= 2, "{}", proxy.accepted());

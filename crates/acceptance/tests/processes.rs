@@ -1,7 +1,7 @@
-//! Processes that are stopped, killed, paused and restarted on a real etcd. Times are real here:
-//! they are what is promised.
+//! Processes that are stopped, killed, paused and restarted on a real etcd. Times are real here
+//! because the promises are about real time.
 
-#![allow(clippy::unwrap_used)] // what stands beside the test functions, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod bed;
 
@@ -12,7 +12,7 @@ use bed::{BOUND, Bed, Peer, rounds, secs, token_of};
 use futures_util::future::join_all;
 use testbed::Verdict;
 
-/// Which of the peers leads, by the transcript's last word.
+/// Returns the peer that leads, according to the last such line of the transcript.
 fn leading(bed: &Bed, peers: &HashMap<String, Peer>) -> String {
     let mut last = None;
     for line in bed.transcript.lines() {
@@ -113,7 +113,7 @@ async fn of_a_thousand_starts_over_three_processes_one_runs() {
     assert_eq!(started.count(), 1);
 }
 
-/// Stopped for so long, and continued.
+/// Pauses a process for this long, and lets it continue.
 async fn paused(seconds: u64) {
     let bed = Bed::start().await;
     let (mut paused, id) = bed.serving("paused", "5s", &[]);
@@ -158,7 +158,7 @@ async fn paused(seconds: u64) {
         eprintln!("the actor of a process that was stopped for {seconds} s is gone after {took:?}");
         assert!(took <= std::time::Duration::from_millis(200), "{took:?}");
         paused.wait_for_from(from, "STATE state=Serving", BOUND);
-        // It lives, and takes actors again.
+        // The peer serves, and starts actors again.
         bed.start_holder(&id, "again").await.unwrap();
         assert_eq!(bed.ask("again", "x").await.unwrap(), "x from again");
     }
@@ -220,7 +220,7 @@ async fn an_address_is_taken_again_after_its_peer() {
     );
     assert!(begun.elapsed() <= secs(7), "{:?}", begun.elapsed());
 
-    // The same address from another port: refused, and the holder is not disturbed.
+    // The same address from another port: the peer is rejected, and the holder is not disturbed.
     bed.start_holder(&id, "h").await.unwrap();
     let fourth = bed.peer("fourth", "5s", &["--advertise", address.as_str()]);
     let failed = fourth.wait_for("FAILED", BOUND);

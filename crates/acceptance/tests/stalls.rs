@@ -1,7 +1,7 @@
-//! Peers whose runtime is stalled by synchronous code, for less and for more than `max_stall`. Times
-//! are real here, as the promises are about real time.
+//! Peers whose runtime is stalled by synchronous code, for less and for more than `max_stall`.
+//! Times are real here, as the promises are about real time.
 
-#![allow(clippy::unwrap_used)] // the helpers of the tests, too
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 mod bed;
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use actorgrid::{EchoMsg, Kind};
 use bed::{BOUND, Bed, Peer, secs, token_of};
 
-/// The lease; its soft deadline is 3.33 s after a renewal.
+/// The time to live of the lease; its soft deadline is 3.33 s after a renewal.
 const TTL: Duration = Duration::from_secs(5);
 
-/// A peer whose runtime may stall for this long.
+/// Starts a peer whose runtime may stall for this long.
 fn serving(bed: &Bed, name: &str, max_stall: Duration) -> (Peer, String) {
     let (ttl, max_stall) = (
         format!("{}s", TTL.as_secs()),
@@ -27,11 +27,11 @@ async fn block(bed: &Bed, peer: &Peer, time: Duration) -> Instant {
     order(bed, peer, format!("block {}", time.as_millis())).await
 }
 
-/// Orders `h` to block threads; returns once it does.
+/// Orders `h` to block threads; returns once they are blocked.
 async fn order(bed: &Bed, peer: &Peer, text: String) -> Instant {
     let from = bed.transcript.len();
     let client = bed.client.clone();
-    // Its answer waits until the runtime goes on.
+    // The answer arrives only when the runtime continues.
     tokio::spawn(async move {
         let asked = client.request("h", EchoMsg::new(text)).deadline(secs(60));
         drop(asked.send().await);
@@ -41,12 +41,12 @@ async fn order(bed: &Bed, peer: &Peer, text: String) -> Instant {
     blocked.at
 }
 
-/// The line of this peer that begins so, from a line of the transcript on.
+/// Waits for the first line of this peer that begins with `begins`, from index `from` on.
 fn wait(peer: &Peer, from: usize, begins: &str) -> testbed::Line {
     tokio::task::block_in_place(|| peer.wait_for_from(from, begins, BOUND))
 }
 
-/// The lines, from one on, in which a peer changed its state or an actor ended.
+/// Returns the lines from index `from` on in which a peer changed its state or an actor ended.
 fn changes(bed: &Bed, from: usize) -> Vec<testbed::Line> {
     let mut lines = bed.transcript.lines();
     lines.retain(|line| {
@@ -75,14 +75,14 @@ async fn a_runtime_that_is_stalled_for_half_of_max_stall_loses_nothing() {
     wait(&peer, from, "BLOCK stop");
     assert_eq!(bed.ask("h", "after").await.unwrap(), "after from h");
 
-    // A lease that was lost would be noticed by now.
+    // A lost lease would have been noticed by now.
     tokio::time::sleep(secs(1)).await;
     let changes = changes(&bed, from);
     assert!(changes.is_empty(), "{changes:?}");
     bed.check_no_stale_holder_was_accepted("h");
 }
 
-/// Stalls the runtime of a leader for this long, which is longer than `max_stall`.
+/// Stalls the runtime of a leader for this long, which must exceed `max_stall`.
 async fn stalled_for(stall: Duration) {
     let bed = Bed::start().await;
     let max_stall = TTL;
@@ -128,7 +128,7 @@ async fn one_worker_that_is_blocked_for_longer_than_max_stall_costs_nothing() {
     let (peer, id) = serving(&bed, "busy", max_stall);
     bed.start_holder(&id, "h").await.unwrap();
     let from = wait(&peer, 0, "LEADER start").index + 1;
-    // More than once, as the worker that is blocked drives the timers most of the time only.
+    // Blocked more than once, as the blocked worker drives the timers only most of the time.
     for _ in 0..2 {
         let blocked = bed.transcript.len();
         let text = format!("block-one {}", 2 * max_stall.as_millis());
@@ -144,7 +144,7 @@ async fn one_worker_that_is_blocked_for_longer_than_max_stall_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stalled() {
     let bed = Bed::start().await;
-    // The stop is longer than `max_stall`, and shorter than the soft deadline.
+    // The process is stopped for longer than `max_stall`, but not until the soft deadline.
     let (mut peer, id) = serving(&bed, "paused", secs(1));
     bed.start_holder(&id, "h").await.unwrap();
     wait(&peer, 0, "LEADER start");
@@ -154,7 +154,7 @@ async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stalled() {
         tokio::time::sleep(secs(2)).await;
         peer.process.resume();
         assert_eq!(bed.ask("h", "after").await.unwrap(), "after from h");
-        // So that the lease is renewed between the stops.
+        // Lets the lease be renewed between the stops.
         tokio::time::sleep(secs(2)).await;
     }
     let lines = bed.transcript.lines();

@@ -1,15 +1,15 @@
 //! Writes the wire stubs of `actorgrid` from its proto files, without `protoc`.
 //!
-//! `cargo run -p codegen` writes them; `cargo run -p codegen -- --check` fails when what is
-//! checked in is not what would be written.
+//! `cargo run -p codegen` writes them; `cargo run -p codegen -- --check` fails if the checked-in
+//! stubs differ from those that would be written.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What peers say to each other: the messages alone, as the library frames its calls itself.
+/// The protocol between peers: messages only, as the library frames its calls itself.
 const PEER: [&str; 3] = ["wire.proto", "detail.proto", "health.proto"];
-/// What the library says to etcd: the client's side alone.
+/// The protocol of etcd: the client side only.
 const ETCD: [&str; 1] = ["etcd.proto"];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -26,7 +26,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(&written)? {
         let from = entry?.path();
-        let to = target.join(from.file_name().ok_or("a generated file has a name")?);
+        let to = target.join(
+            from.file_name()
+                .ok_or("a generated file must have a name")?,
+        );
         if check {
             if std::fs::read(&from)? != std::fs::read(&to).unwrap_or_default() {
                 stale.push(to);

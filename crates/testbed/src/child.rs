@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-/// How often a child is asked whether it has ended.
+/// How often to check whether a child has ended.
 const POLL: Duration = Duration::from_millis(2);
 
-/// A child process: killed and waited for when dropped.
+/// A child process that is killed and reaped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct OwnedChild(Child);
 
@@ -26,12 +26,12 @@ impl OwnedChild {
         self.0.id()
     }
 
-    /// How it ended, if it has.
+    /// Returns how it ended, if it has.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.0.try_wait()
     }
 
-    /// Waits for its end, `None` if it does not come within the bound.
+    /// Waits for its end; returns `None` if it does not end within the bound.
     pub(crate) fn wait(&mut self, bound: Duration) -> io::Result<Option<ExitStatus>> {
         let start = Instant::now();
         loop {
@@ -45,34 +45,35 @@ impl OwnedChild {
         }
     }
 
-    /// Asks it to end: SIGTERM. Nothing happens if it has ended.
+    /// Sends SIGTERM. Does nothing if it has ended.
     pub(crate) fn terminate(&mut self) -> io::Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it: SIGKILL. Returns once it has gone.
+    /// Sends SIGKILL and waits until it has ended.
     pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
         self.0.kill()?;
         self.0.wait()
     }
 
-    /// Stops it: SIGSTOP. Returns once it stands still (or has ended).
+    /// Sends SIGSTOP and waits until it is stopped (or has ended).
     pub(crate) fn pause(&mut self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
         if self.ended()?.is_none() {
-            // Its end is left for `ended` to collect: the standard library expects to find it.
+            // Leaves the exit status for `ended` to collect: the standard library expects to find
+            // it.
             let change = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             waitid(WaitId::Pid(self.pid()), change)?;
         }
         Ok(())
     }
 
-    /// Lets it go on: SIGCONT.
+    /// Sends SIGCONT.
     pub(crate) fn resume(&mut self) -> io::Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Never sends to a process that was waited for: its id may be another's by now.
+    /// Sends a signal, but never to a process that was reaped: another one may have its id by now.
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended()?.is_none() {
             kill_process(self.pid(), signal)?;
@@ -87,7 +88,7 @@ impl OwnedChild {
 
 impl Drop for OwnedChild {
     fn drop(&mut self) {
-        // It fails where it has ended and was waited for, which is as good.
+        // Fails only if it has ended and was reaped, which is just as good.
         let _ = self.kill();
     }
 }

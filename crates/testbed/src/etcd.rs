@@ -12,23 +12,24 @@ use crate::etcd_binary::EtcdBinary;
 use crate::etcd_member::{EtcdMember, without_settings};
 use crate::etcd_snapshot::EtcdSnapshot;
 
-/// An etcd answers well within a second; a machine under load gets much more.
+/// etcd answers well within a second; a machine under load gets much more.
 pub(crate) const START_BOUND: Duration = Duration::from_secs(60);
-/// etcd hands over and syncs when it is asked to end, which takes it a few seconds at most.
+/// When asked to end, etcd hands over leadership and syncs, which takes a few seconds at most.
 const STOP_BOUND: Duration = Duration::from_secs(20);
-/// How long one question for its health may take. Without a leader etcd itself would look for one
-/// for five seconds.
+/// The time limit of one health check. Without a leader, etcd itself would wait five seconds for
+/// one.
 const HEALTH_BOUND: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(10);
-/// So many lines of its log are shown when it fails.
+/// How many lines of its log are shown when it fails.
 const LOG_TAIL: usize = 40;
 
 /// An etcd process on free ports of the loopback, with its data in a temporary folder.
 ///
-/// Dropped, it is killed and its folder removed.
+/// When dropped, it is killed and its folder is removed.
 #[derive(Debug)]
 pub struct Etcd {
-    // Before the folder: fields are dropped in this order, and a running etcd writes there.
+    // Comes before the folder: fields are dropped in order, and a running etcd writes to the
+    // folder.
     child: Option<OwnedChild>,
     folder: TempDir,
     binary: EtcdBinary,
@@ -36,18 +37,18 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// The program that is run: for tests that start one in a way of their own.
+    /// Returns the program that is run, for tests that start an etcd themselves.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// Panics if no etcd is found.
     #[must_use]
     #[track_caller]
     pub fn program() -> std::path::PathBuf {
         EtcdBinary::find().path
     }
 
-    /// An etcd that does not run yet.
+    /// Prepares an etcd without starting it.
     pub(crate) fn prepared(binary: EtcdBinary, member: EtcdMember) -> Self {
         let folder = match tempfile::Builder::new().prefix("actorgrid-etcd-").tempdir() {
             Ok(folder) => folder,
@@ -61,31 +62,31 @@ impl Etcd {
         }
     }
 
-    /// Its URL, such as `etcd://127.0.0.1:2379`.
+    /// Returns its URL, such as `etcd://127.0.0.1:2379`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("etcd://{}", self.address())
     }
 
-    /// Where it takes clients.
+    /// Returns the address at which it accepts clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.member.address()
     }
 
-    /// Its version, such as `3.6.16`.
+    /// Returns its version, such as `3.6.16`.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.binary.version
     }
 
-    /// The id of its process, `None` while there is none.
+    /// Returns the id of its process, or `None` while it does not run.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().map(OwnedChild::id)
     }
 
-    /// What it has logged, over all its lives.
+    /// Returns its log, over all restarts.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read(self.folder.path().join("log"))
@@ -93,11 +94,11 @@ impl Etcd {
             .unwrap_or_default()
     }
 
-    /// Ends it in order: SIGTERM. Returns once it has gone.
+    /// Stops it gracefully with SIGTERM. Returns once it has ended.
     ///
     /// # Panics
     ///
-    /// If it does not end in time.
+    /// Panics if it does not end in time.
     #[track_caller]
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {
@@ -116,11 +117,11 @@ impl Etcd {
         }
     }
 
-    /// Ends it as a crash does: SIGKILL. Returns once it has gone; its data stays.
+    /// Kills it with SIGKILL, like a crash. Returns once it has ended; its data stays.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[track_caller]
     pub fn kill(&mut self) {
         let Some(mut child) = self.child.take() else {
@@ -131,11 +132,11 @@ impl Etcd {
         }
     }
 
-    /// Freezes it: SIGSTOP. Its connections stay open and nothing is answered.
+    /// Freezes it with SIGSTOP. Its connections stay open, and it answers nothing.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// Panics if it does not run.
     #[track_caller]
     pub fn pause(&mut self) {
         if let Err(error) = self.running().pause() {
@@ -143,11 +144,11 @@ impl Etcd {
         }
     }
 
-    /// Lets it go on: SIGCONT. Does not wait until it answers.
+    /// Resumes it with SIGCONT. Does not wait until it answers.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// Panics if it does not run.
     #[track_caller]
     pub fn resume(&mut self) {
         if let Err(error) = self.running().resume() {
@@ -155,12 +156,12 @@ impl Etcd {
         }
     }
 
-    /// Starts it again on the same ports and data, after a kill if it still runs, and waits until
-    /// it answers.
+    /// Restarts it on the same ports and data, and waits until it answers. Kills it first if it
+    /// still runs.
     ///
     /// # Panics
     ///
-    /// If it does not answer in time.
+    /// Panics if it does not answer in time.
     #[track_caller]
     pub fn restart(&mut self) {
         self.kill();
@@ -168,11 +169,11 @@ impl Etcd {
         self.wait_until_healthy();
     }
 
-    /// A copy of its data, made while it is stopped in order for a moment.
+    /// Returns a copy of its data, for which it is stopped gracefully for a moment.
     ///
     /// # Panics
     ///
-    /// If it cannot be stopped, copied or started again.
+    /// Panics if it cannot be stopped, copied or started again.
     #[must_use]
     #[track_caller]
     pub fn snapshot(&mut self) -> EtcdSnapshot {
@@ -183,11 +184,11 @@ impl Etcd {
     }
 
     /// Kills it and starts it on earlier data: the same cluster by its id, at an earlier revision.
-    /// That is what `etcdutl snapshot restore` does where it is given the settings of before.
+    /// `etcdutl snapshot restore` does the same if it is given the previous settings.
     ///
     /// # Panics
     ///
-    /// If the data cannot be replaced, or it does not start.
+    /// Panics if the data cannot be replaced, or etcd does not start.
     #[track_caller]
     pub fn restore(&mut self, snapshot: &EtcdSnapshot) {
         self.kill();
@@ -196,11 +197,11 @@ impl Etcd {
     }
 
     /// Starts its process and returns at once. A member of a cluster that has lost its majority
-    /// answers only once others run as well.
+    /// answers only once enough other members run.
     ///
     /// # Panics
     ///
-    /// If it runs already.
+    /// Panics if it runs already.
     #[track_caller]
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "etcd runs already");
@@ -214,7 +215,7 @@ impl Etcd {
     ///
     /// # Panics
     ///
-    /// If it does not within a minute, or ends.
+    /// Panics if it does not answer within a minute, or ends.
     #[track_caller]
     pub fn wait_until_healthy(&mut self) {
         if let Err(why) = self.became_healthy(START_BOUND) {
@@ -229,18 +230,18 @@ impl Etcd {
             && self.ask_health().is_ok_and(|healthy| healthy)
     }
 
-    /// One of its metrics, such as `etcd_debugging_mvcc_watcher_total`; the sum of those that
-    /// differ in their labels alone.
+    /// Returns one of its metrics, such as `etcd_debugging_mvcc_watcher_total`, summed over all
+    /// labels.
     ///
     /// # Panics
     ///
-    /// If it does not answer, or has no such metric.
+    /// Panics if it does not answer, or has no such metric.
     #[must_use]
     #[track_caller]
     pub fn metric(&self, name: &str) -> f64 {
         let answer = match self.member.get("/metrics", HEALTH_BOUND) {
             Ok(answer) => answer,
-            Err(error) => panic!("etcd does not tell its metrics: {error}"),
+            Err(error) => panic!("etcd does not report its metrics: {error}"),
         };
         let value = |line: &str| {
             let rest = line.strip_prefix(name)?;
@@ -253,7 +254,7 @@ impl Etcd {
         values.iter().sum()
     }
 
-    /// Runs `etcdctl` against it and returns what it prints.
+    /// Runs `etcdctl` against it and returns what that prints.
     ///
     /// ```no_run
     /// let etcd = testbed::Etcd::start();
@@ -263,7 +264,7 @@ impl Etcd {
     ///
     /// # Panics
     ///
-    /// If it fails, or there is no `etcdctl`.
+    /// Panics if the command fails, or no `etcdctl` is found.
     #[track_caller]
     pub fn ctl<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let program = self.binary.etcdctl();
@@ -284,7 +285,7 @@ impl Etcd {
         let start = Instant::now();
         loop {
             let child = self.child.as_mut().ok_or("etcd does not run")?;
-            // Asked first: what answers in place of a dead etcd is something else on its port.
+            // Checked before the health: if etcd has died, another server may answer on its port.
             if let Some(status) = child.ended().map_err(|error| error.to_string())? {
                 self.child = None;
                 return Err(format!("etcd ended ({status}): {}", self.log_tail()));

@@ -1,39 +1,41 @@
-//! Which etcd the tests run against.
+//! Finds the etcd that the tests run.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names an etcd to run instead of the one that `make etcd` has put in its place.
+/// The environment variable that names an etcd to run instead of the one that `make etcd` builds.
 const VARIABLE: &str = "ACTORGRID_ETCD";
 
-/// An etcd that runs here.
+/// An etcd that runs on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct EtcdBinary {
     pub(crate) path: PathBuf,
-    /// Such as `3.6.16`.
+    /// The version, such as `3.6.16`.
     pub(crate) version: String,
 }
 
 impl EtcdBinary {
-    /// That of `ACTORGRID_ETCD`; else that of `make etcd`; else that of the search path.
+    /// Finds the etcd that `ACTORGRID_ETCD` names, else the one of `make etcd`, else the one in the
+    /// search path.
     #[track_caller]
     pub(crate) fn find() -> Self {
         let named = std::env::var_os(VARIABLE);
         let search = std::env::var_os("PATH").unwrap_or_default();
         let Some(path) = choose(named.as_deref(), &workspace(), &search) else {
-            panic!("this test needs etcd and finds none: run `make etcd`, or set {VARIABLE}");
+            panic!("this test needs etcd, but none was found: run `make etcd`, or set {VARIABLE}");
         };
         match version(&path) {
             Ok(version) => Self { path, version },
             Err(why) => panic!(
-                "{} is no etcd that runs here ({why}): run `make etcd`, or set {VARIABLE}",
+                "{} is not an etcd that runs here ({why}): run `make etcd`, or set {VARIABLE}",
                 path.display()
             ),
         }
     }
 
-    /// The `etcdctl` beside it; else that of `make etcd`; else that of the search path.
+    /// Returns the `etcdctl` beside it, else the one of `make etcd`, else the one in the search
+    /// path.
     pub(crate) fn etcdctl(&self) -> PathBuf {
         [
             self.path.with_file_name("etcdctl"),
@@ -68,7 +70,7 @@ fn version(path: &Path) -> Result<String, String> {
         .lines()
         .find_map(|line| line.strip_prefix("etcd Version: "))
         .map(|version| version.trim().to_owned())
-        .ok_or_else(|| format!("it tells no version: {output:?}"))
+        .ok_or_else(|| format!("it prints no version: {output:?}"))
 }
 
 #[cfg(test)]
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_named_goes_before_the_built_before_the_system_s() {
+    fn the_named_etcd_precedes_the_built_one_and_that_the_system_s() {
         let folder = tempfile::tempdir().unwrap();
         let (workspace, system) = (folder.path().join("workspace"), folder.path().join("bin"));
         std::fs::create_dir_all(workspace.join("target/etcd")).unwrap();
@@ -90,7 +92,7 @@ mod tests {
         std::fs::write(workspace.join("target/etcd/etcd"), "").unwrap();
         assert_eq!(choose(None), Some(workspace.join("target/etcd/etcd")));
         assert_eq!(choose(Some("")), Some(workspace.join("target/etcd/etcd")));
-        // A name that is wrong is reported, not passed over for another etcd.
+        // A wrong path is reported; no other etcd is used in its place.
         assert_eq!(choose(Some("/opt/etcd")), Some("/opt/etcd".into()));
         assert!(version(Path::new("/opt/etcd")).is_err());
     }

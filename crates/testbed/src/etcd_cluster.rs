@@ -13,7 +13,7 @@ impl EtcdCluster {
     ///
     /// # Panics
     ///
-    /// As [`Etcd::start`].
+    /// Panics as [`Etcd::start`] does.
     #[must_use]
     #[track_caller]
     pub fn start(size: usize) -> Self {
@@ -22,7 +22,7 @@ impl EtcdCluster {
         }
     }
 
-    /// The URL that lists all members.
+    /// Returns the URL that lists all members.
     #[must_use]
     pub fn url(&self) -> String {
         let addresses: Vec<_> = self
@@ -33,13 +33,13 @@ impl EtcdCluster {
         format!("etcd://{}", addresses.join(","))
     }
 
-    /// Its members, in the order of the URL.
+    /// Returns its members, in the order of the URL.
     #[must_use]
     pub fn members(&self) -> &[Etcd] {
         &self.members
     }
 
-    /// Its members, to be killed, paused and restarted.
+    /// Returns its members mutably, to kill, pause and restart them.
     #[must_use]
     pub fn members_mut(&mut self) -> &mut [Etcd] {
         &mut self.members

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use crate::ports::free_ports;
 
-/// A member of a cluster: its name and ports, and the cluster it belongs to.
+/// A member of a cluster: its name, its ports, and the cluster that it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) struct EtcdMember {
     name: String,
     client_port: u16,
     peer_port: u16,
-    /// Health is asked for here, in plain HTTP also where clients use TLS.
+    /// Serves health checks in plain HTTP, even where clients use TLS.
     metrics_port: u16,
-    /// All members of the cluster, as etcd takes them.
+    /// All members of the cluster, as etcd's `--initial-cluster` takes them.
     initial_cluster: String,
     options: Vec<String>,
 }
 
 impl EtcdMember {
-    /// The members of one cluster, all on different ports.
+    /// Creates the members of one cluster, all on different ports.
     #[track_caller]
     pub(crate) fn on_free_ports(count: usize, options: &[String]) -> Vec<Self> {
         let ports = free_ports(3 * count);
@@ -43,7 +43,7 @@ impl EtcdMember {
         members
     }
 
-    /// Where it takes clients.
+    /// Returns the address at which it accepts clients.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.client_port).into()
     }
@@ -59,7 +59,7 @@ impl EtcdMember {
         format!("http://127.0.0.1:{}", self.peer_port)
     }
 
-    /// The command that runs it with its data in `folder`.
+    /// Returns the command that runs it with its data in `folder`.
     pub(crate) fn command(&self, program: &Path, folder: &Path) -> Command {
         let (client, peer) = (self.client_url(), self.peer_url());
         let mut command = without_settings(Command::new(program));
@@ -76,16 +76,17 @@ impl EtcdMember {
             ))
             .arg(format!("--initial-cluster={}", self.initial_cluster))
             .arg("--initial-cluster-state=new")
-            // Every cluster has an id of its own: it is made of the members' addresses and this.
+            // Gives every cluster its own id, which etcd derives from the members' addresses and
+            // this token.
             .arg(format!("--initial-cluster-token={}", self.initial_cluster))
-            // No power is cut here: what a killed process has written, its successor reads.
+            // No power is lost here: a successor reads what a killed process has written.
             .arg("--unsafe-no-fsync")
             .args(&self.options)
             .stdin(Stdio::null());
         command
     }
 
-    /// Its answer, with the header, to a GET of its metrics server.
+    /// Sends a GET to its metrics server; returns the answer with its header.
     pub(crate) fn get(&self, path: &str, bound: Duration) -> std::io::Result<String> {
         let address = (Ipv4Addr::LOCALHOST, self.metrics_port).into();
         let mut stream = TcpStream::connect_timeout(&address, bound)?;
@@ -97,7 +98,7 @@ impl EtcdMember {
     }
 }
 
-/// Without the settings that etcd and etcdctl would take from the environment of the tests, except
+/// Removes the settings that etcd and etcdctl would take from the environment of the tests, except
 /// the one that lets old releases run on newer machines.
 pub(crate) fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! A proxy of etcd that knows its exchanges, and changes what becomes of them.
+//! A proxy for etcd that understands its calls, and can alter their parts.
 
 mod forward;
 mod frames;
@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, Runtime};
 pub use rule::{CallPart, Fate, PartKind};
 use rule::{ProxyState, lock};
 
-/// Stands between clients and an etcd, and asks a rule about each part of each call.
+/// Forwards calls between clients and an etcd, and asks a rule about each part of each call.
 ///
-/// It speaks HTTP/2 itself, so it answers pings also while etcd does not. Unlike [`Proxy`], it takes
-/// no TLS. Dropped, it cuts all connections and takes no more.
+/// It speaks HTTP/2 itself, so it answers pings even while etcd does not. Unlike [`Proxy`], it does
+/// not support TLS. When dropped, it cuts all connections and accepts no more.
 ///
 /// [`Proxy`]: crate::Proxy
 pub struct EtcdProxy {
@@ -28,11 +28,11 @@ pub struct EtcdProxy {
 }
 
 impl EtcdProxy {
-    /// A proxy of the etcd at this address. It passes everything on.
+    /// Starts a proxy for the etcd at this address. It forwards everything until a rule is set.
     ///
     /// # Panics
     ///
-    /// If the system has no port or no thread for it.
+    /// Panics if the system has no port or no thread for it.
     #[must_use]
     #[track_caller]
     pub fn of(server: SocketAddr) -> Self {
@@ -43,7 +43,7 @@ impl EtcdProxy {
                 state,
                 runtime: Some(runtime),
             },
-            Err(error) => panic!("a proxy of etcd does not start: {error}"),
+            Err(error) => panic!("the proxy for etcd does not start: {error}"),
         }
     }
 
@@ -71,40 +71,40 @@ impl EtcdProxy {
         Ok((address, runtime))
     }
 
-    /// Where it takes clients.
+    /// Returns the address at which it accepts clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where a client of the library connects to.
+    /// Returns the URL with which a client of the library connects to it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("etcd://{}", self.address)
     }
 
-    /// From now on, this decides what becomes of each part. It is asked on the proxy's thread and
-    /// must not block.
+    /// Sets the rule that decides the fate of each part from now on. The rule runs on the proxy's
+    /// thread and must not block.
     pub fn set_rule(&self, rule: impl Fn(CallPart<'_>) -> Fate + Send + Sync + 'static) {
         *lock(&self.state.rule) = Arc::new(rule);
     }
 
-    /// Passes everything on again. What was swallowed stays so.
+    /// Forwards everything again. Parts that were swallowed stay lost.
     pub fn pass_all(&self) {
         self.set_rule(|_| Fate::Pass);
     }
 
-    /// New connections go to this etcd.
+    /// Connects new connections to this etcd.
     pub fn set_server(&self, server: SocketAddr) {
         *lock(&self.state.server) = server;
     }
 
-    /// Cuts all connections. New ones are made as before.
+    /// Cuts all connections. New ones are accepted as before.
     pub fn cut(&self) {
         self.state.cut.notify_waiters();
     }
 
-    /// Cuts all connections and lets no new one live, until it is told otherwise.
+    /// Cuts all connections and, while `refusing`, every new one at once.
     pub fn refuse(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::Release);
         if refusing {
@@ -112,19 +112,19 @@ impl EtcdProxy {
         }
     }
 
-    /// The connections of clients that are open.
+    /// Returns the number of open connections of clients.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.state.open.load(Ordering::Acquire)
     }
 
-    /// How many connections clients have made so far, those that were refused included.
+    /// Returns the number of connections that clients have made so far, including refused ones.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.state.accepted.load(Ordering::Acquire)
     }
 
-    /// How many calls clients have made so far.
+    /// Returns the number of calls that clients have made so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.state.calls.load(Ordering::Acquire)
@@ -134,7 +134,7 @@ impl EtcdProxy {
 impl Drop for EtcdProxy {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Also from within another runtime.
+            // Does not block, so it also works within another runtime.
             runtime.shutdown_background();
         }
     }

@@ -1,4 +1,4 @@
-//! Earlier data of an etcd.
+//! A copy of the data of an etcd.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// The data that an etcd had at a moment. Dropped, it is removed.
+/// The data that an etcd had at one moment. When dropped, it is removed.
 #[derive(Debug)]
 pub struct EtcdSnapshot(TempDir);
 

@@ -4,9 +4,9 @@ use crate::etcd::{Etcd, START_BOUND};
 use crate::etcd_binary::EtcdBinary;
 use crate::etcd_member::EtcdMember;
 
-/// A port that was free may be taken by the time etcd binds it; so many times in a row it is not.
+/// A free port may be taken by the time etcd binds it, but not this many times in a row.
 const ATTEMPTS: u32 = 5;
-/// The text that etcd logs then.
+/// The text that etcd logs if a port is taken.
 const TAKEN: &str = "address already in use";
 
 impl Etcd {
@@ -14,20 +14,20 @@ impl Etcd {
     ///
     /// # Panics
     ///
-    /// Where there is no etcd (`make etcd` provides one), or it does not answer in time.
+    /// Panics if no etcd is found (`make etcd` provides one), or it does not answer in time.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with([""; 0])
     }
 
-    /// Starts an etcd with further options, such as `--quota-backend-bytes=1000000`.
+    /// Starts an etcd with additional options, such as `--quota-backend-bytes=1000000`.
     ///
     /// With `--cert-file=` among them, clients have to use TLS.
     ///
     /// # Panics
     ///
-    /// As [`Etcd::start`].
+    /// Panics as [`Etcd::start`] does.
     #[must_use]
     #[track_caller]
     pub fn start_with<O: Into<String>>(options: impl IntoIterator<Item = O>) -> Self {
@@ -38,7 +38,7 @@ impl Etcd {
     /// Starts the members of one cluster and waits until each answers.
     #[track_caller]
     pub(crate) fn start_members(size: usize, options: &[String]) -> Vec<Self> {
-        assert!(size > 0, "a cluster has a member");
+        assert!(size > 0, "a cluster has at least one member");
         let binary = EtcdBinary::find();
         let mut attempt = 1;
         loop {

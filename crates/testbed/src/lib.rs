@@ -1,17 +1,17 @@
-//! What the tests of `actorgrid` need of the world: real etcd processes, programs that are run,
+//! External parts that the tests of `actorgrid` need: real etcd processes, programs that are run,
 //! stopped and killed, and a resource that checks fencing tokens.
 //!
 //! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a cluster.
-//! - [`Proxy`] stands before a server and cuts connections; [`EtcdProxy`] stands before an etcd and
-//!   delays, swallows or poisons parts of calls.
+//! - [`Proxy`] forwards connections to a server and cuts them; [`EtcdProxy`] forwards calls to an
+//! etcd and delays, swallows or poisons parts of them.
 //! - [`Process`] is a program under test. What it prints is kept in a [`Transcript`], which several
 //!   processes may share.
 //! - [`Resource`] accepts a token of a name unless it has seen a greater one.
 //!
-//! Everything here belongs to tests. So what cannot be done **panics** and says why, at the line
-//! of the test that asked for it; and everything **blocks** the calling thread (an etcd takes about
-//! half a second to start), which an async test does on a thread that may block. What is dropped is
-//! killed and removed. A value in a `static` is never dropped: do not keep a process there.
+//! Everything here is for tests. So operations that fail **panic** with the reason, at the line of
+//! the test that called them; and everything **blocks** the calling thread (an etcd takes about
+//! half a second to start), so async tests must call it on a thread that may block. Dropped values
+//! are killed and removed. A value in a `static` is never dropped: do not keep a process there.
 
 mod child;
 mod etcd;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use crate::child::OwnedChild;
 use crate::transcript::{Line, Transcript};
 
-/// How long what a process has left in its pipe may take to be read.
+/// How long to wait for the output that is left in a process's pipe.
 const REST_BOUND: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(1);
 
-/// A process under test. Dropped, it is killed.
+/// A process under test. It is killed when it is dropped.
 ///
 /// ```no_run
 /// use std::process::Command;
@@ -28,21 +28,21 @@ const POLL: Duration = Duration::from_millis(1);
 /// ```
 #[derive(Debug)]
 pub struct Process {
-    // Before the reader: it ends with the process.
+    // Comes before the reader, which ends with the process.
     child: OwnedChild,
     name: Arc<str>,
     transcript: Transcript,
-    /// Reads what the process prints until nobody can print any more.
+    /// Reads the output until nobody can write to it any more.
     reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    /// Starts a program and keeps the lines of its standard output; all else is as the command
-    /// says.
+    /// Starts a program and keeps the lines of its standard output; everything else is as the
+    /// command says.
     ///
     /// # Panics
     ///
-    /// If it cannot be run.
+    /// Panics if the program cannot be run.
     #[must_use]
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
@@ -54,11 +54,11 @@ impl Process {
         Self::start_in(&Transcript::new(), &name, command)
     }
 
-    /// Starts a program under a name of its own, and adds its lines to those of other processes.
+    /// Starts a program under the given name, and adds its lines to those of other processes.
     ///
     /// # Panics
     ///
-    /// If it cannot be run.
+    /// Panics if the program cannot be run.
     #[must_use]
     #[track_caller]
     pub fn start_in(transcript: &Transcript, name: &str, command: &mut Command) -> Self {
@@ -81,25 +81,25 @@ impl Process {
         }
     }
 
-    /// Its name in the transcript.
+    /// Returns its name in the transcript.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The id of the process.
+    /// Returns the id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where its lines are kept.
+    /// Returns the transcript that keeps its lines.
     #[must_use]
     pub fn transcript(&self) -> &Transcript {
         &self.transcript
     }
 
-    /// Its own lines so far.
+    /// Returns its own lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = self.transcript.lines();
@@ -107,21 +107,22 @@ impl Process {
         lines
     }
 
-    /// The first fitting line of its own, waited for if it is not there yet.
+    /// Returns the first of its own lines that fits, waiting for it if necessary.
     ///
     /// # Panics
     ///
-    /// As [`Transcript::wait_for_line`].
+    /// Panics as [`Transcript::wait_for_line`] does.
     #[track_caller]
     pub fn wait_for_line(&self, fits: impl Fn(&Line) -> bool, bound: Duration) -> Line {
         self.wait_for_line_from(0, fits, bound)
     }
 
-    /// The first fitting line of its own from this place of the transcript on.
+    /// Returns the first of its own lines that fits, from this index of the transcript on, waiting
+    /// for it if necessary.
     ///
     /// # Panics
     ///
-    /// As [`Transcript::wait_for_line`].
+    /// Panics as [`Transcript::wait_for_line`] does.
     #[track_caller]
     pub fn wait_for_line_from(
         &self,
@@ -133,11 +134,11 @@ impl Process {
         self.transcript.wait_for_line_from(from, fits, bound)
     }
 
-    /// Asks it to end: SIGTERM.
+    /// Asks it to end with SIGTERM.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[track_caller]
     pub fn terminate(&mut self) {
         if let Err(error) = self.child.terminate() {
@@ -145,11 +146,11 @@ impl Process {
         }
     }
 
-    /// Ends it: SIGKILL. Returns once it has gone; what it has printed is read by then.
+    /// Kills it with SIGKILL. Returns once it has ended and its output has been read.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[track_caller]
     pub fn kill(&mut self) {
         if let Err(error) = self.child.kill() {
@@ -158,11 +159,11 @@ impl Process {
         self.read_rest();
     }
 
-    /// Freezes it: SIGSTOP. Returns once it stands still.
+    /// Freezes it with SIGSTOP. Returns once it has stopped.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[track_caller]
     pub fn pause(&mut self) {
         if let Err(error) = self.child.pause() {
@@ -170,11 +171,11 @@ impl Process {
         }
     }
 
-    /// Lets it go on: SIGCONT.
+    /// Resumes it with SIGCONT.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[track_caller]
     pub fn resume(&mut self) {
         if let Err(error) = self.child.resume() {
@@ -182,11 +183,11 @@ impl Process {
         }
     }
 
-    /// How it ended, `None` while it runs.
+    /// Returns how it ended, or `None` while it runs.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[must_use]
     #[track_caller]
     pub fn ended(&mut self) -> Option<ExitStatus> {
@@ -196,11 +197,11 @@ impl Process {
         }
     }
 
-    /// Waits for its end and tells how it ended; what it has printed is read by then.
+    /// Waits until it ends and its output has been read; returns how it ended.
     ///
     /// # Panics
     ///
-    /// If it does not end within the bound. The message shows all lines.
+    /// Panics if it does not end within the bound. The message shows all lines.
     #[track_caller]
     pub fn wait(&mut self, bound: Duration) -> ExitStatus {
         match self.child.wait(bound) {
@@ -222,7 +223,7 @@ impl Process {
         Arc::ptr_eq(&line.process, &self.name)
     }
 
-    /// The output ends with the process, unless it has left children to which it gave its output.
+    /// The output ends with the process, unless it has left children that inherited the output.
     fn read_rest(&mut self) {
         let Some(reader) = self.reader.take() else {
             return;

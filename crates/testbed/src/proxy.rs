@@ -1,4 +1,4 @@
-//! A connection that can be cut.
+//! A proxy for a server whose connections can be cut.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Stands between clients and a server: passes on what they say, until it is told to cut.
+/// Forwards bytes between clients and a server until it is asked to cut the connections.
 ///
-/// Dropped, it cuts all connections and takes no more.
+/// When dropped, it cuts all connections and accepts no more.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -18,20 +18,20 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Wires {
     server: SocketAddr,
-    /// Both ends of every connection that was made since the last cut.
+    /// Both ends of every connection made since the last cut.
     open: Mutex<Vec<TcpStream>>,
     refusing: AtomicBool,
     closed: AtomicBool,
-    /// Bytes that the server may still say.
+    /// How many more bytes the server may send before all connections are cut.
     allowance: AtomicU64,
 }
 
 impl Proxy {
-    /// A proxy of the server at this address.
+    /// Starts a proxy for the server at this address.
     ///
     /// # Panics
     ///
-    /// If the system has no port for it.
+    /// Panics if the system has no port for it.
     #[must_use]
     #[track_caller]
     pub fn of(server: SocketAddr) -> Self {
@@ -57,31 +57,31 @@ impl Proxy {
                 if shared.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // A client whose server is away is hung up on.
+                // A client whose server is away is disconnected.
                 let _ = shared.connect(client);
             }
         });
         Self { address, wires }
     }
 
-    /// Where it takes clients.
+    /// Returns the address at which it accepts clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts all connections. New ones are made as before.
+    /// Cuts all connections. New ones are accepted as before.
     pub fn cut(&self) {
         self.wires.cut();
     }
 
-    /// Cuts all connections once the server has said so many more bytes over them, and takes new
-    /// ones as before.
+    /// Cuts all connections once the server has sent this many more bytes over them, and accepts
+    /// new ones as before.
     pub fn cut_after(&self, bytes: u64) {
         self.wires.allowance.store(bytes, Ordering::Release);
     }
 
-    /// Cuts all connections and lets no new one live, until it is told otherwise.
+    /// Cuts all connections and, while `refusing`, every new one at once.
     pub fn refuse(&self, refusing: bool) {
         self.wires.refusing.store(refusing, Ordering::Release);
         if refusing {
@@ -94,7 +94,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.wires.closed.store(true, Ordering::Release);
         self.cut();
-        // Wakes the thread that takes clients.
+        // Wakes the thread that accepts clients.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -108,20 +108,20 @@ impl Wires {
         let (to_server, to_client) = (server.try_clone()?, client.try_clone()?);
         let ends = [client.try_clone()?, server.try_clone()?];
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked under the lock, so that a cut either finds the ends or was before.
+        // Checked under the lock, so that a cut either finds the ends or came before.
         if self.refusing.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         open.extend(ends);
         drop(open);
         let wires = Arc::clone(self);
-        // Both end when one end of the connection does.
+        // Both threads end when one end of the connection does.
         thread::spawn(move || pass_on(client, to_server, |_| true));
         thread::spawn(move || pass_on(server, to_client, |bytes| wires.allows(bytes)));
         Ok(())
     }
 
-    /// Whether the server may say so much more.
+    /// Whether the server may send this many more bytes.
     fn allows(&self, bytes: u64) -> bool {
         let less = |left: u64| (left != u64::MAX).then(|| left.saturating_sub(bytes));
         match self
@@ -161,7 +161,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, allows: impl Fn(u64) -> bool)
 mod tests {
     use super::*;
 
-    /// Says back what it hears.
+    /// Starts a server that echoes what it receives.
     fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -174,7 +174,7 @@ mod tests {
         address
     }
 
-    fn says_back(proxy: &Proxy) -> bool {
+    fn echoes(proxy: &Proxy) -> bool {
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         let mut heard = [0; 4];
         stream.write_all(b"word").is_ok()
@@ -185,25 +185,25 @@ mod tests {
     #[test]
     fn passes_on_until_it_cuts() {
         let proxy = Proxy::of(echo());
-        assert!(says_back(&proxy));
+        assert!(echoes(&proxy));
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         stream.write_all(b"a").unwrap();
         stream.read_exact(&mut [0]).unwrap();
         proxy.cut();
         assert!(!matches!(stream.read(&mut [0]), Ok(1)));
-        assert!(says_back(&proxy));
+        assert!(echoes(&proxy));
         proxy.refuse(true);
-        assert!(!says_back(&proxy));
+        assert!(!echoes(&proxy));
         proxy.refuse(false);
-        assert!(says_back(&proxy));
+        assert!(echoes(&proxy));
     }
 
     #[test]
-    fn cuts_once_after_so_many_bytes() {
+    fn cuts_once_after_the_given_bytes() {
         let proxy = Proxy::of(echo());
         proxy.cut_after(6);
-        assert!(says_back(&proxy));
-        assert!(!says_back(&proxy));
-        assert!(says_back(&proxy));
+        assert!(echoes(&proxy));
+        assert!(!echoes(&proxy));
+        assert!(echoes(&proxy));
     }
 }

@@ -9,53 +9,54 @@ use std::time::Instant;
 
 use crate::token::Token;
 
-/// A name and a token are far shorter.
+/// Names and tokens are far shorter.
 const LONGEST_LINE: u64 = 4_096;
 
-/// A resource outside of the grid: it keeps the greatest token of each name and refuses smaller
-/// ones. It is asked in the process of the test, or by other processes over TCP, line by line:
+/// A resource outside of the grid that keeps the greatest token of each name and rejects smaller
+/// ones. It is used in the process of the test, or by other processes over TCP, line by line:
 ///
 /// | line | answer |
 /// |---|---|
 /// | `ACCEPT <name> <token>` | `OK`, `STALE <greatest>` or `FOREIGN <greatest>` |
 /// | anything else | `ERROR <why>` |
 ///
-/// Dropped, it closes its connections.
+/// When dropped, it closes its connections.
 #[derive(Debug)]
 pub struct Resource {
     shared: Arc<Shared>,
     address: SocketAddr,
-    /// Takes connections until the resource is closed, then ends those that it has started.
+    /// Accepts connections until the resource is closed, then joins the threads that it has
+    /// started.
     listener: Option<JoinHandle<()>>,
 }
 
-/// What a [`Resource`] says to a token.
+/// The answer of a [`Resource`] to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The greatest token of the name so far, or the same again.
+    /// The token is the greatest one of the name so far, or the same again.
     Accepted,
-    /// A greater one was seen.
+    /// The resource has seen a greater token.
     Stale {
-        /// The greatest one.
+        /// The greatest token.
         greatest: Token,
     },
-    /// The name's tokens are of another cluster.
+    /// The name's tokens belong to another cluster.
     Foreign {
-        /// The greatest one.
+        /// The greatest token.
         greatest: Token,
     },
 }
 
-/// A token that a [`Resource`] was shown.
+/// A token that was shown to a [`Resource`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// When it was shown.
     pub at: Instant,
-    /// For which name.
+    /// The name that it was shown for.
     pub name: String,
     /// The token.
     pub token: Token,
-    /// What the resource said.
+    /// The answer of the resource.
     pub verdict: Verdict,
 }
 
@@ -78,11 +79,11 @@ struct Connections {
 }
 
 impl Resource {
-    /// Starts one on a free port of the loopback.
+    /// Starts a resource on a free port of the loopback.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
@@ -102,7 +103,7 @@ impl Resource {
         }
     }
 
-    /// Where other processes ask it.
+    /// Returns the address at which other processes can use it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -113,15 +114,15 @@ impl Resource {
         self.shared.accept(name, token)
     }
 
-    /// The greatest token of a name.
+    /// Returns the greatest token of a name.
     #[must_use]
     pub fn greatest(&self, name: &str) -> Option<Token> {
         self.shared.ledger().greatest.get(name).copied()
     }
 
-    /// What it was shown, in order: every token that was refused, and every one that was accepted
-    /// and new. (The holder's own repeats are left out, so that this grows with holders, not with
-    /// work.)
+    /// Returns the tokens that it was shown, in order: all that it rejected, and those accepted
+    /// ones that were new. (Repeats by the holder are left out, so that the history grows with
+    /// holders, not with work.)
     #[must_use]
     pub fn history(&self) -> Vec<Entry> {
         self.shared.ledger().history.clone()
@@ -136,7 +137,7 @@ impl Drop for Resource {
             let _ = connection.shutdown(Shutdown::Both);
         }
         drop(connections);
-        // The listener looks whether it is closed when somebody comes.
+        // The listener checks whether it is closed only when a connection arrives.
         if TcpStream::connect(self.address).is_ok()
             && let Some(listener) = self.listener.take()
         {
@@ -185,7 +186,7 @@ impl Shared {
         }
     }
 
-    /// Answers one connection until it ends, from either side.
+    /// Answers requests on one connection until either side ends it.
     fn answer(&self, stream: TcpStream) {
         let mut lines = BufReader::new(&stream);
         let mut line = String::new();
@@ -208,7 +209,7 @@ impl Shared {
             }
             line.clear();
         }
-        // The copy that is kept for the end would hold the connection open.
+        // The copy that is kept for closing it would hold the connection open.
         let _ = stream.shutdown(Shutdown::Both);
     }
 
@@ -233,7 +234,7 @@ fn request(line: &str) -> Result<(&str, Token), String> {
     }
 }
 
-/// Nothing here panics while it holds a lock.
+/// Ignores poisoning: nothing here panics while it holds a lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

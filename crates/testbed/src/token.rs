@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A fencing token as `actorgrid` writes it, `cluster:revision`, read here by a reader of our own:
-/// a resource that checks tokens shares no code with those whom it checks.
+/// A fencing token as `actorgrid` writes it, `cluster:revision`. It has its own parser here: a
+/// resource that checks tokens shares no code with those that it checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// The id of the registry's cluster, written in hexadecimal. Tokens compare within one only.
+    /// The id of the registry's cluster, written in hexadecimal. Only tokens of one cluster
+    /// compare.
     pub cluster: u64,
-    /// The create revision of the registration, greater with every new holder of a name.
+    /// The create revision of the registration, which grows with every new holder of a name.
     pub revision: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What processes print, line by line.
+//! The output of processes, line by line.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 /// A line that a process has printed.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Its place among all lines of the transcript, from 0.
+    /// The index among all lines of the transcript, starting at 0.
     pub index: usize,
-    /// When it was read, which is within a moment of when it was printed.
+    /// When the line was read, which is within a moment of when it was printed.
     pub at: Instant,
     /// The name of the process.
     pub process: Arc<str>,
-    /// Its text, without the end of line.
+    /// The text, without the line ending.
     pub text: String,
 }
 
 impl Line {
-    /// The value of a field that is written `name=value`, up to the next blank.
+    /// Returns the value of a field that is written `name=value`, up to the next space.
     ///
     /// ```
-    /// // Of `LEADER start peer=127-0-0-1-7777 token=17`, it is `17`.
+    /// For `LEADER start peer=127-0-0-1-7777 token=17`, it returns `17`.
     /// fn token(line: &testbed::Line) -> Option<&str> {
     ///     line.field("token")
     /// }
@@ -35,9 +35,9 @@ impl Line {
     }
 }
 
-/// The lines of one or several processes, in the order in which they were read. Clones share them.
+/// The lines of one or more processes, in the order in which they were read. Clones share them.
 ///
-/// All lines are kept: a test ends, and wants to show them when it fails.
+/// All lines are kept: a test is short, and shows them when it fails.
 #[derive(Clone, Default)]
 pub struct Transcript(Arc<Shared>);
 
@@ -50,51 +50,51 @@ struct Shared {
 #[derive(Default)]
 struct State {
     lines: Vec<Line>,
-    /// How many processes may still print.
+    /// The number of processes that may still print.
     open: usize,
 }
 
 impl Transcript {
-    /// An empty one.
+    /// Creates an empty transcript.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
         self.state().lines.clone()
     }
 
-    /// How many lines there are: the place to search from for what comes next.
+    /// Returns the number of lines, which is where to search from for lines that follow.
     #[must_use]
     pub fn len(&self) -> usize {
         self.state().lines.len()
     }
 
-    /// Whether nothing was printed so far.
+    /// Whether nothing has been printed so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first fitting line from the start, waited for if it is not there yet.
+    /// Returns the first line that fits, waiting for it if necessary.
     ///
     /// # Panics
     ///
-    /// If there is none within the bound, or every process has closed its output without it. The
-    /// message shows all lines.
+    /// Panics if there is no such line within the bound, or every process has closed its output
+    /// without it. The message shows all lines.
     #[track_caller]
     pub fn wait_for_line(&self, fits: impl Fn(&Line) -> bool, bound: Duration) -> Line {
         self.wait_for_line_from(0, fits, bound)
     }
 
-    /// The first fitting line from this place on, waited for if it is not there yet.
+    /// Returns the first line that fits, from this index on, waiting for it if necessary.
     ///
     /// # Panics
     ///
-    /// As [`wait_for_line`](Self::wait_for_line).
+    /// Panics as [`wait_for_line`](Self::wait_for_line) does.
     #[track_caller]
     pub fn wait_for_line_from(
         &self,
@@ -108,12 +108,12 @@ impl Transcript {
         }
     }
 
-    /// The first fitting line from this place on, waited for if it is not there yet.
+    /// Returns the first line that fits, from this index on, waiting for it if necessary.
     ///
     /// # Errors
     ///
-    /// If there is none within the bound, or every process has closed its output without it: says
-    /// which.
+    /// Fails if there is no such line within the bound, or every process has closed its output
+    /// without it; the error says which.
     pub fn find_line_from(
         &self,
         from: usize,
@@ -140,7 +140,7 @@ impl Transcript {
         }
     }
 
-    /// Reads lines to the end of the source. To be called once for each [`open`](Self::open).
+    /// Reads lines to the end of the source. Must be called once for each [`open`](Self::open).
     pub(crate) fn read(&self, process: &Arc<str>, source: impl Read) {
         let mut source = BufReader::new(source);
         let mut bytes = Vec::new();
@@ -167,12 +167,12 @@ impl Transcript {
         self.0.changed.notify_all();
     }
 
-    /// Announces a source, so that nobody takes the output for ended before it was begun.
+    /// Announces a source before it is read, so that the output does not count as ended until then.
     pub(crate) fn open(&self) {
         self.state().open += 1;
     }
 
-    /// A test that panics while it looks at the lines leaves them as they were.
+    /// Ignores poisoning: a test that panics while it reads the lines leaves them intact.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! A real etcd, started, frozen, killed and started again.
+//! A real etcd that is started, frozen, killed and restarted.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -46,7 +46,7 @@ fn keeps_its_ports_and_data_over_a_kill_and_a_stop() {
 fn answers_nothing_while_it_is_paused() {
     let mut etcd = Etcd::start();
     etcd.pause();
-    // Its kernel still takes connections for it.
+    // Its kernel still accepts connections for it.
     let mut stream = TcpStream::connect(etcd.address()).unwrap();
     stream.write_all(b"GET /version HTTP/1.0\r\n\r\n").unwrap();
     stream
@@ -72,7 +72,7 @@ fn a_cluster_outlives_one_member_but_not_two() {
     let mut cluster = EtcdCluster::start(3);
     assert_eq!(cluster.url().matches(',').count(), 2);
     let [first, second, third] = cluster.members_mut() else {
-        panic!("three members were started");
+        panic!("a cluster of three has three members");
     };
     first.ctl(["put", "key", "value"]);
 
@@ -104,7 +104,7 @@ fn says_why_it_does_not_start() {
 }
 
 #[test]
-fn tells_its_metrics() {
+fn reports_its_metrics() {
     let etcd = Etcd::start();
     let watchers = "etcd_debugging_mvcc_watcher_total";
     assert_eq!(etcd.metric(watchers).to_string(), "0");

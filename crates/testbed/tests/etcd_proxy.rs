@@ -1,6 +1,6 @@
-//! A proxy that changes what becomes of the parts of calls to a real etcd.
+//! A proxy that alters parts of calls to a real etcd.
 
-#![allow(clippy::unwrap_used)] // A test, in its helpers too.
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use testbed::{Etcd, EtcdProxy, Fate, PartKind};
 
-/// `etcdctl`, against the proxy.
+/// Returns an `etcdctl` command that uses the proxy.
 fn ctl(proxy: &EtcdProxy, arguments: &[&str]) -> Command {
     let mut command = Command::new(Etcd::program().with_file_name("etcdctl"));
     command
@@ -42,7 +42,7 @@ fn passes_on_delays_swallows_and_counts() {
     );
     assert!(proxy.accepted() >= 2 && proxy.calls() >= 2);
 
-    // What is swallowed was done all the same.
+    // A call whose answer is swallowed is executed all the same.
     proxy.set_rule(|part| match part.kind {
         PartKind::Reply | PartKind::Trailers if part.method.ends_with("/Put") => Fate::Swallow,
         _ => Fate::Pass,

@@ -35,7 +35,7 @@ fn its_lines_are_kept_with_their_times() {
 }
 
 #[test]
-fn what_was_printed_is_there_once_it_has_ended() {
+fn all_output_is_kept_once_it_has_ended() {
     let mut process = Process::start(&mut script("seq 1 20000"));
     assert!(process.wait(BOUND).success());
     assert_eq!(process.lines().len(), 20_000);
@@ -52,13 +52,13 @@ fn a_line_that_cannot_come_is_not_waited_for() {
 
 #[test]
 #[should_panic(expected = "no such line in time")]
-fn a_line_is_waited_for_so_long() {
+fn a_wait_for_a_line_ends_at_its_bound() {
     let process = Process::start(&mut script("echo one; exec sleep 3600"));
     process.wait_for_line(|line| line.text == "two", MOMENT);
 }
 
 #[test]
-fn a_line_that_does_not_come_is_reported_to_those_who_ask_for_that() {
+fn a_missing_line_is_an_error_of_find_line_from() {
     let process = Process::start(&mut script("echo one"));
     let transcript = process.transcript();
     let find = |text| transcript.find_line_from(0, |line| line.text == text, BOUND);
@@ -79,15 +79,15 @@ fn it_is_asked_to_end() {
 }
 
 #[test]
-fn it_stands_still_while_it_is_paused() {
+fn it_makes_no_progress_while_it_is_paused() {
     let mut process = Process::start(&mut script("while :; do echo tick; sleep 0.01; done"));
     let state = format!("/proc/{}/stat", process.id());
-    let stands_still = || std::fs::read_to_string(&state).unwrap().contains(") T ");
+    let is_stopped = || std::fs::read_to_string(&state).unwrap().contains(") T ");
     process.wait_for_line(|_| true, BOUND);
     process.pause();
-    assert!(stands_still());
+    assert!(is_stopped());
     process.resume();
-    assert!(!stands_still());
+    assert!(!is_stopped());
     process.wait_for_line_from(process.transcript().len(), |_| true, BOUND);
     process.pause();
     process.kill();

@@ -1,9 +1,9 @@
 //! One peer of a grid under test.
 //!
 //! Its actors of type `holder` hold their names at an outside resource that checks tokens, and
-//! answer requests; its leader only says that it leads. A request `block <milliseconds>` to a holder
-//! blocks all threads of the runtime for that long, `block-one <milliseconds>` only the one that it
-//! runs on. Each step is a line on stdout:
+//! answer requests; its leader only prints that it leads. A request `block <milliseconds>` to a
+//! holder blocks all threads of the runtime for that long, `block-one <milliseconds>` only the
+//! thread that it runs on. Each step prints a line to stdout:
 //!
 //! - `READY peer=<peer>`, `STATE state=<state>`, with `reason=<reason>` when fenced
 //! - `LEADER start peer=<peer> token=<revision>`, `LEADER stop peer=<peer>`
@@ -26,17 +26,17 @@ use examples::{GridOptions, interrupted, line, log_to_stderr};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// How often a holder shows its token.
+/// How often a holder shows its token to the resource.
 const PACE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Parser)]
 struct Options {
     #[command(flatten)]
     grid: GridOptions,
-    /// The resource that checks tokens.
+    /// The address of the resource that checks tokens.
     #[arg(long)]
     resource: Option<SocketAddr>,
-    /// How long a request takes, in milliseconds.
+    /// How long a holder works on a request, in milliseconds.
     #[arg(long, default_value_t = 0)]
     work_ms: u64,
     /// How long the runtime may stall before the peer is fenced, in milliseconds.
@@ -77,7 +77,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let states = servers
         .iter()
-        .map(|server| tokio::spawn(tell_states(server.handle(), server.events())));
+        .map(|server| tokio::spawn(report_states(server.handle(), server.events())));
     let states: Vec<_> = states.collect();
     stop.await;
     for server in &servers {
@@ -89,7 +89,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn tell_states(server: ServerHandle, mut events: ServerEvents) {
+async fn report_states(server: ServerHandle, mut events: ServerEvents) {
     line(format_args!("STATE state={:?}", server.state()));
     while let Some(event) = events.next().await {
         match event {
@@ -103,10 +103,10 @@ async fn tell_states(server: ServerHandle, mut events: ServerEvents) {
     }
 }
 
-/// Says so when an actor has ended, however it did.
-struct Told(String);
+/// Prints its line when it is dropped, so that the end of an actor is reported however it ended.
+struct LineOnDrop(String);
 
-impl Drop for Told {
+impl Drop for LineOnDrop {
     fn drop(&mut self) {
         line(&self.0);
     }
@@ -118,7 +118,7 @@ async fn lead(ctx: ActorContext) -> ActorResult {
         "LEADER start peer={} token={token}",
         ctx.peer()
     ));
-    let _told = Told(format!("LEADER stop peer={}", ctx.peer()));
+    let _stop_line = LineOnDrop(format!("LEADER stop peer={}", ctx.peer()));
     ctx.stopping().await;
     Ok(())
 }
@@ -134,13 +134,13 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
         "HOLDER start name={name} token={}",
         ctx.token()?
     ));
-    let _told = Told(format!("HOLDER stop name={name}"));
+    let _stop_line = LineOnDrop(format!("HOLDER stop name={name}"));
     let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(100).await?;
     if let Some(address) = resource {
         let ctx = ctx.clone();
         ctx.clone().spawn(async move {
-            // Over when the peer is fenced, or the resource is gone.
-            let _ = show(&ctx, address).await;
+            // Ends when the peer is fenced, or the resource is gone.
+            let _ = show_token(&ctx, address).await;
         });
     }
     while let Some(request) = mailbox.recv().await {
@@ -167,8 +167,8 @@ async fn hold(ctx: ActorContext, resource: Option<SocketAddr>, work: Duration) -
 
 /// Blocks every worker of the runtime, as synchronous code does.
 fn block_runtime(time: Duration) {
-    // One task for each worker: a worker that is blocked takes no second one. This one goes on to
-    // end, so that it does not keep the last of them to itself.
+    // Spawns one task per worker, as a blocked worker takes no second task. This task ends right
+    // away, so that it does not occupy the last worker.
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     let begun = Instant::now();
     line(format_args!("BLOCK start workers={workers}"));
@@ -185,18 +185,18 @@ fn block_runtime(time: Duration) {
     }
 }
 
-/// Blocks one worker of the runtime; the others may go on.
+/// Blocks one worker of the runtime; the others may continue.
 async fn block_worker(time: Duration) {
-    // A timer wakes this task on the worker that drives the timers: so that one is blocked, and
-    // nothing wakes the others to take the timers over.
+    // A timer wakes this task on the worker that drives the timers. So that worker is blocked, and
+    // nothing wakes the others to take over the timers.
     tokio::time::sleep(PACE * 5).await;
     line("BLOCK start workers=1");
     std::thread::sleep(time);
     line("BLOCK stop");
 }
 
-/// Shows the token to the resource again and again.
-async fn show(ctx: &ActorContext, address: SocketAddr) -> Result<(), BoxError> {
+/// Shows the token to the resource until it cannot.
+async fn show_token(ctx: &ActorContext, address: SocketAddr) -> Result<(), BoxError> {
     let (answers, mut orders) = TcpStream::connect(address).await?.into_split();
     let mut answers = BufReader::new(answers).lines();
     loop {

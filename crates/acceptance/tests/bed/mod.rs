@@ -1,4 +1,4 @@
-//! What the tests share: an etcd, peers as processes, and a client.
+//! Shared by the tests: an etcd, peers as processes, and a client.
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses a part
 
@@ -30,7 +30,7 @@ impl Bed {
         }
     }
 
-    /// A peer with these further options.
+    /// Starts a peer with these additional options.
     pub(crate) fn peer(&self, name: &str, ttl: &str, options: &[&str]) -> Peer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grid-peer"));
         command
@@ -44,7 +44,7 @@ impl Bed {
         }
     }
 
-    /// A peer that serves.
+    /// Starts a peer and waits until it serves; also returns its name in the grid.
     pub(crate) fn serving(&self, name: &str, ttl: &str, options: &[&str]) -> (Peer, String) {
         let peer = self.peer(name, ttl, options);
         let ready = peer.wait_for("READY", BOUND);
@@ -64,7 +64,8 @@ impl Bed {
         Ok(answer.msg)
     }
 
-    /// Every token that the resource was shown, in order, was at least as great as those before.
+    /// Asserts that each token that the resource accepted was at least as great as all those
+    /// before.
     pub(crate) fn check_no_stale_holder_was_accepted(&self, name: &str) {
         let mut greatest: Option<Token> = None;
         for entry in self.resource.history() {
@@ -83,19 +84,19 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The first line of this process that begins so.
+    /// Waits for the first line of this process that begins with `begins`.
     pub(crate) fn wait_for(&self, begins: &str, bound: Duration) -> Line {
         self.wait_for_from(0, begins, bound)
     }
 
-    /// The same, from a line of the transcript on.
+    /// Waits for such a line, beginning at index `from` of the transcript.
     pub(crate) fn wait_for_from(&self, from: usize, begins: &str, bound: Duration) -> Line {
         let fits = |line: &Line| *line.process == *self.name && line.text.starts_with(begins);
         self.transcript.wait_for_line_from(from, fits, bound)
     }
 }
 
-/// The token of a `HOLDER start` line.
+/// Returns the token of a `HOLDER start` line.
 pub(crate) fn token_of(line: &Line) -> Token {
     line.field("token").unwrap().parse().unwrap()
 }
@@ -104,7 +105,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// How many rounds the long tests make: two, or what ROUNDS says.
+/// Returns the number of rounds of the long tests: ROUNDS if it is set, otherwise two.
 pub(crate) fn rounds() -> usize {
     std::env::var("ROUNDS")
         .ok()

@@ -163,7 +163,7 @@ fn an_upward_import_of_what_is_defined_below_is_found() {
 }
 
 #[test]
-fn the_layers_list_the_modules_there_are() {
+fn the_layers_list_exactly_the_existing_modules() {
     let root = ROOT_FILE.replace("mod client;\n", "mod other;\n");
     assert_eq!(
         violations(&[("lib.rs", &root), ("other.rs", "//! Other.\n")]),

@@ -1,4 +1,4 @@
-//! Passes calls on, part by part.
+//! Forwards calls, part by part.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::rule::{Fate, PartKind, ProxyState, lock};
 /// More than any test sends.
 const WINDOW_BYTES: u32 = 1 << 30;
 
-/// More calls than any test gives up at once: etcd itself has no limit on that.
+/// More calls than any test cancels at once: etcd itself has no such limit.
 const RESETS: usize = 1 << 20;
 
-/// A call that cannot go on: its stream, or its connection, has ended.
+/// A call that cannot continue because its stream or its connection has ended.
 struct Ended;
 
 impl From<h2::Error> for Ended {
@@ -29,10 +29,10 @@ impl From<h2::Error> for Ended {
     }
 }
 
-/// Serves one connection of a client, over one of its own to etcd, until either ends.
+/// Serves one connection of a client over a new one to etcd, until either ends.
 pub(super) async fn serve(state: Arc<ProxyState>, client: TcpStream) {
     state.open.fetch_add(1, Ordering::AcqRel);
-    // Before anything else: a cut from here on is not missed.
+    // Registered first, so that no later cut is missed.
     let cut = state.cut.notified();
     tokio::select! {
         biased;
@@ -89,7 +89,7 @@ async fn call_through(
         let mut to_server = to_server.ready().await?;
         let (head, body) = request.into_parts();
         let (response, stream) = to_server.send_request(Request::from_parts(head, ()), false)?;
-        // The requests of a watch go on beside its replies.
+        // A watch sends requests while its replies arrive.
         let requests = pass_requests(&state, &method, body, stream);
         let replies = async {
             let response = tokio::select! {
@@ -99,7 +99,7 @@ async fn call_through(
             };
             pass_replies(&state, &method, response, &mut respond).await
         };
-        // A client that has got its answer may still hold its requests open.
+        // A client that has its answer may still keep its requests open.
         tokio::select! {
             biased;
             ended = replies => ended,
@@ -191,19 +191,20 @@ async fn pass_replies(
     Ok(stream.send_trailers(trailers)?)
 }
 
-/// Waits until the client gives a call up. Dropped then, the stream to etcd is reset.
+/// Waits until the client cancels a call. The caller then drops the stream to etcd, which resets
+/// it.
 async fn reset(stream: &mut SendStream<Bytes>) -> Result<(), Ended> {
     let _ = poll_fn(|cx| stream.poll_reset(cx)).await;
     Err(Ended)
 }
 
-/// The same, before the call has an answer.
+/// Does the same before the call has an answer.
 async fn reset_early(respond: &mut SendResponse<Bytes>) -> Result<Response<RecvStream>, Ended> {
     let _ = poll_fn(|cx| respond.poll_reset(cx)).await;
     Err(Ended)
 }
 
-/// Whether a part is passed on, once it may be.
+/// Waits if the part is delayed; returns whether it is forwarded.
 async fn passes(fate: Fate) -> bool {
     if let Fate::Delay(time) = fate {
         tokio::time::sleep(time).await;

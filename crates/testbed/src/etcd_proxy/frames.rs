@@ -1,11 +1,11 @@
-//! Messages as gRPC frames them, and as much of a watch's as rules want to know.
+//! Reads gRPC-framed messages, and the few fields of watch replies that rules need.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// The flag and the length before each message.
+/// The flag and the length that precede each message.
 const PREFIX_BYTES: usize = 5;
 
-/// Takes the messages out of the bytes of one direction of a call.
+/// Extracts the messages from the bytes of one direction of a call.
 #[derive(Default)]
 pub(super) struct Frames(BytesMut);
 
@@ -14,7 +14,7 @@ impl Frames {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The next message that is there as a whole, with its prefix.
+    /// Returns the next complete message, with its prefix.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let length = self.0.get(1..PREFIX_BYTES)?.get_u32() as usize;
         let whole = PREFIX_BYTES + length;
@@ -22,12 +22,12 @@ impl Frames {
     }
 }
 
-/// The message without its prefix.
+/// Returns the message without its prefix.
 pub(super) fn message(frame: &[u8]) -> &[u8] {
     frame.get(PREFIX_BYTES..).unwrap_or_default()
 }
 
-/// The numbers of etcd's `WatchResponse`.
+/// Field numbers of etcd's `WatchResponse`.
 const CREATED: u64 = 3;
 const EVENTS: u64 = 11;
 
@@ -39,7 +39,7 @@ pub(super) fn has_events(message: &[u8]) -> bool {
     fields(message).any(|(number, _)| number == EVENTS)
 }
 
-/// The fields of a message: their numbers, and their values or lengths.
+/// Iterates over the fields of a message: their numbers, and their values or lengths.
 fn fields(mut message: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     std::iter::from_fn(move || {
         let key = varint(&mut message)?;
@@ -97,6 +97,9 @@ mod tests {
         let event = [0x0a, 2, 0x18, 9, 0x5a, 1, 0];
         assert!(has_created_flag(&created) && !has_events(&created));
         assert!(has_events(&event) && !has_created_flag(&event));
-        assert!(!has_events(&event[..5]), "it is cut off");
+        assert!(
+            !has_events(&event[..5]),
+            "a truncated message has no events"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the parts of calls, and what the connections of a proxy share.
+//! The fates of the parts of calls, and the state that the connections of a proxy share.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -16,12 +16,12 @@ pub struct CallPart<'a> {
     pub method: &'a str,
     /// Which part it is.
     pub kind: PartKind,
-    /// The message, in the encoding of protobuf. Empty for headers and trailers.
+    /// The message, protobuf-encoded. Empty for headers and trailers.
     pub message: &'a [u8],
 }
 
 impl CallPart<'_> {
-    /// Whether its message has these bytes in it: a key, for example.
+    /// Whether the message contains these bytes, such as a key.
     #[must_use]
     pub fn contains(&self, bytes: impl AsRef<[u8]>) -> bool {
         let bytes = bytes.as_ref();
@@ -30,19 +30,19 @@ impl CallPart<'_> {
             .any(|part| part == bytes)
     }
 
-    /// Whether it is a message from etcd on a watch that says that the watch is created.
+    /// Whether this is a reply of etcd which reports that a watch was created.
     #[must_use]
     pub fn is_created_reply(&self) -> bool {
         self.is_watch_reply() && frames::has_created_flag(self.message)
     }
 
-    /// Whether it is a message from etcd on a watch that brings events.
+    /// Whether this is a reply of etcd that carries events of a watch.
     #[must_use]
     pub fn has_events(&self) -> bool {
         self.is_watch_reply() && frames::has_events(self.message)
     }
 
-    /// Whether it is a message from etcd on a watch that only tells its revision.
+    /// Whether this is a reply of etcd that reports only the revision of a watch.
     #[must_use]
     pub fn is_progress(&self) -> bool {
         self.is_watch_reply() && !self.is_created_reply() && !self.has_events()
@@ -53,7 +53,7 @@ impl CallPart<'_> {
     }
 }
 
-/// The kinds of parts of a call, in their order.
+/// The kinds of parts of a call, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartKind {
     /// A message from the client.
@@ -62,27 +62,28 @@ pub enum PartKind {
     Headers,
     /// A message from etcd.
     Reply,
-    /// The trailers of etcd's answer, which end it. An answer that has only headers has none.
+    /// The trailers of etcd's answer, which end it. An answer that consists of headers only has
+    /// none.
     Trailers,
 }
 
-/// What becomes of a part. Those behind it in the same direction wait for it.
+/// The fate of a part. Later parts in the same direction wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is passed on.
+    /// The part is forwarded.
     Pass,
-    /// It is passed on after so long.
+    /// The part is forwarded after this time.
     Delay(Duration),
-    /// It is not passed on. Without its trailers, a call does not end.
+    /// The part is not forwarded. Without its trailers, a call does not end.
     Swallow,
-    /// In headers and trailers: gets a `grpc-status-details-bin` that is not base64. Headers then
-    /// end the call, as unavailable.
+    /// Adds a `grpc-status-details-bin` that is not base64 to headers or trailers. Poisoned headers
+    /// also end the call with the status unavailable.
     Poison,
 }
 
 type Rule = dyn Fn(CallPart<'_>) -> Fate + Send + Sync;
 
-/// What the connections of a proxy share.
+/// The state that the connections of a proxy share.
 pub(super) struct ProxyState {
     pub(super) server: Mutex<SocketAddr>,
     pub(super) rule: Mutex<Arc<Rule>>,
@@ -94,7 +95,7 @@ pub(super) struct ProxyState {
 }
 
 impl ProxyState {
-    /// Passes everything on, to this etcd.
+    /// Creates the state of a proxy that forwards everything to this etcd.
     pub(super) fn new(server: SocketAddr) -> Self {
         Self {
             server: Mutex::new(server),
@@ -107,7 +108,7 @@ impl ProxyState {
         }
     }
 
-    /// What becomes of a part.
+    /// Returns the fate of a part.
     pub(super) fn fate(&self, method: &str, kind: PartKind, message: &[u8]) -> Fate {
         let rule = Arc::clone(&lock(&self.rule));
         rule(CallPart {
