@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the programs of the Go library that the tests run beside ours into a folder. Go is
-# installed where there is none and that can be done; else this says how.
+# Builds the Go library's programs, which the tests run beside ours, into a folder. Installs Go if
+# it is missing and that is possible; otherwise prints how to install it.
 set -euo pipefail
 
 folder=$(mkdir -p "$1" && cd "$1" && pwd)

@@ -12,34 +12,34 @@ use crate::programs::go_program;
 /// The namespace of the grid.
 pub const NAMESPACE: &str = "interop";
 
-/// Longer than anything takes here: a Go peer waits half a minute between two looks for a leader.
+/// Longer than anything takes here: a Go peer looks for a leader only every half minute.
 const BOUND: Duration = Duration::from_secs(90);
 
-/// So many seconds.
+/// Returns a duration of this many seconds.
 #[must_use]
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Whose peer it is.
+/// The library that a peer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One of the Go library.
+    /// The Go library.
     Go,
-    /// One of ours.
+    /// Our library.
     Rust,
 }
 
-/// One etcd, one namespace, and a client of either kind.
+/// One etcd, one namespace, and a client of each library.
 #[derive(Debug)]
 pub struct Bed {
     /// The etcd.
     pub etcd: Etcd,
-    /// What the peers print.
+    /// The output of the peers.
     pub transcript: Transcript,
     /// A client of the Go library.
     pub go: GoClient,
-    /// A client of ours.
+    /// A client of our library.
     pub rust: Client,
     rust_peer: &'static str,
 }
@@ -49,7 +49,7 @@ impl Bed {
     ///
     /// # Panics
     ///
-    /// If something of it cannot be had.
+    /// Panics if one of them cannot be started.
     pub async fn start(rust_peer: &'static str) -> Self {
         let etcd = blocking(Etcd::start).await;
         let registry = match Registry::connect(&etcd.url()).await {
@@ -65,7 +65,7 @@ impl Bed {
         }
     }
 
-    /// Starts a peer with these further options, which is not awaited.
+    /// Starts a peer with these additional options, without waiting until it serves.
     #[must_use]
     #[track_caller]
     pub fn peer(&self, kind: Kind, name: &str, options: &[&str]) -> Peer {
@@ -105,7 +105,7 @@ impl Bed {
     }
 }
 
-/// A peer in a process of its own. Dropped, it is killed.
+/// A peer in its own process. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Peer {
     /// The process.
@@ -117,25 +117,25 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Waits until it serves, and gives its name in the grid.
+    /// Waits until it serves; returns its name in the grid.
     pub async fn ready(&self) -> String {
         let line = self.wait_for("READY").await;
         line.field("peer").unwrap_or_default().to_owned()
     }
 
-    /// Its address.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> String {
         let port = self.id.rsplit('-').next().unwrap_or_default();
         format!("127.0.0.1:{port}")
     }
 
-    /// Its first line that begins so.
+    /// Waits for its first line that begins with `begins`.
     pub async fn wait_for(&self, begins: &'static str) -> Line {
         self.wait_for_from(0, begins).await
     }
 
-    /// Its first line that begins so, from a line of the transcript on.
+    /// Waits for its first line that begins with `begins`, from index `from` of the transcript on.
     pub async fn wait_for_from(&self, from: usize, begins: &'static str) -> Line {
         let (transcript, name) = (self.transcript.clone(), self.name.clone());
         blocking(move || {
@@ -145,13 +145,13 @@ impl Peer {
         .await
     }
 
-    /// Stops it in order and waits for its end.
+    /// Stops it gracefully, and waits until it has ended.
     pub async fn stop(mut self) -> ExitStatus {
         self.process.terminate();
         self.ended().await
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn ended(mut self) -> ExitStatus {
         blocking(move || self.process.wait(BOUND)).await
     }

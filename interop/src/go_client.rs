@@ -1,4 +1,4 @@
-//! A client of the Go library, driven by a script.
+//! A client of the Go library that is driven by a script.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::programs::go_program;
 
-/// The time that a reply may take beyond the time that its command was given.
+/// How much longer than its command's own timeout a reply may take.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// A command of the script; see the Go program for what each operation reads.
+/// A command of the script; the Go program documents what each operation reads.
 #[derive(Debug, Clone, Default, Serialize)]
 #[allow(missing_docs)] // the fields of the Go program's command
 pub struct Command {
@@ -51,7 +51,7 @@ struct Numbered<'a> {
     command: &'a Command,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // the fields of the Go program's reply
@@ -70,61 +70,61 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The code and text of its error.
+    /// Returns the code and text of its error.
     ///
     /// # Panics
     ///
-    /// If it has none.
+    /// Panics if it has none.
     #[must_use]
     #[track_caller]
     pub fn failure(&self) -> (i32, &str) {
         match &self.error {
             Some(failed) => (failed.code, &failed.text),
-            None => panic!("it did not fail: {self:?}"),
+            None => panic!("the command did not fail: {self:?}"),
         }
     }
 
-    /// The reply, which is no error.
+    /// Returns the reply, which must not be an error.
     ///
     /// # Panics
     ///
-    /// If it is one.
+    /// Panics if it is an error.
     #[track_caller]
-    #[allow(clippy::must_use_candidate)] // that it is none may be all that is wanted
+    #[allow(clippy::must_use_candidate)] // callers may only need that it is not an error
     pub fn success(self) -> Self {
-        assert!(self.error.is_none(), "it failed: {self:?}");
+        assert!(self.error.is_none(), "the command failed: {self:?}");
         self
     }
 }
 
-/// An error at the Go client.
+/// An error of the Go client.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Failed {
-    /// The code of its gRPC status; -1 for an error of the Go library's own.
+    /// The code of its gRPC status, or -1 for an error of the Go library itself.
     pub code: i32,
-    /// Its text.
+    /// The error text.
     pub text: String,
 }
 
-/// The calls of a burst that ended alike.
+/// The calls of a burst that ended in the same way.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Outcome {
-    /// How many.
+    /// The number of calls.
     pub count: usize,
     /// The length of their answers.
     pub length: usize,
-    /// Their error.
+    /// Their error, if they failed.
     pub error: Option<Failed>,
     /// When the last of them ended, in milliseconds since the burst began.
     pub slowest_ms: u64,
 }
 
-/// What a query or a watch of the Go client tells of one registration.
+/// A registration as a query or a watch of the Go client reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Entry {
-    /// The name.
+    /// The registered name.
     pub name: String,
-    /// The peer; empty where the Go library does not tell it.
+    /// The peer; empty where the Go library does not report it.
     pub peer: String,
     /// The peer's annotations.
     pub annotations: Option<Vec<String>>,
@@ -132,7 +132,7 @@ pub struct Entry {
 
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Reply>>>>;
 
-/// A client of the Go library in a process of its own. Dropped, it is killed.
+/// A client of the Go library in its own process. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct GoClient {
     _child: Child,
@@ -148,11 +148,11 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// The next one.
+    /// Waits for the next reply.
     ///
     /// # Panics
     ///
-    /// If none comes in time.
+    /// Panics if none arrives in time.
     pub async fn next(&mut self) -> Reply {
         match tokio::time::timeout(self.bound, self.replies.recv()).await {
             Ok(Some(reply)) => reply,
@@ -167,7 +167,7 @@ impl GoClient {
     ///
     /// # Panics
     ///
-    /// If it cannot be run.
+    /// Panics if it cannot be run.
     #[must_use]
     #[track_caller]
     pub fn start(etcd: &str, namespace: &str) -> Self {
@@ -183,7 +183,7 @@ impl GoClient {
             Err(error) => panic!("{} cannot be run: {error}", program.display()),
         };
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            panic!("its pipes are gone");
+            panic!("the Go client has no pipes");
         };
         let waiting = Waiting::default();
         let replies = Arc::clone(&waiting);
@@ -192,11 +192,11 @@ impl GoClient {
             while let Ok(Some(line)) = lines.next_line().await {
                 let reply: Reply = match serde_json::from_str(&line) {
                     Ok(reply) => reply,
-                    Err(error) => panic!("no reply: {line}: {error}"),
+                    Err(error) => panic!("not a reply: {line}: {error}"),
                 };
                 let replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(waiting) = replies.get(&reply.id) {
-                    // Nobody may care for the rest of a watch.
+                    // The rest of a watch may be of no interest to anybody.
                     let _ = waiting.send(reply);
                 }
             }
@@ -212,11 +212,11 @@ impl GoClient {
         }
     }
 
-    /// Gives it a command. Its replies come as it is carried out, beside others.
+    /// Sends it a command, which is carried out concurrently with others.
     ///
     /// # Panics
     ///
-    /// If it has ended.
+    /// Panics if the client has ended.
     pub async fn command(&self, command: Command) -> Replies {
         let (sender, replies) = mpsc::unbounded_channel();
         let bound = Duration::from_millis(command.timeout_ms.max(10_000)) + SLACK;
@@ -240,16 +240,16 @@ impl GoClient {
         Replies { replies, bound }
     }
 
-    /// Gives it a command and waits for its one reply.
+    /// Sends it a command and waits for its only reply.
     ///
     /// # Panics
     ///
-    /// If none comes in time.
+    /// Panics if none arrives in time.
     pub async fn ask(&self, command: Command) -> Reply {
         self.command(command).await.next().await
     }
 
-    /// A request with a text, by the library.
+    /// Sends a request with a text, through the library.
     pub async fn request(&self, to: &str, text: &str) -> Reply {
         self.ask(Command {
             op: "request",
@@ -260,12 +260,12 @@ impl GoClient {
         .await
     }
 
-    /// Asks a peer to start an actor, by the library.
+    /// Asks a peer to start an actor, through the library.
     pub async fn start_actor(&self, peer: &str, name: &str, actor_type: &str) -> Reply {
         self.start_actor_with(peer, name, actor_type, "").await
     }
 
-    /// Asks a peer to start an actor with data for its constructor.
+    /// Asks a peer to start an actor, with data for its constructor.
     pub async fn start_actor_with(
         &self,
         peer: &str,

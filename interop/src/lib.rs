@@ -1,10 +1,10 @@
-//! Programs of the Go library `github.com/lytics/grid/v3`, run beside ours.
+//! Runs programs of the Go library `github.com/lytics/grid/v3` beside ours.
 //!
-//! - [`GoClient`] drives a client of the Go library by a script.
-//! - [`Bed`] is one etcd with one grid on it, whose peers are processes of either kind; [`Peer`] is
-//!   one of them.
+//! - [`GoClient`] drives a client of the Go library with a script.
+//! - [`Bed`] is one etcd with one grid on it, whose peers are processes of either library; [`Peer`]
+//!   is one of them.
 //!
-//! What cannot be done panics and says why, at the line that asked for it: all of this is for
+//! Operations that fail panic with the reason, at the line that called them: everything here is for
 //! tests. The Go programs are built by `make interop`.
 
 mod bed;

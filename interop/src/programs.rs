@@ -1,11 +1,11 @@
-//! Where the Go programs are.
+//! Locates the Go programs.
 
 use std::path::{Path, PathBuf};
 
-/// Where `make interop` puts them.
+/// The folder into which `make interop` builds them.
 const FOLDER: &str = "../target/interop";
 
-/// One of the Go programs.
+/// Returns the path of one of the Go programs.
 #[track_caller]
 pub(crate) fn go_program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

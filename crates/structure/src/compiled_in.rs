@@ -1,11 +1,11 @@
-//! Decides from its attributes whether an item is part of the crate outside of tests.
+//! Decides from an item's attributes whether it is compiled outside of tests.
 
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token};
 
-/// False if a `cfg` leaves the item out of every build that is not a test.
+/// Returns false if a `cfg` excludes the item from every build that is not a test.
 ///
-/// Features and targets may be on or off, so they leave nothing out.
+/// Features and targets may be on or off, so they exclude nothing.
 pub(crate) fn compiled_in(attributes: &[Attribute]) -> bool {
     !attributes
         .iter()
@@ -14,7 +14,7 @@ pub(crate) fn compiled_in(attributes: &[Attribute]) -> bool {
         .any(|condition| holds(&condition) == Some(false))
 }
 
-/// Whether a condition holds outside of tests, `None` if that depends on the build.
+/// Whether a condition holds outside of tests; `None` if that depends on the build.
 fn holds(condition: &Meta) -> Option<bool> {
     match condition {
         Meta::Path(path) if path.is_ident("test") || path.is_ident("doctest") => Some(false),
@@ -35,7 +35,7 @@ fn holds(condition: &Meta) -> Option<bool> {
     }
 }
 
-/// `any` of the parts with `deciding` true, `all` of them with false.
+/// Evaluates `any` of the parts if `deciding` is true, `all` of them if it is false.
 fn combined(parts: &[Option<bool>], deciding: bool) -> Option<bool> {
     if parts.contains(&Some(deciding)) {
         return Some(deciding);

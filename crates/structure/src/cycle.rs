@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use crate::import_graph::ImportGraph;
 
-/// Cycles that have no import in common, each as the files in the order in which they import each
-/// other. Every cycle of the graph has an import in common with one of them.
+/// Returns cycles that share no import, each as its files in the order in which they import each
+/// other. Every cycle of the graph shares an import with one of them.
 pub(crate) fn cycles(graph: &ImportGraph) -> Vec<Vec<String>> {
     let mut graph: BTreeMap<&str, BTreeSet<&str>> = graph
         .iter()
@@ -30,7 +30,7 @@ fn shortest_cycle<'a>(graph: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Ve
     through_each.min_by_key(Vec::len)
 }
 
-/// The shortest way from a file back to itself.
+/// Returns the shortest path from a file back to itself.
 fn way_back<'a>(
     graph: &BTreeMap<&'a str, BTreeSet<&'a str>>,
     start: &'a str,
@@ -56,7 +56,7 @@ fn way_back<'a>(
     None
 }
 
-/// A cycle with the place of each import.
+/// Describes a cycle with the place of each import.
 pub(crate) fn describe(graph: &ImportGraph, cycle: &[String]) -> String {
     let mut text = format!("import cycle of {} files:", cycle.len());
     let next = cycle.iter().cycle().skip(1);

@@ -1,4 +1,4 @@
-//! The documents name only source files and folders that exist.
+//! Checks that the documents name only source files and folders that exist.
 
 use crate::sources::{DOCUMENTS, Sources};
 use crate::violation::{Rule, Violation};
@@ -6,9 +6,9 @@ use crate::violation::{Rule, Violation};
 /// The folders that paths in documents are relative to.
 const ROOTS: [&str; 2] = ["", "crates/actorgrid/src/"];
 
-/// Paths in backticks that lead to no file and no folder.
+/// Returns the paths in backticks at which there is neither a file nor a folder.
 ///
-/// In a row of a table that begins with a folder, paths may be relative to that folder.
+/// In a table row that begins with a folder, paths may be relative to that folder.
 pub(crate) fn missing_paths(sources: &Sources) -> Vec<Violation> {
     let mut violations = Vec::new();
     for document in DOCUMENTS {
@@ -30,7 +30,7 @@ pub(crate) fn missing_paths(sources: &Sources) -> Vec<Violation> {
     violations
 }
 
-/// The texts in backticks of a line that look like the path of a source file or a folder.
+/// Returns the texts in backticks of a line that look like the path of a source file or a folder.
 fn paths(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     quoted.filter(|text| {
@@ -40,7 +40,7 @@ fn paths(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The folder that a row of a table begins with.
+/// Returns the folder that a table row begins with.
 fn folder_of_row(line: &str) -> Option<&str> {
     let (cell, _) = line.strip_prefix("| `")?.split_once('`')?;
     cell.ends_with('/').then_some(cell)

@@ -1,13 +1,13 @@
-//! Files say what they are for and stay short.
+//! Checks that files say what they are for, and stay short.
 
 use crate::compiled_in::compiled_in;
 use crate::sources::Sources;
 use crate::violation::{Rule, Violation};
 
-/// Longer files are hard to find one's way in. The tests in a file do not count.
+/// Longer files are hard to navigate. The tests in a file do not count.
 const MAX_LINES: usize = 600;
 
-/// Files of a member that are too long or do not begin with `//!`.
+/// Returns the files of a member that are too long or do not begin with `//!`.
 pub(crate) fn file_shapes(sources: &Sources, member: &str) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (path, text) in sources.rust_files(&format!("{member}/src")) {
@@ -24,7 +24,7 @@ pub(crate) fn file_shapes(sources: &Sources, member: &str) -> Vec<Violation> {
     violations
 }
 
-/// A module named `tests` or below one is compiled for tests only, by convention.
+/// By convention, a module named `tests`, or below one, is compiled for tests only.
 fn is_test_file(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }

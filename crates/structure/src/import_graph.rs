@@ -1,4 +1,4 @@
-//! Which file of a target imports from which, and where.
+//! Collects which file of a target imports from which other file, and where.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ pub(crate) struct ImportSite {
 /// The imports between different files, by the importing and the defining file.
 pub(crate) type ImportGraph = BTreeMap<String, BTreeMap<String, ImportSite>>;
 
-/// Reads the imports of a tree. Of several from one file to another the first is kept.
+/// Reads the imports of a tree. If one file imports from another several times, the first import
+/// counts.
 pub(crate) fn import_graph(tree: &ModuleTree) -> ImportGraph {
     let resolver = Resolver::new(tree);
     let mut graph = ImportGraph::new();
@@ -44,7 +45,7 @@ pub(crate) fn import_graph(tree: &ModuleTree) -> ImportGraph {
     graph
 }
 
-/// The modules that a mention imports from.
+/// Returns the modules that a mention imports from.
 fn imported(
     tree: &ModuleTree,
     resolver: &Resolver<'_>,
@@ -53,8 +54,9 @@ fn imported(
 ) -> Vec<ModuleId> {
     let module = &tree.modules[id];
     let targets = match (mention.kind, mention.path.as_slice()) {
-        // A name in scope. Its import counts where it is written, except a parent's re-export,
-        // which counts once the parent itself uses it, and `*`, which counts name by name.
+        // A name in scope: its import counts where it is written. Exceptions are a parent's
+        // re-export, which counts once the parent itself uses it, and `*`, which counts name by
+        // name.
         (MentionKind::Inline, [name]) => match module.names.get(name) {
             Some(definitions) if definitions.iter().any(is_reexport) => {
                 resolver.resolve(id, &mention.path).targets

@@ -1,4 +1,4 @@
-//! Imports form no cycles, name a module, and lead somewhere.
+//! Checks that imports form no cycles, name a module, and resolve.
 
 use crate::cycle::{cycles, describe};
 use crate::import_graph::import_graph;
@@ -6,14 +6,15 @@ use crate::module_tree::{Definition, Module, ModuleTree, ROOT};
 use crate::resolved_mention::ResolvedMention;
 use crate::violation::{Rule, Violation};
 
-/// Cycles of imports between files.
+/// Returns the cycles of imports between files.
 pub(crate) fn import_cycles(tree: &ModuleTree) -> Vec<Violation> {
     let graph = import_graph(tree);
     let describe = |cycle: &Vec<String>| Violation::new(Rule::ImportCycle, describe(&graph, cycle));
     cycles(&graph).iter().map(describe).collect()
 }
 
-/// Paths within the crate that this check cannot follow: it would overlook what they import.
+/// Returns the paths within the crate that this check cannot resolve: it would miss what they
+/// import.
 pub(crate) fn paths_to_nowhere(mentions: &[ResolvedMention<'_>]) -> Vec<Violation> {
     let leads_nowhere = |found: &&ResolvedMention<'_>| {
         let path = &found.mention.path;
@@ -29,7 +30,7 @@ pub(crate) fn paths_to_nowhere(mentions: &[ResolvedMention<'_>]) -> Vec<Violatio
         .collect()
 }
 
-/// Paths to what the root only re-exports. They hide which module is used.
+/// Returns the paths to items that the root only re-exports. They hide which module is used.
 pub(crate) fn root_imports(tree: &ModuleTree, mentions: &[ResolvedMention<'_>]) -> Vec<Violation> {
     let root = &tree.modules[ROOT];
     let mut violations = Vec::new();
@@ -58,7 +59,7 @@ fn is_only_imported(root: &Module, name: &str) -> bool {
     definitions.is_some_and(|definitions| definitions.iter().all(imported))
 }
 
-/// Whether a path begins with the name that the crate has for itself (`extern crate self as`).
+/// Whether a path begins with the crate's name for itself (`extern crate self as`).
 fn begins_with_own_name(root: &Module, module: &Module, path: &[String]) -> bool {
     let Some(first) = path
         .first()

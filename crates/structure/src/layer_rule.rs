@@ -1,4 +1,4 @@
-//! A module of the library uses only its own layer and those below.
+//! Checks that a module of the library uses only its own layer and those below.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::module_tree::ModuleTree;
 use crate::resolved_mention::ResolvedMention;
 use crate::violation::{Rule, Violation};
 
-/// Imports against the layers that `document` lists.
+/// Returns the imports against the layers that `document` lists.
 pub(crate) fn against_layers(
     tree: &ModuleTree,
     mentions: &[ResolvedMention<'_>],
@@ -37,13 +37,14 @@ pub(crate) fn against_layers(
     violations
 }
 
-/// Top-level modules that are in no layer, and names in the layers that are no modules.
+/// Returns the top-level modules that are in no layer, and the names in the layers that are not
+/// modules.
 fn misplaced_modules(tree: &ModuleTree, layers: &Layers) -> Vec<Violation> {
     let paths = tree.modules.iter().map(|module| &module.path);
     let modules: BTreeSet<&str> = paths
         .filter(|path| path.len() == 1)
         .map(|path| path[0].as_str())
-        // What the derives name; nothing in the library uses it.
+        // Only the code that the derives generate names it; nothing in the library uses it.
         .filter(|module| *module != "__private")
         .collect();
     let unplaced = modules

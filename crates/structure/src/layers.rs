@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// The fenced block of ARCHITECTURE.md that lists the layers begins so.
+/// How the fenced block of ARCHITECTURE.md that lists the layers begins.
 const OPENING: &str = "```layers\n";
 
-/// The layer of each top-level module.
+/// Maps each top-level module to its layer.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
     depths: BTreeMap<String, usize>,
 }
 
 impl Layers {
-    /// Reads the block: one layer a line, from top to bottom, its modules separated by spaces.
+    /// Parses the block: one layer per line, from top to bottom, with its modules separated by
+    /// spaces.
     pub(crate) fn parse(document: &str) -> Result<Self, String> {
         let Some((_, rest)) = document.split_once(OPENING) else {
             return Err("ARCHITECTURE.md has no block ```layers".to_owned());

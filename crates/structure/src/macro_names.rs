@@ -1,9 +1,10 @@
-//! Names of items that macros may define. Macros are not expanded, so this is a guess from their
-//! tokens, used only for names that nothing else in the module explains.
+//! Finds names of items that macros may define. Macros are not expanded, so their tokens are only
+//! guessed from, and only for names that nothing else in the module explains.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 
-/// The types that a body of `macro_rules!` defines by a fixed name: `struct Name`, not `struct $name`.
+/// Returns the types that a `macro_rules!` body defines under fixed names: `struct Name`, not
+/// `struct $name`.
 pub(crate) fn types_in_body(body: TokenStream) -> Vec<Ident> {
     let mut names = Vec::new();
     let mut after_keyword = false;
@@ -27,7 +28,7 @@ pub(crate) fn types_in_body(body: TokenStream) -> Vec<Ident> {
     names
 }
 
-/// The names in a macro's invocation that look like those of types.
+/// Returns the names in a macro invocation that look like type names.
 pub(crate) fn types_in_invocation(tokens: TokenStream) -> Vec<Ident> {
     let is_type = |ident: &Ident| ident.to_string().starts_with(char::is_uppercase);
     let idents = tokens.into_iter().filter_map(|token| match token {

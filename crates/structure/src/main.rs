@@ -2,8 +2,8 @@
 //! crate root, the layers of ARCHITECTURE.md, unique type names, the size and opening of files, and
 //! the paths in documents.
 //!
-//! `structure [ROOT]` reads the sources and documents below ROOT (the current folder by default), prints one
-//! block per violation and a count per rule, and fails if there is any.
+//! `structure [ROOT]` reads the sources and documents below ROOT (by default the current folder),
+//! prints one block per violation and a count per rule, and fails if there is any violation.
 
 mod compiled_in;
 mod cycle;

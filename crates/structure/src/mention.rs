@@ -1,5 +1,5 @@
-//! The paths that a piece of code mentions: its imports, and the paths in its expressions, types
-//! and macros.
+//! Collects the paths that a piece of code mentions: its imports, and the paths in its expressions,
+//! types and macros.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -7,7 +7,7 @@ use syn::{Attribute, ImplItem, Item, ItemUse, Macro, Path, TraitItem, UseTree, V
 
 use crate::compiled_in::compiled_in;
 
-/// One path as it is written.
+/// A path as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mention {
     pub(crate) path: Vec<String>,
@@ -21,13 +21,13 @@ pub(crate) enum MentionKind {
     Import,
     /// An import that others may import in turn: `pub use`, `pub(crate) use`.
     Reexport,
-    /// An import of all names in a path, the path without the `*`.
+    /// An import of all names of a path. The path is kept without the `*`.
     Glob,
     ReexportedGlob,
     Inline,
 }
 
-/// One name that a `use` brings into scope; `None` is a `*`.
+/// A name that a `use` brings into scope; `None` stands for `*`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ImportedName {
     pub(crate) path: Vec<String>,
@@ -35,7 +35,8 @@ pub(crate) struct ImportedName {
     pub(crate) line: usize,
 }
 
-/// The names that a `use` imports. A path with a leading `::` names another crate and gives none.
+/// Returns the names that a `use` imports. A path with a leading `::` names another crate and
+/// yields none.
 pub(crate) fn imported_names(item: &ItemUse) -> Vec<ImportedName> {
     let mut names = Vec::new();
     if item.leading_colon.is_none() {
@@ -94,7 +95,7 @@ pub(crate) fn is_reexport(visibility: &Visibility) -> bool {
     }
 }
 
-/// Collects the mentions of what it visits, without what is compiled for tests only.
+/// Collects the mentions in the code that it visits, except code compiled only for tests.
 #[derive(Debug, Default)]
 pub(crate) struct MentionVisitor {
     pub(crate) mentions: Vec<Mention>,
@@ -109,8 +110,9 @@ impl MentionVisitor {
         });
     }
 
-    /// Macros are not expanded. In what they are given, and in the bodies of `macro_rules!`, what
-    /// looks like a path is taken for one: `a::b`, or a single name that looks like a type.
+    /// Collects mentions from tokens, as macros are not expanded. In their arguments and in
+    /// `macro_rules!` bodies, anything that looks like a path counts as one: `a::b`, or a single
+    /// name that looks like a type.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
@@ -154,7 +156,8 @@ impl<'ast> Visit<'ast> for MentionVisitor {
         visit::visit_path(self, path);
     }
 
-    // Inside of functions: the modules' own imports are read apart, with the names they define.
+    // Only reached inside functions: imports at module level are read separately, with the names
+    // that they define.
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
         for imported in imported_names(item) {
             let kind = match imported.name {

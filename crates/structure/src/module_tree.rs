@@ -1,10 +1,11 @@
-//! The modules of one target (a library or a program), with what each defines and mentions.
+//! The modules of one target (a library or a program), with the items that each defines and
+//! mentions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::mention::Mention;
 
-/// A module's place in [`ModuleTree::modules`].
+/// The index of a module in [`ModuleTree::modules`].
 pub(crate) type ModuleId = usize;
 
 /// The root is the first module.
@@ -20,20 +21,21 @@ pub(crate) struct ModuleTree {
     pub(crate) unreadable: Vec<String>,
 }
 
-/// One module, in a file of its own or inline.
+/// A module, in its own file or inline.
 #[derive(Debug)]
 pub(crate) struct Module {
-    /// From the root, whose path is empty.
+    /// The path from the root, whose own path is empty.
     pub(crate) path: Vec<String>,
     pub(crate) parent: Option<ModuleId>,
     pub(crate) file: String,
     pub(crate) names: BTreeMap<String, Vec<Definition>>,
-    /// Names that macros in this module may define, by their tokens.
+    /// Names that macros in this module may define, guessed from their tokens.
     pub(crate) macro_names: BTreeSet<String>,
     /// The paths whose names are imported by `*`.
     pub(crate) globs: Vec<Vec<String>>,
     pub(crate) mentions: Vec<Mention>,
-    /// Its content is included and not read: every name resolves to the module itself.
+    /// Whether its content is included from elsewhere and not read: every name then resolves to the
+    /// module itself.
     pub(crate) opaque: bool,
 }
 
@@ -45,7 +47,7 @@ pub(crate) enum Definition {
     Import { path: Vec<String>, reexport: bool },
 }
 
-/// A named type and its place.
+/// A named type, and where it is defined.
 #[derive(Debug)]
 pub(crate) struct TypeDefinition {
     pub(crate) name: String,

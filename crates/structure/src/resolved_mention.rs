@@ -1,10 +1,10 @@
-//! The mentions of a tree with what they resolve to.
+//! The mentions of a tree, with the items that they resolve to.
 
 use crate::mention::Mention;
 use crate::module_tree::{Module, ModuleTree};
 use crate::resolver::{Resolution, Resolver};
 
-/// A path outside of the root module.
+/// A mentioned path outside of the root module.
 pub(crate) struct ResolvedMention<'a> {
     pub(crate) module: &'a Module,
     pub(crate) mention: &'a Mention,
@@ -12,7 +12,7 @@ pub(crate) struct ResolvedMention<'a> {
 }
 
 impl ResolvedMention<'_> {
-    /// The path and its place, as violations show them.
+    /// Returns the path's place, as violations show it.
     pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.module.file, self.mention.line)
     }
@@ -22,7 +22,7 @@ impl ResolvedMention<'_> {
     }
 }
 
-/// All mentions of a tree but those in its root, which is a map of all modules.
+/// Returns all mentions of a tree except those in its root, which is a map of all modules.
 pub(crate) fn resolved_mentions(tree: &ModuleTree) -> Vec<ResolvedMention<'_>> {
     let resolver = Resolver::new(tree);
     let mut resolved = Vec::new();

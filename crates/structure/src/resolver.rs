@@ -1,4 +1,4 @@
-//! Resolves paths to the modules that define what they name, through re-exports.
+//! Resolves paths through re-exports to the modules that define the named items.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::module_tree::{Definition, ModuleId, ModuleTree, ROOT};
 pub(crate) enum Target {
     /// A module itself.
     Module(ModuleId),
-    /// Something that this module defines.
+    /// An item that this module defines.
     ItemOf(ModuleId),
-    /// Something of another crate.
+    /// An item of another crate.
     External,
 }
 
 impl Target {
-    /// The module that is named or that defines what is named.
+    /// Returns the named module, or the module that defines the named item.
     pub(crate) fn module(self) -> Option<ModuleId> {
         match self {
             Self::Module(module) | Self::ItemOf(module) => Some(module),
@@ -25,11 +25,11 @@ impl Target {
     }
 }
 
-/// The item that a path names, and the modules that the path itself goes through.
+/// The item that a path names, and the modules that the path passes through.
 #[derive(Debug, Default)]
 pub(crate) struct Resolution {
-    /// Several where names of different kinds coincide (a trait and its derive), none if the path
-    /// leads nowhere.
+    /// Has several targets where names of different kinds coincide (a trait and its derive), and
+    /// none if the path does not resolve.
     pub(crate) targets: BTreeSet<Target>,
     pub(crate) passed: Vec<ModuleId>,
 }
@@ -51,7 +51,7 @@ impl<'a> Resolver<'a> {
         self.resolve_guarded(module, path, &mut Visited::new())
     }
 
-    /// The meaning of a single name in a module that only imports it by `*`.
+    /// Resolves a single name in a module that imports it only by `*`.
     pub(crate) fn through_globs(&self, module: ModuleId, name: &str) -> BTreeSet<Target> {
         self.look_in_globs(module, name, &mut Visited::new())
     }
@@ -88,7 +88,7 @@ impl<'a> Resolver<'a> {
                         resolution.passed.push(inner);
                         next.extend(self.look_up(inner, name, visited));
                     }
-                    // Variants, associated items and what other crates export.
+                    // Variants, associated items, and exports of other crates.
                     Target::ItemOf(_) | Target::External => _ = next.insert(target),
                 }
             }
@@ -98,8 +98,8 @@ impl<'a> Resolver<'a> {
         resolution
     }
 
-    /// The module that the keywords at the path's beginning name, if any, and what follows them.
-    /// `None` if there is no such module.
+    /// Returns the module that the keywords at the beginning of the path name, if any, and the rest
+    /// of the path. Returns `None` if there is no such module.
     fn start<'p>(
         &self,
         module: ModuleId,
@@ -177,7 +177,7 @@ mod tests {
     use crate::sources::Sources;
     use crate::tree_reader::read_tree;
 
-    /// The file that defines what `path` names in the module that `a/src/<within>.rs` is.
+    /// Returns the files that define the item which `path` names in the module `a/src/<within>.rs`.
     fn defined_in(files: &[(&str, &str)], within: &str, path: &str) -> Vec<String> {
         let tree = read_tree(&Sources::of(files), "a/src/lib.rs");
         let file = format!("a/src/{within}.rs");

@@ -12,10 +12,10 @@ use crate::tree_reader::read_tree;
 use crate::type_rule::types_named_alike;
 use crate::violation::{Rule, Violation};
 
-/// The crate with layers, whose types all have names of their own.
+/// The crate that has layers, and whose types all have different names.
 const LIBRARY: &str = "crates/actorgrid";
 
-/// All violations, by rule and place.
+/// Returns all violations, ordered by rule and place.
 pub(crate) fn check(sources: &Sources) -> Vec<Violation> {
     let mut violations = BTreeSet::new();
     for member in sources.members() {
@@ -39,7 +39,7 @@ pub(crate) fn check(sources: &Sources) -> Vec<Violation> {
     violations.into_iter().collect()
 }
 
-/// The root files of a member's library and programs.
+/// Returns the root files of a member's library and programs.
 fn target_roots(sources: &Sources, member: &str) -> Vec<String> {
     let folder = format!("{member}/src");
     let is_root = |path: &str| {

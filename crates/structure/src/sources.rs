@@ -7,11 +7,12 @@ use std::path::Path;
 /// The documents that describe the sources.
 pub(crate) const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
 
-/// The sources of a workspace, all in memory: the rules do no I/O, and their tests need no folders.
+/// The sources of a workspace, all in memory, so that the rules do no I/O and their tests need no
+/// folders.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     files: BTreeMap<String, String>,
-    /// All files of the workspace, those that are not read too.
+    /// All files of the workspace, including those that are not read.
     paths: BTreeSet<String>,
 }
 
@@ -33,7 +34,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Files that a test makes up.
+    /// Creates sources from the given files.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let owned = |&(path, text): &(&str, &str)| (path.to_owned(), text.to_owned());
@@ -43,7 +44,7 @@ impl Sources {
         }
     }
 
-    /// The folders of the workspace members, as `Cargo.toml` lists them.
+    /// Returns the folders of the workspace members, as `Cargo.toml` lists them.
     pub(crate) fn members(&self) -> Vec<String> {
         let manifest = self.text("Cargo.toml").unwrap_or_default();
         let Some((_, rest)) = manifest.split_once("\nmembers = [") else {
@@ -58,7 +59,8 @@ impl Sources {
         self.files.get(path).map(String::as_str)
     }
 
-    /// Whether there is such a file, or, with a slash at its end, such a folder with files in it.
+    /// Whether this file exists or, for a path that ends with a slash, a folder that contains
+    /// files.
     pub(crate) fn has_path(&self, path: &str) -> bool {
         match path.ends_with('/') {
             true => self.paths.iter().any(|file| file.starts_with(path)),
@@ -66,7 +68,7 @@ impl Sources {
         }
     }
 
-    /// The Rust files below a folder with their text, without generated ones.
+    /// Iterates over the Rust files below a folder with their text, without generated ones.
     pub(crate) fn rust_files<'a>(
         &'a self,
         folder: &'a str,
@@ -80,7 +82,7 @@ impl Sources {
             })
     }
 
-    /// Lists the files below a folder, without hidden ones and what is built.
+    /// Lists the files below a folder, without hidden files and build output.
     fn list_folder(&mut self, root: &Path, folder: &str) -> io::Result<()> {
         for entry in std::fs::read_dir(root.join(folder))? {
             let entry = entry?;

@@ -43,7 +43,7 @@ impl TreeReader<'_> {
         self.tree.modules.len() - 1
     }
 
-    /// Reads the file of a module; its child modules lie in `folder`.
+    /// Reads the file of a module; its child modules are in `folder`.
     fn read_file(&mut self, module: ModuleId, folder: &str) {
         let file = self.tree.modules[module].file.clone();
         let text = self.sources.text(&file).unwrap_or_default();

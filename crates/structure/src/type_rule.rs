@@ -1,11 +1,11 @@
-//! No two types of the library share a name.
+//! Checks that no two types of the library share a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::module_tree::ModuleTree;
 use crate::violation::{Rule, Violation};
 
-/// Names of types that are defined in several places.
+/// Returns the type names that are defined in several places.
 pub(crate) fn types_named_alike(tree: &ModuleTree) -> Vec<Violation> {
     let mut places: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for defined in &tree.types {

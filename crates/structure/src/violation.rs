@@ -43,7 +43,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// One violation, with all that is needed to find and fix it.
+/// A violation, with everything needed to find and fix it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Violation {
     pub(crate) rule: Rule,

@@ -3,7 +3,7 @@
 //!
 //! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a cluster.
 //! - [`Proxy`] forwards connections to a server and cuts them; [`EtcdProxy`] forwards calls to an
-//! etcd and delays, swallows or poisons parts of them.
+//!   etcd and delays, swallows or poisons parts of them.
 //! - [`Process`] is a program under test. What it prints is kept in a [`Transcript`], which several
 //!   processes may share.
 //! - [`Resource`] accepts a token of a name unless it has seen a greater one.

@@ -1,5 +1,5 @@
-//! A peer of ours with the actors that the Go peer of these tests has, and lines of the same form:
-//! READY, LEADER, ACTOR, STOPPED, FAILED. SIGTERM stops it in order.
+//! A peer of our library, with the same actors as the Go peer of these tests and lines of the same
+//! form: READY, LEADER, ACTOR, STOPPED, FAILED. SIGTERM stops it gracefully.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ struct Options {
     /// Registers the leader, and is a candidate.
     #[arg(long)]
     leader: bool,
-    /// The most actors at once.
+    /// The maximum number of actors at once.
     #[arg(long, default_value_t = 1000)]
     max_actors: usize,
 }
@@ -72,23 +72,23 @@ async fn lead(ctx: ActorContext) -> ActorResult {
     Ok(())
 }
 
-/// What becomes of a request.
+/// How an actor answers a request.
 enum Answer {
     Reply(String),
-    /// The values of three headers, one a line.
+    /// Answers with the values of three headers, one per line.
     Headers,
     Fail(Failure),
-    /// Answered when the time has passed; nothing else is taken meanwhile.
+    /// Answers when the time has passed, and accepts nothing else meanwhile.
     Late(Duration),
-    /// Dropped without an answer.
+    /// Drops the request without an answer.
     Drop,
-    /// Kept without an answer.
+    /// Keeps the request without an answer.
     Keep,
-    /// Acknowledged; then the mailbox is closed, and the actor goes on.
+    /// Acknowledges the request, and closes the mailbox while the actor continues.
     Close,
 }
 
-/// An actor type that handles requests to the mailbox of its own name.
+/// Creates an actor type that handles requests to the mailbox with the actor's name.
 fn serving<F>(name: &'static str, capacity: usize, answer: F) -> ActorType
 where
     F: Fn(&ActorContext, &str) -> Answer + Clone + Send + Sync + 'static,
@@ -139,7 +139,7 @@ async fn serve(
     Ok(())
 }
 
-/// A requester that has gone is no reason to end.
+/// Ignores that a caller has gone, as the actor must not end for that.
 fn gone(answered: Result<(), RespondError<EchoMsg>>) -> Result<(), RespondError<EchoMsg>> {
     match answered {
         Err(error) if error.kind() == RespondErrorKind::RequesterGone => Ok(()),
@@ -184,7 +184,7 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
             })
             .mailbox::<Request<EchoMsg>>(1000),
         )
-        // Does not end before its time when asked to.
+        // Does not end at once when asked to stop.
         .actor_fn("lingering", async |_start, ctx| {
             ctx.stopping().await;
             line("LINGERING");
@@ -200,8 +200,8 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
         }))
 }
 
-/// The error that a text asks for: with a code by `code:<name>:<text>`, of some length by
-/// `long:<bytes>`, else the text.
+/// Returns the failure that a text asks for: one with a code by `code:<name>:<text>`, one of the
+/// given length by `long:<bytes>`, otherwise the text itself.
 fn failure(text: &str) -> Failure {
     if let Some(Ok(length)) = text.strip_prefix("long:").map(str::parse) {
         return "x".repeat(length).into();
@@ -216,7 +216,7 @@ fn failure(text: &str) -> Failure {
     code.unwrap_or_else(|| text.into())
 }
 
-/// The codes that are tried.
+/// The codes that the tests try.
 const CODES: [Code; 5] = [
     Code::Cancelled,
     Code::DeadlineExceeded,
@@ -225,7 +225,7 @@ const CODES: [Code; 5] = [
     Code::Unauthenticated,
 ];
 
-/// The actor that a constructor does not make.
+/// The actor that a failing constructor never makes.
 struct Never;
 
 impl actorgrid::Actor for Never {

@@ -1,10 +1,10 @@
-//! One owner of an address, whichever library its peer is of. The second listens on another port
-//! and shows the address of the first.
+//! An address has one owner, whichever library its peer uses. The second peer listens on another
+//! port and advertises the address of the first.
 
 use actorgrid::Kind as Registered;
 use interop::{Bed, Kind};
 
-/// The token of the peer that is registered under this name.
+/// Returns the token of the peer that is registered under this name.
 async fn registered(bed: &Bed, peer: &str) -> actorgrid::Token {
     let peers = bed.rust.query(Registered::Peer).await.unwrap();
     let peer = peers.into_iter().find(|one| one.name.as_str() == peer);
@@ -25,7 +25,7 @@ pub(crate) async fn rust_does_not_take_the_address_of_a_go_peer(bed: &Bed) {
     assert!(!second.ended().await.success());
     assert_eq!(registered(bed, &first.id).await, token);
 
-    // A stop frees it at once.
+    // A stop frees the address at once.
     let address = first.address();
     assert!(first.stop().await.success());
     let third = bed
@@ -46,7 +46,7 @@ pub(crate) async fn go_does_not_take_the_address_of_a_rust_peer(bed: &Bed) {
 
     let (id, address) = (first.id.clone(), first.address());
     assert!(first.stop().await.success());
-    // It cannot be reached there, as it listens elsewhere.
+    // The peer cannot be reached at this address, as it listens elsewhere.
     let third = bed.peer(Kind::Go, "go-third", &["-claim", &address]);
     let started = third.wait_for("STARTED").await;
     assert_eq!(started.field("peer"), Some(id.as_str()));

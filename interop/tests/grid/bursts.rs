@@ -6,7 +6,7 @@ use crate::requests::{ECHO, longest_text};
 
 const MIB: usize = 1024 * 1024;
 
-/// A burst to a mailbox of the peer.
+/// Returns a burst to a mailbox of the peer.
 fn burst(peer: &Peer, mailbox: &str) -> Command {
     Command {
         op: "burst",
@@ -18,8 +18,8 @@ fn burst(peer: &Peer, mailbox: &str) -> Command {
     }
 }
 
-/// Once with the default windows of grpc-go, which grow with the traffic, and once with small fixed
-/// ones.
+/// Runs once with the default windows of grpc-go, which grow with the traffic, and once with small
+/// fixed ones.
 pub(crate) async fn all_of_80_large_requests_are_answered(bed: &Bed) {
     let peer = bed.serving(Kind::Rust, "rust-burst", &[]).await;
     let name = "echoes-bursts";
@@ -49,8 +49,8 @@ pub(crate) async fn all_of_80_large_requests_are_answered(bed: &Bed) {
 
 pub(crate) async fn requests_that_nobody_takes_are_answered_busy(bed: &Bed) {
     const COUNT: usize = 1000;
-    /// This many fit, with their envelopes, into three quarters of a connection's 64 MiB; the last
-    /// quarter is for small messages.
+    /// With their envelopes, this many messages fit into three quarters of a connection's 64 MiB;
+    /// the last quarter is reserved for small messages.
     const QUEUED: usize = 47;
     let peer = bed.serving(Kind::Rust, "rust-unread", &[]).await;
     let (unread, read) = ("unread", "read-beside");
@@ -76,7 +76,7 @@ pub(crate) async fn requests_that_nobody_takes_are_answered_busy(bed: &Bed) {
         panic!("none was answered busy: {outcomes:?}");
     };
     assert_eq!(busy.count, COUNT - QUEUED, "{outcomes:?}");
-    // The queued requests were open until their connection was closed.
+    // The queued requests stayed open until their connection was closed.
     let reply = bed.go.ask(Command {
         text: "hello".to_owned(),
         count: 1,
@@ -104,7 +104,7 @@ pub(crate) async fn requests_that_nobody_takes_are_answered_busy(bed: &Bed) {
     assert!(grown < 300, "the peer grew by {grown} MiB");
 }
 
-/// The most memory that the peer has had so far, in bytes.
+/// Returns the peak memory of the peer so far, in bytes.
 fn peak_memory(peer: &Peer) -> usize {
     let path = format!("/proc/{}/status", peer.process.id());
     let status = std::fs::read_to_string(path).unwrap();

@@ -1,12 +1,12 @@
-//! Every error that a Go peer can produce, as our client understands it: its kind, and whether the
+//! Every error that a Go peer can produce, as our client reads it: its kind, and whether the
 //! request may have been executed.
 //!
-//! Left out:
+//! Not covered:
 //!
-//! - `registry: failed registration`: two starts of one name at the same instant on two Go peers;
-//!   its text is in the table of the unit tests;
-//! - `grid: context finished`: it comes when the caller's deadline has passed, which ends the call
-//!   here first (shown as the deadline that it is).
+//! - `registry: failed registration`: needs two starts of one name at the same instant on two Go
+//!   peers; the table of the unit tests contains its text;
+//! - `grid: context finished`: is sent when the caller's deadline has passed, but here that ends
+//!   the call first (and is reported as the deadline that it is).
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn check(error: &RequestError, kind: Failure, may_have_executed: bool) {
 }
 
 async fn refusals(bed: &Bed) {
-    // A mailbox that has gone, at the address where it was: the client that knew it looks it up.
+    // A mailbox that has gone from its address: the client that cached it looks it up again.
     let gone = bed.rust.request("g-gone", EchoMsg::new("")).await;
     gone.unwrap();
     bed.go.request("g-gone", "leave").await.success();
@@ -60,7 +60,7 @@ async fn refusals(bed: &Bed) {
         check(&error, Failure::InvalidMessage, true);
     }
 
-    // One request is worked on, one waits, and the third is refused until its deadline.
+    // One request is being handled, one is queued, and the third is rejected until its deadline.
     let slow = |millis: &str, deadline| {
         let request = bed.rust.request("g-slow", EchoMsg::new(millis));
         request.deadline(deadline).send()
@@ -69,8 +69,8 @@ async fn refusals(bed: &Bed) {
     let second = slow("0", secs(20));
     let third = async {
         for _ in 0..20 {
-            // One that gets in before the others may have been executed, and on a slow machine the
-            // deadline can pass within the last try: then it is asked again.
+            // A request that is queued before the others may have been executed, and on a slow
+            // machine the deadline can pass during the last try: in either case, try again.
             let error = slow("0", Duration::from_millis(500)).await.err();
             let busy = |error: &RequestError| error.kind() == Failure::Busy;
             if let Some(error) = error.filter(busy) {
@@ -107,7 +107,7 @@ async fn answers(bed: &Bed) {
             own(Code::Unavailable),
             "connection refused",
         ),
-        // What an actor's own request was refused with, under a code of its own.
+        // An actor passes on the rejection of its own request, under another code.
         (
             "status:14:grid: receiver busy",
             own(Code::Unavailable),
@@ -138,10 +138,10 @@ async fn answers(bed: &Bed) {
     }
     let long = fails("long:70000").await;
     check(&long, Failure::Application, true);
-    // Cut at 64 KiB.
+    // Truncated at 64 KiB.
     assert_eq!(long.text().len(), 65_536);
-    // What an actor passes on, word for word, cannot be told from a refusal of its peer.
-    // Who does not want it repeated says so.
+    // An error that an actor passes on word for word cannot be told from a rejection by its peer.
+    // Callers that do not want it repeated must say so.
     check(&fails("busy").await, Failure::Busy, false);
     let count = async || {
         let count = bed.rust.request("g-passing", EchoMsg::new("count"));
@@ -152,7 +152,7 @@ async fn answers(bed: &Bed) {
     check(&passed.await.unwrap_err(), Failure::Busy, false);
     assert_eq!((before.as_str(), count().await.as_str()), ("1", "2"));
 
-    // A Go actor that never answers, or panics, lets its caller wait.
+    // A Go actor that never answers, or panics, keeps its caller waiting.
     for text in ["keep", "panic"] {
         let request = bed.rust.request("g-silent", EchoMsg::new(text));
         let error = request.deadline(Duration::from_millis(500)).await;
@@ -207,8 +207,8 @@ async fn starts(bed: &Bed, peer: &Peer) {
         check(&error, kind, true);
         assert_eq!(error.text(), text);
     }
-    // A name that is taken on another peer. (On the same peer a Go peer deletes the registration
-    // of the actor that runs: see docs/from-go.md.)
+    // A name that is taken on another peer. (On the same peer, a Go peer deletes the registration
+    // of the running actor: see docs/from-go.md.)
     let other = bed.serving(Kind::Rust, "rust-holds", &[]).await;
     let taken = ActorStart::new("g-taken", "idle");
     bed.rust.start(other.id.as_str(), taken).await.unwrap();

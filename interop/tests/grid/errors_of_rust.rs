@@ -1,20 +1,21 @@
 //! Every error that one of our peers can produce, as a Go client reads it: code and text.
 //!
-//! Left out, as no peer of ours can produce them for a Go client:
+//! Not covered, as none of our peers can produce them for a Go client:
 //!
-//! - `grid: context finished`: the Go client's own timer ends first, with code 4 (which is shown);
-//! - `grid: def not registered (nil def)` and `grid: nil actor`: a constructor here makes an actor
-//!   or an error;
-//! - `registry: failed registration`: a lost race is answered as what it is, a name that is taken;
-//! - the wrong token: a Go client expects none;
-//! - a limit on starts under way: the same refusal as the limit on actors, which is shown.
+//! - `grid: context finished`: the Go client's own timer fires first, with code 4 (which is
+//!   tested);
+//! - `grid: def not registered (nil def)` and `grid: nil actor`: a constructor here returns an
+//!   actor or an error;
+//! - `registry: failed registration`: a lost race is reported as what it is, a name that is taken;
+//! - the wrong token: a Go client sends none;
+//! - a limit on starts under way: rejected in the same way as the limit on actors, which is tested.
 
 use interop::{Bed, Command, Kind, NAMESPACE, Peer, Reply};
 
 const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
 const UNKNOWN: i32 = 2;
 
-/// One call to a peer, without the repeats of the Go library.
+/// Makes one call to a peer, without the repeats of the Go library.
 async fn process(bed: &Bed, peer: &Peer, mailbox: &str, type_name: &str, text: &str) -> Reply {
     bed.go
         .ask(Command {
@@ -28,7 +29,7 @@ async fn process(bed: &Bed, peer: &Peer, mailbox: &str, type_name: &str, text: &
         .await
 }
 
-/// One call with these bytes, given as hexadecimal digits.
+/// Makes one call with these bytes, which are sent to the client as hexadecimal digits.
 async fn process_bytes(bed: &Bed, peer: &Peer, bytes: &[u8]) -> Reply {
     bed.go
         .ask(Command {
@@ -40,7 +41,7 @@ async fn process_bytes(bed: &Bed, peer: &Peer, bytes: &[u8]) -> Reply {
         .await
 }
 
-/// A delivery of these bytes as an `EchoMsg`. All lengths are below 128.
+/// Returns a delivery of these bytes as an `EchoMsg`. All lengths must be below 128.
 fn delivery(mailbox: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (tag, field) in [
@@ -81,7 +82,7 @@ pub(crate) async fn a_go_client_reads_them(bed: &Bed) {
     draining(bed, peer).await;
 }
 
-/// What the peer refuses before an actor sees it.
+/// Requests that the peer rejects before an actor sees them.
 async fn refusals(bed: &Bed, peer: &Peer) {
     let unknown_mailbox = (UNKNOWN, "grid: unknown mailbox");
     for receiver in [
@@ -92,10 +93,10 @@ async fn refusals(bed: &Bed, peer: &Peer) {
         let reply = process(bed, peer, &receiver, ECHO, "").await;
         assert_eq!(reply.failure(), unknown_mailbox, "{receiver:?}");
     }
-    // By the library, a name that is not registered ends in the process of the client.
+    // Through the library, a request for an unregistered name ends in the client's own process.
     let reply = bed.go.request("r-nobody", "").await;
     assert_eq!(reply.failure(), (-1, "grid: unregistered mailbox"));
-    // A mailbox that was closed, though its actor goes on.
+    // A mailbox that was closed, though its actor continues.
     let close = process(bed, peer, &mailbox("r-closing"), ECHO, "close").await;
     close.success();
     peer.wait_for("ACTOR closed").await;
@@ -121,7 +122,7 @@ async fn refusals(bed: &Bed, peer: &Peer) {
     let begin = "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
     assert!(text.starts_with(begin), "{text}");
 
-    // One request is worked on and one waits: the mailbox is full.
+    // One request is being handled and one is queued: the mailbox is full.
     let slow = mailbox("r-slow");
     let taken = async || {
         loop {
@@ -136,7 +137,7 @@ async fn refusals(bed: &Bed, peer: &Peer) {
     assert_eq!(refused.failure(), (UNKNOWN, "grid: receiver busy"));
 }
 
-/// The first refusal of the slow actor's mailbox.
+/// Returns the first rejection by the slow actor's mailbox.
 async fn refused(bed: &Bed, peer: &Peer) -> Reply {
     loop {
         let command = Command {
@@ -149,14 +150,14 @@ async fn refused(bed: &Bed, peer: &Peer) -> Reply {
             ..Command::default()
         };
         let reply = bed.go.ask(command).await;
-        // One that gets in before the others is answered, or gone by its deadline.
+        // A request that is queued before the others is answered, or abandoned at its deadline.
         if reply.error.as_ref().is_some_and(|error| error.code != 4) {
             return reply;
         }
     }
 }
 
-/// What actors answer, or do not.
+/// Errors that actors answer with, and requests that they do not answer.
 async fn answers(bed: &Bed, peer: &Peer) {
     let fails = async |text: &str| process(bed, peer, &mailbox("r-error"), ECHO, text).await;
     for text in [
@@ -179,7 +180,7 @@ async fn answers(bed: &Bed, peer: &Peer) {
             assert_eq!(reply.failure(), (code, text));
         }
     }
-    // Through the library too, which repeats it and then gives it as it is.
+    // Through the library too, which repeats the request and then returns the error as it is.
     let reply = bed.go.request("r-error", "code:not-found:no").await;
     assert_eq!(reply.failure(), (5, "no"));
     let long = fails("long:60000").await;
@@ -187,19 +188,20 @@ async fn answers(bed: &Bed, peer: &Peer) {
         (long.failure().0, long.failure().1.len()),
         (UNKNOWN, 60_000)
     );
-    // Ours are cut at 64 KiB.
+    // Our peers truncate error texts at 64 KiB.
     assert_eq!(fails("long:70000").await.failure().1.len(), 65_536);
 
     let no_reply = (UNKNOWN, "grid: no reply");
     let dropped = process(bed, peer, &mailbox("r-silent"), ECHO, "drop").await;
     assert_eq!(dropped.failure(), no_reply);
-    // A panic ends the actor: what it kept, and what was the cause, is answered at once.
+    // A panic ends the actor: the request that it kept and the one that caused the panic are
+    // answered at once.
     let panicking = mailbox("r-panicking");
     let kept = process(bed, peer, &panicking, ECHO, "keep");
     let panicked = process(bed, peer, &panicking, ECHO, "panic");
     let (kept, panicked) = tokio::join!(kept, panicked);
     assert_eq!(panicked.failure(), no_reply);
-    // Answered with the panic's if it came before, refused if it came after.
+    // Answered because of the panic if it arrived before, rejected if it arrived after.
     let text = kept.failure().1;
     assert!(
         text == "grid: no reply" || text == "grid: unknown mailbox",
@@ -266,12 +268,12 @@ async fn starts(bed: &Bed, peer: &Peer) {
     ] {
         assert_eq!(start(name, actor_type, data).await, text);
     }
-    // The one that was there goes on.
+    // The actor that was already running continues.
     assert_eq!(
         bed.go.request("r-echo", "still").await.success().text,
         "still"
     );
-    // Five are left of the six, two more get in.
+    // Five of the six actors are left, so two more can be started.
     bed.go
         .start_actor(&peer.id, "r-lingering", "lingering")
         .await
@@ -286,7 +288,7 @@ async fn starts(bed: &Bed, peer: &Peer) {
     );
 }
 
-/// A peer that is asked to stop, and whose actors have not ended yet.
+/// Tests a peer that was asked to stop, and whose actors have not ended yet.
 async fn draining(bed: &Bed, mut peer: Peer) {
     peer.process.terminate();
     peer.wait_for("LINGERING").await;

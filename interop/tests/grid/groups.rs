@@ -1,4 +1,4 @@
-//! Broadcasts to groups whose members are of both libraries.
+//! Broadcasts to groups with members of both libraries.
 
 use actorgrid::{EchoMsg, Group, Outcome, RequestErrorKind};
 use interop::{Bed, Command, Kind};
@@ -21,14 +21,15 @@ pub(crate) async fn a_mixed_group_answers_both(bed: &Bed) {
             .start_actor(&peer.id, name, actor_type)
             .await
             .success();
-        // A Go actor has its mailbox a moment later.
+        // A Go actor opens its mailbox a moment later.
         let there = bed.rust.request(name, EchoMsg::new("1")).wait_for_name();
         assert!(there.await.is_ok() || actor_type == "error");
     }
     let mut group = Group::new(MEMBERS.map(|(name, ..)| name)).unwrap();
     group.add("b-nobody").unwrap();
 
-    // All: each has its outcome, and those that did not reply are asked again.
+    // A broadcast to all: each member has its outcome, and those that did not reply are asked
+    // again.
     let result = bed.rust.broadcast(&group, EchoMsg::new("200")).await;
     let replied: Vec<_> = result.successes().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -57,7 +58,7 @@ pub(crate) async fn a_mixed_group_answers_both(bed: &Bed) {
 }
 
 async fn the_fastest_of_either_library_wins(bed: &Bed) {
-    // Slow members are given up, of either library.
+    // Requests to slow members are cancelled, whichever library they use.
     let group = Group::new(["b-slow-go", "b-error-go", "b-echo-rust", "b-slow-rust"]).unwrap();
     let result = bed.rust.broadcast(&group, EchoMsg::new("3000")).fastest();
     let result = result.await.into_result().unwrap();
@@ -79,7 +80,7 @@ async fn the_fastest_of_either_library_wins(bed: &Bed) {
     let result = result.await.into_result().unwrap();
     assert_eq!(result.first().unwrap().0.as_str(), "b-echo-go");
 
-    // What was given up is done with when the next request is answered.
+    // The cancelled requests are finished when the next request is answered.
     for name in ["b-slow-go", "b-slow-rust"] {
         let free = bed.rust.request(name, EchoMsg::new("1"));
         free.deadline(interop::secs(20)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The gRPC health service of either, as the other one sees it.
+//! The gRPC health service of each library, as the other one sees it.
 
 use actorgrid::{Health, RequestErrorKind};
 use interop::{Bed, Command, Kind, Replies, secs};
@@ -57,7 +57,7 @@ pub(crate) async fn go_asks_rust_for_live_and_ready(bed: &Bed) {
     let unknown = check("ready ").await;
     assert_eq!(unknown.failure(), (5, "unknown service"));
 
-    // An actor that does not end keeps the peer draining: it is live, and not ready.
+    // An actor that does not end keeps the peer draining: it is live, but not ready.
     bed.go
         .start_actor(&rust.id, "h-lingering-too", "lingering")
         .await
@@ -93,7 +93,7 @@ pub(crate) async fn rust_sees_the_health_of_go(bed: &Bed) {
     assert_eq!(watch.next().await, Some(Health::Serving));
     let (address, id) = (go.address(), go.id.clone());
     assert!(go.stop().await.success());
-    // Its keys go before its process does, or after.
+    // Its keys may disappear before or after its process ends.
     let gone = async {
         loop {
             match watch.next().await {
@@ -105,7 +105,7 @@ pub(crate) async fn rust_sees_the_health_of_go(bed: &Bed) {
     };
     tokio::time::timeout(secs(30), gone).await.unwrap();
 
-    // Whoever waits for it sees it come back, and so does the watch.
+    // A caller that waits for it sees it come back, and so does the watch.
     let waiting = bed.rust.wait_until_serving(id.as_str(), secs(30));
     let back = bed.peer(Kind::Go, "go-healthy-again", &["-address", &address]);
     let (waited, ready) = tokio::join!(waiting, back.ready());

@@ -1,4 +1,4 @@
-//! One leader, whichever library its peer is of.
+//! There is one leader, whichever library its peer uses.
 
 use actorgrid::Kind as Registered;
 use interop::{Bed, Kind, Peer};
@@ -6,7 +6,7 @@ use interop::{Bed, Kind, Peer};
 const GO: &[&str] = &["-leader", "-lease", "10s"];
 const RUST: &[&str] = &["--leader"];
 
-/// The peer that leads now, by the registry.
+/// Returns the peer that leads now, according to the registry.
 async fn leading(bed: &Bed) -> Option<String> {
     let actors = bed.rust.query(Registered::Actor).await.unwrap();
     let leader = actors.into_iter().find(|one| one.name.as_str() == "leader");
@@ -45,16 +45,16 @@ pub(crate) async fn passes_from_go_to_rust_to_go_by_stop_and_by_kill(bed: &Bed) 
     fourth.process.kill();
     check_leads(bed, &fifth, from).await;
 
-    // Nobody led beside another: each start but the first came after the end of the one before,
-    // as printed by those that were not killed.
+    // There were never two leaders: each start except the first came after the end of the previous
+    // leader, as printed by those that were not killed.
     let lines = bed.transcript.lines();
-    let told: Vec<_> = lines
+    let printed: Vec<_> = lines
         .iter()
         .filter(|line| line.text.starts_with("LEADER"))
         .map(|line| (&*line.process, &line.text[.."LEADER start".len()]))
         .collect();
     assert_eq!(
-        told,
+        printed,
         [
             ("go-leads", "LEADER start"),
             ("go-leads", "LEADER stop "),

@@ -1,11 +1,12 @@
 //! Peers and clients of the Go library beside ours: one etcd, one namespace, processes of both
-//! kinds. Each scenario has names of its own; they run side by side, except
-//! for those that load the whole machine.
+//! libraries. Each scenario uses its own names; all run concurrently, except for those that load
+//! the whole machine.
 //!
-//! Times are real here: a Go peer looks for a missing leader every 31 s, and waits twice its lease
-//! for an address. `cargo test -p interop` with a word runs the scenarios whose name holds it.
+//! Times are real here: a Go peer looks for a missing leader every 31 s, and waits for an address
+//! for twice its lease. `cargo test -p interop` with a word runs the scenarios whose names contain
+//! it.
 
-#![allow(clippy::unwrap_used)] // this is all test
+#![allow(clippy::unwrap_used)] // everything here is a test
 
 mod addresses;
 mod bursts;
@@ -95,7 +96,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs scenarios at once. Returns whether each one passed.
+/// Runs scenarios concurrently. Returns whether each one passed.
 async fn side_by_side(
     bed: &Arc<Bed>,
     scenarios: impl Iterator<Item = &(&'static str, Scenario)>,

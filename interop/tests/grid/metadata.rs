@@ -1,4 +1,4 @@
-//! Headers that OpenTelemetry reads travel as plain metadata, both ways.
+//! Headers that OpenTelemetry reads travel as plain metadata, in both directions.
 
 use actorgrid::EchoMsg;
 use interop::{Bed, Command, Kind};

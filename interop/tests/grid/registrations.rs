@@ -10,7 +10,7 @@ const KINDS: [(Registered, &str); 3] = [
     (Registered::Mailbox, "mailbox"),
 ];
 
-/// The next event of one of these names.
+/// Waits for the next event of one of these names.
 async fn next_of(watch: &mut Watch, names: &[&str]) -> WatchEvent {
     let wanted = async {
         loop {
@@ -23,7 +23,7 @@ async fn next_of(watch: &mut Watch, names: &[&str]) -> WatchEvent {
         }
     };
     let event = tokio::time::timeout(interop::secs(60), wanted).await;
-    event.unwrap_or_else(|_| panic!("nothing is told of {names:?}"))
+    event.unwrap_or_else(|_| panic!("no event of {names:?}"))
 }
 
 async fn appeared(watch: &mut Watch, name: &str) -> Registration {
@@ -80,14 +80,14 @@ pub(crate) async fn rust_sees_go_come_and_go(bed: &Bed) {
             assert_eq!(one.unwrap().peer.as_str(), peer);
         }
     }
-    // One actor leaves, the other goes with its peer.
+    // One actor leaves, the other disappears with its peer.
     bed.go.request("seen-1", "leave").await.success();
     for watch in [&mut *actors, &mut *mailboxes] {
         assert_eq!(disappeared(watch, "seen-1").await.peer.as_str(), peer);
     }
     assert!(go.stop().await.success());
     assert_eq!(disappeared(actors, "seen-2").await.peer.as_str(), peer);
-    // In whichever order.
+    // In any order.
     let mut left = vec!["seen-2", peer.as_str()];
     while !left.is_empty() {
         let gone = next_of(mailboxes, &left).await;
@@ -107,7 +107,7 @@ async fn go_watch(bed: &Bed, kind: &str) -> Replies {
     let command = Command {
         op: "watch",
         kind: kind.to_owned(),
-        // How long a reply may be waited for.
+        // How long to wait for a reply.
         timeout_ms: 60_000,
         ..Command::default()
     };
@@ -116,8 +116,8 @@ async fn go_watch(bed: &Bed, kind: &str) -> Replies {
     replies
 }
 
-/// The next event of this name: its kind and what the Go client tells.
-async fn told(replies: &mut Replies, name: &str) -> (String, Entry) {
+/// Returns the next event of this name: its kind and what the Go client reports.
+async fn reported(replies: &mut Replies, name: &str) -> (String, Entry) {
     loop {
         let mut reply = replies.next().await.success();
         let entry = reply.entries.remove(0);
@@ -143,12 +143,15 @@ pub(crate) async fn go_sees_rust_come_and_go(bed: &Bed) {
     };
     let found = |entry: Entry| ("found".to_owned(), entry);
     let annotated = entry(&peer, Some(&["zone-a", "zone-b"]));
-    assert_eq!(told(&mut peers, &peer).await, found(annotated.clone()));
-    assert_eq!(told(&mut mailboxes, &peer).await, found(entry(&peer, None)));
+    assert_eq!(reported(&mut peers, &peer).await, found(annotated.clone()));
+    assert_eq!(
+        reported(&mut mailboxes, &peer).await,
+        found(entry(&peer, None))
+    );
     for name in ["shown-1", "shown-2"] {
         bed.go.start_actor(&peer, name, "echo").await.success();
         for watch in [&mut actors, &mut mailboxes] {
-            assert_eq!(told(watch, name).await, found(entry(name, None)));
+            assert_eq!(reported(watch, name).await, found(entry(name, None)));
         }
     }
     for (kind, name) in [
@@ -161,14 +164,14 @@ pub(crate) async fn go_sees_rust_come_and_go(bed: &Bed) {
             kind: kind.to_owned(),
             ..Command::default()
         });
-        // Queries of the Go library never tell annotations.
+        // Queries of the Go library never report annotations.
         assert!(
             listed.await.success().entries.contains(&entry(name, None)),
             "{name}"
         );
     }
     bed.go.request("shown-1", "leave").await.success();
-    // A loss of an actor or a mailbox has no peer in the Go library.
+    // In the Go library, the loss of an actor or a mailbox has no peer.
     let lost = |name: &str| {
         let lost = Entry {
             name: name.to_owned(),
@@ -178,17 +181,17 @@ pub(crate) async fn go_sees_rust_come_and_go(bed: &Bed) {
         ("lost".to_owned(), lost)
     };
     for watch in [&mut actors, &mut mailboxes] {
-        assert_eq!(told(watch, "shown-1").await, lost("shown-1"));
+        assert_eq!(reported(watch, "shown-1").await, lost("shown-1"));
     }
     assert!(rust.stop().await.success());
     for watch in [&mut actors, &mut mailboxes] {
-        assert_eq!(told(watch, "shown-2").await, lost("shown-2"));
+        assert_eq!(reported(watch, "shown-2").await, lost("shown-2"));
     }
-    let (event, gone) = told(&mut peers, &peer).await;
+    let (event, gone) = reported(&mut peers, &peer).await;
     assert_eq!(
         (event.as_str(), gone.name.as_str()),
         ("lost", peer.as_str())
     );
-    // Nothing more is told of it.
-    assert!(told(&mut peers, &peer).now_or_never().is_none());
+    // Nothing more is reported of it.
+    assert!(reported(&mut peers, &peer).now_or_never().is_none());
 }

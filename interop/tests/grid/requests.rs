@@ -1,15 +1,15 @@
-//! Requests and starts, both ways.
+//! Requests and starts, in both directions.
 
 use actorgrid::{ActorStart, Client, EchoMsg, Payload, Registry, RequestErrorKind};
 use interop::{Bed, Command, Kind, NAMESPACE, secs};
 use prost::Message as _;
 
-/// What both libraries take at most, in bytes: for Go, the message with its envelope.
+/// The largest message that both libraries accept, in bytes: for Go, the message with its envelope.
 const LIMIT: usize = 4 * 1024 * 1024;
 
 pub(crate) const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
 
-/// A delivery as the Go library writes it, to find out how long it gets.
+/// A delivery as the Go library encodes it, to compute its length.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Delivery {
     #[prost(bytes = "vec", tag = "2")]
@@ -20,7 +20,8 @@ struct Delivery {
     receiver: String,
 }
 
-/// The length of the text that makes a delivery to this mailbox as long as the limit.
+/// Returns the length of the text that makes a delivery to this mailbox exactly as long as the
+/// limit.
 pub(crate) fn longest_text(mailbox: &str) -> usize {
     let length_with = |text: usize| {
         let mut data = bytes_of(&EchoMsg::new("x".repeat(text)));
@@ -81,11 +82,11 @@ pub(crate) async fn rust_asks_go(bed: &Bed) {
         text_of(3_000_000),
         text_of(longest_text(name)),
     ] {
-        // A Go actor has its mailbox a moment after its start is acknowledged.
+        // A Go actor opens its mailbox a moment after its start is acknowledged.
         let request = bed.rust.request(name, EchoMsg::new(text.clone()));
         assert_eq!(request.wait_for_name().await.unwrap().msg, text);
     }
-    // Ours is refused before it is sent; a client that may send more is refused by the Go peer.
+    // Our client rejects it before sending; if a client may send more, the Go peer rejects it.
     let long = longest_text(name) + 1;
     let error = bed.rust.request(name, EchoMsg::new(text_of(LIMIT + 1)));
     let error = error.await.unwrap_err();
@@ -103,7 +104,7 @@ pub(crate) async fn rust_asks_go(bed: &Bed) {
 pub(crate) async fn both_start_actors_on_the_other(bed: &Bed) {
     let go = bed.serving(Kind::Go, "go-starting", &[]).await;
     let rust = bed.serving(Kind::Rust, "rust-starting", &[]).await;
-    // Each library asks each peer; the actor says where it runs.
+    // Each library asks each peer; the actor answers where it runs.
     for (peer, kind) in [(&go, "go"), (&rust, "rust")] {
         let name = format!("started-by-go-on-{kind}");
         bed.go.start_actor(&peer.id, &name, "where").await.success();
@@ -112,7 +113,7 @@ pub(crate) async fn both_start_actors_on_the_other(bed: &Bed) {
         let name = format!("started-by-rust-on-{kind}");
         let start = ActorStart::new(name.as_str(), "where");
         bed.rust.start(peer.id.as_str(), start).await.unwrap();
-        // The Go client does not wait for a mailbox; ours has seen it by then.
+        // The Go client does not wait for a mailbox, but our client has reached it by then.
         let place = bed.rust.request(name.as_str(), EchoMsg::new(""));
         assert_eq!(place.wait_for_name().await.unwrap().msg, peer.id);
         assert_eq!(bed.go.request(&name, "").await.success().text, peer.id);
@@ -146,8 +147,8 @@ pub(crate) async fn names_with_the_vendor_prefix_are_taken_by_both(bed: &Bed) {
     }
 }
 
-/// A peer of the Go library ends a connection on which it is probed more often than every five
-/// minutes.
+/// A peer of the Go library closes a connection on which it receives keep-alive pings more often
+/// than every five minutes.
 pub(crate) async fn long_calls_and_quiet_connections_last_both_ways(bed: &Bed) {
     let go = bed.serving(Kind::Go, "go-long", &[]).await;
     let rust = bed.serving(Kind::Rust, "rust-long", &[]).await;
@@ -173,7 +174,7 @@ pub(crate) async fn long_calls_and_quiet_connections_last_both_ways(bed: &Bed) {
     theirs.success();
 }
 
-/// What a Rust peer cannot stop, it can show.
+/// A Rust peer cannot prevent the repeats, but it can count them.
 pub(crate) async fn a_go_client_repeats_what_failed_and_ours_does_not(bed: &Bed) {
     let go = bed.serving(Kind::Go, "go-counting", &[]).await;
     let rust = bed.serving(Kind::Rust, "rust-counting", &[]).await;

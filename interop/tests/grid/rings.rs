@@ -1,4 +1,4 @@
-//! The rings of both libraries, on keys drawn anew each time.
+//! The rings of both libraries, on random keys that differ each time.
 
 use std::num::NonZeroU32;
 
@@ -17,7 +17,7 @@ pub(crate) async fn go_and_rust_map_alike(bed: &Bed) {
             .map(|_| random.i64(..) >> random.u32(..64))
             .chain([0, 1, -1, i64::MAX, i64::MIN])
             .collect();
-        let told = bed.go.ask(Command {
+        let answer = bed.go.ask(Command {
             op: "ring",
             name: "reader".to_owned(),
             size: members as usize,
@@ -37,7 +37,7 @@ pub(crate) async fn go_and_rust_map_alike(bed: &Bed) {
             }
         }
         let ours: Vec<_> = ours.iter().map(ToString::to_string).collect();
-        assert_eq!(told.await.success().names, ours);
+        assert_eq!(answer.await.success().names, ours);
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn go_and_rust_pick_the_same_ring(bed: &Bed) {
         let keys: Vec<String> = (0..50)
             .map(|_| (0..random.usize(..20)).map(|_| random.char(..)).collect())
             .collect();
-        let told = bed.go.ask(Command {
+        let answer = bed.go.ask(Command {
             op: "ring",
             name: "reader".to_owned(),
             size: members as usize,
@@ -70,6 +70,6 @@ pub(crate) async fn go_and_rust_pick_the_same_ring(bed: &Bed) {
                 ours.push(format!("{} {}", start.name(), start.actor_type()));
             }
         }
-        assert_eq!(told.await.success().names, ours, "{keys:?}");
+        assert_eq!(answer.await.success().names, ours, "{keys:?}");
     }
 }

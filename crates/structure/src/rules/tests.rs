@@ -1,4 +1,4 @@
-//! Each rule on small workspaces: one that keeps it, and one with a planted violation.
+//! Tests each rule on small workspaces: one that obeys it, and one with a planted violation.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ const MANIFEST: &str = "[workspace]\nmembers = [\"crates/actorgrid\", \"crates/o
 const LAYERS: &str = "```layers\nserver\nclient\nname\n```\n";
 const ROOT_FILE: &str = "//! A map.\nmod client;\nmod name;\nmod server;\npub use name::Name;\n";
 
-/// The library with these files in place of empty ones, below `crates/actorgrid/src/`.
+/// Checks a library with these files in place of empty ones; paths are below
+/// `crates/actorgrid/src/`.
 fn violations(files: &[(&str, &str)]) -> Vec<(Rule, String)> {
     let mut all: BTreeMap<String, &str> = BTreeMap::new();
     all.insert("Cargo.toml".to_owned(), MANIFEST);

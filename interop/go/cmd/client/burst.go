@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// outcome counts the calls of a burst that ended alike.
+// outcome counts the calls of a burst that ended in the same way.
 type outcome struct {
 	Count     int     `json:"count"`
 	Length    int     `json:"length"`
@@ -19,15 +19,15 @@ type outcome struct {
 	SlowestMs int64   `json:"slowest_ms"`
 }
 
-// ended is how one call of a burst ended.
+// ended describes how one call of a burst ended.
 type ended struct {
 	length int
 	failed failed
 }
 
-// burst makes Count calls of the wire service at once over one connection, each with the same
-// EchoMsg, and replies with their outcomes. An answer must be that message again. The connection is
-// closed once CloseAfter calls have ended, or all of them if it is 0.
+// burst makes Count concurrent calls of the wire service over one connection, each with the same
+// EchoMsg, and replies with their outcomes. An answer must be the same message. The connection is
+// closed once CloseAfter calls have ended, or once all have if it is 0.
 func burst(ctx context.Context, c command) reply {
 	options := []grpc.DialOption{grpc.WithInsecure()}
 	if c.Window > 0 {

@@ -1,6 +1,6 @@
-// A client of the Go library, driven by a script: one command in JSON a line on stdin, one reply in
-// JSON a line on stdout, with the command's id. Commands are carried out side by side. It ends with
-// its stdin.
+// A client of the Go library that is driven by a script: it reads one JSON command per line from
+// stdin, and writes one JSON reply per line to stdout, with the command's id. Commands are carried
+// out concurrently. It ends with its stdin.
 package main
 
 import (
@@ -52,11 +52,11 @@ type command struct {
 	// Window is the flow-control window of a burst's connection and of its streams, in bytes; 0
 	// means grpc-go's default, which grows with the traffic.
 	Window int32 `json:"window"`
-	// Metadata goes with a request, as pairs of names and values.
+	// Metadata is sent with a request, as pairs of names and values.
 	Metadata []string `json:"metadata"`
 }
 
-// reply is what became of a command. A watch replies once for each event as well.
+// reply is the result of a command. A watch also replies once for each event.
 type reply struct {
 	ID       int              `json:"id"`
 	Event    string           `json:"event,omitempty"`
@@ -70,7 +70,7 @@ type reply struct {
 	Outcomes []outcome        `json:"outcomes,omitempty"`
 }
 
-// failed is an error: the code of its gRPC status, or -1 for one of the library's own.
+// failed is an error: the code of its gRPC status, or -1 for an error of the library itself.
 type failed struct {
 	Code int    `json:"code"`
 	Text string `json:"text"`
@@ -182,7 +182,7 @@ func carryOut(client *grid.Client, c command) {
 	say(r)
 }
 
-// message is an EchoMsg with the command's text, made up to its size.
+// message returns an EchoMsg with the command's text, padded to its size.
 func (c command) message() *grid.EchoMsg {
 	text := c.Text
 	if missing := c.Size - len(text); missing > 0 {
@@ -215,15 +215,16 @@ func answered(answer interface{}, err error) reply {
 	return r
 }
 
-// rawCodec sends bytes that need not be a message.
+// rawCodec sends bytes that need not be a valid message.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v interface{}) ([]byte, error)   { return v.([]byte), nil }
 func (rawCodec) Unmarshal(b []byte, v interface{}) error { *v.(*[]byte) = b; return nil }
 func (rawCodec) Name() string                            { return "proto" }
 
-// process makes one call of the wire service, without the library's repeats: of the Delivery in the
-// command's hex digits, or else of an EchoMsg to the receiver `to` under the type's name.
+// process makes one call of the wire service, without the library's repeats. It sends the Delivery
+// in the command's hex digits or, if there are none, an EchoMsg to the receiver `to` under the
+// type's name.
 func process(ctx context.Context, c command) reply {
 	conn, err := grpc.Dial(c.Address, grpc.WithInsecure())
 	if err != nil {
@@ -273,7 +274,7 @@ func listed(events []*grid.QueryEvent, err error) reply {
 	return r
 }
 
-// watch replies with what is there, then with each event, until the end of the process.
+// watch replies with the current registrations, then with each event, until the process ends.
 func watch(client *grid.Client, c command) {
 	now, changes, err := client.QueryWatch(context.Background(), grid.EntityType(c.Kind))
 	first := listed(now, err)
@@ -295,7 +296,7 @@ func watch(client *grid.Client, c command) {
 	}
 }
 
-// checkService asks what listens at an address for the health of one service.
+// checkService asks the server at an address for the health of one service.
 func checkService(ctx context.Context, c command) reply {
 	conn, err := grpc.Dial(c.Address, grpc.WithInsecure())
 	if err != nil {
@@ -319,8 +320,8 @@ func watchHealth(client *grid.Client, c command) {
 	say(reply{ID: c.ID, Event: "end", Error: failure(err)})
 }
 
-// byRing maps keys as the library does: by a multi-ring where there are rings, else by a ring of so
-// many members as the size says.
+// byRing maps keys as the library does: with a multi-ring if the command has rings, otherwise with
+// a ring that has the command's size in members.
 func byRing(c command) reply {
 	var r reply
 	if c.Rings > 0 {
@@ -342,7 +343,7 @@ func byRing(c command) reply {
 	for _, key := range c.Keys {
 		r.Names = append(r.Names, one.ByHashedString(key), one.ByHashedBytes([]byte(key)))
 	}
-	// Only the ring itself has it, not the interface.
+	// The method belongs to the ring itself, not to the interface.
 	hashed := one.(interface{ ByHashedInt(int) string })
 	for _, key := range c.Ints {
 		r.Names = append(r.Names, hashed.ByHashedInt(key))

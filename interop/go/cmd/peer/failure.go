@@ -11,8 +11,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// failure is the error that a text asks for: one of the library or of contexts by its word, a
-// gRPC status by `status:<code>:<text>`, a text of some length by `long:<bytes>`, else the text.
+// failure returns the error that a text asks for: an error of the library or of contexts by its
+// word, a gRPC status by `status:<code>:<text>`, a text of the given length by `long:<bytes>`,
+// otherwise the text itself.
 func failure(text string) error {
 	switch text {
 	case "deadline":
@@ -20,7 +21,7 @@ func failure(text string) error {
 	case "canceled":
 		return context.Canceled
 	case "busy":
-		// What an actor passes on whose own request failed.
+		// As an actor does that passes on the error of its own request.
 		return grid.ErrReceiverBusy
 	}
 	words := strings.SplitN(text, ":", 3)

@@ -1,7 +1,7 @@
-// A peer of the Go library, for tests beside peers of actorgrid.
+// A peer of the Go library, which the tests run beside peers of actorgrid.
 //
-// Each step is a line on stdout, of words `field=value`: STARTED, READY, LEADER, ACTOR, STOPPED, FAILED.
-// SIGTERM stops it in order.
+// Each step prints a line to stdout, with words of the form `field=value`: STARTED, READY, LEADER,
+// ACTOR, STOPPED, FAILED. SIGTERM stops it gracefully.
 package main
 
 import (
@@ -97,7 +97,7 @@ func run(etcd, namespace, address, claim string, lease time.Duration, annotation
 	}
 }
 
-// ready says so once the peer has its address, and once it serves.
+// ready prints a line once the peer has its address, and another one once it serves.
 func ready(server *grid.Server, etcd *etcdv3.Client, namespace string) {
 	ctx := server.Context()
 	if err := server.WaitUntilStarted(ctx); err != nil {
@@ -116,7 +116,7 @@ func ready(server *grid.Server, etcd *etcdv3.Client, namespace string) {
 	say("READY peer=%s", server.Name())
 }
 
-// claiming is a listener that shows another address than its own.
+// claiming is a listener that reports another address than its own.
 type claiming struct {
 	net.Listener
 	address net.Addr
@@ -124,15 +124,15 @@ type claiming struct {
 
 func (l claiming) Addr() net.Addr { return l.address }
 
-// actor makes an actor of a function.
+// actor makes an actor out of a function.
 type actor func(context.Context)
 
 func (a actor) Act(ctx context.Context) { a(ctx) }
 
-// answer handles one request. Its result is the reply, an error, or nil: no answer.
+// answer handles one request. It returns the reply, an error, or nil for no answer.
 type answer func(text string, req grid.Request) interface{}
 
-// serving makes an actor that handles requests to the mailbox of its own name.
+// serving makes an actor that handles requests to the mailbox with the actor's name.
 func serving(server *grid.Server, size int, answer answer) grid.MakeActor {
 	return func([]byte) (grid.Actor, error) {
 		return actor(func(ctx context.Context) {
@@ -178,7 +178,7 @@ func actors(server *grid.Server) map[string]grid.MakeActor {
 		"echo": serving(server, 100, func(text string, _ grid.Request) interface{} {
 			return &grid.EchoMsg{Msg: text}
 		}),
-		// Answers with the values of three headers, one a line.
+		// Answers with the values of three headers, one per line.
 		"headers": serving(server, 100, func(_ string, req grid.Request) interface{} {
 			sent, _ := metadata.FromIncomingContext(req.Context())
 			var lines []string
@@ -187,11 +187,11 @@ func actors(server *grid.Server) map[string]grid.MakeActor {
 			}
 			return &grid.EchoMsg{Msg: strings.Join(lines, "\n")}
 		}),
-		// Says which peer it runs on.
+		// Answers with the name of the peer that it runs on.
 		"where": serving(server, 100, func(string, grid.Request) interface{} {
 			return &grid.EchoMsg{Msg: server.Name()}
 		}),
-		// Fails each request, in the way that it asks for.
+		// Fails each request in the way that the request asks for.
 		"error": serving(server, 100, func(text string, _ grid.Request) interface{} { return failure(text) }),
 		// Counts the requests that it fails.
 		"counting": serving(server, 100, func(text string, _ grid.Request) interface{} {
@@ -204,14 +204,14 @@ func actors(server *grid.Server) map[string]grid.MakeActor {
 			}
 			return errors.New("insufficient funds")
 		}),
-		// Never answers, and panics on the word.
+		// Never answers, and panics if the text asks for it.
 		"silent": serving(server, 100, func(text string, _ grid.Request) interface{} {
 			if text == "panic" {
 				panic("as asked")
 			}
 			return nil
 		}),
-		// Answers after so many milliseconds, and takes no other request meanwhile.
+		// Answers after the given number of milliseconds, and accepts no other request meanwhile.
 		"slow": serving(server, 1, func(text string, req grid.Request) interface{} {
 			millis, err := strconv.Atoi(text)
 			if err != nil {

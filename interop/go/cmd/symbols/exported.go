@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// exportedIn lists the exported symbols of the package in a folder: see [exported]. Tests and files
-// that are not built here are left out.
+// exportedIn lists the exported symbols of the package in a folder: see [exported]. It skips tests
+// and files that are not built on this platform.
 func exportedIn(pkg, dir string) ([]string, error) {
 	built, err := build.ImportDir(dir, 0)
 	if err != nil {
@@ -29,7 +29,7 @@ func exportedIn(pkg, dir string) ([]string, error) {
 
 // exported lists what a user of the package can name: its exported functions, types, constants and
 // variables as `pkg.Name`, and the exported methods, fields and interface methods of its exported
-// types as `pkg.Type.Name`. What an unexported type has is left out.
+// types as `pkg.Type.Name`. It skips the members of unexported types.
 func exported(pkg string, files []*ast.File) []string {
 	var symbols []string
 	add := func(names ...string) {
@@ -69,8 +69,8 @@ func exported(pkg string, files []*ast.File) []string {
 	return symbols
 }
 
-// members are the fields of a struct and the methods of an interface, what they embed included by
-// its name alone.
+// members returns the fields of a struct and the methods of an interface. An embedded type counts
+// by its name alone.
 func members(of ast.Expr) []string {
 	var fields *ast.FieldList
 	switch of := of.(type) {
@@ -93,7 +93,8 @@ func members(of ast.Expr) []string {
 	return names
 }
 
-// typeName is the name of a type as a receiver or an embedded field has it; empty for other types.
+// typeName returns the name of a type as a receiver or an embedded field has it, or an empty string
+// for other types.
 func typeName(of ast.Expr) string {
 	switch of := of.(type) {
 	case *ast.Ident:

@@ -18,8 +18,8 @@ type row struct {
 
 var codeSpan = regexp.MustCompile("`([^`]+)`")
 
-// readGuide reads the tables of symbols: those whose first column is headed "Go". Each code span in
-// that column is a symbol. Tables with another heading, and what stands in fenced code, are text.
+// readGuide reads the tables of symbols, whose first column is headed "Go". Each code span in that
+// column is a symbol. Tables with another heading, and fenced code, count as text.
 func readGuide(text string) []row {
 	var rows []row
 	fence, inTable, isOurs := "", false, false
@@ -55,7 +55,7 @@ func readGuide(text string) []row {
 }
 
 func cellsOf(line string) []string {
-	// An escaped bar is part of its cell.
+	// An escaped bar belongs to its cell.
 	line = strings.ReplaceAll(line, `\|`, "\x00")
 	cells := strings.Split(strings.Trim(line, "|"), "|")
 	for i, cell := range cells {
@@ -72,7 +72,8 @@ func spans(cell string) []string {
 	return texts
 }
 
-// compare says what is wrong with the rows, in the order of the guide, and then what is missing.
+// compare reports the problems of the rows, in the order of the guide, and then the missing
+// symbols.
 func compare(symbols []string, rows []row) []string {
 	exists := make(map[string]bool)
 	for _, symbol := range symbols {
@@ -86,7 +87,7 @@ func compare(symbols []string, rows []row) []string {
 		}
 		for _, symbol := range row.symbols {
 			if line, twice := first[symbol]; twice {
-				problems = append(problems, fmt.Sprintf("line %d: %s stands in line %d already", row.line, symbol, line))
+				problems = append(problems, fmt.Sprintf("line %d: %s is already in line %d", row.line, symbol, line))
 				continue
 			}
 			first[symbol] = row.line

@@ -1,13 +1,13 @@
 // Command symbols checks that the migration guide, docs/from-go.md, names every exported symbol of
-// the Go library's packages once, and none that does not exist.
+// the Go library's packages exactly once, and none that does not exist.
 //
 // It reads the source of github.com/lytics/grid/v3 in the version that go.mod requires. Run it in
 // this module:
 //
 //	go run ./cmd/symbols
 //
-// It ends with status 1 when the guide is not right. Names of Rust items that it does not find in
-// the library's source are warnings only: it looks for words, it does not compile.
+// It exits with status 1 if the guide is wrong. Names of Rust items that are missing from the
+// library's source are only warnings, as it searches for words instead of compiling.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 
 const library = "github.com/lytics/grid/v3"
 
-// The packages that a user imports, by their names and folders. The others (bench, examples,
-// testetcd, codec/protomessage) are what the library tests itself with.
+// The packages that a user imports, by name and folder. The library uses the others (bench,
+// examples, testetcd, codec/protomessage) to test itself.
 var packages = map[string]string{
 	"grid":     ".",
 	"registry": "registry",

@@ -10,15 +10,15 @@ import (
 )
 
 var (
-	// What the library defines: items, and lines that begin like a variant of an enum, a field or
-	// an argument of a macro.
+	// Definitions in the library: items, and lines that begin like an enum variant, a field or an
+	// argument of a macro.
 	rustItem = regexp.MustCompile(`\b(?:fn|struct|enum|trait|const|type)\s+([A-Za-z_]\w*)`)
 	rustLine = regexp.MustCompile(`(?m)^\s*(?:pub\s+)?([A-Za-z_]\w*)\s*(?:$|[,:({=])`)
 	// A path that begins with a type, like `Client::request`, or a constant.
 	rustPath = regexp.MustCompile(`^(?:actorgrid::)?([A-Z]\w*(?:::\w+)*)`)
 )
 
-// rustNames are the words that the source below a folder defines.
+// rustNames returns the words that the source below a folder defines.
 func rustNames(dir string) (map[string]bool, error) {
 	names := make(map[string]bool)
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -39,7 +39,7 @@ func rustNames(dir string) (map[string]bool, error) {
 	return names, err
 }
 
-// unknownRust says which paths of the second column hold a word that the library does not define.
+// unknownRust reports the paths of the second column with a word that the library does not define.
 func unknownRust(rows []row, known map[string]bool) []string {
 	var warnings []string
 	for _, row := range rows {

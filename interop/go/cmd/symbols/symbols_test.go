@@ -128,11 +128,11 @@ func TestTheGuideMustNameEachSymbolOnce(t *testing.T) {
 		},
 		"double": {
 			guide(append(slices.Clone(all), "`shop.Open`")...),
-			[]string{"line 22: shop.Open stands in line 7 already"},
+			[]string{"line 22: shop.Open is already in line 7"},
 		},
 		"double in one row": {
 			guide(append([]string{"`shop.Open`, `shop.Open`"}, all[1:]...)...),
-			[]string{"line 7: shop.Open stands in line 7 already"},
+			[]string{"line 7: shop.Open is already in line 7"},
 		},
 		"no symbol": {
 			guide(append(slices.Clone(all), "shop.Open")...),
