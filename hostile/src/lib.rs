@@ -1,12 +1,12 @@
 //! Hostile clients against a real peer on a real etcd.
 //!
-//! - [`peer`] is the peer that is attacked, in a process of its own (`hostile-peer`). It reports its
-//!   memory, descriptors, tasks and sessions.
-//! - [`attack`] has the attacks, which run in a process of their own too (`hostile-attacker`), with
-//!   frames of HTTP/2 that are written by hand, from other addresses than the honest callers.
-//! - [`arena`] is what all of them share: the target, the time, the pace, and what is found.
-//! - [`honest`] has the honest callers, which use the library's client.
-//! - [`run`] runs each attack beside honest callers, and judges what it came to (`hostile`).
+//! - [`peer`] is the peer under attack, in its own process (`hostile-peer`). It reports its memory,
+//!   descriptors, tasks and sessions.
+//! - [`attack`] contains the attacks, which run in their own processes too (`hostile-attacker`),
+//!   with hand-written HTTP/2 frames, from other addresses than the honest callers.
+//! - [`arena`] is shared by all attacks: the target, the time, the pace, and the findings.
+//! - [`honest`] contains the honest callers, which use the library's client.
+//! - [`run`] runs each attack beside honest callers, and judges the outcome (`hostile`).
 
 pub mod arena;
 pub mod attack;

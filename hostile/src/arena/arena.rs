@@ -1,4 +1,4 @@
-//! What all attacks share: the target, the sources, the time, and the pace.
+//! Shared by all attacks: the target, the sources, the time, and the pace.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,11 +13,11 @@ use super::throttle::{Throttle, process_time};
 
 /// The first address that attackers connect from. Honest callers connect from 127.0.0.1.
 const FIRST_SOURCE: u32 = u32::from_be_bytes([127, 0, 0, 3]);
-/// How long an attacker waits after the peer has ended its connection: it comes back at once, but
-/// a refusal must not make a loop that measures nothing but itself.
+/// How long an attacker waits after the peer has ended its connection. It comes back at once, but a
+/// rejection must not lead to a loop that measures only itself.
 const COME_BACK: Duration = Duration::from_millis(10);
 
-/// The ground on which an attack takes place. Clones share it.
+/// The conditions under which an attack takes place. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Arena(Arc<Ground>);
 
@@ -33,7 +33,8 @@ struct Ground {
 }
 
 impl Arena {
-    /// `share` is that of a processor which the attacker may use.
+    /// Creates the arena of an attack. `share` is the share of a processor that the attacker may
+    /// use.
     pub(crate) fn new(
         target: SocketAddr,
         peer: String,
@@ -53,17 +54,17 @@ impl Arena {
         }))
     }
 
-    /// The peer's name in the grid.
+    /// Returns the peer's name in the grid.
     pub(crate) fn peer(&self) -> &str {
         &self.0.peer
     }
 
-    /// From how many connections to attack.
+    /// Returns the number of connections to attack from.
     pub(crate) fn connections(&self) -> usize {
         self.0.connections
     }
 
-    /// The time that is left.
+    /// Returns the time that is left.
     pub(crate) fn left(&self) -> Duration {
         self.0.time.saturating_sub(self.0.begun.elapsed())
     }
@@ -77,17 +78,17 @@ impl Arena {
         self.0.throttle.pace();
     }
 
-    /// Counts.
+    /// Updates the findings.
     pub(crate) fn found(&self, count: impl FnOnce(&mut Findings)) {
         count(&mut self.findings());
     }
 
-    /// Notes that the peer did not do what it promises.
+    /// Records that the peer broke a promise.
     pub(crate) fn fail(&self, what: &str) {
         self.found(|found| *found.failures.entry(what.to_owned()).or_default() += 1);
     }
 
-    /// The findings, at the end.
+    /// Returns the findings, at the end.
     pub(crate) fn conclude(&self) -> Findings {
         let mut findings = self.findings().clone();
         let cpu = process_time().saturating_sub(self.0.cpu).as_secs_f64();
@@ -95,7 +96,7 @@ impl Arena {
         findings
     }
 
-    /// Connects from the address of this connection's number.
+    /// Connects from the source address that belongs to this index.
     pub(crate) async fn connect(&self, index: usize) -> io::Result<TcpStream> {
         self.pace();
         let socket = TcpSocket::new_v4()?;
@@ -141,7 +142,7 @@ impl Arena {
         .await;
     }
 
-    /// Does so many things at once, each to its own end.
+    /// Runs `count` tasks at once, and waits until each has ended.
     pub(crate) async fn each<A, F>(&self, count: usize, work: A)
     where
         A: Fn(Arena, usize) -> F,

@@ -1,28 +1,28 @@
-//! The acts of an attacker, and how the peer treated it.
+//! The actions of an attacker, and how the peer treated it.
 
 use std::collections::BTreeMap;
 
-/// The figures of one attack, which its process prints at its end.
+/// The figures of one attack, which its process prints at the end.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
 pub struct Findings {
-    /// Connections that were made.
+    /// The connections that were made.
     pub connections: u64,
-    /// Connections that could not be made.
+    /// The connections that could not be made.
     pub unreachable: u64,
-    /// Connections that the peer ended.
+    /// The connections that the peer ended.
     pub closed: u64,
-    /// Streams that were opened.
+    /// The streams that were opened.
     pub streams: u64,
-    /// Bytes that were sent.
+    /// The bytes that were sent.
     pub bytes: u64,
-    /// Requests that were answered with a reply.
+    /// The requests that were answered with a reply.
     pub replies: u64,
-    /// Requests that were rejected as busy.
+    /// The requests that were rejected as busy.
     pub busy: u64,
-    /// Requests that were answered with another error, or whose stream was reset.
+    /// The requests that were answered with another error, or whose stream was reset.
     pub failed: u64,
     /// The share of a processor that the attacker used.
     pub cpu_share: f64,
-    /// How often the peer treated the attacker otherwise than it promises, and in which way.
+    /// How often the peer broke a promise to the attacker, by promise.
     pub failures: BTreeMap<String, u64>,
 }

@@ -1,4 +1,4 @@
-//! What all attacks share: where and how long they take place, how fast they may be, and what is
+//! Shared by all attacks: where and how long they take place, how fast they may be, and what they
 //! found.
 
 mod arena;

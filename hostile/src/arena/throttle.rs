@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The processor time, in seconds, that an attacker that has waited may use at once.
+/// The processor time, in seconds, that an attacker may use at once after it has waited.
 const BURST: f64 = 0.02;
 
 /// Keeps this process within a share of a processor, by blocking it.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    /// `None` for no limit.
+    /// `None` means no limit.
     share: Option<f64>,
     account: Mutex<Account>,
 }
@@ -36,7 +36,8 @@ impl Throttle {
         }
     }
 
-    /// Blocks the process until it is within its share. All of its tasks wait: they share it.
+    /// Blocks the process until it is within its share. All tasks share it, so all of them must
+    /// wait.
     pub(crate) fn pace(&self) {
         let Some(share) = self.share else {
             return;
@@ -53,13 +54,13 @@ impl Throttle {
     }
 }
 
-/// The processor time that was used beyond the share, after some more has passed.
+/// Returns the processor time used in excess of the share, after `passed` more has passed.
 fn debt(before: f64, passed: Duration, used: Duration, share: f64) -> f64 {
     let after = before + used.as_secs_f64() - share * passed.as_secs_f64();
     after.max(-BURST)
 }
 
-/// The processor time that this process has used.
+/// Returns the processor time that this process has used.
 pub(crate) fn process_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     // Neither is negative.
@@ -73,14 +74,14 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn what_was_used_beyond_the_share_is_owed() {
+    fn time_beyond_the_share_is_owed() {
         assert_eq!(debt(0.0, 10 * MS, 5 * MS, 0.5), 0.0);
         assert!((debt(0.0, 10 * MS, 10 * MS, 0.5) - 0.005).abs() < 1e-9);
         assert!((debt(0.005, 10 * MS, Duration::ZERO, 0.5) - 0.0).abs() < 1e-9);
     }
 
     #[test]
-    fn who_waits_long_saves_up_no_more_than_a_burst() {
+    fn a_long_wait_saves_up_no_more_than_a_burst() {
         assert_eq!(debt(0.0, 100_000 * MS, Duration::ZERO, 0.5), -BURST);
     }
 }

@@ -1,4 +1,4 @@
-//! An attack: what it is called, what it does, and what the peer is put to besides.
+//! An attack: its name, what it does, and what else the peer has to bear meanwhile.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,36 +10,36 @@ use crate::arena::{Arena, Findings};
 /// A running attack.
 pub(super) type Attacking = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What honest starts of actors may come to during an attack.
+/// The outcomes that are allowed for honest starts of actors during an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HonestStarts {
-    /// Each succeeds.
+    /// Each start must succeed.
     Succeed,
-    /// Each succeeds or is rejected as busy: the attackers hold what there is.
+    /// Each start succeeds or is rejected as busy, as the attackers hold all places.
     MayBeBusy,
 }
 
-/// One attack.
+/// An attack.
 #[derive(Clone, Copy)]
 pub struct Attack {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What it does.
+    /// What the attack does.
     pub about: &'static str,
-    /// From how many connections, or source addresses, it is done: once from each.
+    /// The numbers of connections, or of source addresses, to attack from: one round for each.
     pub connections: &'static [usize],
-    /// How long it must last to see what it comes to.
+    /// How long it must last at least to show its effect.
     pub at_least: Duration,
-    /// What honest starts may come to.
+    /// The outcomes that are allowed for honest starts.
     pub honest_starts: HonestStarts,
-    /// The peer is cut off from etcd for a second meanwhile, and has to connect again.
+    /// Whether the peer is cut off from etcd for a second meanwhile, and has to connect again.
     pub etcd_away: bool,
     run: fn(Arena) -> Attacking,
 }
 
 impl Attack {
-    /// Attacks the peer at `target`, called `peer`, and returns what was found. `share` is that of
-    /// a processor which the attacker may use.
+    /// Attacks the peer named `peer` at `target`, and returns the findings. `share` is the share of
+    /// a processor that the attacker may use.
     pub async fn run(
         &self,
         target: SocketAddr,

@@ -6,7 +6,7 @@ use super::{
     mutations, rapid_reset, stalled_streams, starts, tokens, unread_mailbox, unread_replies,
 };
 
-/// All attacks.
+/// Returns all attacks.
 #[must_use]
 pub fn all_attacks() -> Vec<Attack> {
     [
@@ -29,7 +29,7 @@ pub fn all_attacks() -> Vec<Attack> {
     .concat()
 }
 
-/// The attack of this name.
+/// Returns the attack of this name.
 #[must_use]
 pub fn attack_named(name: &str) -> Option<Attack> {
     all_attacks().into_iter().find(|attack| attack.name == name)

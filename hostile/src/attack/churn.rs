@@ -9,14 +9,14 @@ pub(super) const ATTACKS: &[Attack] = &[Attack::new(
     |arena| Box::pin(churn(arena)),
 )];
 
-/// The most connections from which any attack is made.
+/// The largest number of connections from which any attack is made.
 const SOURCES: usize = 16;
 
 async fn churn(arena: Arena) {
     arena
         .attack_again(|arena, index| async move {
             for turn in 0.. {
-                // From many addresses, as one has too few ports for a connection after the other.
+                // Uses many addresses, as a single one has too few ports for this many connections.
                 let stream = arena.connect(index + SOURCES * turn).await?;
                 if turn % 2 == 0 {
                     stream.set_zero_linger()?;

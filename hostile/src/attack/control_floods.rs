@@ -1,4 +1,4 @@
-//! Floods of frames that carry nothing.
+//! Floods of frames that carry no message.
 
 use std::io;
 
@@ -6,9 +6,9 @@ use super::attack::Attack;
 use crate::arena::Arena;
 use crate::http2::{Connection, FrameWriter, Opening, Reading, kind, request_block, setting};
 
-/// What is written at a time.
+/// How many bytes are written at a time.
 const BATCH_BYTES: usize = 16 * 1024;
-/// Streams that are open while the window of all is changed.
+/// How many streams are open while the initial window of all of them is changed.
 const STREAMS: usize = 4_000;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -57,7 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     }),
 ];
 
-/// Writes one turn of a flood, of this number, beside a stream that is open.
+/// Writes one turn of a flood, given its number and the number of an open stream.
 type Flood = fn(&mut FrameWriter, u32, u32);
 
 async fn flood(arena: Arena, streams: usize, write: Flood) {
@@ -83,7 +83,7 @@ async fn flood(arena: Arena, streams: usize, write: Flood) {
         .await;
 }
 
-/// Opens so many streams, on which nothing comes. The last one's number.
+/// Opens this many streams, and sends nothing on them. Returns the number of the last one.
 async fn open(connection: &mut Connection, streams: usize) -> io::Result<u32> {
     let block = request_block(3_600);
     let mut stream = 0;

@@ -1,4 +1,4 @@
-//! Streams that bring their messages slowly.
+//! Streams that send their messages slowly.
 
 use std::io;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::stalled_streams::check_stalled;
 use crate::arena::Arena;
 use crate::http2::{Connection, FRAME_BYTES, Opening, cut_message, request_block, write_some};
 
-/// Streams of each connection.
+/// The number of streams on each connection.
 const STREAMS: usize = 64;
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "dribble-slow",
-        "64 streams that bring one byte a second",
+        "64 streams that send one byte a second",
         |arena| Box::pin(dribble(arena, 1, Duration::from_secs(1))),
     )
     .lasts(14),
     Attack::new(
         "dribble-just",
-        "64 streams that bring 16 KiB every 4.9 s, which is just allowed",
+        "64 streams that send 16 KiB every 4.9 s, which is just allowed",
         |arena| Box::pin(dribble(arena, FRAME_BYTES, Duration::from_millis(4_900))),
     )
     .lasts(14),

@@ -1,4 +1,4 @@
-//! Bytes that are not HTTP/2, or lie about what they are.
+//! Bytes that are not HTTP/2, or that lie about what they are.
 
 use std::io;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::arena::Arena;
 use crate::http2::{FrameWriter, Message, PREFACE, flag, kind, request_block};
 use crate::peer::ECHO;
 
-/// How long the answer is read before the next connection.
+/// How long to read the answer before the next connection.
 const READ_BOUND: Duration = Duration::from_millis(20);
-/// Connections at a time, of each of the attack's connections: enough for 10,000 in 10 s.
+/// Concurrent connections for each of the attack's connections: enough for 10,000 in 10 s.
 pub(super) const AT_A_TIME: usize = 64;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -29,12 +29,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     }),
     Attack::new(
         "lying-lengths",
-        "frames and messages with lengths that are not theirs",
+        "frames and messages with wrong lengths",
         |arena| Box::pin(send(arena, lying_lengths)),
     ),
 ];
 
-/// Sends what `write` makes of each of many numbers, each on a connection of its own.
+/// Sends the bytes that `write` makes of each of many numbers, each on a new connection.
 pub(super) async fn send(arena: Arena, write: fn(u64) -> Vec<u8>) {
     arena
         .each(
@@ -54,8 +54,7 @@ pub(super) async fn send(arena: Arena, write: fn(u64) -> Vec<u8>) {
         .await;
 }
 
-/// Sends bytes on a connection of its own, and reads what comes for a moment. Fails only if it
-/// cannot connect.
+/// Sends bytes on a new connection, and reads for a moment. Fails only if it cannot connect.
 pub(super) async fn send_once(arena: &Arena, index: usize, bytes: &[u8]) -> io::Result<()> {
     let mut stream = arena.connect(index).await?;
     arena.found(|found| found.bytes += bytes.len() as u64);
@@ -99,7 +98,7 @@ fn lying_lengths(seed: u64) -> Vec<u8> {
     let message = Message::text(ECHO, b"lie");
     let block = request_block(2);
     match seed >> 16 & 3 {
-        // A frame that is longer, or shorter, than it says.
+        // A frame that is longer or shorter than its head states.
         0 => {
             let length = random.usize(0..0x00ff_ffff);
             frames.headers(1, &block, 0);
@@ -115,7 +114,7 @@ fn lying_lengths(seed: u64) -> Vec<u8> {
             let padded = [&[0xff], &message.bytes()[..]].concat();
             frames.data(1, &padded, flag::PADDED | flag::END_STREAM);
         }
-        // A message that is longer, or shorter, than it says.
+        // A message that is longer or shorter than its prefix states.
         _ => {
             let mut body = message.bytes().to_vec();
             body[1..5].copy_from_slice(&random.u32(..).to_be_bytes());

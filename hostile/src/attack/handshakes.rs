@@ -1,4 +1,4 @@
-//! Greetings that are begun and not ended.
+//! Greetings that are begun and never completed.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use super::attack::Attack;
 use crate::arena::Arena;
 use crate::http2::PREFACE;
 
-/// Connections at a time, of each of the attack's connections.
+/// Concurrent connections for each of the attack's connections.
 const AT_A_TIME: usize = 100;
-/// A greeting must come within 5 s, and then there is some time for a busy machine.
+/// The peer requires a greeting within 5 s; the rest is slack for a busy machine.
 const GREETING_BOUND: Duration = Duration::from_secs(8);
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "stalled-handshake",
-        "100 connections at a time that greet by half",
+        "100 connections at a time that send half of a greeting",
         |arena| Box::pin(greet(arena, Duration::MAX)),
     )
     .lasts(10),
     Attack::new(
         "slow-handshake",
-        "100 connections at a time that greet with a byte each half second",
+        "100 connections at a time that send a byte of the greeting every half second",
         |arena| Box::pin(greet(arena, Duration::from_millis(500))),
     )
     .lasts(10),

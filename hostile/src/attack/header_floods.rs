@@ -1,4 +1,4 @@
-//! Headers that are many, long, endless, or longer than they look.
+//! Headers that are too many, too long, endless, or larger than they look.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::on_connections::attack_connections;
 use crate::http2::{Connection, FRAME_BYTES, HeaderBlock, StreamRecord, flag, kind, wait_for_ends};
 
 const PATH: &str = "/grid.wire/Process";
-/// A request whose headers are too large is answered, or its connection closed, by then.
+/// By then a request with too large headers must be answered, or its connection closed.
 const ANSWER_BOUND: Duration = Duration::from_secs(3);
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -19,7 +19,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::new(
         "hpack-bomb",
-        "blocks of 16 KiB that stand for 60 MiB of headers",
+        "blocks of 16 KiB that expand to 60 MiB of headers",
         |arena| Box::pin(attack_connections(arena, bomb)),
     ),
     Attack::new("header-count", "requests with 100,000 headers", |arena| {
@@ -62,7 +62,7 @@ async fn bomb(mut connection: Connection) -> io::Result<()> {
             .headers(stream, &block.take(), flag::END_STREAM);
         connection.arena.found(|found| found.streams += 1);
         connection.flush().await?;
-        // The table of the peer has the header from now on.
+        // From now on the table of the peer holds the header.
         block.request(PATH, 10);
     }
     Ok(())
@@ -103,7 +103,7 @@ async fn large_header(mut connection: Connection) -> io::Result<()> {
     }
 }
 
-/// Sends a block in as many frames as it takes. The number of its stream.
+/// Sends a block in as many frames as it needs. Returns the number of its stream.
 async fn send_block(connection: &mut Connection, block: &[u8]) -> io::Result<u32> {
     let (first, rest) = block.split_at(block.len().min(FRAME_BYTES));
     let stream = connection.remembered_stream();

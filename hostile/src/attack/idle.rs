@@ -1,4 +1,4 @@
-//! More connections than a peer takes, on which nothing happens.
+//! More connections than a peer accepts, all of them idle.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,9 +11,10 @@ use crate::arena::Arena;
 use crate::http2::{FrameHead, FrameWriter, Message, PREFACE, flag, kind, request_block};
 use crate::peer::SILENT;
 
-/// Connections from all addresses together: a few more than the 4,096 that a peer takes.
+/// The number of connections from all addresses together, a few more than the 4,096 that a peer
+/// accepts.
 const CONNECTIONS: usize = 4_200;
-/// A connection that says nothing is closed after 5 s, and then some time for a busy machine.
+/// The peer closes a silent connection after 5 s; the rest is slack for a busy machine.
 const SILENCE_BOUND: Duration = Duration::from_secs(8);
 const CONNECT_BOUND: Duration = Duration::from_secs(1);
 const COME_BACK: Duration = Duration::from_millis(50);
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "idle-silent",
-        "4,200 connections that say nothing",
+        "4,200 connections that send nothing",
         |arena| Box::pin(idle(arena, Idle::Silent)),
     )
     .with_connections(&[1, 16])
@@ -46,7 +47,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .while_etcd_is_away(),
 ];
 
-/// What a connection has said before it is idle.
+/// What a connection has sent before it becomes idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
     Silent,
@@ -100,7 +101,7 @@ async fn idle(arena: Arena, kind: Idle) {
         .await;
 }
 
-/// Connects until there are so many connections, or the time is over.
+/// Connects until there are `share` connections, or the time is over.
 async fn fill(
     arena: &Arena,
     source: usize,
@@ -120,7 +121,7 @@ async fn fill(
 async fn connect(arena: &Arena, source: usize, greeting: &[u8]) -> io::Result<IdleConnection> {
     let stream = arena.connect(source).await?;
     if !greeting.is_empty() {
-        // It fits into the buffer of any socket.
+        // The greeting fits into the buffer of any socket.
         stream.try_write(greeting)?;
     }
     Ok(IdleConnection {
@@ -130,7 +131,7 @@ async fn connect(arena: &Arena, source: usize, greeting: &[u8]) -> io::Result<Id
     })
 }
 
-/// Reads what has come and answers pings. Fails if the peer has closed.
+/// Reads what has arrived and answers pings. Fails if the peer has closed.
 fn look(connection: &mut IdleConnection) -> io::Result<()> {
     loop {
         match connection.stream.try_read_buf(&mut connection.come) {
@@ -158,6 +159,6 @@ fn check_silent(arena: &Arena, connections: &mut Vec<IdleConnection>) {
     let before = connections.len();
     connections.retain(|connection| connection.since.elapsed() <= SILENCE_BOUND);
     for _ in connections.len()..before {
-        arena.fail("a connection that said nothing was not closed");
+        arena.fail("a silent connection was not closed");
     }
 }

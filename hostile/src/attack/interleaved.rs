@@ -1,4 +1,4 @@
-//! Many large messages in fair turns on one connection, as clients in Go send them.
+//! Many large messages in fair turns on one connection, as Go clients send them.
 
 use std::io;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::arena::Arena;
 use crate::http2::{Connection, Message, Opening, StreamEnd, exchange, request_block};
 use crate::peer::SINK;
 
-/// Messages at a time on each connection.
+/// The number of concurrent messages on each connection.
 const MESSAGES: usize = 80;
-/// The time in which all must be answered, of which a machine under load needs a small part.
+/// The time within which all must be answered. Even a machine under load needs a small part of it.
 const BOUND: Duration = Duration::from_secs(25);
 
 pub(super) const ATTACKS: &[Attack] = &[Attack::new(
     "interleaved",
-    "80 messages of 4 MiB in turns of 16 KiB: from one connection each must be answered",
+    "80 messages of 4 MiB in turns of 16 KiB: on one connection, each must be answered",
     |arena| Box::pin(interleave(arena)),
 )
 .with_connections(&[1, 4])];
@@ -41,7 +41,8 @@ async fn all_at_once(arena: &Arena, index: usize) -> io::Result<()> {
     let requests = vec![(request_block(30), body.bytes().clone()); MESSAGES];
     for record in exchange(&mut connection, requests).await? {
         let end = record.ended.map(|(_, end)| end);
-        // What several connections bring together is more than the peer takes, which it may say.
+        // Several connections together send more than the peer accepts, so it may reject some as
+        // busy.
         let is_right = |end: &StreamEnd| end.is_reply() || arena.connections() > 1 && end.is_busy();
         if !end.as_ref().is_some_and(is_right) {
             arena.fail(&format!("an honest large message ended with {end:?}"));

@@ -1,5 +1,5 @@
-//! The attacks. Each is a client that does one hostile thing, or an unusual one that is allowed, as
-//! often as it can.
+//! The attacks. Each is a client that does one hostile thing, or an unusual but legal one, as often
+//! as it can.
 
 mod attack;
 mod catalogue;

@@ -1,4 +1,4 @@
-//! A valid request that is changed at random, in ten thousand ways.
+//! Random mutations of a valid request, ten thousand of them.
 
 use super::attack::Attack;
 use super::garbage::send;
@@ -28,7 +28,7 @@ fn valid_request() -> Vec<u8> {
     frames.take().to_vec()
 }
 
-/// Changes one to eight places behind the preface: bits, bytes, and pieces.
+/// Changes bits, bytes or pieces at one to eight places after the preface.
 fn mutation(valid: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = valid.to_vec();
     for _ in 0..random.usize(1..=8) {

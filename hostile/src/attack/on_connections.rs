@@ -5,8 +5,8 @@ use std::io;
 use crate::arena::Arena;
 use crate::http2::{Connection, Opening};
 
-/// Attacks on each connection at once once it is settled, again as soon as an attack is done or the
-/// peer has ended its connection.
+/// Attacks on all connections at once, on each as soon as it is settled, and again as soon as an
+/// attack is done or the peer has ended the connection.
 pub(super) async fn attack_connections<A, F>(arena: Arena, attack: A)
 where
     A: Fn(Connection) -> F + Clone + Send + Sync + 'static,

@@ -5,7 +5,7 @@ use crate::arena::Arena;
 use crate::http2::{Connection, Message, Opening, Reading, request_block};
 use crate::peer::ECHO;
 
-/// Streams that are written at a time.
+/// How many streams are written at a time.
 const BATCH: usize = 100;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -16,7 +16,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::new(
         "rapid-reset-data",
-        "streams that are opened, bring a whole request and are reset at once",
+        "streams that are opened, send a whole request and are reset at once",
         |arena| Box::pin(reset(arena, true)),
     ),
 ];
@@ -35,7 +35,7 @@ async fn reset(arena: Arena, with_data: bool) {
                 for _ in 0..BATCH {
                     let stream = connection.next_stream();
                     connection.out.headers(stream, &block, 0);
-                    // A flood beyond the window would only be an error of the protocol.
+                    // A flood beyond the window would merely be a protocol error.
                     if with_data && connection.inbound().take_whole(message.bytes().len()) {
                         connection.out.data(stream, message.bytes(), 0);
                     }

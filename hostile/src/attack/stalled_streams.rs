@@ -1,4 +1,4 @@
-//! Streams that announce a large message and bring one byte of it.
+//! Streams that announce a large message and send one byte of it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .lasts(14),
 ];
 
-/// A stream that brings nothing for five seconds is reset, and then some time for a busy machine.
+/// The peer resets a stream that sends nothing for 5 s; the rest is slack for a busy machine.
 const STALL_BOUND: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -37,7 +37,7 @@ async fn stall(arena: Arena, streams: usize) {
         .await;
 }
 
-/// Keeps so many streams open, in place of those that the peer ends.
+/// Keeps this many streams open, replacing those that the peer ends.
 async fn keep_stalled(connection: &mut Connection, streams: usize) -> io::Result<()> {
     let block = request_block(3_600);
     let start = cut_message(4 << 20);
@@ -54,7 +54,7 @@ async fn keep_stalled(connection: &mut Connection, streams: usize) -> io::Result
     }
 }
 
-/// Notes streams that stalled for too long, once each.
+/// Records streams that stalled for too long, each once.
 pub(super) fn check_stalled(connection: &Connection) {
     let late = connection
         .inbound()

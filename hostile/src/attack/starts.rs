@@ -8,9 +8,9 @@ use crate::arena::Arena;
 use crate::http2::{Connection, Opening, exchange, request_block, start_message, stop_message};
 use crate::peer::HANGING;
 
-/// Starts whose constructors hang, on all connections together.
+/// The number of starts whose constructors hang, on all connections together.
 const HANGING_STARTS: usize = 300;
-/// Orders at a time on each connection.
+/// The number of concurrent orders on each connection.
 const ORDERS: usize = 32;
 
 pub(super) const ATTACKS: &[Attack] = &[

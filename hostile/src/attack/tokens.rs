@@ -1,4 +1,4 @@
-//! Requests with tokens that are none: each must be rejected, and none executed.
+//! Requests with invalid tokens: each must be rejected, and none executed.
 
 use std::io;
 
@@ -8,10 +8,10 @@ use crate::arena::Arena;
 use crate::http2::{Connection, HeaderBlock, Message, exchange};
 use crate::peer::{ECHO, FORBIDDEN};
 
-/// Values of the header, as they travel: what they say in base64 is beside them.
+/// Values of the header as they travel, each with the text that its base64 decodes to.
 const TOKENS: [&str; 12] = [
-    "!!!",                                      // no base64
-    "=",                                        // no base64
+    "!!!",                                      // not base64
+    "=",                                        // not base64
     "",                                         // nothing
     "bm90IGEgdG9rZW4=",                         // not a token
     "MmE6OTIyMzM3MjAzNjg1NDc3NTgwOA==",         // 2a:9223372036854775808, which is 2^63
@@ -20,13 +20,13 @@ const TOKENS: [&str; 12] = [
     "eno6MQ==",                                 // zz:1
     "MmE6MTox",                                 // 2a:1:1
     "MmE=",                                     // 2a
-    "//4=",                                     // no text
+    "//4=",                                     // not text
     "MmE6MQ==",                                 // 2a:1, a token of another cluster
 ];
 
 pub(super) const ATTACKS: &[Attack] = &[Attack::new(
     "malformed-tokens",
-    "requests with tokens that are none, each of which must be rejected",
+    "requests with invalid tokens, each of which must be rejected",
     |arena| Box::pin(present(arena)),
 )
 .with_connections(&[1, 4])];

@@ -1,4 +1,4 @@
-//! Messages to actors that never look into their mailboxes.
+//! Messages to actors that never read their mailboxes.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::arena::Arena;
 use crate::http2::{Connection, Message, Opening, exchange, request_block, upload, wait_for_ends};
 use crate::peer::{DEAF_100, DEAF_1000};
 
-/// A message that is rejected is answered within this of its headers.
+/// A rejected message must be answered within this time after its headers.
 const BUSY_BOUND: Duration = Duration::from_millis(100);
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -60,7 +60,7 @@ async fn pour(arena: Arena, mailbox: &'static str) {
         .await;
 }
 
-/// Sends one message after the other, as one is either queued or rejected.
+/// Sends the messages one after the other, since each is either queued or rejected.
 async fn pour_once(connection: &mut Connection, body: &Message, messages: usize) -> io::Result<()> {
     let block = request_block(3);
     let mut streams = Vec::new();
@@ -78,7 +78,7 @@ async fn pour_once(connection: &mut Connection, body: &Message, messages: usize)
             _ => None,
         })
         .collect();
-    // One of a hundred may be late, on a machine that others use as well.
+    // One in a hundred may be late, as other processes use the machine too.
     let late = rejected.iter().filter(|took| **took > BUSY_BOUND).count();
     if late * 100 > rejected.len() {
         connection

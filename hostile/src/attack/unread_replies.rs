@@ -1,4 +1,4 @@
-//! Replies that are asked for and never taken.
+//! Replies that are requested and never read.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::arena::Arena;
 use crate::http2::{Connection, Message, Opening, Reading, request_block, setting, upload};
 use crate::peer::{LARGE, SINK};
 
-/// Requests at a time on each connection.
+/// The number of concurrent requests on each connection.
 const REQUESTS: usize = 500;
-/// The time that the requests state.
+/// The timeout that the requests state.
 const DEADLINE_SECONDS: u32 = 3;
-/// A reply that is not taken by the deadline is reset, and then some time for a busy machine.
+/// The peer resets a reply that is not read by the deadline; the rest is slack for a busy machine.
 const REPLY_BOUND: Duration = Duration::from_secs(DEADLINE_SECONDS as u64 + 3);
-/// A client that reads nothing is closed by the keep-alive: 10 s and 5 s, and then some.
+/// The keep-alive closes a client that reads nothing after 10 s and 5 s; the rest is slack.
 const CLOSE_BOUND: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -31,7 +31,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "unread-replies-small",
         "small replies whose windows are never opened, on as many streams as the peer takes",
-        // Of a mailbox of their own: behind ten thousand requests in one mailbox all wait alike.
+        // Uses its own mailbox: behind ten thousand requests in one mailbox, everybody waits alike.
         |arena| Box::pin(leave_unread(arena, SINK, Reading::NoWindows)),
     ),
     Attack::new(
@@ -63,7 +63,7 @@ async fn leave_unread(arena: Arena, mailbox: &'static str, reading: Reading) {
         .await;
 }
 
-/// Keeps so many requests open, in place of those that the peer ends.
+/// Keeps this many requests open, replacing those that the peer ends.
 async fn keep_asking(connection: &mut Connection, mailbox: &str, streams: usize) -> io::Result<()> {
     loop {
         let missing = streams.saturating_sub(connection.inbound().sweep());
@@ -83,12 +83,12 @@ async fn keep_asking(connection: &mut Connection, mailbox: &str, streams: usize)
 async fn leave_socket_unread(arena: Arena) {
     let opening = Opening {
         reading: Reading::Nothing,
-        // Large windows: it is the socket that holds the replies up.
+        // Large windows, so that only the socket holds the replies back.
         settings: &[(setting::INITIAL_WINDOW, 0x7fff_ffff)],
         window: 1 << 30,
     };
-    // Replies are queued for the first ones, and the requests of the others are rejected: their
-    // sockets hold all of that.
+    // The peer queues replies to the first clients and rejects the requests of the others, whose
+    // sockets can hold all the answers; so only some client must be closed.
     let is_one_closed = Arc::new(AtomicBool::new(false));
     arena
         .attack_again(move |arena, index| {
@@ -121,6 +121,6 @@ async fn ask(connection: &mut Connection, mailbox: &str, requests: usize) -> io:
     let messages = (0..requests)
         .map(|_| (connection.open_stream(&block, 0), message.bytes().clone()))
         .collect();
-    // All of a client that reads nothing fit into the first window of its connection.
+    // All requests of a client that reads nothing fit into the first window of its connection.
     upload(connection, messages).await
 }

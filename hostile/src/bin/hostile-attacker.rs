@@ -1,4 +1,4 @@
-//! One attack from one process. Prints its findings as a line of JSON at the end.
+//! Runs one attack in its own process. Prints its findings as a line of JSON at the end.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use clap::Parser;
 use hostile::attack::attack_named;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What the attacks with most connections need.
+/// The descriptors that the attacks with the most connections need.
 const DESCRIPTORS: u64 = 4_500;
 
 /// Attacks a peer.
@@ -22,13 +22,13 @@ struct Options {
     /// The peer's name in the grid.
     #[arg(long)]
     peer: String,
-    /// From how many connections, or source addresses.
+    /// The number of connections, or of source addresses.
     #[arg(long, default_value_t = 1)]
     connections: usize,
-    /// How long.
+    /// How long to attack, in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// The share of a processor that the attacker may use; all of it by default.
+    /// The share of a processor that the attacker may use; no limit by default.
     #[arg(long)]
     share: Option<f64>,
 }
@@ -58,14 +58,14 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Takes all descriptors that the system allows.
+/// Raises the limit of descriptors as far as the system allows.
 fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        eprintln!("hostile-attacker: the limit of descriptors stays: {error}");
+        eprintln!("hostile-attacker: cannot raise the limit of descriptors: {error}");
     }
     if limit.maximum.is_some_and(|maximum| maximum < DESCRIPTORS) {
-        eprintln!("hostile-attacker: fewer descriptors than an attack needs: {limit:?}");
+        eprintln!("hostile-attacker: an attack needs more descriptors: {limit:?}");
     }
 }

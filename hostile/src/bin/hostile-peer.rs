@@ -1,5 +1,5 @@
 //! The peer that is attacked. Prints `READY peer=<peer> address=<address>` once it serves, and then
-//! `REPORT <json>` several times a second.
+//! `REPORT <json>` several times per second.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use cap::Cap;
 use clap::Parser;
 use hostile::peer::{Figures, Ledger, print_reports, serve, start_actors};
 
-/// The process ends rather than take the machine's memory: an attack that comes this far has won.
+/// The process ends rather than exhaust the machine's memory: an attack that gets this far has won.
 const MAX_HEAP_BYTES: usize = 6 << 30;
 
 #[global_allocator]

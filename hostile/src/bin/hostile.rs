@@ -1,5 +1,5 @@
-//! Runs hostile clients against a real peer on a real etcd, beside honest callers, and prints a line
-//! for each attack. Fails if the peer fails any.
+//! Runs hostile clients against a real peer on a real etcd, beside honest callers, and prints a
+//! line for each attack. Fails if the peer fails under any of them.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,40 +11,40 @@ use hostile::run::{
     Bed, BedOptions, Demands, Mode, P99_FLOOR, PlannedRound, failures, plan, run_round,
 };
 
-/// What attackers may use of a processor, unless they run at full speed.
+/// The share of a processor that attackers may use, unless they run at full speed.
 const HALF: f64 = 0.5;
-/// Brief attacks show whether the peer serves. How fast it does is for long ones, on a quiet machine.
+/// Brief attacks only show whether the peer serves. Its speed is for long ones, on a quiet machine.
 const SMOKE_P99_FLOOR: Duration = Duration::from_millis(500);
 
-/// Attacks a peer and says how it bears it.
+/// Attacks a peer and reports how it copes.
 #[derive(Parser)]
 struct Options {
-    /// Only this attack; may be given several times.
+    /// Run only this attack; may be given several times.
     #[arg(long = "attack")]
     attacks: Vec<String>,
-    /// Only from this many connections.
+    /// Attack only from this many connections.
     #[arg(long)]
     connections: Option<usize>,
-    /// Print the attacks and do nothing.
+    /// Print the attacks and exit.
     #[arg(long)]
     list: bool,
-    /// How long each attack lasts. Some need longer.
+    /// How long each attack lasts, in seconds. Some need longer.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Attackers use as much of the machine as they can, instead of half a processor. Then only the
-    /// lease, the memory and the recovery are judged.
+    /// Let attackers use as much of the machine as they can, instead of half a processor. Then only
+    /// the lease, the memory and the recovery are judged.
     #[arg(long)]
     full_speed: bool,
-    /// The descriptors that the peer may open.
+    /// The number of descriptors that the peer may open.
     #[arg(long)]
     descriptors: Option<u64>,
-    /// The time to live of the peer's lease, in seconds: a short one is lost sooner.
+    /// The time to live of the peer's lease, in seconds; a short one is lost sooner.
     #[arg(long, default_value_t = 5)]
     lease_ttl: u64,
-    /// Each attack from one number of connections only.
+    /// Run each attack from a single number of connections only.
     #[arg(long)]
     each_once: bool,
-    /// The same, and briefly: less than three minutes in all.
+    /// Like `--each-once`, but briefly: less than three minutes in all.
     #[arg(long)]
     smoke: bool,
 }
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs what was asked for. How many rounds failed.
+/// Runs what the options ask for. Returns the number of failed rounds.
 async fn run(options: &Options) -> Result<usize, BoxError> {
     let attacks = chosen(&options.attacks)?;
     if options.list {
@@ -128,7 +128,7 @@ async fn run_rounds(options: &Options, rounds: &[PlannedRound]) -> Result<usize,
             if let Some(last) = &figures.last {
                 println!("       {}", last.statistics);
             }
-            // What this attack left behind must not be blamed on the next one.
+            // Leftovers of this attack must not be blamed on the next one.
             bed = None;
         }
     }

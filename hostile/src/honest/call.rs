@@ -1,4 +1,4 @@
-//! One call of an honest caller.
+//! A single call of an honest caller.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use actorgrid::{ActorStart, Client, EchoMsg, Registry, RequestError, RequestErro
 
 use crate::peer::{ECHO, NAMESPACE};
 
-/// The deadline of calls that go through etcd as well: far longer than they take.
+/// The deadline of calls that involve etcd, too: far longer than they take.
 const FRESH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a call is.
+/// The kinds of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CallKind {
-    /// A small request on a connection that is there.
+    /// A small request on an existing connection.
     Small,
     /// A request of 64 KiB.
     Medium,
     /// A request of 1 MiB.
     Large,
-    /// A small request of a client that has to connect.
+    /// A small request of a client that first has to connect.
     Fresh,
-    /// The start of an actor, and its stop.
+    /// The start of an actor, followed by its stop.
     Start,
 }
 
 impl CallKind {
-    /// The kind of the call of this number, of which 200 are sent each second.
+    /// Returns the kind of the call with this number; 200 calls are sent per second.
     pub(super) fn of_number(number: u64) -> Self {
         match number % 200 {
             7 => Self::Fresh,
@@ -47,7 +47,7 @@ impl CallKind {
     }
 }
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Debug)]
 pub(super) struct CallError {
     pub(super) is_busy: bool,
@@ -63,7 +63,7 @@ impl From<RequestError> for CallError {
     }
 }
 
-/// Who calls, and whom.
+/// The caller, and the mailboxes that it calls.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) registry: Registry,

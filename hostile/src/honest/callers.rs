@@ -1,4 +1,4 @@
-//! The honest callers, at a steady pace.
+//! The honest callers, who call at a steady pace.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use super::call::{CallKind, Caller};
 use super::phase::Phase;
 use crate::peer::NAMESPACE;
 
-/// A call each 5 ms, whether or not those before it have ended: 200 a second.
+/// One call every 5 ms, whether or not the previous ones have ended: 200 per second.
 const PACE: Duration = Duration::from_millis(5);
-/// Clients that share the calls, each with a connection of its own.
+/// The number of clients that share the calls, each with its own connection.
 const CLIENTS: u64 = 4;
 
 /// Honest callers, which call until they are dropped. They connect from 127.0.0.1.
@@ -22,7 +22,7 @@ pub struct Callers {
     _calling: JoinSet<()>,
 }
 
-/// The phase for which calls count.
+/// The phase that calls are counted for.
 type CurrentPhase = Mutex<Arc<Phase>>;
 
 impl Callers {
@@ -30,7 +30,7 @@ impl Callers {
     ///
     /// # Errors
     ///
-    /// Those of the registry.
+    /// Fails if the registry does.
     pub async fn start(registry: &str, peer: &str) -> Result<Self, BoxError> {
         let registry = Registry::connect(registry).await?;
         let callers: Vec<Caller> = (0..CLIENTS)
@@ -49,7 +49,7 @@ impl Callers {
         })
     }
 
-    /// Begins a phase: calls from now on count for it.
+    /// Begins a phase, for which calls are counted from now on.
     #[must_use]
     pub fn begin(&self) -> Arc<Phase> {
         let phase = Arc::<Phase>::default();
@@ -60,7 +60,7 @@ impl Callers {
 
 async fn call_for_ever(current: Arc<CurrentPhase>, callers: Vec<Caller>) {
     let mut pace = tokio::time::interval(PACE);
-    // Owned here, so that they end with the callers.
+    // Owned here, so that the calls end with the callers.
     let mut calls = JoinSet::new();
     for number in 0.. {
         pace.tick().await;

@@ -1,4 +1,4 @@
-//! What the honest callers came to in one phase.
+//! The results of the honest callers in one phase.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use bench::LatencyHistogram;
 
 use super::call::{CallError, CallKind};
 
-/// What the honest callers came to in one phase.
+/// The results of the honest callers in one phase.
 #[derive(Debug, Clone, Default)]
 pub struct HonestFigures {
-    /// Calls that were made.
+    /// The number of calls.
     pub calls: u64,
-    /// Calls that failed, by their kind and error; without starts that were rejected as busy.
+    /// Failed calls, by kind and error, without starts that were rejected as busy.
     pub errors: BTreeMap<String, u64>,
-    /// Starts that were rejected as busy.
+    /// The starts that were rejected as busy.
     pub busy_starts: u64,
     /// The longest call that had to connect, or to start an actor.
     pub slowest_fresh: Duration,
@@ -24,13 +24,13 @@ pub struct HonestFigures {
 }
 
 impl HonestFigures {
-    /// How many calls failed.
+    /// Returns the number of failed calls.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
 
-    /// The latency that this share of the small requests did not exceed.
+    /// Returns the latency that this share of the small requests did not exceed.
     #[must_use]
     pub fn latency(&self, share: f64) -> Duration {
         self.small.quantile(share)

@@ -1,4 +1,4 @@
-//! The honest callers: they use the library's client, at a steady pace, and expect no error.
+//! The honest callers: they use the library's client at a steady pace, and expect no errors.
 
 mod call;
 mod callers;

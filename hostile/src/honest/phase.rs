@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::call::{CallError, CallKind};
 use super::figures::HonestFigures;
 
-/// How often it is looked whether all calls have ended.
+/// How often to check whether all calls have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The calls of one phase.
@@ -22,7 +22,7 @@ struct PhaseState {
 }
 
 impl Phase {
-    /// Waits until each call has ended, and returns what they came to.
+    /// Waits until every call has ended, and returns their results.
     pub async fn figures(&self) -> HonestFigures {
         loop {
             {

@@ -14,10 +14,10 @@ use super::frame::{FrameHead, FrameWriter, PREFACE};
 use super::inbound::Inbound;
 use crate::arena::Arena;
 
-/// What an attacker does with what the peer sends.
+/// How an attacker treats the bytes that the peer sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Reads, and gives all windows back.
+    /// Reads everything, and gives all windows back.
     All,
     /// Reads and answers pings, but gives no window back.
     NoWindows,
@@ -35,7 +35,7 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// As a client that means no harm begins.
+    /// How a harmless client begins.
     pub(crate) const HONEST: Self = Self {
         reading: Reading::All,
         settings: &[],
@@ -43,15 +43,16 @@ impl Opening {
     };
 }
 
-/// A connection with its own task that reads, and one that answers what has to be answered.
+/// A connection with one task that reads, and one that sends the answers that the protocol
+/// requires.
 pub(crate) struct Connection {
     pub(crate) arena: Arena,
-    /// What is sent by the next flush.
+    /// Frames that the next flush sends.
     pub(crate) out: FrameWriter,
     writer: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
     state: Arc<State>,
     next_stream: u32,
-    // Aborted when dropped. Without tasks nothing is read, and this half keeps the socket open.
+    // Aborted when dropped. Without tasks nothing is read, and `_unread` keeps the socket open.
     _tasks: JoinSet<()>,
     _unread: Option<OwnedReadHalf>,
 }
@@ -64,7 +65,7 @@ struct State {
 }
 
 impl Connection {
-    /// Connects from the address of this connection's number, and greets.
+    /// Connects from the source address that belongs to this index, and greets.
     pub(crate) async fn open(arena: &Arena, index: usize, opening: Opening) -> io::Result<Self> {
         let (reader, writer) = arena.connect(index).await?.into_split();
         let state = Arc::new(State {
@@ -99,17 +100,17 @@ impl Connection {
         Ok(connection)
     }
 
-    /// What the peer has sent so far.
+    /// Returns what the peer has sent so far.
     pub(crate) fn inbound(&self) -> MutexGuard<'_, Inbound> {
         self.state.inbound()
     }
 
-    /// Waits until the peer has sent more. It may have done so before.
+    /// Waits until the peer has sent more, which it may have done before the call.
     pub(crate) async fn changed(&self) {
         self.state.changed.notified().await;
     }
 
-    /// Waits until the peer has told its settings.
+    /// Waits until the peer has sent its settings.
     pub(crate) async fn settled(&self) -> io::Result<()> {
         while self.inbound().max_streams() == usize::MAX {
             self.check_open()?;
@@ -118,19 +119,19 @@ impl Connection {
         Ok(())
     }
 
-    /// The number of a stream that is not opened yet, and is not to be remembered.
+    /// Returns the number of a new stream, whose end is not tracked.
     pub(crate) fn next_stream(&mut self) -> u32 {
         let stream = self.next_stream;
         self.next_stream += 2;
         stream
     }
 
-    /// Whether the numbers of streams are used up, as good as.
+    /// Whether the stream numbers are practically used up.
     pub(crate) fn is_used_up(&self) -> bool {
         self.next_stream > 0x7fff_0000
     }
 
-    /// The number of a stream that is about to be opened, and whose end is of interest.
+    /// Returns the number of a stream that is about to be opened, and tracks its end.
     pub(crate) fn remembered_stream(&mut self) -> u32 {
         let stream = self.next_stream();
         self.inbound().open(stream, Instant::now());
@@ -138,14 +139,14 @@ impl Connection {
         stream
     }
 
-    /// Opens a stream whose end is of interest.
+    /// Opens a stream and tracks its end.
     pub(crate) fn open_stream(&mut self, block: &[u8], flags: u8) -> u32 {
         let stream = self.remembered_stream();
         self.out.headers(stream, block, flags);
         stream
     }
 
-    /// Sends what was written, at the pace that the attacker may have.
+    /// Sends what was written, at the pace that the attacker is allowed.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         self.check_open()?;
         self.arena.pace();
@@ -186,7 +187,8 @@ impl State {
         self.changed.notify_one();
     }
 
-    /// Answers in turn with what the attack sends, so that reading never waits for writing.
+    /// Sends answers in turn with the frames of the attack, so that reading never waits for
+    /// writing.
     async fn answer(self: Arc<Self>, writer: Arc<tokio::sync::Mutex<OwnedWriteHalf>>) {
         loop {
             self.owes.notified().await;

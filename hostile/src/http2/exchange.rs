@@ -1,4 +1,4 @@
-//! Requests whose ends are waited for.
+//! Sends requests and waits for their ends.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::upload::upload;
 /// A request: its header block and its body.
 pub(crate) type RawRequest = (Vec<u8>, Bytes);
 
-/// Sends requests at once, and waits until each has ended, one way or another.
+/// Sends requests concurrently, and waits until each has ended, one way or another.
 pub(crate) async fn exchange(
     connection: &mut Connection,
     requests: Vec<RawRequest>,

@@ -1,4 +1,4 @@
-//! Frames as bytes: written one behind the other, and read from what has come.
+//! Frames as bytes: written one after the other, and read from received bytes.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
@@ -47,7 +47,7 @@ impl FrameHead {
         self.flags & flag != 0
     }
 
-    /// Takes the first frame from what has come, if it is there as a whole.
+    /// Removes the first frame from the received bytes, if it is complete.
     pub(crate) fn read(bytes: &mut BytesMut) -> Option<(Self, Bytes)> {
         let mut head = bytes.get(..HEAD_BYTES)?;
         // Three bytes of length and one of kind.
@@ -69,7 +69,7 @@ impl FrameHead {
     }
 }
 
-/// Frames that are written one behind the other.
+/// Writes frames one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct FrameWriter {
     bytes: BytesMut,
@@ -80,23 +80,23 @@ impl FrameWriter {
         self.bytes.len()
     }
 
-    /// What was written, and nothing is left.
+    /// Returns what was written, and leaves nothing behind.
     pub(crate) fn take(&mut self) -> Bytes {
         self.bytes.split().freeze()
     }
 
-    /// Bytes that are no frame.
+    /// Writes bytes that are not a frame.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes.put_slice(bytes);
         self
     }
 
-    /// A frame of any kind.
+    /// Writes a frame of any kind.
     pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> &mut Self {
         self.lying_frame(payload.len(), kind, flags, stream, payload)
     }
 
-    /// A frame whose head states another length than it has.
+    /// Writes a frame whose head states a wrong length.
     pub(crate) fn lying_frame(
         &mut self,
         length: usize,
@@ -134,7 +134,7 @@ impl FrameWriter {
         self.frame(kind::WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
     }
 
-    /// A whole header block.
+    /// Writes a complete header block.
     pub(crate) fn headers(&mut self, stream: u32, block: &[u8], flags: u8) -> &mut Self {
         self.frame(kind::HEADERS, flags | flag::END_HEADERS, stream, block)
     }

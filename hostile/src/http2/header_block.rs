@@ -1,25 +1,26 @@
-//! Header blocks, written as literals: no Huffman code, and nothing indexed unless an attack says so.
+//! Header blocks, written as literals: no Huffman code, and nothing indexed unless an attack asks
+//! for it.
 
 use bytes::{BufMut as _, BytesMut};
 
-/// The path of the one method for requests.
+/// The path of the only method for requests.
 const PROCESS_PATH: &str = "/grid.wire/Process";
 
-/// The block of a request to a mailbox, whose caller waits for `seconds`.
+/// Returns the block of a request to a mailbox whose caller waits for `seconds`.
 pub(crate) fn request_block(seconds: u32) -> Vec<u8> {
     let mut block = HeaderBlock::default();
     block.request(PROCESS_PATH, seconds);
     block.take()
 }
 
-/// A header block that is being written.
+/// A header block under construction.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderBlock {
     bytes: BytesMut,
 }
 
 impl HeaderBlock {
-    /// The headers that every gRPC request has.
+    /// Writes the headers that every gRPC request has.
     pub(crate) fn request(&mut self, path: &str, seconds: u32) -> &mut Self {
         self.literal(":method", b"POST")
             .literal(":scheme", b"http")
@@ -30,17 +31,17 @@ impl HeaderBlock {
             .literal("grpc-timeout", format!("{seconds}S").as_bytes())
     }
 
-    /// A header that leaves the table of the receiver as it is.
+    /// Writes a header that leaves the receiver's table unchanged.
     pub(crate) fn literal(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.header(0x00, name, value)
     }
 
-    /// A header that the receiver adds to its table, in front.
+    /// Writes a header that the receiver adds to the front of its table.
     pub(crate) fn indexed(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.header(0x40, name, value)
     }
 
-    /// A header of the receiver's table. Its own begin at 62.
+    /// Writes a reference to a header in the receiver's table, whose dynamic entries begin at 62.
     pub(crate) fn table_entry(&mut self, index: usize) -> &mut Self {
         self.number(0x80, 7, index);
         self
@@ -50,7 +51,7 @@ impl HeaderBlock {
         self.bytes.len()
     }
 
-    /// What was written, and nothing is left.
+    /// Returns what was written, and leaves nothing behind.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.bytes.split().to_vec()
     }
@@ -67,7 +68,8 @@ impl HeaderBlock {
         self.bytes.put_slice(text);
     }
 
-    /// A number in the low `bits` of the first byte, and in further bytes where it has no room.
+    /// Writes a number into the low `bits` of the first byte, and into further bytes if it does not
+    /// fit.
     fn number(&mut self, first: u8, bits: u32, number: usize) {
         let full = (1_usize << bits) - 1;
         if number < full {

@@ -1,4 +1,5 @@
-//! What a peer has sent on one connection, and what that allows and obliges the client to send.
+//! Tracks what a peer has sent on one connection, and what that allows and requires the client to
+//! send.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,15 +9,15 @@ use httlib_hpack::Decoder;
 
 use super::frame::{FrameHead, FrameWriter, flag, kind, setting};
 
-/// The window of a connection, and of a stream until the peer says otherwise.
+/// The window of a connection, and of a stream until the peer sets another one.
 const FIRST_WINDOW: i64 = 65_535;
 
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
-    /// By an answer with this gRPC status (or this HTTP status, if there is no other) and text.
+    /// With an answer of this gRPC status (or this HTTP status, if there is no other) and text.
     Answered { status: u32, text: String },
-    /// By a reset with this code.
+    /// With a reset of this code.
     Reset(u32),
 }
 
@@ -32,7 +33,7 @@ impl StreamEnd {
     }
 }
 
-/// One stream that the client has opened.
+/// A stream that the client has opened.
 #[derive(Debug)]
 pub(crate) struct StreamRecord {
     pub(crate) opened: Instant,
@@ -46,7 +47,7 @@ pub(crate) struct StreamRecord {
 /// The state of a connection as the client knows it.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    /// Give back the windows of what comes, as an honest client does.
+    /// Whether to give back the windows of received data, as an honest client does.
     reopens: bool,
     decoder: Decoder<'static>,
     streams: HashMap<u32, StreamRecord>,
@@ -69,14 +70,14 @@ impl Inbound {
         }
     }
 
-    /// Forgets the streams that have ended, and returns how many have not.
+    /// Forgets the streams that have ended, and returns the number of the others.
     pub(crate) fn sweep(&mut self) -> usize {
         self.streams.retain(|_, record| record.ended.is_none());
         self.streams.len()
     }
 
-    /// How many of the streams that have not ended were opened longer ago than this. Each is
-    /// counted once.
+    /// Returns how many of the streams that have not ended were opened longer than `bound` ago.
+    /// Each is counted once.
     pub(crate) fn report_late(&mut self, now: Instant, bound: Duration) -> usize {
         let mut late = 0;
         for record in self.streams.values_mut() {
@@ -89,7 +90,7 @@ impl Inbound {
         late
     }
 
-    /// The streams that the peer takes at a time.
+    /// Returns the number of concurrent streams that the peer allows.
     pub(crate) fn max_streams(&self) -> usize {
         self.max_streams
     }
@@ -106,7 +107,7 @@ impl Inbound {
         self.streams.insert(stream, record);
     }
 
-    /// Takes out how a stream ended, if it has.
+    /// Removes and returns the record of a stream, if it has ended.
     pub(crate) fn take_ended(&mut self, stream: u32) -> Option<StreamRecord> {
         self.streams.get(&stream)?.ended.as_ref()?;
         self.streams.remove(&stream)
@@ -131,7 +132,7 @@ impl Inbound {
         usize::try_from(taken).unwrap_or(0)
     }
 
-    /// Takes this many bytes from the connection's window alone, if they are there.
+    /// Takes this many bytes from the connection's window alone, if that has enough.
     pub(crate) fn take_whole(&mut self, bytes: usize) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let is_there = self.window >= bytes;
@@ -141,12 +142,12 @@ impl Inbound {
         is_there
     }
 
-    /// Whether nothing may be sent on any stream, as the window of the connection is used up.
+    /// Whether the window of the connection is used up, so that nothing may be sent on any stream.
     pub(crate) fn is_blocked(&self) -> bool {
         self.window <= 0
     }
 
-    /// Takes in one frame. What it obliges the client to send is written to `answers`.
+    /// Handles one frame. Frames that the client must send in return are written to `answers`.
     pub(crate) fn frame(
         &mut self,
         head: FrameHead,
@@ -208,13 +209,13 @@ impl Inbound {
     }
 
     fn headers(&mut self, head: FrameHead, payload: &Bytes, now: Instant) {
-        // Read for streams that are forgotten as well: they change the table of the decoder.
+        // Decoded even for forgotten streams, as every block changes the decoder's table.
         let mut headers = Vec::new();
         let unreadable = self
             .decoder
             .decode(&mut payload.to_vec(), &mut headers)
             .is_err();
-        debug_assert!(!unreadable, "a peer sends header blocks that can be read");
+        debug_assert!(!unreadable, "the peer sent an unreadable header block");
         if let Some(record) = self.streams.get_mut(&head.stream) {
             for (name, value, _) in headers {
                 let value = String::from_utf8_lossy(&value);
@@ -239,7 +240,7 @@ impl Inbound {
         }
     }
 
-    /// The first end counts: a reset after the answer only says that no more is read.
+    /// The first end counts: a reset after the answer only means that no more is read.
     fn end(&mut self, stream: u32, now: Instant, end: StreamEnd) {
         if let Some(record) = self.streams.get_mut(&stream)
             && record.ended.is_none()
@@ -249,7 +250,7 @@ impl Inbound {
     }
 }
 
-/// The text of an error, which travels percent-encoded.
+/// Decodes the text of an error, which travels percent-encoded.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
@@ -261,7 +262,7 @@ fn percent_decoded(text: &str) -> String {
                 bytes.push(byte);
                 bytes.extend(&part.as_bytes()[2..]);
             }
-            // No code: as it is.
+            // Not a valid code, so kept as it is.
             _ => bytes.extend(part.as_bytes()),
         }
     }
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_told_apart() {
+    fn ends_are_distinguished() {
         let mut bench = Bench::new();
         let mut busy = HeaderBlock::default();
         busy.literal(":status", b"200")

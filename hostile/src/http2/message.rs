@@ -1,4 +1,4 @@
-//! The messages of requests: protobuf with the prefix of gRPC.
+//! The messages of requests: protobuf with the gRPC prefix.
 
 use actorgrid::EchoMsg;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -9,28 +9,28 @@ use crate::peer::NAMESPACE;
 const DATA_TAG: u8 = 2 << 3 | 2;
 const TYPE_TAG: u8 = 3 << 3 | 2;
 const RECEIVER_TAG: u8 = 4 << 3 | 2;
-/// The tag of the one field of an echo message, and of the first of a start.
+/// The tag of the only field of an echo message, and of the first one of a start.
 const FIRST_TAG: u8 = 1 << 3 | 2;
 const SECOND_TAG: u8 = 2 << 3 | 2;
 const ECHO_TYPE: &str = <EchoMsg as actorgrid::Message>::WIRE_NAME;
 const START_TYPE: &str = <actorgrid::ActorStart as actorgrid::Message>::WIRE_NAME;
 const STOP_TYPE: &str = <actorgrid::ActorStop as actorgrid::Message>::WIRE_NAME;
 
-/// A whole message with its prefix.
+/// A complete message with its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     bytes: Bytes,
 }
 
 impl Message {
-    /// A text for a mailbox.
+    /// Creates a text message for a mailbox.
     pub(crate) fn text(mailbox: &str, text: &[u8]) -> Self {
         delivery(mailbox, ECHO_TYPE, &field(FIRST_TAG, text))
     }
 
-    /// A text that makes the whole message as long as a peer takes, `bytes` without the prefix.
+    /// Creates a text message of at most `bytes` bytes without the prefix, and only a little less.
     pub(crate) fn of_length(mailbox: &str, bytes: usize) -> Self {
-        // Four fields' tags and lengths take less than this.
+        // The tags and lengths of four fields take less than this.
         let around = Self::text(mailbox, b"").bytes.len() + 16;
         let text = vec![b'x'; bytes.saturating_sub(around)];
         Self::text(mailbox, &text)
@@ -41,7 +41,7 @@ impl Message {
     }
 }
 
-/// The beginning of a message that announces `length` bytes: its prefix and its first byte.
+/// Returns the beginning of a message that announces `length` bytes: its prefix and its first byte.
 pub(crate) fn cut_message(length: u32) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
@@ -50,14 +50,14 @@ pub(crate) fn cut_message(length: u32) -> Bytes {
     bytes.freeze()
 }
 
-/// The order to a peer to start an actor.
+/// Creates the order to a peer to start an actor.
 pub(crate) fn start_message(peer: &str, actor_type: &str, name: &str) -> Message {
     let mut start = field(FIRST_TAG, actor_type.as_bytes());
     start.extend(field(SECOND_TAG, name.as_bytes()));
     delivery(peer, START_TYPE, &start)
 }
 
-/// The order to a peer to stop an actor.
+/// Creates the order to a peer to stop an actor.
 pub(crate) fn stop_message(peer: &str, name: &str) -> Message {
     delivery(peer, STOP_TYPE, &field(FIRST_TAG, name.as_bytes()))
 }
@@ -69,7 +69,7 @@ fn delivery(mailbox: &str, type_name: &str, data: &[u8]) -> Message {
     body.extend(field(RECEIVER_TAG, receiver.as_bytes()));
     let mut bytes = BytesMut::with_capacity(5 + body.len());
     bytes.put_u8(0);
-    // Nothing here is longer than four bytes can say.
+    // No message here is too long for four bytes of length.
     bytes.put_u32(body.len() as u32);
     bytes.put_slice(&body);
     Message {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_message_announces_more_than_it_brings() {
+    fn a_cut_message_announces_more_than_it_contains() {
         assert_eq!(&cut_message(4 << 20)[..], [0, 0, 0x40, 0, 0, DATA_TAG]);
     }
 }

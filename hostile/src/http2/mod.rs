@@ -1,5 +1,5 @@
-//! HTTP/2 by hand, as far as a hostile client needs it: frames as they are, with no rule kept that
-//! an attack does not want to keep.
+//! HTTP/2 by hand, as far as a hostile client needs it: raw frames, which obey only those rules
+//! that an attack wants to obey.
 
 mod connection;
 mod exchange;

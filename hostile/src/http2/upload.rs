@@ -1,4 +1,4 @@
-//! Brings several messages over one connection, in turns.
+//! Sends several messages over one connection, in turns.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,19 +8,19 @@ use bytes::{Buf as _, Bytes};
 use super::connection::Connection;
 use super::frame::flag;
 
-/// The largest frame that every peer takes.
+/// The largest frame that every peer accepts.
 pub(crate) const FRAME_BYTES: usize = 16 * 1024;
-/// What is written before it is sent.
+/// How many bytes are written before they are sent.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Sends each message on its stream, a frame of each in fair turns, as far as the peer's windows
+/// Sends each message on its stream, one frame of each in fair turns, as far as the peer's windows
 /// allow. Returns when all are sent, or ended by the peer.
 pub(crate) async fn upload(
     connection: &mut Connection,
     messages: Vec<(u32, Bytes)>,
 ) -> io::Result<()> {
     let mut turns = VecDeque::from(messages);
-    // How many in a row could not go on.
+    // The number of consecutive messages that could not continue.
     let mut held_up = 0;
     while let Some((stream, mut rest)) = turns.pop_front() {
         if connection.inbound().has_ended(stream) {
@@ -31,7 +31,7 @@ pub(crate) async fn upload(
         rest.advance(taken);
         held_up = if taken > 0 { 0 } else { held_up + 1 };
         if taken == 0 && connection.inbound().is_blocked() {
-            // Its turn comes first when the connection's window opens: that is what is fair.
+            // It goes first when the connection's window opens, for fairness.
             turns.push_front((stream, rest));
             held_up = turns.len();
         } else if !rest.is_empty() {
@@ -49,7 +49,8 @@ pub(crate) async fn upload(
     connection.flush().await
 }
 
-/// Writes at most one frame of a message, as far as the peer's windows allow, and says how much.
+/// Writes at most one frame of a message, as far as the peer's windows allow. Returns the number of
+/// bytes written.
 pub(crate) fn write_some(
     connection: &mut Connection,
     stream: u32,

@@ -1,4 +1,4 @@
-//! The actors of the peer that is attacked.
+//! The actors of the peer under attack.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,35 +10,36 @@ use actorgrid::{
 
 use super::ledger::Ledger;
 
-/// The grid's namespace.
+/// The namespace of the grid.
 pub const NAMESPACE: &str = "hostile";
-/// Answers each message with itself.
+/// Answers each message with the message itself.
 pub const ECHO: &str = "echo";
 /// Answers each message with an empty one.
 pub const SINK: &str = "sink";
 /// Answers each message with one of 4 MiB.
 pub const LARGE: &str = "large";
-/// Takes each message and answers none.
+/// Receives each message and answers none.
 pub const SILENT: &str = "silent";
-/// Never looks into its mailbox, which has 100 places.
+/// Never reads its mailbox, which has 100 places.
 pub const DEAF_100: &str = "deaf-100";
-/// Never looks into its mailbox, which has 1,000 places.
+/// Never reads its mailbox, which has 1,000 places.
 pub const DEAF_1000: &str = "deaf-1000";
-/// The constructor of this type never ends.
+/// The type whose constructor never ends.
 pub const HANGING: &str = "hanging";
 /// The text of a message that must never be executed.
 pub const FORBIDDEN: &str = "must not be executed";
 
-/// Places of the mailboxes that are read: honest callers must find one while attackers take many.
+/// The size of the mailboxes that are read: honest callers must find a place while attackers take
+/// many.
 const CAPACITY: usize = 10_000;
-/// The largest reply, less what surrounds it.
+/// The largest reply, less its envelope.
 const LARGE_REPLY_BYTES: usize = (4 << 20) - 1_024;
 
 /// Starts the peer on a free port of the loopback.
 ///
 /// # Errors
 ///
-/// Those of the registry and of the server.
+/// Fails if the registry or the server does.
 pub async fn serve(
     registry: Registry,
     lease_ttl: Duration,
@@ -47,7 +48,7 @@ pub async fn serve(
     let leading = Arc::clone(ledger);
     let mut server = Server::builder(NAMESPACE, registry)
         .lease_ttl(lease_ttl)
-        // Starts that nobody waits for count until then, and all is to be back within 10 s.
+        // Abandoned starts count until this timeout, and everything must be back within 10 s.
         .constructor_timeout(Duration::from_secs(5))
         .actor_fn("leader", move |_start, ctx| lead(ctx, Arc::clone(&leading)))
         .actor(HANGING, async |_start| hang().await);
@@ -61,7 +62,7 @@ pub async fn serve(
 ///
 /// # Errors
 ///
-/// Those of the starts.
+/// Fails if one of the starts does.
 pub async fn start_actors(server: &Server) -> Result<(), BoxError> {
     for name in [ECHO, SINK, LARGE, SILENT, DEAF_100, DEAF_1000] {
         let start = ActorStart::new(name, name);
@@ -98,7 +99,7 @@ fn answering(
             let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(CAPACITY).await?;
             while let Some(request) = mailbox.recv().await {
                 let reply = answer(request.message());
-                // That nobody waits for it any more is no reason to end.
+                // The actor must not end because the caller has gone.
                 let _ = request.respond(reply);
             }
             Ok(())
@@ -131,7 +132,7 @@ async fn lead(ctx: ActorContext, ledger: Arc<Ledger>) -> ActorResult {
     Ok(())
 }
 
-/// An actor that never comes to be.
+/// An actor that is never constructed.
 struct Never;
 
 impl Actor for Never {

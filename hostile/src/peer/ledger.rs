@@ -1,11 +1,11 @@
-//! What the actors of a peer have noted.
+//! The records of a peer's actors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use actorgrid::Token;
 
-/// What the actors of a peer have noted, and its reports show.
+/// The records of a peer's actors, which its reports show.
 #[derive(Debug, Default)]
 pub struct Ledger {
     echoed: AtomicU64,
@@ -14,19 +14,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Messages that were echoed.
+    /// Returns the number of messages that were echoed.
     #[must_use]
     pub fn echoed(&self) -> u64 {
         self.echoed.load(Ordering::Relaxed)
     }
 
-    /// Messages among them that should have been rejected.
+    /// Returns the number of those messages that should have been rejected.
     #[must_use]
     pub fn forbidden(&self) -> u64 {
         self.forbidden.load(Ordering::Relaxed)
     }
 
-    /// The token of the leader that was started last.
+    /// Returns the token of the leader that was started last.
     #[must_use]
     pub fn leader(&self) -> Option<Token> {
         *self.leader.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! The peer that is attacked: its actors, and its reports about itself.
+//! The peer under attack: its actors, and its reports about itself.
 
 mod actors;
 mod ledger;

@@ -1,15 +1,15 @@
-//! What the system says about a process.
+//! The system's view of a process.
 
 use std::io;
 
 /// The memory and the descriptors of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessStatus {
-    /// Resident memory.
+    /// The resident memory.
     pub rss_bytes: u64,
-    /// The most of it since the last reset.
+    /// The peak of the resident memory since the last reset.
     pub peak_rss_bytes: u64,
-    /// Open descriptors.
+    /// The number of open descriptors.
     pub descriptors: u64,
 }
 
@@ -18,7 +18,7 @@ impl ProcessStatus {
     ///
     /// # Errors
     ///
-    /// If there is no such process, or no `/proc`.
+    /// Fails if there is no such process, or no `/proc`.
     pub fn of(process: u32) -> io::Result<Self> {
         let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
         let bytes = |field| bytes_of(&status, field).ok_or(io::ErrorKind::InvalidData);
@@ -29,11 +29,11 @@ impl ProcessStatus {
         })
     }
 
-    /// Lets the peak begin again from what is resident now.
+    /// Resets the peak to what is resident now.
     ///
     /// # Errors
     ///
-    /// As [`of`](Self::of).
+    /// Fails as [`of`](Self::of) does.
     pub fn reset_peak(process: u32) -> io::Result<()> {
         std::fs::write(format!("/proc/{process}/clear_refs"), "5")
     }

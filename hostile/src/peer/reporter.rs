@@ -1,4 +1,4 @@
-//! The thread that prints a peer's reports, whether or not its runtime gets to run.
+//! The thread that prints a peer's reports, whether or not its runtime makes progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,17 +16,17 @@ pub const REPORT: &str = "REPORT ";
 /// How often a report is printed.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where the figures of a report come from.
+/// The sources of the figures in a report.
 pub struct Figures {
     /// The server.
     pub server: ServerHandle,
     /// The runtime of the server.
     pub runtime: RuntimeMetrics,
-    /// What its actors have noted.
+    /// The records of its actors.
     pub ledger: Arc<Ledger>,
-    /// Reads the bytes of the heap that are in use.
+    /// Returns the number of bytes in use on the heap.
     pub live_bytes: fn() -> usize,
-    /// Panics so far.
+    /// The number of panics so far.
     pub panics: &'static AtomicU64,
 }
 
@@ -55,7 +55,7 @@ impl Figures {
     }
 }
 
-/// Prints reports until the process ends, on a thread of its own.
+/// Prints reports until the process ends, on a dedicated thread.
 pub fn print_reports(figures: Figures) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         loop {

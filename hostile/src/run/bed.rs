@@ -1,4 +1,4 @@
-//! What one or several rounds take place on: an etcd, the peer, and the honest callers.
+//! The setting of one or more rounds: an etcd, the peer, and the honest callers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use super::peer_process::PeerProcess;
 use super::verdict::Quiet;
 use crate::honest::Callers;
 
-/// Callers connect and look up before they count.
+/// Callers connect and look up before their calls count.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What a bed is made of.
+/// The options of a bed.
 #[derive(Debug, Clone)]
 pub struct BedOptions {
     /// The folder of the programs `hostile-peer` and `hostile-attacker`.
     pub programs: PathBuf,
     /// The time to live of the peer's lease, in seconds.
     pub lease_ttl: u64,
-    /// The descriptors that the peer may open, if they are limited.
+    /// The number of descriptors that the peer may open, if it is limited.
     pub descriptors: Option<u64>,
-    /// How long to measure what is quiet.
+    /// How long to measure without an attack.
     pub quiet_time: Duration,
 }
 
-/// An etcd, the peer, and the honest callers. Dropped, all of them end.
+/// An etcd, the peer, and the honest callers. When dropped, all of them end.
 pub struct Bed {
     pub(super) options: BedOptions,
     pub(super) callers: Callers,
     pub(super) peer: PeerProcess,
-    /// The way of the peer to etcd, which can be cut. Honest callers have their own.
+    /// The peer's connection to etcd, which can be cut. Honest callers have their own.
     pub(super) etcd_of_peer: Proxy,
     _etcd: Etcd,
     /// The figures without an attack.
@@ -40,11 +40,11 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Starts everything and measures what is quiet. Takes a runtime with several threads.
+    /// Starts everything and measures without an attack. Requires a multi-threaded runtime.
     ///
     /// # Errors
     ///
-    /// If the peer does not serve, or fails without any attack.
+    /// Fails if the peer does not serve, or if honest calls fail without an attack.
     pub async fn start(options: &BedOptions) -> Result<Self, BoxError> {
         let etcd = block_in_place(Etcd::start);
         let program = options.programs.join("hostile-peer");
@@ -56,7 +56,7 @@ impl Bed {
         tokio::time::sleep(WARM_UP).await;
         let phase = callers.begin();
         tokio::time::sleep(options.quiet_time).await;
-        // What follows is no part of the phase.
+        // Later calls must not count for the phase.
         let _ = callers.begin();
         let honest = phase.figures().await;
         let report = block_in_place(|| peer.report()).ok_or("the peer reports nothing")?;

@@ -10,14 +10,14 @@ use crate::peer::PeerReport;
 /// The figures of one round.
 #[derive(Debug, Default)]
 pub struct RoundFigures {
-    /// What the honest callers came to.
+    /// The results of the honest callers.
     pub honest: HonestFigures,
-    /// What the attacker found; `None` if it did not end by itself.
+    /// The findings of the attacker; `None` if it did not finish.
     pub findings: Option<Findings>,
     /// The peer's last report; `None` if it has ended.
     pub last: Option<PeerReport>,
-    /// How long after the attack the peer's memory, descriptors and tasks were back; `None` if they
-    /// were not within the bound.
+    /// How long after the attack the peer's memory, descriptors and tasks had recovered; `None` if
+    /// they had not within the bound.
     pub recovery: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! Runs attacks beside honest callers, and judges what they came to.
+//! Runs attacks beside honest callers, and judges the outcome.
 
 mod bed;
 mod figures;

@@ -1,4 +1,4 @@
-//! The process of the peer that is attacked.
+//! The process of the peer under attack.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::peer::{PeerReport, ProcessStatus, REPORT};
 
 /// A peer serves within a second; a machine under load gets much more.
 const START_BOUND: Duration = Duration::from_secs(30);
-/// Reports come every tenth of a second, from a thread of their own.
+/// Reports are printed every tenth of a second, by a dedicated thread.
 const REPORT_BOUND: Duration = Duration::from_secs(5);
-/// A peer that has taken this much is killed, for the sake of the machine. Its heap is limited as
-/// well, but what the allocator keeps is not part of that.
+/// A peer whose memory exceeds this is killed to protect the machine. Its heap is limited too, but
+/// that does not include what the allocator retains.
 const MAX_RSS_BYTES: u64 = 6 << 30;
 
-/// A peer in a process of its own. Dropped, it is killed.
+/// A peer in its own process. It is killed when it is dropped.
 #[derive(Debug)]
 pub(super) struct PeerProcess {
     process: Process,
@@ -55,7 +55,11 @@ impl PeerProcess {
             .transcript()
             .find_line_from(0, ready, START_BOUND)
             .map_err(|why| format!("the peer was not ready {why}"))?;
-        let field = |name| ready.field(name).ok_or("the peer does not say where it is");
+        let field = |name| {
+            ready
+                .field(name)
+                .ok_or("the peer does not report its name and address")
+        };
         Ok(Self {
             name: field("peer")?.to_owned(),
             address: field("address")?.parse()?,
@@ -63,7 +67,7 @@ impl PeerProcess {
         })
     }
 
-    /// The next report; `None` if the process has ended, or reports nothing any more.
+    /// Returns the next report; `None` if the process has ended, or stopped reporting.
     pub(super) fn report(&self) -> Option<PeerReport> {
         let transcript = self.process.transcript();
         let is_report = |line: &Line| line.text.starts_with(REPORT);
@@ -73,15 +77,14 @@ impl PeerProcess {
         serde_json::from_str(line.text.strip_prefix(REPORT)?).ok()
     }
 
-    /// Lets the peak of its memory begin again. Where the system refuses, the peak is that of its
-    /// whole life.
+    /// Resets the peak of its memory. If the system refuses, the peak covers its whole life.
     pub(super) fn reset_peak(&self) {
         if let Err(error) = ProcessStatus::reset_peak(self.process.id()) {
-            eprintln!("hostile: the peak of the memory is not reset: {error}");
+            eprintln!("hostile: the peak of the memory was not reset: {error}");
         }
     }
 
-    /// Whether it runs. Kills it if it has taken too much memory.
+    /// Whether it runs. Kills it if it uses too much memory.
     pub(super) fn runs(&mut self) -> bool {
         if self.process.ended().is_some() {
             return false;
@@ -89,7 +92,7 @@ impl PeerProcess {
         let status = ProcessStatus::of(self.process.id()).unwrap_or_default();
         if status.rss_bytes > MAX_RSS_BYTES {
             eprintln!(
-                "hostile: the peer took {} bytes and is killed",
+                "hostile: killing the peer, which uses {} bytes",
                 status.rss_bytes
             );
             self.process.kill();

@@ -1,40 +1,40 @@
-//! Which attacks a run makes, from how many connections, and for how long.
+//! Plans which attacks a run makes, from how many connections, and for how long.
 
 use std::time::Duration;
 
 use crate::attack::Attack;
 
-/// How long a smoke run attacks each time: all attacks then take less than three minutes.
+/// How long each attack of a smoke run lasts: all attacks then take less than three minutes.
 const SMOKE_TIME: Duration = Duration::from_millis(2_500);
 
-/// How much a run makes of each attack.
+/// How thoroughly a run makes each attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Each attack for this long, or as long as it needs, from each number of connections.
     Full(Duration),
-    /// The same from one number of connections.
+    /// The same from one number of connections only.
     EachOnce(Duration),
     /// Each attack once, and briefly.
     Smoke,
 }
 
-/// One attack as it is to be made.
+/// An attack that is to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct PlannedRound {
     /// The attack.
     pub attack: Attack,
-    /// From how many connections, or source addresses.
+    /// The number of connections, or of source addresses.
     pub connections: usize,
-    /// How long.
+    /// How long to attack.
     pub time: Duration,
 }
 
-/// The rounds of these attacks.
+/// Returns the rounds of these attacks.
 #[must_use]
 pub fn plan(attacks: &[Attack], mode: Mode) -> Vec<PlannedRound> {
     let mut rounds = Vec::new();
     for attack in attacks {
-        // The one in the middle: several, and not yet many.
+        // The middle one: several connections, but not yet many.
         let middle = attack.connections.len() / 2;
         let once = &attack.connections[middle..=middle];
         let (connections, time) = match mode {
@@ -72,7 +72,7 @@ mod tests {
         let attacks = all_attacks();
         let rounds = plan(&attacks, Mode::Smoke);
         assert_eq!(rounds.len(), attacks.len());
-        // With a second and a half of recovery, and of waiting for what is under way.
+        // Allows a second and a half for recovery and for waiting for requests under way.
         let all: Duration = rounds
             .iter()
             .map(|round| round.time + Duration::from_millis(1_500))

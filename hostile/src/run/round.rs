@@ -1,4 +1,4 @@
-//! One round: an attack, what it does to the peer and to honest callers, and the recovery.
+//! One round: an attack, its effect on the peer and on honest callers, and the recovery.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use super::verdict::is_back;
 use crate::arena::Findings;
 use crate::peer::PeerReport;
 
-/// How long after the attack the peer has to be as before.
+/// How long after the attack the peer must have recovered.
 const RECOVERY_BOUND: Duration = Duration::from_secs(10);
-/// What an attack may take longer than it was told: it may wait for answers that are owed to it.
+/// How much longer than asked an attack may take: it may wait for answers that are owed to it.
 const ATTACKER_BOUND: Duration = Duration::from_secs(40);
 /// How long etcd is away from the peer: far less than the peer's lease lasts without a renewal.
 const ETCD_AWAY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Attacks the peer once. `share` is that of a processor which the attacker may use.
+/// Attacks the peer once. `share` is the share of a processor that the attacker may use.
 pub async fn run_round(bed: &mut Bed, planned: &PlannedRound, share: Option<f64>) -> RoundFigures {
     bed.peer.reset_peak();
     let phase = bed.callers.begin();
@@ -53,7 +53,8 @@ fn start_attacker(bed: &Bed, planned: &PlannedRound, share: Option<f64>) -> Proc
     Process::start(&mut command)
 }
 
-/// Waits for the end of the attack. `None` if the attacker has to be killed, or the peer ends.
+/// Waits until the attack ends. Returns `None` if the attacker had to be killed, or the peer has
+/// ended.
 async fn attack(bed: &mut Bed, planned: &PlannedRound, attacker: &mut Process) -> Option<Findings> {
     let begun = Instant::now();
     let mut etcd_goes = planned.attack.etcd_away.then_some(planned.time / 2);
@@ -81,7 +82,8 @@ async fn cut_off_etcd(bed: &Bed) {
     bed.etcd_of_peer.refuse(false);
 }
 
-/// Waits until the peer is as before, or its time is over. Its last report, and how long it took.
+/// Waits until the peer has recovered, or its time is over. Returns its last report, and how long
+/// it took.
 async fn recover(bed: &mut Bed, over: Instant) -> (Option<PeerReport>, Option<Duration>) {
     loop {
         if !bed.peer.runs() {

@@ -1,4 +1,4 @@
-//! What a peer must keep to while it is attacked.
+//! What is required of a peer while it is attacked.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use super::figures::RoundFigures;
 use crate::attack::HonestStarts;
 use crate::peer::PeerReport;
 
-/// Honest callers may see this latency, on any machine.
+/// A latency that honest callers may always see, on any machine.
 pub const P99_FLOOR: Duration = Duration::from_millis(50);
-/// Or so many times that without an attack.
+/// Or this many times the latency without an attack.
 const P99_FACTOR: u32 = 5;
-/// The peer's two budgets of 256 MiB, twice: what is counted, and what surrounds it.
+/// Twice the peer's two budgets of 256 MiB: for what they count, and for its overhead.
 const MAX_EXTRA_RSS_BYTES: u64 = 1 << 30;
-/// Beyond the start: what honest callers cause at any moment, and caches that were filled.
+/// Allowed beyond the start: memory that honest callers use at any moment, and caches that were
+/// filled.
 const SPARE_LIVE_BYTES: u64 = 16 << 20;
 const SPARE_DESCRIPTORS: u64 = 8;
 const SPARE_TASKS: u64 = 24;
@@ -20,24 +21,24 @@ const SPARE_TASKS: u64 = 24;
 /// The figures without an attack.
 #[derive(Debug, Clone, Default)]
 pub struct Quiet {
-    /// The latency that one of a hundred small requests exceeds.
+    /// The latency that one in a hundred small requests exceeds.
     pub p99: Duration,
     /// The peer's report.
     pub report: PeerReport,
 }
 
-/// What is asked of the peer in a round.
+/// What is required of the peer in a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Demands {
-    /// Whether the attackers left enough of the machine, so that honest callers must be served.
+    /// Whether the attackers leave enough of the machine that honest callers must be served.
     pub serves: bool,
-    /// A p99 up to here passes, however small it is in quiet times.
+    /// A p99 up to this passes, however small it is without an attack.
     pub p99_floor: Duration,
-    /// What honest starts may come to.
+    /// The outcomes that are allowed for honest starts.
     pub honest_starts: HonestStarts,
 }
 
-/// Whether the peer's memory, descriptors and tasks are back to what they were.
+/// Whether the peer's memory, descriptors and tasks have recovered.
 pub(super) fn is_back(quiet: &Quiet, now: &PeerReport) -> bool {
     let before = &quiet.report;
     now.live_bytes <= before.live_bytes + SPARE_LIVE_BYTES
@@ -45,7 +46,7 @@ pub(super) fn is_back(quiet: &Quiet, now: &PeerReport) -> bool {
         && now.tasks <= before.tasks + SPARE_TASKS
 }
 
-/// In which ways the peer failed. None: it passed.
+/// Returns the ways in which the peer failed; empty if it passed.
 #[must_use]
 pub fn failures(demands: Demands, quiet: &Quiet, round: &RoundFigures) -> Vec<String> {
     let mut failures = Vec::new();
@@ -57,7 +58,7 @@ pub fn failures(demands: Demands, quiet: &Quiet, round: &RoundFigures) -> Vec<St
         failures.push(not_back(&quiet.report, last));
     }
     let Some(findings) = &round.findings else {
-        failures.push("the attacker did not end by itself".to_owned());
+        failures.push("the attacker did not finish".to_owned());
         return failures;
     };
     if demands.serves {
@@ -90,7 +91,7 @@ fn failures_of_peer(quiet: &Quiet, last: &PeerReport, failures: &mut Vec<String>
     }
     if last.peak_rss_bytes > before.rss_bytes + MAX_EXTRA_RSS_BYTES {
         failures.push(format!(
-            "the resident memory came to {} MiB, from {} MiB",
+            "the resident memory reached {} MiB, from {} MiB",
             last.peak_rss_bytes >> 20,
             before.rss_bytes >> 20
         ));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_nothing_happened_to_passes() {
+    fn a_peer_without_any_change_passes() {
         assert_eq!(failures_of(|_| {}), [""; 0]);
     }
 
