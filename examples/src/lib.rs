@@ -1,4 +1,5 @@
-//! What the examples share: the options of a grid, its servers, and the way to their end.
+//! Shared by the examples: the options of a grid, its servers, their output, and how they shut
+//! down.
 
 mod options;
 mod output;
@@ -11,11 +12,11 @@ pub use signals::interrupted;
 use actorgrid::{BoxError, Server};
 use futures_util::future::join_all;
 
-/// Shuts the servers down, all at once: one after the other, each would take over the leader.
+/// Shuts the servers down concurrently: one after the other, each would take over the leader.
 ///
 /// # Errors
 ///
-/// The first of the errors.
+/// Returns the first of the errors.
 pub async fn shut_down(servers: Vec<Server>) -> Result<(), BoxError> {
     let results = join_all(servers.iter().map(|server| server.shutdown())).await;
     for result in results {

@@ -9,17 +9,18 @@ use clap::Args;
 /// The options of every example: where its grid is, and how its peers take part.
 #[derive(Debug, Clone, Args)]
 pub struct GridOptions {
-    /// The registry. `memory:` is one of this process alone.
+    /// The URL of the registry. `memory:` exists only within this process.
     #[arg(long, value_name = "URL", default_value = "memory:")]
     pub registry: String,
     /// The namespace of the grid [default: the program's name]
     #[arg(long)]
     pub namespace: Option<String>,
-    /// Where to listen. Each further peer of this process takes the next port, or a free one if
+    /// Where to listen. Each additional peer of this process takes the next port, or a free one if
     /// the port is 0.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub address: String,
-    /// The address for other peers, if it is not the one listened on; its ports go up alike.
+    /// The address for other peers, if it differs from the one listened on. Its port also increases
+    /// with each peer.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
     /// How long the names of a crashed peer stay taken: `15s`, `1m`.
@@ -31,13 +32,13 @@ pub struct GridOptions {
 }
 
 impl GridOptions {
-    /// Whether the grid lives in this process alone.
+    /// Whether the grid exists only within this process.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
         self.registry.starts_with("memory:")
     }
 
-    /// The number of peers in this process.
+    /// Returns the number of peers in this process.
     #[must_use]
     pub fn peers(&self) -> usize {
         let default = if self.is_in_memory() { 3 } else { 1 };
@@ -48,7 +49,7 @@ impl GridOptions {
     ///
     /// # Errors
     ///
-    /// As [`Registry::connect`].
+    /// Fails as [`Registry::connect`] does.
     pub async fn connect(&self) -> Result<Registry, RegistryError> {
         Registry::connect(&self.registry).await
     }
@@ -57,7 +58,7 @@ impl GridOptions {
     ///
     /// # Errors
     ///
-    /// Those of an address or a setting; the peers that were started by then are dropped.
+    /// Fails if an address or a setting is invalid; peers that were already started are dropped.
     pub async fn serve(
         &self,
         registry: &Registry,
@@ -79,7 +80,7 @@ impl GridOptions {
     }
 }
 
-/// The address of the peer `index`: `index` ports up, or the same if the port is any free one.
+/// Returns the address of the peer `index`: `index` ports up, or the same if the port is 0.
 fn nth_address(text: &str, index: usize) -> Result<String, BoxError> {
     let parsed = text
         .rsplit_once(':')

@@ -1,4 +1,4 @@
-//! Prints lines, and logs to the standard error.
+//! Prints lines, and writes logs to the standard error.
 
 use std::io::{self, Write as _};
 
@@ -6,14 +6,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Prints a line of results to stdout, at once. A stdout that is closed (`| head`) is no error: the
-/// program has other work to do than to print.
+/// Prints a line of results to stdout at once. A closed stdout (`| head`) is not an error: the
+/// program has other work to do than printing.
 pub fn line(text: impl std::fmt::Display) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }
 
-/// Sends the logs to stderr: warnings, or what `RUST_LOG` asks for (`actorgrid=debug,warn`).
+/// Writes logs to stderr: warnings, or what `RUST_LOG` asks for (`actorgrid=debug,warn`).
 pub fn log_to_stderr() {
     let targets = std::env::var("RUST_LOG")
         .ok()

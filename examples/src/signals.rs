@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::io;
 
-/// Listens, from the call on, to what asks the process to end: Ctrl-C and, on Unix, SIGTERM. The
-/// future ends when it came. Call it before there is something to shut down.
+/// Listens, from the call on, for signals that ask the process to end: Ctrl-C and, on Unix,
+/// SIGTERM. The future completes when one has arrived. Call it before there is anything to shut
+/// down.
 ///
 /// # Errors
 ///
-/// The system lets nobody listen to signals.
+/// Fails if the system does not allow listening for signals.
 pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {

@@ -1,13 +1,13 @@
 //! The requestreply program, as a user runs it.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)] // also outside of test functions
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// The program; killed when a test fails.
+/// The program, which is killed if a test fails.
 struct Program {
     process: Child,
     address: String,
@@ -34,7 +34,8 @@ impl Program {
         }
     }
 
-    /// Waits until the front knows all workers: they have their turns. Their names.
+    /// Waits until the front knows all workers, that is, until each has its turn. Returns their
+    /// names.
     fn workers(&mut self) -> HashSet<String> {
         for _ in 0..3 {
             let is_start = |line: &String| line.starts_with("WORKER start name=worker-");
@@ -83,7 +84,7 @@ impl Http {
         self.0.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
-    /// The status and the body of the next response.
+    /// Returns the status and the body of the next response.
     fn receive(&mut self) -> (u16, String) {
         let (mut status, mut length) = (0, 0);
         loop {
@@ -130,7 +131,7 @@ fn a_user_has_one_worker_and_users_are_spread() {
     for _ in 0..50 {
         assert_eq!(http.worker_of("x"), first);
     }
-    // Through another connection, too.
+    // The same holds for another connection.
     assert_eq!(program.connect().worker_of("x"), first);
     let mut users = HashMap::<_, u32>::new();
     for user in 0..100 {
@@ -191,7 +192,7 @@ fn an_open_request_is_answered_before_the_end() {
     let (status, body) = http.receive();
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("\"user\":\"x\""), "{body}");
-    // Both connections end, and there are no others any more.
+    // Both connections end, and no new ones are accepted.
     assert_eq!(http.0.read(&mut [0]).unwrap(), 0);
     assert_eq!(idle.0.read(&mut [0]).unwrap(), 0);
     assert!(TcpStream::connect(&program.address).is_err());

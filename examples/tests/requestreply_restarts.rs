@@ -1,6 +1,7 @@
-//! What the callers of the requestreply front are told while its peers are restarted, on etcd.
+//! The answers that callers of the requestreply front receive while its peers are restarted, on
+//! etcd.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)] // also outside of test functions
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,10 +15,10 @@ use testbed::{Etcd, Process, Transcript};
 
 const CALLERS: usize = 64;
 const PEERS: usize = 3;
-/// For anything that takes a moment.
+/// The bound for anything that takes only a moment.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// How long callers call: 6 s, or what SECONDS says.
+/// Returns how long callers call: SECONDS if it is set, otherwise 6 s.
 fn duration() -> Duration {
     let seconds = std::env::var("SECONDS").ok();
     let seconds = seconds.and_then(|text| text.parse().ok());
@@ -30,7 +31,7 @@ fn program(etcd: &Etcd) -> Command {
     command
 }
 
-/// A peer that works, and its address.
+/// Starts a peer; returns it once its worker runs, with its address.
 fn start_peer(
     etcd: &Etcd,
     transcript: &Transcript,
@@ -45,7 +46,7 @@ fn start_peer(
     (process, format!("127.0.0.1:{port}"))
 }
 
-/// How many answers of each kind one caller got, and from which workers.
+/// How many answers of each kind one caller received, and from which workers.
 #[derive(Default)]
 struct Seen {
     counts: BTreeMap<String, u64>,
@@ -65,7 +66,7 @@ impl Seen {
     }
 }
 
-/// Calls, each second time for a user, until it is over. Every request is answered.
+/// Sends requests, every second one for a user, until `is_over`. Every request must be answered.
 fn call(address: &str, caller: usize, is_over: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     let stream = TcpStream::connect(address).unwrap();
@@ -121,7 +122,7 @@ fn get(http: &mut BufReader<TcpStream>, path: &str) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// What the front has counted, without what there was none of.
+/// Returns the counts that the front has printed, except those that are zero.
 fn counted(stderr: &str) -> BTreeMap<String, u64> {
     let begins = "requestreply: ";
     let counts = stderr
@@ -200,7 +201,7 @@ fn no_answer_is_lost_or_wrong_while_peers_are_restarted_one_after_the_other() {
         .collect();
     assert!(seen.workers.is_subset(&started), "{:?}", seen.workers);
     assert!(restarts >= PEERS, "{restarts}");
-    // Who shuts down in order leaves nobody in doubt.
+    // A graceful shutdown leaves no caller in doubt.
     assert_eq!(seen.counts.get("503 may have been executed"), None);
     let total: u64 = seen.counts.values().sum();
     assert!(seen.counts["200"] * 100 > total * 99, "{:?}", seen.counts);

@@ -1,12 +1,12 @@
 //! The word count program, as a user runs it.
-#![allow(clippy::unwrap_used)] // also outside of test functions
+#![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A tree with all that is read in its own way. The words in it that count are `Straße`, `word…`
-/// and the like; `hidden` and `skipped` never do.
+/// Creates a tree with a file for every way of reading. Only words such as `Straße` and `word…`
+/// count; `hidden` and `skipped` never do.
 fn tree() -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     let write = |path: &str, bytes: &[u8]| {
@@ -14,7 +14,7 @@ fn tree() -> tempfile::TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     };
-    // Characters of one to four bytes, so that the ends of chunks fall into all of them.
+    // Contains characters of one to four bytes, so that the ends of chunks fall within each kind.
     let large: String = (0..400)
         .map(|index| {
             format!(
@@ -100,7 +100,7 @@ fn files_without_a_word_are_counted_too() {
 }
 
 #[test]
-fn a_leader_that_is_ended_on_the_way_is_followed_by_one_that_carries_on() {
+fn a_leader_that_is_stopped_midway_is_followed_by_one_that_continues() {
     let tree = tree();
     let options = [
         "--chunk-bytes",
@@ -123,14 +123,14 @@ fn a_leader_that_is_ended_on_the_way_is_followed_by_one_that_carries_on() {
             .filter_map(|word| word.parse().ok())
             .collect();
         let (done, remain) = (numbers[1], numbers[2]);
-        // What was done is not read again; some more were under way.
+        // Chunks that were done are not read again; some more were under way.
         assert!(done >= (done + remain) / 2, "{line}");
         assert!(remain > 0, "{line}");
     }
 }
 
 #[test]
-fn mistakes_are_told_with_exit_code_2() {
+fn mistakes_are_reported_with_exit_code_2() {
     let tree = tempfile::tempdir().unwrap();
     let missing = tree.path().join("missing");
     for (path, text) in [(&*missing, "missing"), (tree.path(), "no files")] {

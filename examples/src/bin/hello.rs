@@ -10,9 +10,9 @@ use actorgrid::{
 use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr, shut_down};
 
-/// Requests that wait for one worker; more are refused as busy, and repeated.
+/// The number of requests that may wait for one worker; more are rejected as busy, and repeated.
 const WORKER_CAPACITY: usize = 100;
-/// The pause before a peer is asked again that could not start its worker.
+/// How long to wait before asking again a peer that could not start its worker.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The leader starts one worker on each peer that appears; a worker answers with a greeting.
@@ -50,7 +50,7 @@ async fn run(grid: &GridOptions) -> Result<(), BoxError> {
     shut_down(servers).await
 }
 
-/// Declared with its mailbox: a worker that is started takes requests.
+/// Declares the mailbox with the type, so a started worker already receives requests.
 fn worker_type() -> ActorType {
     ActorType::from_fn("worker", |_start, ctx| work(ctx))
         .mailbox::<Request<EchoMsg>>(WORKER_CAPACITY)
@@ -66,7 +66,7 @@ async fn work(ctx: ActorContext) -> ActorResult {
     let _stopped = LineAtEnd(format!("WORKER stop name={name}"));
     while let Some(request) = mailbox.recv().await {
         let greeting = format!("{}, this is {name}", request.message().msg);
-        // An answer that nobody waits for any more is no reason to end.
+        // The worker must not end because nobody waits for the answer any more.
         let _ = request.respond(EchoMsg::new(greeting));
     }
     Ok(())
@@ -96,7 +96,7 @@ async fn lead(ctx: ActorContext) -> ActorResult {
     }
 }
 
-/// One peer that hangs must not hold up the others. The task ends with the leader.
+/// A peer that hangs must not delay the others. The task ends with the leader.
 fn welcome_in_background(ctx: &ActorContext, peer: Name) {
     let leader = ctx.clone();
     ctx.spawn(async move {
@@ -111,13 +111,13 @@ fn welcome_in_background(ctx: &ActorContext, peer: Name) {
     });
 }
 
-/// Starts the worker of a peer, if it has none, and greets it.
+/// Starts the worker of a peer, unless it runs already, and greets it.
 async fn welcome(ctx: &ActorContext, peer: &Name) -> Result<(), RequestError> {
     let worker = format!("worker-{peer}");
     let start = ActorStart::new(&worker, "worker");
     match ctx.client().start(peer, start).await {
         Ok(_) => {}
-        // An earlier leader has started it.
+        // A previous leader has started it.
         Err(error) if error.kind() == RequestErrorKind::AlreadyRunning => return Ok(()),
         Err(error) => return Err(error),
     }
@@ -126,7 +126,7 @@ async fn welcome(ctx: &ActorContext, peer: &Name) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Prints a line when it is dropped: an actor that is aborted does not come to its last line.
+/// Prints a line when it is dropped, as an aborted actor does not reach its last statement.
 struct LineAtEnd(String);
 
 impl Drop for LineAtEnd {

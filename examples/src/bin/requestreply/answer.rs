@@ -1,4 +1,4 @@
-//! The answers to callers, and how many there were of each.
+//! The answers to callers, and counts of each kind.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +11,15 @@ use serde_json::json;
 
 use crate::messages::Done;
 
-/// What a caller is told.
+/// The answer to a caller.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     Done(Done),
     /// No worker is registered.
     NoWorker,
-    /// The workers that were asked did nothing; why the last of them did not.
+    /// The workers that were asked did nothing; contains the reason of the last one.
     Refused(String),
-    /// A worker was asked and gave no answer. It may have done the work or not, so nobody else is
+    /// A worker was asked and gave no answer. It may have done the work, so no other worker is
     /// asked to do it again.
     MayHaveBeenExecuted(String),
     NotFound,
@@ -27,7 +27,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// All kinds, as they are counted.
+    /// The names of all kinds, as they are counted.
     const KINDS: [&'static str; 6] = [
         "200",
         "503 no worker",
@@ -88,7 +88,7 @@ impl Answer {
     }
 }
 
-/// How many answers there were of each kind.
+/// The number of answers of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Counts([AtomicU64; Answer::KINDS.len()]);
 
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_is_counted_as_what_it_is() {
+    fn each_answer_is_counted_as_its_kind() {
         let counts = Counts::default();
         counts.add(&Answer::NoWorker);
         counts.add(&Answer::MayHaveBeenExecuted(String::new()));

@@ -1,12 +1,12 @@
-//! Which worker is asked, and which ones instead if it refuses.
+//! Chooses the worker to ask, and those to ask instead if it rejects the request.
 
 use actorgrid::Name;
 
-/// The workers for a user, best first: rendezvous hashing.
+/// Returns the workers for a user, best first, by rendezvous hashing.
 ///
-/// A function of the user and the names alone, so that all fronts agree. Where a worker leaves,
-/// only its own users move, each to the next of its choices; where one joins, only those move that
-/// are its own from then on.
+/// The order depends only on the user and the names, so all fronts agree. If a worker leaves, only
+/// its own users move, each to its next choice; if a worker joins, only those users move that
+/// prefer it.
 pub(crate) fn for_user<'a>(workers: &'a [Name], user: &str) -> Vec<&'a Name> {
     let mut choices: Vec<_> = workers
         .iter()
@@ -16,20 +16,20 @@ pub(crate) fn for_user<'a>(workers: &'a [Name], user: &str) -> Vec<&'a Name> {
     choices.into_iter().map(|(_, worker)| worker).collect()
 }
 
-/// The workers for nobody in particular: all in turn.
+/// Returns the workers for a request without a user: each has its turn.
 pub(crate) fn in_turn(workers: &[Name], turn: usize) -> Vec<&Name> {
     let first = turn.checked_rem(workers.len()).unwrap_or(0);
     let (before, from) = workers.split_at(first);
     from.iter().chain(before).collect()
 }
 
-/// FNV-1a over both names, then the last step of SplitMix64, as FNV alone mixes the last bytes too
-/// little to compare by. Written out here because the hashers of libraries may change, and two
-/// versions of the front would no longer agree.
+/// FNV-1a over both names, followed by the last step of SplitMix64, as FNV alone mixes the last
+/// bytes too little for comparisons. Written out here because the hashers of libraries may change,
+/// and then two versions of the front would disagree.
 fn score(worker: &str, user: &str) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    // A byte that no name and no text has: no other pair gives the same bytes.
+    // This byte occurs in no name and no text, so no other pair yields the same bytes.
     const BETWEEN: u8 = 0xff;
     let bytes = worker.bytes().chain([BETWEEN]).chain(user.bytes());
     let hash = bytes.fold(OFFSET_BASIS, |hash, byte| {

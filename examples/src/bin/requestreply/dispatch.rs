@@ -1,4 +1,4 @@
-//! From a caller's request to the answer of a worker.
+//! Dispatches a caller's request to a worker, and returns its answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::choice;
 use crate::messages::Work;
 use crate::worker;
 
-/// The time for one caller's request, all tries included.
+/// The time limit for one caller's request, including all tries.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// The workers that are tried for one request.
+/// The maximum number of workers that are tried for one request.
 const MAX_TRIES: usize = 3;
 
-/// The workers that there are, as the registry tells.
+/// The workers that the registry lists.
 pub(crate) struct Workers {
     names: BTreeSet<Name>,
     watch: Watch,
@@ -38,7 +38,7 @@ impl Workers {
         })
     }
 
-    /// Follows what changes, until it is dropped.
+    /// Follows the changes until the future is dropped.
     pub(crate) async fn follow(&mut self) {
         loop {
             let changed = match self.watch.next().await {
@@ -84,8 +84,8 @@ impl Dispatcher {
         }
     }
 
-    /// Asks the worker of the user, or any. A worker that certainly did nothing is followed by the
-    /// next choice; one that may have done the work is not.
+    /// Asks the user's worker, or any worker if there is no user. If a worker certainly did
+    /// nothing, the next choice is asked; if it may have done the work, no other one is.
     pub(crate) async fn ask(&self, user: Option<String>) -> Answer {
         let end = Instant::now() + DEADLINE;
         let turn = match user {
@@ -95,7 +95,7 @@ impl Dispatcher {
         let mut answer = Answer::NoWorker;
         let mut tried: Vec<Name> = Vec::new();
         while tried.len() < MAX_TRIES {
-            // Anew for each try: a worker that refuses is often one that leaves.
+            // Chosen anew for each try: a worker that rejects a request is often about to leave.
             let workers = self.workers.borrow().clone();
             let mut choices = match &user {
                 Some(user) => choice::for_user(&workers, user),
@@ -107,8 +107,8 @@ impl Dispatcher {
                 break;
             };
             tried.push(worker.clone());
-            // The worker of a peer that crashed stays registered until the lease ends, and is
-            // tried in vain for as long as is allowed. That must not be all of the time.
+            // The worker of a crashed peer stays registered until the lease ends, and is then tried
+            // for as long as its deadline allows. That must not use up all the time.
             let is_last = choices.len() == 1 || tried.len() == MAX_TRIES;
             let deadline = if is_last { left } else { left / 2 };
             let work = Work { user: user.clone() };

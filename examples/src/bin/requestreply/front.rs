@@ -21,22 +21,24 @@ use tokio::task::JoinSet;
 use crate::answer::{Answer, Counts};
 use crate::dispatch::{Dispatcher, Workers};
 
-/// Connections at a time. More wait to be accepted; each costs a task and a few kilobytes.
+/// The maximum number of open connections. More wait to be accepted; each costs a task and a few
+/// kilobytes.
 const MAX_CONNECTIONS: usize = 1024;
-/// The time for the head of a request, from the end of the one before it on: a connection that is
-/// idle for longer is closed.
+/// The time limit for the head of a request, counted from the end of the previous one: a connection
+/// that is idle for longer is closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time that open requests have at the end. More than a worker is waited for.
+/// How long open requests may take at the end. Longer than a worker is waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause after a connection could not be accepted: there are too many open files, say.
+/// How long to wait after a connection could not be accepted, for example because too many files
+/// are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers callers on `listener` until `until` ends, and then those whose requests are open. What
-/// they were told.
+/// Answers callers on `listener` until `until` completes, and then those with open requests.
+/// Returns counts of the answers.
 ///
 /// # Errors
 ///
-/// The registry does not say which workers there are.
+/// Fails if the registry does not report the workers.
 pub(crate) async fn serve(
     listener: TcpListener,
     client: Client,
@@ -48,7 +50,7 @@ pub(crate) async fn serve(
         counts: Arc::default(),
     });
     let counts = front.counts.clone();
-    // The connections end with this function, one way or the other.
+    // The connections end with this function, in either case.
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
     let accepted = async {
@@ -81,7 +83,7 @@ pub(crate) async fn serve(
         () = workers.follow() => {}
         drained = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()) => {
             if drained.is_err() {
-                tracing::warn!("requests are still open and are given up");
+                tracing::warn!("dropping requests that are still open");
             }
         }
     }
@@ -97,7 +99,7 @@ async fn accept_failed(error: &io::Error) {
     }
 }
 
-/// What all connections share.
+/// Shared by all connections.
 struct Front {
     dispatcher: Dispatcher,
     counts: Arc<Counts>,
@@ -108,7 +110,7 @@ impl Front {
         self: Arc<Self>,
         stream: TcpStream,
     ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
-        // Answers are small, and each is one write.
+        // Answers are small, and each is a single write.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
             let front = self.clone();
@@ -133,7 +135,7 @@ impl Front {
     }
 }
 
-/// The user that a query names; none if it is empty.
+/// Returns the user that a query names, or none if it is empty.
 fn user(query: Option<&str>) -> Option<String> {
     form_urlencoded::parse(query?.as_bytes())
         .find(|(key, _)| key == "user")

@@ -9,8 +9,8 @@ use examples::line;
 
 use crate::worker;
 
-/// The pause before a worker that has ended is started again, and before a peer is asked again
-/// that could not start its worker: one that fails each time must not keep the grid busy.
+/// How long to wait before restarting a worker that has ended, and before asking again a peer that
+/// could not start its worker: one that always fails must not keep the grid busy.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn lead(ctx: ActorContext) -> ActorResult {
@@ -19,7 +19,7 @@ pub(crate) async fn lead(ctx: ActorContext) -> ActorResult {
         "LEADER start peer={} token={token}",
         ctx.peer()
     ));
-    // Watched before the workers are started: none of them ends unseen.
+    // Watched before any worker is started, so that no end goes unnoticed.
     let (_, mut actors) = ctx.client().watch(Kind::Actor).await?;
     let (now, mut peers) = ctx.client().watch(Kind::Peer).await?;
     for peer in now {
@@ -45,7 +45,7 @@ pub(crate) async fn lead(ctx: ActorContext) -> ActorResult {
     }
 }
 
-/// One peer that hangs must not hold up the others. The task ends with the leader.
+/// A peer that hangs must not delay the others. The task ends with the leader.
 fn start_in_background(ctx: &ActorContext, peer: Name, mut pause: Duration) {
     let leader = ctx.clone();
     ctx.spawn(async move {
@@ -55,7 +55,7 @@ fn start_in_background(ctx: &ActorContext, peer: Name, mut pause: Duration) {
             let Err(error) = start(&leader, &peer).await else {
                 return;
             };
-            // A peer that has gone is not asked again; if it comes back, it appears.
+            // A peer that has gone is not asked again; if it comes back, the watch reports it.
             if !error.is_retryable() || error.kind() == RequestErrorKind::UnknownName {
                 tracing::info!(%peer, %error, "no worker");
                 return;
@@ -65,7 +65,7 @@ fn start_in_background(ctx: &ActorContext, peer: Name, mut pause: Duration) {
     });
 }
 
-/// Starts the worker of a peer, if it has none.
+/// Starts the worker of a peer, unless it runs already.
 async fn start(ctx: &ActorContext, peer: &Name) -> Result<(), RequestError> {
     let start = ActorStart::new(worker::name_on(peer), "worker");
     match ctx.client().start(peer, start).await {

@@ -1,8 +1,8 @@
-//! Answers HTTP requests by workers on a grid.
+//! Answers HTTP requests with the help of workers on a grid.
 //!
 //! The leader ([`leader`]) keeps one worker ([`worker`]) running on each peer. The front
-//! ([`front`]) chooses a worker for each caller ([`choice`]) and asks it ([`dispatch`]): for the
-//! same user the same one, as long as the same workers run.
+//! ([`front`]) chooses a worker for each caller ([`choice`]) and asks it ([`dispatch`]): the same
+//! user gets the same worker as long as the same workers run.
 
 mod answer;
 mod choice;
@@ -23,14 +23,14 @@ use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr, shut_down};
 use tokio::net::TcpListener;
 
-/// Answers `GET /work?user=x` by the worker of that user, and `GET /work` by any.
+/// Answers `GET /work?user=x` with the help of that user's worker, and `GET /work` with any worker.
 #[derive(Parser)]
 #[command(version)]
 struct Options {
     #[command(flatten)]
     grid: GridOptions,
     /// Where to listen for HTTP. Without it, the peers of this process only work for the fronts of
-    /// others.
+    /// other processes.
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
     /// How long the workers of this process take for each request, one after the other.
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), BoxError> {
     let interrupted = interrupted()?;
-    // Before there is something to shut down: the port may be taken.
+    // Before there is anything to shut down: the port may be taken.
     let listener = match &options.http {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -66,7 +66,7 @@ async fn run(options: &Options) -> Result<(), BoxError> {
             actors(server, work_time)
         })
         .await?;
-    // The workers end after the requests that wait for them.
+    // Each worker ends after the requests that wait for it.
     let result = serve(listener, &servers, interrupted).await;
     shut_down(servers).await.and(result)
 }

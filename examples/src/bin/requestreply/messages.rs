@@ -1,4 +1,4 @@
-//! What the front and the workers say to each other.
+//! The messages between the front and the workers.
 
 use actorgrid::Message;
 
@@ -6,19 +6,19 @@ use actorgrid::Message;
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "requestreply/Work", reply = Done)]
 pub(crate) struct Work {
-    /// For whom; none for nobody in particular.
+    /// The user that the work is for, if any.
     #[prost(string, optional, tag = "1")]
     pub(crate) user: Option<String>,
 }
 
-/// It is done.
+/// Reports that the work is done.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "requestreply/Done")]
 pub(crate) struct Done {
-    /// That of the request.
+    /// The user of the request.
     #[prost(string, optional, tag = "1")]
     pub(crate) user: Option<String>,
-    /// Who did it.
+    /// The worker that did the work.
     #[prost(string, tag = "2")]
     pub(crate) worker: String,
     /// The revision of the worker's token.

@@ -1,4 +1,4 @@
-//! What callers see while peers are restarted, and that workers are started again.
+//! Tests what callers see while peers are restarted, and that workers are restarted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -92,7 +92,7 @@ async fn while_peers_are_restarted_no_answer_is_lost_or_wrong() {
     stop.send(()).unwrap();
     let counts = front.await.unwrap().unwrap().to_string();
     println!("{counts}");
-    // Each answer that was counted has come to its caller.
+    // Each answer that was counted reached its caller.
     let counted: BTreeMap<_, _> = counts
         .split(", ")
         .filter_map(|part| part.rsplit_once(": "))
@@ -107,7 +107,7 @@ async fn while_peers_are_restarted_no_answer_is_lost_or_wrong() {
     }
 }
 
-/// Calls, each second time for a user, until it is over. Counts the kinds of answers.
+/// Sends requests, every second one for a user, until `is_over`. Counts the kinds of answers.
 async fn call(
     address: SocketAddr,
     caller: usize,

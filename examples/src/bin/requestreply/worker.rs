@@ -1,4 +1,4 @@
-//! Workers: one on each peer, and each with a mailbox of its own name.
+//! Workers: one on each peer, each with a mailbox under its own name.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use examples::line;
 
 use crate::messages::{Done, Work};
 
-/// What the names of the workers' mailboxes begin with.
+/// The prefix of the names of the workers' mailboxes.
 pub(crate) const PREFIX: &str = "worker-";
-/// Requests that wait for one worker; more are refused as busy.
+/// The number of requests that may wait for one worker; more are rejected as busy.
 const CAPACITY: usize = 256;
 
-/// The name of the worker of a peer.
+/// Returns the name of a peer's worker.
 pub(crate) fn name_on(peer: &Name) -> String {
     format!("{PREFIX}{peer}")
 }
 
-/// Workers that take `work_time` for each request.
+/// Creates the type of workers that take `work_time` for each request.
 ///
-/// Declared with their mailbox: who sees it in the registry can send to it.
+/// Declared with their mailbox, so that a client can send to a worker as soon as it sees it in the
+/// registry.
 pub(crate) fn worker_type(work_time: Duration) -> ActorType {
     ActorType::from_fn("worker", move |_start, ctx| run(ctx, work_time))
         .mailbox::<Request<Work>>(CAPACITY)
@@ -37,10 +38,10 @@ async fn run(ctx: ActorContext, work_time: Duration) -> ActorResult {
         if !work_time.is_zero() {
             tokio::time::sleep(work_time).await;
         }
-        // A worker that stores something gives this token with it. One that is fenced ends here.
+        // A worker that stores anything stores this token with it. A fenced worker ends here.
         let token = ctx.token()?.revision();
         let (Work { user }, responder) = request.into_parts();
-        // An answer that nobody waits for any more is no reason to end.
+        // The worker must not end because nobody waits for the answer any more.
         let _ = responder.respond(Done {
             user,
             worker: name.to_string(),

@@ -18,7 +18,7 @@ impl ChunkSet {
         self.0.get(byte).is_some_and(|bits| bits & bit != 0)
     }
 
-    /// Whether it was new.
+    /// Inserts a chunk; returns whether it was new.
     pub(crate) fn insert(&mut self, chunk: u64) -> bool {
         let (byte, bit) = place(chunk);
         if self.0.len() <= byte {
@@ -33,7 +33,7 @@ impl ChunkSet {
         self.0.iter().map(|bits| u64::from(bits.count_ones())).sum()
     }
 
-    /// The chunks that all of the sets have, and those that any has.
+    /// Returns the chunks that are in all of the sets, and those that are in any of them.
     pub(crate) fn common_and_any(sets: &[Self]) -> (Self, Self) {
         let length = sets.iter().map(|set| set.0.len()).max().unwrap_or(0);
         let of = |set: &Self, byte: usize| set.0.get(byte).copied().unwrap_or(0);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_have_and_what_any_has() {
+    fn chunks_that_all_have_and_that_any_has() {
         let (common, any) =
             ChunkSet::common_and_any(&[set(&[1, 9, 20]), set(&[1, 20]), set(&[1, 2, 20])]);
         assert_eq!((common.len(), any.len()), (2, 4));

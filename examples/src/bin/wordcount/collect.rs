@@ -1,4 +1,4 @@
-//! The end of a job: what the counters have counted.
+//! Collects the results of the counters at the end of a job.
 
 use actorgrid::{BoxError, Client, RequestError};
 use futures_util::future::try_join_all;
@@ -8,14 +8,14 @@ use crate::job_actors::actor_names;
 use crate::messages::{Counts, GetChunks, GetCounts, Tally};
 use crate::plan::Plan;
 
-/// What the counters have counted.
+/// The results of the counters.
 pub(crate) struct Outcome {
     pub(crate) counts: Vec<Counts>,
     pub(crate) tally: Tally,
     pub(crate) members: u32,
 }
 
-/// Fetches the counts of all counters, and checks that they have every chunk once.
+/// Fetches the counts of all counters, and checks that each of them has counted every chunk.
 pub(crate) async fn collect(
     client: &Client,
     job: i64,
@@ -46,7 +46,7 @@ pub(crate) async fn collect(
     if leaders > 1 {
         let (_, read_again) = ChunkSet::common_and_any(&repeated);
         eprintln!(
-            "{chunks} chunks were counted, {} of them came again and were ignored, {twice} counted twice",
+            "{chunks} chunks were counted, {} were sent again and ignored, {twice} counted twice",
             read_again.len()
         );
     }

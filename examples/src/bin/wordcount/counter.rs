@@ -1,4 +1,4 @@
-//! Counters: each has the words that the ring gives it.
+//! Counters: each counts the words that the ring assigns to it.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use indexmap::IndexMap;
 use crate::chunk_set::ChunkSet;
 use crate::messages::{Batch, Chunks, Counts, CountsPage, GetChunks, GetCounts, Tally};
 
-/// Batches that wait; more are refused as busy, and their readers wait. Each has up to
-/// [`MAX_BATCH_BYTES`](crate::reader::MAX_BATCH_BYTES).
+/// The number of batches that may wait; more are rejected as busy, and their readers wait. Each has
+/// up to [`MAX_BATCH_BYTES`](crate::reader::MAX_BATCH_BYTES).
 const CAPACITY: usize = 32;
-/// The counts of one page.
+/// The size of one page of counts, in bytes.
 const PAGE_BYTES: usize = 1024 * 1024;
 
 #[derive(MessageSet)]
@@ -30,7 +30,7 @@ async fn run(ctx: ActorContext) -> ActorResult {
     let mut mailbox = ctx.mailbox::<CounterMessage>(CAPACITY).await?;
     let mut counter = Counter::default();
     while let Some(message) = mailbox.recv().await {
-        // Who does not wait for the answer any more asks again, or has been replaced.
+        // A caller that does not wait for the answer any more asks again, or has been replaced.
         match message {
             CounterMessage::Batch(request) => {
                 let (batch, responder) = request.into_parts();
@@ -59,7 +59,7 @@ struct Counter {
     counted: ChunkSet,
     repeated: ChunkSet,
     times_counted: u64,
-    /// Readings of chunks of which parts are still to come.
+    /// Readings of chunks that are still incomplete.
     staged: HashMap<u64, Staged>,
 }
 
@@ -69,7 +69,7 @@ struct Staged {
 }
 
 impl Counter {
-    /// Takes a batch. Each chunk counts once, whoever sends it and how often.
+    /// Accepts a batch. Each chunk counts only once, whoever sends it and however often.
     fn take(&mut self, batch: Batch) -> Result<(), &'static str> {
         let reading = (batch.reader, batch.reading);
         if self.counted.contains(batch.chunk) {
@@ -85,7 +85,7 @@ impl Counter {
                 parts: Vec::new(),
             });
             if staged.reading != reading {
-                // Another reader gave up half-way, or this one does it in vain.
+                // Another reader abandoned the chunk half-way, or this one repeats it needlessly.
                 *staged = Staged {
                     reading,
                     parts: Vec::new(),

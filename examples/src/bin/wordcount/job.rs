@@ -1,4 +1,4 @@
-//! The job: owned by the process that was asked for it, worked off by the leader.
+//! The job: owned by the process that was asked for it, and carried out by the leader.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::job_actors::stop_actors;
 use crate::messages::{Began, Chunk, ChunkDone, GaveUp, GetPlan, PlanPage};
 use crate::plan::Plan;
 
-/// The mailbox of the job.
+/// The name of the job's mailbox.
 pub(crate) const JOB: &str = "job";
-/// For requests that wait for the work of others.
+/// The deadline of requests that wait for the work of others.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
-/// Requests that wait for the job: a leader has one under way at a time.
+/// The number of requests that may wait for the job: a leader has one under way at a time.
 const CAPACITY: usize = 16;
-/// The chunks of one page of the plan.
+/// The size of one page of the plan, in bytes.
 const PAGE_BYTES: usize = 1024 * 1024;
 
 #[derive(MessageSet)]
@@ -37,16 +37,16 @@ pub(crate) struct Job {
     mailbox: Mailbox<JobMessage>,
     plan: Plan,
     members: u32,
-    /// End the leader when so many chunks are done; none once it was ended.
+    /// Stop the leader once this many chunks are done; `None` after it was stopped.
     end_leader_at: Option<u64>,
     done: u64,
-    /// The leaders that there were.
+    /// The leaders so far.
     leaders: Vec<i64>,
     bar: ProgressBar,
 }
 
 impl Job {
-    /// Opens the job on the peers that are there now.
+    /// Opens the job on the peers that are registered now.
     pub(crate) async fn open(
         server: &Server,
         plan: Plan,
@@ -72,7 +72,7 @@ impl Job {
         })
     }
 
-    /// Serves the leader until all is counted, and collects the counts.
+    /// Serves the leader until everything is counted, and collects the counts.
     pub(crate) async fn run(mut self) -> Result<Outcome, BoxError> {
         let chunks = self.plan.chunks.len() as u64;
         loop {
@@ -89,7 +89,7 @@ impl Job {
         }
         self.bar.finish_and_clear();
         let job = self.mailbox.token()?.revision();
-        // The leader is not wanted any more.
+        // The leader is no longer needed.
         self.mailbox.close().await;
         let outcome = collect(
             &self.client,
@@ -104,7 +104,7 @@ impl Job {
     }
 
     async fn handle(&mut self, message: JobMessage) -> Result<(), BoxError> {
-        // A leader that does not wait for its answer has ended; the next one begins anew.
+        // A leader that does not wait for its answer has ended; the next one starts over.
         match message {
             JobMessage::GetPlan(request) => {
                 let page = self.page(request.message().from)?;
@@ -156,7 +156,7 @@ impl Job {
     fn began(&mut self, began: &Began) {
         self.done = began.done;
         if self.leaders.last() == Some(&began.leader) {
-            return; // another round of it
+            return; // another round of the same leader
         }
         self.leaders.push(began.leader);
         if self.leaders.len() > 1 {
@@ -170,7 +170,7 @@ impl Job {
         }
     }
 
-    /// Ends the leader, which waits for an answer just now. Its successor says what is done.
+    /// Stops the leader, which is waiting for an answer now. Its successor reports what is done.
     async fn end_leader(&mut self) -> Result<(), RequestError> {
         self.end_leader_at = None;
         self.say(&format!(
@@ -181,7 +181,7 @@ impl Job {
         ));
         self.done = 0;
         match self.client.stop("leader").await {
-            // It has ended by itself.
+            // It has already ended.
             Err(error) if error.kind() == RequestErrorKind::UnknownName => Ok(()),
             result => result,
         }

@@ -3,7 +3,7 @@
 use actorgrid::Client;
 use futures_util::future::join_all;
 
-/// The names of the readers, or of the counters, of a job.
+/// Returns the names of the readers, or of the counters, of a job.
 pub(crate) fn actor_names(
     actor_type: &str,
     job: i64,
@@ -13,7 +13,7 @@ pub(crate) fn actor_names(
     (0..members).map(move |index| format!("{actor_type}-{job}-{index}"))
 }
 
-/// Stops the readers and the counters of a job. Those that do not run any more are no error.
+/// Stops the readers and the counters of a job. Those that do not run any more are not an error.
 pub(crate) async fn stop_actors(client: &Client, job: i64, members: u32) {
     let names = actor_names("reader", job, members).chain(actor_names("counter", job, members));
     for result in join_all(names.map(|name| client.stop(name))).await {

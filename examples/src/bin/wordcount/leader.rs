@@ -1,7 +1,8 @@
-//! The leader: starts readers and counters, and gives the readers chunks until all are counted.
+//! The leader: starts readers and counters, and hands out chunks to the readers until all are
+//! counted.
 //!
-//! It keeps nothing that its successor needs. The job has the plan, and the counters know what
-//! they have counted.
+//! It keeps nothing that its successor needs: the job has the plan, and the counters know what they
+//! have counted.
 
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use crate::messages::{
     Began, Chunk, ChunkDone, GaveUp, GetChunks, GetPlan, Member, PlanPage, Read,
 };
 
-/// Chunks under way to one reader: one that it reads and one that waits, so that it never does.
+/// The number of chunks under way to one reader: one that it reads and one that waits, so that the
+/// reader never waits.
 pub(crate) const WINDOW: usize = 2;
-/// The pause before another round, or another look for a job.
+/// How long to wait before another round, or before looking for a job again.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Rounds without a new chunk before the job is given up.
+/// The number of rounds without a new chunk after which the job is abandoned.
 const MAX_FRUITLESS_ROUNDS: u32 = 5;
 
 /// Leads one job after another.
@@ -51,14 +53,14 @@ async fn lead_jobs(ctx: &ActorContext) -> ActorResult {
     }
 }
 
-/// The plan of a job, in one piece.
+/// Fetches the whole plan of a job.
 async fn fetch_plan(ctx: &ActorContext) -> Result<PlanPage, RequestError> {
     let ask = |from| ctx.client().request(JOB, GetPlan { from }).wait_for_name();
     let mut plan = ask(0).await?;
     while (plan.chunks.len() as u64) < plan.chunks_in_all {
         let page = ask(plan.chunks.len() as u64).await?;
         if page.job != plan.job || page.chunks.is_empty() {
-            // Another job, meanwhile.
+            // The job was replaced by another one meanwhile.
             return Box::pin(fetch_plan(ctx)).await;
         }
         plan.chunks.extend(page.chunks);
@@ -66,11 +68,11 @@ async fn fetch_plan(ctx: &ActorContext) -> Result<PlanPage, RequestError> {
     Ok(plan)
 }
 
-/// Why a round ended early.
+/// The reason why a round ended early.
 enum Trouble {
-    /// Nobody wants the result any more.
+    /// Nobody needs the result any more.
     JobGone(RequestError),
-    /// An actor is gone or fails: worth another round.
+    /// An actor is gone or fails, so another round may help.
     Failed(BoxError),
 }
 
@@ -80,7 +82,7 @@ impl<E: Into<BoxError>> From<E> for Trouble {
     }
 }
 
-/// Works until all chunks are counted, or there is no sense in it.
+/// Works until all chunks are counted, or further work is pointless.
 async fn work(ctx: &ActorContext, plan: &PlanPage) -> ActorResult {
     let leader = ctx.token()?.revision();
     let (mut fruitless, mut most_done) = (0, 0);
@@ -107,7 +109,8 @@ async fn work(ctx: &ActorContext, plan: &PlanPage) -> ActorResult {
     }
 }
 
-/// Starts what is missing, asks what is done, and has the rest read. `done` counts the chunks.
+/// Starts missing actors, asks which chunks are done, and has the others read. Counts the chunks in
+/// `done`.
 async fn round(
     ctx: &ActorContext,
     plan: &PlanPage,
@@ -133,7 +136,7 @@ async fn round(
         done: common.len(),
         in_part: any.len() - common.len(),
     };
-    tell_job(ctx, began).await?;
+    report_to_job(ctx, began).await?;
 
     let mut rest = (0..)
         .zip(&plan.chunks)
@@ -146,11 +149,12 @@ async fn round(
     }
     let mut failed = None;
     while let Some((reader, result)) = under_way.next().await {
-        // What is under way is waited for also after a failure: it would only be read again.
+        // Readings under way are awaited even after a failure: otherwise they would only be
+        // repeated.
         match result {
             Ok(_) => {
                 *done += 1;
-                tell_job(ctx, ChunkDone { leader }).await?;
+                report_to_job(ctx, ChunkDone { leader }).await?;
             }
             Err(error) => failed = Some(error),
         }
@@ -175,7 +179,8 @@ async fn read(
     (reader, result)
 }
 
-/// One reader and one counter for each peer there was when the job began; on those there are now.
+/// Starts one reader and one counter for each peer that was there when the job began, on the peers
+/// that are there now.
 async fn start_actors(ctx: &ActorContext, plan: &PlanPage) -> Result<(), BoxError> {
     let peers = ctx.client().query(Kind::Peer).await?;
     let member = Member {
@@ -202,7 +207,7 @@ async fn start_actors(ctx: &ActorContext, plan: &PlanPage) -> Result<(), BoxErro
     Ok(())
 }
 
-async fn tell_job<M: Message>(ctx: &ActorContext, message: M) -> Result<M::Reply, Trouble> {
+async fn report_to_job<M: Message>(ctx: &ActorContext, message: M) -> Result<M::Reply, Trouble> {
     ctx.client()
         .request(JOB, message)
         .await

@@ -1,8 +1,8 @@
 //! Counts the words of files on a grid.
 //!
 //! The process that is asked for it plans the job ([`plan`]) and opens a mailbox for it ([`job`]).
-//! The leader ([`leader`]) starts a reader and a counter for each peer and gives the readers
-//! chunks. Readers ([`reader`]) spread the words over the counters ([`counter`]) by a ring.
+//! The leader ([`leader`]) starts a reader and a counter for each peer and hands out chunks to the
+//! readers. Readers ([`reader`]) distribute the words among the counters ([`counter`]) with a ring.
 
 mod chunk_set;
 mod collect;
@@ -31,10 +31,10 @@ use collect::Outcome;
 use job::Job;
 use plan::{Plan, Source};
 
-/// The exit code for paths and options that are wrong; clap's, too.
+/// The exit code for wrong paths and options, which clap uses too.
 const USAGE: u8 = 2;
 
-/// Counts the words of all UTF-8 files below the paths, without `target/` and hidden folders.
+/// Counts the words of all UTF-8 files below the paths, except in `target/` and hidden folders.
 #[derive(Parser)]
 #[command(version)]
 struct Options {
@@ -46,10 +46,10 @@ struct Options {
     /// Do not compare with a single-threaded count.
     #[arg(long)]
     no_verify: bool,
-    /// End the leader when so many of the chunks are done (`50%`); the next one carries on.
+    /// Stop the leader once this share of the chunks is done (`50%`); the next one continues.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     kill_leader_at: Option<u8>,
-    /// Do all of it so many times.
+    /// Do everything this many times.
     #[arg(long, value_name = "N", default_value = "1")]
     repeat: NonZeroU32,
     /// The size of a chunk.
@@ -120,7 +120,7 @@ async fn help(options: &Options) -> Result<(), BoxError> {
     shut_down(servers).await
 }
 
-/// Counts on a grid, prints, and verifies. False: the counts differ.
+/// Counts on a grid, prints, and verifies. Returns false if the counts differ.
 async fn count(options: &Options, files: &Arc<[Source]>) -> Result<bool, BoxError> {
     let start = Instant::now();
     let interrupted = interrupted()?;
@@ -134,7 +134,7 @@ async fn count(options: &Options, files: &Arc<[Source]>) -> Result<bool, BoxErro
     shut_down(servers).await?;
     let outcome = outcome?;
     let (files, verify) = (files.clone(), !options.no_verify);
-    // Seconds of work for one thread, which must not be one of the runtime's.
+    // Takes a thread seconds of work, so it must not run on one of the runtime's.
     let is_equal = tokio::task::spawn_blocking(move || {
         report::print(&outcome, time);
         if verify {

@@ -1,8 +1,8 @@
-//! What the actors of the job say to each other.
+//! The messages between the actors of a job.
 
 use actorgrid::Message;
 
-/// A chunk: the unit of work. Small files share one, a large file is spread over several.
+/// A chunk, the unit of work. Small files share a chunk, a large file is spread over several.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Chunk {
     #[prost(message, repeated, tag = "1")]
@@ -14,12 +14,13 @@ pub(crate) struct Chunk {
 pub(crate) struct Part {
     #[prost(string, tag = "1")]
     pub(crate) path: String,
-    /// None: the whole file, which is skipped if it is not UTF-8. Pieces are of UTF-8 files.
+    /// None means the whole file, which is skipped if it is not UTF-8. Pieces belong to UTF-8 files
+    /// only.
     #[prost(message, optional, tag = "2")]
     pub(crate) piece: Option<Piece>,
 }
 
-/// Bytes of a file.
+/// A range of bytes in a file.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Piece {
     #[prost(uint64, tag = "1")]
@@ -28,7 +29,7 @@ pub(crate) struct Piece {
     pub(crate) length: u64,
 }
 
-/// The leader asks the job for its chunks, from one on.
+/// The leader asks the job for its chunks, from the given one on.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/GetPlan", reply = PlanPage)]
 pub(crate) struct GetPlan {
@@ -40,10 +41,10 @@ pub(crate) struct GetPlan {
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/PlanPage")]
 pub(crate) struct PlanPage {
-    /// Which job it is; part of the names of its actors.
+    /// Identifies the job; part of the names of its actors.
     #[prost(int64, tag = "1")]
     pub(crate) job: i64,
-    /// The readers, and the counters.
+    /// The number of readers, and of counters.
     #[prost(uint32, tag = "2")]
     pub(crate) members: u32,
     #[prost(uint64, tag = "3")]
@@ -52,22 +53,22 @@ pub(crate) struct PlanPage {
     pub(crate) chunks: Vec<Chunk>,
 }
 
-/// The leader tells the job what it found when it began.
+/// The leader reports to the job what it found when it began.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/Began")]
 pub(crate) struct Began {
     /// The revision of the leader's token.
     #[prost(int64, tag = "1")]
     pub(crate) leader: i64,
-    /// Chunks that every counter has.
+    /// The number of chunks that every counter has.
     #[prost(uint64, tag = "2")]
     pub(crate) done: u64,
-    /// Chunks that only some counters have: they are read again.
+    /// The number of chunks that only some counters have: they are read again.
     #[prost(uint64, tag = "3")]
     pub(crate) in_part: u64,
 }
 
-/// The leader tells the job that one more chunk is done, and goes on when that is answered.
+/// The leader reports to the job that one more chunk is done, and continues after the answer.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/ChunkDone")]
 pub(crate) struct ChunkDone {
@@ -75,7 +76,7 @@ pub(crate) struct ChunkDone {
     pub(crate) leader: i64,
 }
 
-/// The leader has given up.
+/// The leader has abandoned the job.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/GaveUp")]
 pub(crate) struct GaveUp {
@@ -83,7 +84,7 @@ pub(crate) struct GaveUp {
     pub(crate) why: String,
 }
 
-/// Which job an actor belongs to: the data of its start.
+/// Names the job that an actor belongs to: the data of its start.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/Member")]
 pub(crate) struct Member {
@@ -103,7 +104,7 @@ pub(crate) struct Read {
     pub(crate) parts: Vec<Part>,
 }
 
-/// Words and how often each occurs. One text for all of them, as a batch has thousands.
+/// Words and how often each occurs. One text holds all of them, as a batch has thousands.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Counts {
     #[prost(string, tag = "1")]
@@ -113,7 +114,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Stands after each word; no word holds it.
+    /// Follows each word; no word contains it.
     const END: char = '\n';
 
     pub(crate) fn push(&mut self, word: &str, count: u64) {
@@ -126,18 +127,18 @@ impl Counts {
         self.text.split(Self::END).zip(self.counts.iter().copied())
     }
 
-    /// About the bytes of the message.
+    /// Returns roughly the size of the message, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.text.len() + 2 * self.counts.len()
     }
 }
 
-/// What was read, beside words.
+/// Counts of what was read, besides words.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(crate) struct Tally {
     #[prost(uint64, tag = "1")]
     pub(crate) files: u64,
-    /// Files that are not UTF-8.
+    /// The number of files that are not UTF-8.
     #[prost(uint64, tag = "2")]
     pub(crate) skipped: u64,
     #[prost(uint64, tag = "3")]
@@ -153,13 +154,14 @@ impl std::ops::AddAssign for Tally {
 }
 
 /// A chunk's words for one counter, or a part of them. They count once all parts of one reading
-/// are there.
+/// have arrived.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/Batch")]
 pub(crate) struct Batch {
     #[prost(uint64, tag = "1")]
     pub(crate) chunk: u64,
-    /// Which reading it is: the revision of the reader's token, and a number of its own.
+    /// Identifies the reading: the revision of the reader's token, and a number that the reader
+    /// assigns.
     #[prost(int64, tag = "2")]
     pub(crate) reader: i64,
     #[prost(uint64, tag = "3")]
@@ -170,7 +172,7 @@ pub(crate) struct Batch {
     pub(crate) is_last: bool,
     #[prost(message, required, tag = "6")]
     pub(crate) counts: Counts,
-    /// For one of the counters.
+    /// Sent to only one of the counters.
     #[prost(message, optional, tag = "7")]
     pub(crate) tally: Option<Tally>,
 }
@@ -180,21 +182,21 @@ pub(crate) struct Batch {
 #[grid(name = "wordcount/GetChunks", reply = Chunks)]
 pub(crate) struct GetChunks {}
 
-/// Chunks of a counter, as sets of bits.
+/// The chunks of a counter, as sets of bits.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/Chunks")]
 pub(crate) struct Chunks {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) counted: Vec<u8>,
-    /// Chunks that came again and were ignored.
+    /// The chunks that were sent again and ignored.
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) repeated: Vec<u8>,
-    /// How often a chunk was counted, of all chunks: as many as there are in the set.
+    /// How often chunks were counted in total; equals the size of the set if each counted once.
     #[prost(uint64, tag = "3")]
     pub(crate) times_counted: u64,
 }
 
-/// Asks a counter for its counts, from one on.
+/// Asks a counter for its counts, from the given one on.
 #[derive(Clone, PartialEq, prost::Message, Message)]
 #[grid(name = "wordcount/GetCounts", reply = CountsPage)]
 pub(crate) struct GetCounts {
@@ -211,7 +213,7 @@ pub(crate) struct CountsPage {
     /// Where the next page begins; none after the last one.
     #[prost(uint64, optional, tag = "2")]
     pub(crate) next: Option<u64>,
-    /// Of all that was read.
+    /// The tally of everything that the counter received.
     #[prost(message, required, tag = "3")]
     pub(crate) tally: Tally,
 }

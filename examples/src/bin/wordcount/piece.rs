@@ -1,16 +1,17 @@
-//! Pieces of a large file: cut anywhere, read so that each word belongs to exactly one.
+//! Pieces of a large file, which is cut anywhere but read so that each word belongs to exactly one
+//! piece.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::words::in_word;
 
-/// The longest character of UTF-8.
+/// The length of the longest UTF-8 character, in bytes.
 const MAX_CHARACTER: u64 = 4;
-/// How much is read beyond the end of a piece at a time, to complete its last word.
+/// How many bytes to read at a time beyond the end of a piece, to complete its last word.
 const STEP: u64 = 4 * 1024;
 
-/// The text of the words that begin within `length` bytes from `offset`, of a source that is UTF-8
-/// throughout. A character begins where its first byte is.
+/// Reads the text of the words that begin within `length` bytes from `offset`, in a source that is
+/// entirely UTF-8. A character begins where its first byte is.
 pub(crate) fn read_piece(
     source: &mut (impl Read + Seek),
     offset: u64,
@@ -23,17 +24,18 @@ pub(crate) fn read_piece(
 
     let mut start = position(&bytes, offset - begin);
     let limit = position(&bytes, offset - begin + length);
-    // The word that is under way at the offset belongs to a piece before.
+    // A word that continues across the offset belongs to a previous piece.
     if start > 0 && in_word(character_at(&bytes, previous(&bytes, start))?) {
         while start < limit && in_word(character_at(&bytes, start)?) {
             start = next(&bytes, start);
         }
     }
     let mut end = limit;
-    // The word that is under way at the end is ours, if it is not the one that was just left.
+    // A word that continues across the end belongs to this piece, unless it is the one just
+    // skipped.
     if start < end && in_word(character_at(&bytes, previous(&bytes, end))?) {
         loop {
-            // A character more than the one that is looked at, or the end of the file.
+            // Needs one character more than the one being looked at, or the end of the file.
             if bytes.len() - end < MAX_CHARACTER as usize {
                 read_on(source, STEP, &mut bytes)?;
             }
@@ -48,7 +50,7 @@ pub(crate) fn read_piece(
     String::from_utf8(bytes).map_err(|_| not_utf8())
 }
 
-/// Whether a source is UTF-8 throughout. Holds little of it at a time.
+/// Whether a source is entirely UTF-8. Holds little of it at a time.
 pub(crate) fn is_utf8(source: &mut impl Read) -> io::Result<bool> {
     let mut bytes = Vec::new();
     loop {
@@ -59,7 +61,7 @@ pub(crate) fn is_utf8(source: &mut impl Read) -> io::Result<bool> {
         }
         match std::str::from_utf8(&bytes) {
             Ok(_) => bytes.clear(),
-            // A character goes on in what comes next.
+            // A character continues in the next bytes.
             Err(error) if error.error_len().is_none() => drop(bytes.drain(..error.valid_up_to())),
             Err(_) => return Ok(false),
         }
@@ -70,7 +72,7 @@ fn read_on(source: &mut impl Read, length: u64, bytes: &mut Vec<u8>) -> io::Resu
     source.take(length).read_to_end(bytes).map(drop)
 }
 
-/// The first character that begins at or after `at`.
+/// Returns the position of the first character that begins at or after `at`.
 fn position(bytes: &[u8], at: u64) -> usize {
     let mut at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
     while is_inside(bytes, at) {
@@ -113,7 +115,7 @@ fn character_at(bytes: &[u8], at: usize) -> io::Result<char> {
 }
 
 fn not_utf8() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the file is UTF-8 no longer")
+    io::Error::new(io::ErrorKind::InvalidData, "the file is no longer UTF-8")
 }
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
         }
 
         #[test]
-        fn utf8_is_told_as_by_std(mut bytes in "\\PC{0,20}".prop_map(String::into_bytes), more: Vec<u8>) {
+        fn utf8_matches_std(mut bytes in "\\PC{0,20}".prop_map(String::into_bytes), more: Vec<u8>) {
             bytes.extend(more);
             let told = is_utf8(&mut Cursor::new(&bytes)).unwrap();
             prop_assert_eq!(told, std::str::from_utf8(&bytes).is_ok());
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn utf8_is_told_over_the_ends_of_reads() {
+    fn utf8_is_detected_across_reads() {
         let mut bytes = format!("a{}", "é".repeat(STEP as usize * 20)).into_bytes();
         assert!(is_utf8(&mut Cursor::new(&bytes)).unwrap());
         bytes.pop();

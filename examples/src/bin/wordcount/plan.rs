@@ -1,4 +1,4 @@
-//! The files below some paths, and their chunks.
+//! Finds the files below some paths, and divides them into chunks.
 
 use std::fs::File;
 use std::io;
@@ -10,18 +10,18 @@ use walkdir::{DirEntry, WalkDir};
 use crate::messages::{Chunk, Part, Piece};
 use crate::piece::is_utf8;
 
-/// The most files of a chunk: empty files have no bytes that would fill it.
+/// The maximum number of files in a chunk: empty files have no bytes that would fill it.
 const MAX_PARTS: usize = 1000;
 
-/// A file, by an absolute path: peers in other processes read it too.
+/// A file, by its absolute path, as peers in other processes read it too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) length: u64,
 }
 
-/// All regular files below the paths, once each, without folders named `target` and hidden ones.
-/// Symbolic links are not followed. What cannot be listed is left out, with a warning.
+/// Returns all regular files below the paths, each once, except in folders named `target` and
+/// hidden ones. Does not follow symbolic links. Skips what cannot be listed, with a warning.
 pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Vec<Source>, BoxError> {
     let mut files = Vec::new();
     for path in paths {
@@ -31,7 +31,7 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Vec<Source>, BoxError> {
         for entry in WalkDir::new(absolute).into_iter().filter_entry(is_wanted) {
             match entry.map_err(BoxError::from).and_then(source) {
                 Ok(found) => files.extend(found),
-                Err(error) => tracing::warn!(error, "left out"),
+                Err(error) => tracing::warn!(error, "skipped"),
             }
         }
     }
@@ -43,7 +43,7 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<Vec<Source>, BoxError> {
     Ok(files)
 }
 
-/// Whether an entry is a file or a folder to look into. The paths themselves always are.
+/// Whether an entry is a file or a folder to visit. The paths themselves always are.
 fn is_wanted(entry: &DirEntry) -> bool {
     let name = entry.file_name().as_encoded_bytes();
     entry.depth() == 0
@@ -55,7 +55,7 @@ fn source(entry: DirEntry) -> Result<Option<Source>, BoxError> {
     if !entry.file_type().is_file() {
         return Ok(None);
     }
-    // Opened, as a file that cannot be read would end the job half-way.
+    // Opened now, as an unreadable file would otherwise end the job half-way.
     let length = File::open(entry.path())
         .and_then(|file| file.metadata())
         .map_err(|error| format!("{}: {error}", entry.path().display()))?
@@ -70,16 +70,16 @@ fn text(path: &Path) -> Result<String, String> {
         .ok_or_else(|| format!("{}: the path is not UTF-8", path.display()))
 }
 
-/// What there is to read.
+/// The chunks to read.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) chunks: Vec<Chunk>,
-    /// Large files that are not UTF-8; small ones are skipped by who reads them.
+    /// The number of large files that are not UTF-8; readers skip the small ones.
     pub(crate) skipped: u64,
 }
 
 impl Plan {
-    /// Splits files that have more bytes than a chunk, and puts small ones together.
+    /// Splits files that are larger than a chunk, and combines small ones.
     pub(crate) fn new(files: &[Source], chunk_bytes: u64) -> io::Result<Self> {
         let mut plan = Self::default();
         let (mut parts, mut bytes) = (Vec::new(), 0);
@@ -98,7 +98,7 @@ impl Plan {
                 piece: None,
             });
         }
-        // A job without a chunk would have no end: an empty one does no harm.
+        // A job without chunks would never end, so it gets an empty one, which does no harm.
         if !parts.is_empty() || plan.chunks.is_empty() {
             plan.push(parts);
         }
@@ -106,7 +106,7 @@ impl Plan {
     }
 
     fn split(&mut self, path: &str, length: u64, chunk_bytes: u64) -> io::Result<()> {
-        // One bad byte skips the whole file, also the pieces before it.
+        // A single invalid byte skips the whole file, including the pieces before it.
         if !is_utf8(&mut File::open(path)?)? {
             self.skipped += 1;
             return Ok(());

@@ -1,4 +1,4 @@
-//! Readers: they count the words of a chunk and pass them on to the counters.
+//! Readers: they count the words of a chunk and pass the counts on to the counters.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,10 +16,10 @@ use crate::messages::{Batch, Counts, Member, Part, Read, Tally};
 use crate::piece::read_piece;
 use crate::words::words;
 
-/// The words of one batch; far below the limit of a message, with room for one long word.
+/// The size of one batch: far below the limit of a message, with room for one long word.
 pub(crate) const MAX_BATCH_BYTES: usize = 512 * 1024;
 
-/// Two windows: when one leader follows another, the chunks of both may wait.
+/// Two windows: when one leader follows another, the chunks of both may be waiting.
 const CAPACITY: usize = 2 * WINDOW;
 
 pub(crate) fn reader_type() -> ActorType {
@@ -41,7 +41,7 @@ async fn run(start: ActorStart, ctx: ActorContext) -> ActorResult {
             let counted = tokio::task::spawn_blocking(move || count(&parts, &by)).await??;
             send(&ctx, &ring, chunk, reading, counted).await
         };
-        // The leader may be gone: then the next one asks the counters what they have.
+        // If the leader is gone, the next one asks the counters what they have.
         let _ = match done.await {
             Ok(()) => responder.respond(Ack {}),
             Err(error) => responder.fail(error),
@@ -102,7 +102,7 @@ fn count(parts: &[Part], ring: &Ring) -> Result<Counted, BoxError> {
     Ok(Counted { batches, tally })
 }
 
-/// Sends the batches: all counters at once, the batches of each in order. Who repeats one does no
+/// Sends the batches: to all counters at once, the batches of each in order. Repeating one does no
 /// harm, as counters count each chunk once.
 async fn send(
     ctx: &ActorContext,

@@ -1,4 +1,4 @@
-//! What is printed, and the single-threaded count that it is compared with.
+//! Prints the result, and checks it against a single-threaded count.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,10 +12,10 @@ use crate::messages::Tally;
 use crate::plan::Source;
 use crate::words::words;
 
-/// The words of the table.
+/// The number of words in the table.
 const TOP: usize = 20;
 
-/// Prints the words that occur most, and what was read how fast.
+/// Prints the most frequent words, how much was read, and how fast.
 pub(crate) fn print(outcome: &Outcome, time: Duration) {
     let mut all: Vec<_> = outcome
         .counts
@@ -52,7 +52,7 @@ pub(crate) fn print(outcome: &Outcome, time: Duration) {
     ));
 }
 
-/// Counts again, by one thread, and compares. Whether all is equal.
+/// Counts again with a single thread, and compares. Returns whether everything is equal.
 pub(crate) fn verify(outcome: &Outcome, files: &[Source], time: Duration) -> std::io::Result<bool> {
     let start = Instant::now();
     let (expected, tally) = count(files)?;
@@ -115,7 +115,7 @@ fn count(files: &[Source]) -> std::io::Result<(Expected, Tally)> {
     Ok((counts, tally))
 }
 
-/// At most so many characters as fit on a line.
+/// Returns at most as many characters of a word as fit on a line.
 fn shortened(word: &str) -> String {
     const MOST: usize = 40;
     match word.char_indices().nth(MOST) {
@@ -124,7 +124,7 @@ fn shortened(word: &str) -> String {
     }
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);

@@ -1,10 +1,10 @@
-//! What a word is. The grid and the single-threaded count share it, and nothing else.
+//! Defines what a word is. The grid and the single-threaded count share nothing else.
 
-/// Longer runs are cut: a word must fit into a message.
+/// Longer runs are cut, as a word must fit into a message.
 pub(crate) const MAX_WORD_BYTES: usize = 64 * 1024;
 
-/// The words of a text: its longest runs of letters and digits, as they are written, cut every
-/// [`MAX_WORD_BYTES`].
+/// Returns the words of a text: its longest runs of letters and digits, exactly as written, cut
+/// every [`MAX_WORD_BYTES`].
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -23,12 +23,13 @@ pub(crate) fn in_word(character: char) -> bool {
     character.is_alphanumeric()
 }
 
-/// The bytes at the start of a text whose characters all are in words, or all are not.
+/// Returns how many bytes at the start of a text consist only of characters in words, or only of
+/// others.
 fn run_length(text: &str, inside: bool) -> usize {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        // Nearly all texts are nearly all ASCII.
+        // Nearly all texts are mostly ASCII.
         let length = if byte.is_ascii() {
             if byte.is_ascii_alphanumeric() != inside {
                 break;
