@@ -1,5 +1,5 @@
-//! A minute of churn leaves nothing behind: memory, descriptors and tasks return to their numbers
-//! before.
+//! A minute of churn leaves nothing behind: memory, descriptors and tasks return to their previous
+//! levels.
 
 #![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 

@@ -10,13 +10,16 @@ use actorgrid::{Client, EchoMsg, Registry, Server, ServerState};
 use testbed::{Etcd, EtcdProxy, Fate, PartKind};
 use tokio::time::MissedTickBehavior;
 
-const LATE: Duration = Duration::from_millis(700);
-const PATIENCE: Duration = Duration::from_millis(600);
-const TIME: Duration = Duration::from_secs(60);
+/// How long the proxy delays each answer of etcd.
+const ETCD_DELAY: Duration = Duration::from_millis(700);
+/// The deadline of each lookup, shorter than the delay.
+const LOOKUP_DEADLINE: Duration = Duration::from_millis(600);
+/// How long the test sends lookups.
+const DURATION: Duration = Duration::from_secs(60);
 
 /// Returns how many lookups begin per second: LOOKUPS if it is set, otherwise 1,000. A machine that
 /// cannot handle that many has no time for the proxy either, and then etcd is not what is slow.
-fn lookups_a_second() -> u32 {
+fn lookups_per_second() -> u32 {
     std::env::var("LOOKUPS")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -24,7 +27,7 @@ fn lookups_a_second() -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lookups_without_patience_cost_a_late_etcd_no_connection_and_a_peer_no_lease() {
+async fn impatient_lookups_cost_a_late_etcd_no_connection_and_a_peer_no_lease() {
     examples::log_to_stderr();
     let etcd = tokio::task::spawn_blocking(Etcd::start).await.unwrap();
     let proxy = EtcdProxy::of(etcd.address());
@@ -35,20 +38,20 @@ async fn lookups_without_patience_cost_a_late_etcd_no_connection_and_a_peer_no_l
         .unwrap();
     let client = Client::new("acceptance", registry);
     proxy.set_rule(|part| match part.kind {
-        PartKind::Headers => Fate::Delay(LATE),
+        PartKind::Headers => Fate::Delay(ETCD_DELAY),
         _ => Fate::Pass,
     });
     let failed = Arc::<AtomicU64>::default();
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / lookups_a_second());
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / lookups_per_second());
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (begin, mut number) = (Instant::now(), 0_u64);
-    while begin.elapsed() < TIME {
+    while begin.elapsed() < DURATION {
         pace.tick().await;
         number += 1;
         let (client, failed) = (client.clone(), Arc::clone(&failed));
         tokio::spawn(async move {
             let request = client.request(format!("nobody-{number}"), EchoMsg::new("x"));
-            if request.deadline(PATIENCE).send().await.is_err() {
+            if request.deadline(LOOKUP_DEADLINE).send().await.is_err() {
                 failed.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -57,7 +60,7 @@ async fn lookups_without_patience_cost_a_late_etcd_no_connection_and_a_peer_no_l
     eprintln!("{number} lookups, {} connections to etcd", proxy.accepted());
     assert!(
         failed.load(Ordering::Relaxed) > number / 2,
-        "no lookup may find a mailbox"
+        "most lookups must miss their deadline"
     );
     assert_eq!(server.statistics().sessions_fenced, 0);
     assert!(proxy.accepted() <= 2, "{}", proxy.accepted());

@@ -144,7 +144,7 @@ async fn one_worker_that_is_blocked_for_longer_than_max_stall_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_stopped_for_a_moment_is_not_taken_for_stalled() {
     let bed = Bed::start().await;
-    // The process is stopped for longer than `max_stall`, but not until the soft deadline.
+    // The process is stopped for longer than `max_stall`, but for less than the soft deadline.
     let (mut peer, id) = serving(&bed, "paused", secs(1));
     bed.start_holder(&id, "h").await.unwrap();
     wait(&peer, 0, "LEADER start");

@@ -56,7 +56,7 @@ fn faulty(runs: &Arc<AtomicUsize>) -> ActorType {
     .mailbox::<Request<EchoMsg>>(10)
 }
 
-/// Holds alike on the peer itself and from another process: by value, and over the wire.
+/// Calls from the peer itself, by value, and from another process, over the wire.
 async fn a_handler_that_answers_an_error_runs_once(world: World) {
     let runs = Arc::new(AtomicUsize::new(0));
     let server = world

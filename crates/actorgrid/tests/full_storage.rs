@@ -46,7 +46,7 @@ async fn a_claim_in_doubt_ends_and_holds_up_no_other() {
     assert_eq!(error.kind(), RequestErrorKind::NotHeld, "{error:?}");
     assert!(!error.may_have_executed());
     assert_no_space(open(&server, "other").await);
-    // Its name is not free, and nobody waits for it to be.
+    // Its name is not free, and the claim does not wait until it is.
     let error = open(&server, "doubtful").await.unwrap_err();
     assert_eq!(error.kind(), MailboxErrorKind::Taken);
 

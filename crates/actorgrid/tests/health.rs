@@ -20,8 +20,8 @@ world::on_both_registries! {
 }
 
 async fn expect(watch: &mut HealthWatch, health: Health) {
-    let told = tokio::time::timeout(secs(60), watch.next()).await;
-    assert_eq!(told.ok().flatten(), Some(health));
+    let reported = tokio::time::timeout(secs(60), watch.next()).await;
+    assert_eq!(reported.ok().flatten(), Some(health));
 }
 
 async fn bind(world: &World, address: &str) -> Server {

@@ -35,8 +35,8 @@ mod real_memory {
     use super::World;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up() {
-        super::an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up(
+    async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_released() {
+        super::an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_released(
             World::on_real_memory(),
         )
         .await;
@@ -59,8 +59,8 @@ mod real_etcd {
     use super::World;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up() {
-        super::an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up(
+    async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_released() {
+        super::an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_released(
             World::on_etcd().await,
         )
         .await;
@@ -171,7 +171,7 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World
 }
 
 /// Needs a real runtime with two workers, one of which is blocked in code that never awaits.
-async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_given_up(world: World) {
+async fn an_actor_stuck_in_synchronous_code_is_reported_and_its_name_is_not_released(world: World) {
     let release = Arc::new(AtomicBool::new(false));
     let begun = Arc::new(AtomicBool::new(false));
     let (stuck, acts) = (release.clone(), begun.clone());
@@ -235,7 +235,7 @@ async fn a_dropped_server_aborts_its_actors_and_ends_all_waits(world: World) {
     })
     .await;
     assert!(!error.may_have_executed(), "{error:?}");
-    eventually("the lease has run out", || world.keys().is_empty()).await;
+    eventually("the lease has expired", || world.keys().is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -611,7 +611,7 @@ impl MessageSet for ReadsSome {
 
     fn receive(incoming: Incoming) -> Option<Self> {
         Request::receive(incoming)
-            .filter(|request: &Request<EchoMsg>| request.message().msg != "given up")
+            .filter(|request: &Request<EchoMsg>| request.message().msg != "rejected")
             .map(Self)
     }
 
@@ -632,11 +632,11 @@ async fn a_request_that_its_set_rejects_is_answered_at_once(world: World) {
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let mut mailbox = server.mailbox::<ReadsSome>("m", 5).await.unwrap();
     let ask = |text: &str| server.client().request("m", EchoMsg::new(text)).send();
-    let (given_up, read, ()) = tokio::join!(ask("given up"), ask("read"), async {
+    let (rejected, read, ()) = tokio::join!(ask("rejected"), ask("read"), async {
         let request = mailbox.recv().await.unwrap();
         request.0.respond(EchoMsg::new("yes")).unwrap();
     });
-    let error = given_up.unwrap_err();
+    let error = rejected.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::InvalidMessage);
     assert!(!error.may_have_executed(), "{error:?}");
     assert_eq!(read.unwrap().msg, "yes");

@@ -401,7 +401,7 @@ async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
     const REQUESTS: usize = 5_000;
     let world = MemoryWorld::new();
     let turns = Arc::new(AtomicUsize::new(0));
-    let (taken, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (turns_sender, mut reported_turns) = tokio::sync::mpsc::unbounded_channel();
     let counted = turns.clone();
     let server = world
         .server()
@@ -415,7 +415,7 @@ async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
             }
         })
         .actor_fn("worker", move |_start, ctx| {
-            let (turns, taken) = (turns.clone(), taken.clone());
+            let (turns, turns_sender) = (turns.clone(), turns_sender.clone());
             async move {
                 let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(REQUESTS).await?;
                 while mailbox.len() < REQUESTS {
@@ -429,7 +429,7 @@ async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
                         .ok_or("no request")?
                         .respond(EchoMsg::new("y"))?;
                 }
-                taken.send(turns.load(Ordering::SeqCst) - before)?;
+                turns_sender.send(turns.load(Ordering::SeqCst) - before)?;
                 Ok(())
             }
         });
@@ -450,7 +450,7 @@ async fn an_actor_with_a_full_queue_does_not_starve_its_thread() {
     for answer in join_all(calls).await {
         answer.unwrap();
     }
-    let turns = told.recv().await.unwrap();
+    let turns = reported_turns.recv().await.unwrap();
     // A task's budget is 128 steps; other tasks run after each.
     assert!(turns >= REQUESTS / 200, "{turns}");
 }

@@ -20,12 +20,12 @@ const TTL: Duration = Duration::from_secs(5);
 const LEEWAY: Duration = Duration::from_secs(3);
 
 /// An etcd, and a proxy in front of it.
-struct Shadowed {
+struct ProxiedEtcd {
     etcd: Etcd,
     proxy: EtcdProxy,
 }
 
-impl Shadowed {
+impl ProxiedEtcd {
     fn start() -> Self {
         let etcd = Etcd::start();
         let proxy = EtcdProxy::of(etcd.address());
@@ -64,7 +64,7 @@ fn is_watch_reply(part: &CallPart<'_>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_whose_key_is_deleted_without_a_report_is_fenced_within_half_a_time_to_live() {
     for prefix in ["test.peer.", "registry.uniq-lock."] {
-        let world = Shadowed::start();
+        let world = ProxiedEtcd::start();
         let resource = Resource::default();
         let server = world.server(&world.proxy.url(), &resource).await;
         // Its watches are open.
@@ -89,7 +89,7 @@ async fn a_peer_whose_key_is_deleted_without_a_report_is_fenced_within_half_a_ti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_deletion_is_swallowed_is_replaced_within_half_a_time_to_live() {
-    let world = Shadowed::start();
+    let world = ProxiedEtcd::start();
     let resource = Resource::default();
     let url = world.proxy.url();
     let one = world.server(&url, &resource).await;
@@ -112,7 +112,7 @@ async fn a_leader_whose_deletion_is_swallowed_is_replaced_within_half_a_time_to_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_whose_created_replies_are_swallowed_leads_all_the_same() {
-    let world = Shadowed::start();
+    let world = ProxiedEtcd::start();
     let resource = Resource::default();
     let one = world.server(&world.etcd.url(), &resource).await;
     eventually("a leader runs", || resource.holders("leader") == 1).await;
@@ -128,7 +128,7 @@ async fn a_candidate_whose_created_replies_are_swallowed_leads_all_the_same() {
 
 /// A client behind the proxy that watches actors, and a server that does not use the proxy.
 struct Watched {
-    world: Shadowed,
+    world: ProxiedEtcd,
     server: Server,
     client: Client,
     changes: Watch,
@@ -136,7 +136,7 @@ struct Watched {
 
 impl Watched {
     async fn begin() -> Self {
-        let world = Shadowed::start();
+        let world = ProxiedEtcd::start();
         let server = world.server(&world.etcd.url(), &Resource::default()).await;
         let leader = Name::new("leader").unwrap();
         while let Ok(None) = server.client().find(Kind::Actor, &leader).await {

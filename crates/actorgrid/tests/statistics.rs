@@ -19,11 +19,11 @@ on_both_registries! {
     an_actor_knows_its_key,
 }
 
-const ONE: &str = "127.0.0.1:0";
+const ANY_PORT: &str = "127.0.0.1:0";
 
 async fn requests_within_a_peer_and_from_elsewhere(world: World) {
     let server = world.server().actor_type(echo_type("echo"));
-    let server = server.bind(ONE).await.unwrap();
+    let server = server.bind(ANY_PORT).await.unwrap();
     let outside = world.client();
     assert_eq!(outside.statistics(), ClientStatistics::default());
     let start = ActorStart::new("a", "echo");
@@ -74,7 +74,7 @@ async fn actors_by_how_they_start_and_end(world: World) {
         .actor_type(echo_type("echo"))
         .actor_type(failing)
         .actor_type(panicking);
-    let server = server.bind(ONE).await.unwrap();
+    let server = server.bind(ANY_PORT).await.unwrap();
     let client = server.client();
     let start = |name: &str, actor_type: &str| {
         client.start(server.peer(), ActorStart::new(name, actor_type))
@@ -113,15 +113,20 @@ async fn actors_by_how_they_start_and_end(world: World) {
 }
 
 async fn an_actor_knows_its_key(world: World) {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut ids) = mpsc::unbounded_channel();
     let knowing = ActorType::from_fn("knowing", move |_start, ctx| {
-        let tell = tell.clone();
-        async move { Ok(tell.send(ctx.id())?) }
+        let sender = sender.clone();
+        async move { Ok(sender.send(ctx.id())?) }
     });
-    let server = world.server().actor_type(knowing).bind(ONE).await.unwrap();
+    let server = world
+        .server()
+        .actor_type(knowing)
+        .bind(ANY_PORT)
+        .await
+        .unwrap();
     let start = ActorStart::new("k-1", "knowing");
     server.client().start(server.peer(), start).await.unwrap();
-    assert_eq!(told.recv().await.unwrap(), "test.actor.k-1");
+    assert_eq!(ids.recv().await.unwrap(), "test.actor.k-1");
 }
 
 #[derive(MessageSet)]
@@ -132,7 +137,7 @@ enum Nothing {
 #[tokio::test(start_paused = true)]
 async fn refusals_by_their_cause() {
     let world = MemoryWorld::new();
-    let server = world.server().bind(ONE).await.unwrap();
+    let server = world.server().bind(ANY_PORT).await.unwrap();
     let outside = world.client();
     for (client, remote) in [(server.client(), false), (&outside, true)] {
         let before = server.statistics();
@@ -199,7 +204,7 @@ async fn refusals_by_their_cause() {
 async fn a_location_that_proved_wrong_is_forgotten_and_its_peer_not_reached() {
     let world = MemoryWorld::new();
     let server = world.server().actor_type(echo_type("echo"));
-    let server = server.bind(ONE).await.unwrap();
+    let server = server.bind(ANY_PORT).await.unwrap();
     let client = world.client();
     let start = ActorStart::new("a", "echo");
     client.start(server.peer(), start).await.unwrap();
@@ -241,7 +246,7 @@ async fn a_location_that_proved_wrong_is_forgotten_and_its_peer_not_reached() {
 async fn sessions_that_end_and_begin() {
     let world = MemoryWorld::new();
     let server = world.server().actor_type(echo_type("echo"));
-    let server = server.bind(ONE).await.unwrap();
+    let server = server.bind(ANY_PORT).await.unwrap();
     let counted = server.statistics();
     assert_eq!((counted.sessions, counted.sessions_fenced), (1, 0));
     let start = ActorStart::new("a", "echo");
@@ -260,7 +265,7 @@ async fn sessions_that_end_and_begin() {
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_does_not_answer_is_waited_for_as_long_as_was_set() {
     let world = MemoryWorld::new();
-    let server = world.server().bind(ONE).await.unwrap();
+    let server = world.server().bind(ANY_PORT).await.unwrap();
     for (set, expected) in [(None, secs(2)), (Some(secs(5)), secs(5))] {
         let mut builder = Client::builder("test", world.registry())
             .environment(world.environment())

@@ -1,4 +1,4 @@
-//! Collects which file of a target imports from which other file, and where.
+//! Collects the imports between the files of a target, and where they are written.
 
 use std::collections::BTreeMap;
 

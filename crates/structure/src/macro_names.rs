@@ -1,5 +1,5 @@
-//! Finds names of items that macros may define. Macros are not expanded, so their tokens are only
-//! guessed from, and only for names that nothing else in the module explains.
+//! Finds names of items that macros may define. Macros are not expanded, so this is a guess
+//! from their tokens, used only for names that nothing else in the module explains.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 

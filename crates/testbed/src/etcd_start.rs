@@ -7,7 +7,7 @@ use crate::etcd_member::EtcdMember;
 /// A free port may be taken by the time etcd binds it, but not this many times in a row.
 const ATTEMPTS: u32 = 5;
 /// The text that etcd logs if a port is taken.
-const TAKEN: &str = "address already in use";
+const PORT_TAKEN: &str = "address already in use";
 
 impl Etcd {
     /// Starts an etcd and waits until it answers.
@@ -44,7 +44,7 @@ impl Etcd {
         loop {
             match attempt_members(&binary, size, options) {
                 Ok(members) => return members,
-                Err(why) if attempt < ATTEMPTS && why.contains(TAKEN) => attempt += 1,
+                Err(why) if attempt < ATTEMPTS && why.contains(PORT_TAKEN) => attempt += 1,
                 Err(why) => panic!("etcd did not start: {why}"),
             }
         }

@@ -15,7 +15,7 @@ use super::throttle::{Throttle, process_time};
 const FIRST_SOURCE: u32 = u32::from_be_bytes([127, 0, 0, 3]);
 /// How long an attacker waits after the peer has ended its connection. It comes back at once, but a
 /// rejection must not lead to a loop that measures only itself.
-const COME_BACK: Duration = Duration::from_millis(10);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
 /// The conditions under which an attack takes place. Clones share them.
 #[derive(Clone)]
@@ -132,7 +132,7 @@ impl Arena {
                         Ok(Ok(())) => tokio::task::yield_now().await,
                         Ok(Err(_)) => {
                             arena.found(|found| found.closed += 1);
-                            tokio::time::sleep(COME_BACK).await;
+                            tokio::time::sleep(RECONNECT_PAUSE).await;
                         }
                         Err(_) => {}
                     }

@@ -8,7 +8,7 @@ use super::on_connections::attack_connections;
 use crate::http2::{Connection, FRAME_BYTES, HeaderBlock, StreamRecord, flag, kind, wait_for_ends};
 
 const PATH: &str = "/grid.wire/Process";
-/// By then a request with too large headers must be answered, or its connection closed.
+/// The time within which a request with too large headers is answered, or its connection closed.
 const ANSWER_BOUND: Duration = Duration::from_secs(3);
 
 pub(super) const ATTACKS: &[Attack] = &[

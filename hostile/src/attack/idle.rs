@@ -17,8 +17,8 @@ const CONNECTIONS: usize = 4_200;
 /// The peer closes a silent connection after 5 s; the rest is slack for a busy machine.
 const SILENCE_BOUND: Duration = Duration::from_secs(8);
 const CONNECT_BOUND: Duration = Duration::from_secs(1);
-const COME_BACK: Duration = Duration::from_millis(50);
-const LOOK: Duration = Duration::from_millis(500);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(500);
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
@@ -87,7 +87,7 @@ async fn idle(arena: Arena, kind: Idle) {
                 let mut connections = Vec::with_capacity(share);
                 while !arena.is_over() {
                     fill(&arena, source, &greeting, &mut connections, share).await;
-                    tokio::time::sleep(LOOK.min(arena.left())).await;
+                    tokio::time::sleep(POLL.min(arena.left())).await;
                     let before = connections.len();
                     connections.retain_mut(|connection| look(connection).is_ok());
                     let closed = before - connections.len();
@@ -113,7 +113,7 @@ async fn fill(
         let connecting = connect(arena, source, greeting);
         match tokio::time::timeout(CONNECT_BOUND, connecting).await {
             Ok(Ok(connection)) => connections.push(connection),
-            _ => tokio::time::sleep(COME_BACK).await,
+            _ => tokio::time::sleep(RECONNECT_PAUSE).await,
         }
     }
 }

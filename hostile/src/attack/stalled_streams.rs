@@ -25,7 +25,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// The peer resets a stream that sends nothing for 5 s; the rest is slack for a busy machine.
 const STALL_BOUND: Duration = Duration::from_secs(8);
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 async fn stall(arena: Arena, streams: usize) {
     arena
@@ -49,7 +49,7 @@ async fn keep_stalled(connection: &mut Connection, streams: usize) -> io::Result
             write_some(connection, stream, &start, false);
         }
         connection.flush().await?;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
         check_stalled(connection);
     }
 }

@@ -18,7 +18,7 @@ const DEADLINE_SECONDS: u32 = 3;
 const REPLY_BOUND: Duration = Duration::from_secs(DEADLINE_SECONDS as u64 + 3);
 /// The keep-alive closes a client that reads nothing after 10 s and 5 s; the rest is slack.
 const CLOSE_BOUND: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 const NO_WINDOW: &[(u16, u32)] = &[(setting::INITIAL_WINDOW, 0)];
 
@@ -68,7 +68,7 @@ async fn keep_asking(connection: &mut Connection, mailbox: &str, streams: usize)
     loop {
         let missing = streams.saturating_sub(connection.inbound().sweep());
         ask(connection, mailbox, missing).await?;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
         let late = connection
             .inbound()
             .report_late(Instant::now(), REPLY_BOUND);
@@ -98,7 +98,7 @@ async fn leave_socket_unread(arena: Arena) {
                 ask(&mut connection, LARGE, REQUESTS).await?;
                 let begun = Instant::now();
                 loop {
-                    tokio::time::sleep(4 * LOOK).await;
+                    tokio::time::sleep(4 * POLL).await;
                     // Fails once the peer has closed.
                     connection.out.ping(0, &[0; 8]);
                     if let Err(error) = connection.flush().await {

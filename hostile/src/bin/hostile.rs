@@ -12,7 +12,7 @@ use hostile::run::{
 };
 
 /// The share of a processor that attackers may use, unless they run at full speed.
-const HALF: f64 = 0.5;
+const ATTACKER_SHARE: f64 = 0.5;
 /// Brief attacks only show whether the peer serves. Its speed is for long ones, on a quiet machine.
 const SMOKE_P99_FLOOR: Duration = Duration::from_millis(500);
 
@@ -99,7 +99,7 @@ async fn run_rounds(options: &Options, rounds: &[PlannedRound]) -> Result<usize,
         descriptors: options.descriptors,
         quiet_time: Duration::from_secs(if options.smoke { 1 } else { 3 }),
     };
-    let share = (!options.full_speed).then_some(HALF);
+    let share = (!options.full_speed).then_some(ATTACKER_SHARE);
     let mut failed = 0;
     let mut bed = None;
     for round in rounds {

@@ -7,7 +7,7 @@ use super::call::{CallError, CallKind};
 use super::figures::HonestFigures;
 
 /// How often to check whether all calls have ended.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The calls of one phase.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Phase {
                     return state.figures.clone();
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 

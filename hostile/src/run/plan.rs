@@ -72,7 +72,7 @@ mod tests {
         let attacks = all_attacks();
         let rounds = plan(&attacks, Mode::Smoke);
         assert_eq!(rounds.len(), attacks.len());
-        // Allows a second and a half for recovery and for waiting for requests under way.
+        // Allows a second and a half per attack for recovery and for requests under way.
         let all: Duration = rounds
             .iter()
             .map(|round| round.time + Duration::from_millis(1_500))

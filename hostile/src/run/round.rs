@@ -19,7 +19,7 @@ const RECOVERY_BOUND: Duration = Duration::from_secs(10);
 const ATTACKER_BOUND: Duration = Duration::from_secs(40);
 /// How long etcd is away from the peer: far less than the peer's lease lasts without a renewal.
 const ETCD_AWAY: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Attacks the peer once. `share` is the share of a processor that the attacker may use.
 pub async fn run_round(bed: &mut Bed, planned: &PlannedRound, share: Option<f64>) -> RoundFigures {
@@ -60,7 +60,7 @@ async fn attack(bed: &mut Bed, planned: &PlannedRound, attacker: &mut Process) -
     let mut etcd_goes = planned.attack.etcd_away.then_some(planned.time / 2);
     loop {
         if block_in_place(|| attacker.ended()).is_some() {
-            block_in_place(|| attacker.wait(LOOK));
+            block_in_place(|| attacker.wait(POLL));
             let printed = attacker.lines();
             return serde_json::from_str(&printed.last()?.text).ok();
         }
@@ -72,7 +72,7 @@ async fn attack(bed: &mut Bed, planned: &PlannedRound, attacker: &mut Process) -
             etcd_goes = None;
             cut_off_etcd(bed).await;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -98,6 +98,6 @@ async fn recover(bed: &mut Bed, over: Instant) -> (Option<PeerReport>, Option<Du
         if over.elapsed() >= RECOVERY_BOUND {
             return (Some(report), None);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
 }

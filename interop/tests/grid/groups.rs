@@ -80,7 +80,7 @@ async fn the_fastest_of_either_library_wins(bed: &Bed) {
     let result = result.await.into_result().unwrap();
     assert_eq!(result.first().unwrap().0.as_str(), "b-echo-go");
 
-    // The cancelled requests are finished when the next request is answered.
+    // Once the next request is answered, the cancelled ones have ended.
     for name in ["b-slow-go", "b-slow-rust"] {
         let free = bed.rust.request(name, EchoMsg::new("1"));
         free.deadline(interop::secs(20)).await.unwrap();

@@ -63,7 +63,7 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
 ];
 
 /// These load the whole machine, so they run one by one after all others.
-const ALONE: &[(&str, Scenario)] = scenarios![
+const SEQUENTIAL: &[(&str, Scenario)] = scenarios![
     bursts::all_of_80_large_requests_are_answered,
     bursts::requests_that_nobody_takes_are_answered_busy,
 ];
@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
     println!("etcd {}, Go library v3.2.15", bed.etcd.version());
 
     let mut results = Vec::new();
-    for group in std::iter::once(SCENARIOS).chain(ALONE.chunks(1)) {
+    for group in std::iter::once(SCENARIOS).chain(SEQUENTIAL.chunks(1)) {
         let wanted = group.iter().filter(|(name, _)| is_wanted(name));
         results.extend(side_by_side(&bed, wanted).await);
     }

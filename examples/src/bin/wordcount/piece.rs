@@ -147,8 +147,8 @@ mod tests {
         #[test]
         fn utf8_matches_std(mut bytes in "\\PC{0,20}".prop_map(String::into_bytes), more: Vec<u8>) {
             bytes.extend(more);
-            let told = is_utf8(&mut Cursor::new(&bytes)).unwrap();
-            prop_assert_eq!(told, std::str::from_utf8(&bytes).is_ok());
+            let detected = is_utf8(&mut Cursor::new(&bytes)).unwrap();
+            prop_assert_eq!(detected, std::str::from_utf8(&bytes).is_ok());
         }
     }
 

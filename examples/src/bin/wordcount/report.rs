@@ -117,8 +117,8 @@ fn count(files: &[Source]) -> std::io::Result<(Expected, Tally)> {
 
 /// Returns at most as many characters of a word as fit on a line.
 fn shortened(word: &str) -> String {
-    const MOST: usize = 40;
-    match word.char_indices().nth(MOST) {
+    const MAX_CHARACTERS: usize = 40;
+    match word.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("{}…", &word[..end]),
         None => word.to_owned(),
     }

@@ -66,25 +66,25 @@ func burst(ctx context.Context, c command) reply {
 	outcomes := map[ended]*outcome{}
 	for i := 1; i <= c.Count; i++ {
 		one := <-calls
-		alike := outcomes[one.ended]
-		if alike == nil {
-			alike = &outcome{Length: one.length}
+		group := outcomes[one.ended]
+		if group == nil {
+			group = &outcome{Length: one.length}
 			if one.failed != (failed{}) {
-				alike.Error = &one.failed
+				group.Error = &one.failed
 			}
-			outcomes[one.ended] = alike
+			outcomes[one.ended] = group
 		}
-		alike.Count++
-		if after := one.after.Milliseconds(); after > alike.SlowestMs {
-			alike.SlowestMs = after
+		group.Count++
+		if after := one.after.Milliseconds(); after > group.SlowestMs {
+			group.SlowestMs = after
 		}
 		if i == c.CloseAfter {
 			conn.Close()
 		}
 	}
 	var r reply
-	for _, alike := range outcomes {
-		r.Outcomes = append(r.Outcomes, *alike)
+	for _, group := range outcomes {
+		r.Outcomes = append(r.Outcomes, *group)
 	}
 	return r
 }

@@ -21,7 +21,7 @@ func failure(text string) error {
 	case "canceled":
 		return context.Canceled
 	case "busy":
-		// As an actor does that passes on the error of its own request.
+		// An actor returns this when it passes on the error of its own request.
 		return grid.ErrReceiverBusy
 	}
 	words := strings.SplitN(text, ":", 3)

@@ -34,7 +34,7 @@ var packages = map[string]string{
 
 func main() {
 	guide := flag.String("guide", "../../docs/from-go.md", "the guide to check")
-	rust := flag.String("rust", "../../crates/actorgrid/src", "the Rust library's source; empty: not looked at")
+	rust := flag.String("rust", "../../crates/actorgrid/src", "the Rust library's source; empty to skip it")
 	flag.Parse()
 	if err := run(os.Stdout, os.Stderr, *guide, *rust); err != nil {
 		fmt.Fprintln(os.Stderr, err)
