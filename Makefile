@@ -7,6 +7,8 @@ CARGO ?= cargo
 CARGO_HOME ?= $(HOME)/.cargo
 # The oldest Rust that the library promises to build with (rust-version in Cargo.toml).
 MSRV := 1.88
+# The mdBook that make book installs if there is none.
+MDBOOK := 0.5.4
 # The demo counts the words of so many of the biggest crates that this project depends on: with
 # all of them it reads some 100 MB.
 DEMO_CRATES ?= 60
@@ -109,7 +111,7 @@ bench-compare: etcd ## Compare the requests per second with those of the commit 
 verify: test check ## Run the tests and every check: what CI runs
 
 .PHONY: check
-check: check-format check-lints check-docs check-codegen check-features check-structure check-msrv ## Run every check but the tests
+check: check-format check-lints check-docs check-codegen check-features check-picture check-structure check-msrv ## Run every check but the tests
 
 .PHONY: check-format
 check-format: ## Fail where `cargo fmt` would change something
@@ -128,8 +130,12 @@ check-codegen: ## Fail where the stubs checked in are not what the proto files g
 	$(CARGO) run --locked --quiet --package codegen -- --check
 
 .PHONY: check-features
-check-features: ## Fail where a feature of the README names a test that is not there
+check-features: ## Fail if docs/features.md or docs/limits.md names a test that does not exist
 	@tools/check-features.sh
+
+.PHONY: check-picture
+check-picture: ## Fail if the picture in README.md is not what its script draws
+	@tools/grid-picture.sh --check
 
 .PHONY: check-structure
 check-structure: ## Fail on import cycles or against the layers, type names used twice, long files, paths in documents that do not exist
@@ -151,6 +157,19 @@ check-msrv: ## Check the library and the examples with the oldest supported Rust
 fix: ## Mend what can be mended: lints that clippy can fix, then the format
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+
+.PHONY: picture
+picture: ## Draw the picture in README.md
+	@tools/grid-picture.sh
+
+# Pages link to files outside docs/ by paths relative to docs/, as code hosts expect. From target/book
+# these files are one level further up; and mdBook turns the name of any .md file into .html.
+.PHONY: book
+book: ## Build the book from docs/ in target/book (installs mdBook)
+	@mdbook --version >/dev/null 2>&1 || $(CARGO) install --locked mdbook --version $(MDBOOK)
+	@mdbook build docs
+	@sed -E -i 's,(href|src)="\.\./([A-Z]+)\.html,\1="../../\2.md,g; s,(href|src)="\.\./([^.]),\1="../../\2,g' \
+		target/book/*.html
 
 .PHONY: codegen
 codegen: ## Write the stubs of the proto files anew

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fails where a table that names the tests of each line names one that is not there: the features of
-# README.md and the bounds of docs/limits.md.
+# docs/features.md and the bounds of docs/limits.md.
 #
 # The last column of a line is `[file](path) `test`, `test` ...`: each word in backticks after a path
 # is a test function in that file. The path is relative to the document.
@@ -46,6 +46,6 @@ check() {
     echo "each of $lines lines of $document is shown by a test"
 }
 
-check README.md '| shown by |'
+check docs/features.md '| shown by |'
 check docs/limits.md '| test |'
 exit "$failed"
