@@ -29,6 +29,8 @@ struct ConnectionLevels {
     ticketed: AtomicUsize,
     /// The bytes of messages received so far.
     received: AtomicU64,
+    /// The bytes of the last message that was rejected for lack of room, until there is room.
+    unmet: AtomicUsize,
 }
 
 impl fmt::Debug for ConnectionBudget {
@@ -48,12 +50,16 @@ impl ConnectionBudget {
             source,
             ticketed: AtomicUsize::new(0),
             received: AtomicU64::new(0),
+            unmet: AtomicUsize::new(0),
         }))
     }
 
     /// Charges bytes that have already arrived, or fails at once if there is no room for them.
     pub(in crate::route) fn charge(&self, bytes: usize) -> Result<Charge, BudgetFull> {
-        self.reserve(bytes)?;
+        if let Err(full) = self.reserve(bytes) {
+            self.0.unmet.store(bytes, Ordering::Relaxed);
+            return Err(full);
+        }
         Ok(Charge::reserved(self.clone(), bytes))
     }
 
@@ -98,10 +104,24 @@ impl ConnectionBudget {
         self.levels().any(|level| level.queued() >= level.limit())
     }
 
-    /// Whether more of the budget is used than tickets alone can use, so that little is left.
+    /// Whether little is left: more of the budget is used than tickets alone can use, or there is
+    /// still no room for a message like the last one that was rejected.
     pub(in crate::route) fn is_crowded(&self) -> bool {
-        self.levels()
-            .any(|level| level.used() > self.crowded_from(level))
+        let unmet = self.0.unmet.load(Ordering::Relaxed);
+        let lacks_room = unmet > 0 && !self.has_room(unmet);
+        if unmet > 0 && !lacks_room {
+            self.0.unmet.store(0, Ordering::Relaxed);
+        }
+        lacks_room
+            || self
+                .levels()
+                .any(|level| level.used() > self.crowded_from(level))
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let fits =
+            |level: &Level| level.used().saturating_add(bytes) <= self.limit_of(level, bytes);
+        self.levels().all(fits)
     }
 
     /// Returns the use above which a level is crowded.

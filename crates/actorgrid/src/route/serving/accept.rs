@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::busy_connections::BusyConnections;
 use super::connection::{EndOrders, serve};
 use super::connection_activity::ConnectionActivity;
 use super::connection_table::{
@@ -87,6 +88,7 @@ struct AcceptedConnections {
     table: ConnectionTable,
     tasks: JoinSet<ConnectionId>,
     control: PeerControlBudget,
+    busy: BusyConnections,
     /// Identifies the connection of a task that has panicked.
     ids: std::collections::HashMap<Id, ConnectionId>,
 }
@@ -129,6 +131,7 @@ impl AcceptLoop {
             table: ConnectionTable::new(self.max_connections),
             tasks: JoinSet::new(),
             control: PeerControlBudget::new(),
+            busy: BusyConnections::default(),
             ids: std::collections::HashMap::new(),
         };
         loop {
@@ -210,6 +213,7 @@ impl AcceptLoop {
                 Some(shares) => shares.control.clone(),
                 None => connections.control.source(now),
             },
+            busy: connections.busy.clone(),
             caller: transport.caller(),
             received: self
                 .received

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::busy_connections::TurnSize;
 use super::connection_activity::ConnectionActivity;
 use super::control_budget::ControlBudget;
 use super::frame_meter::FrameMeter;
@@ -22,11 +23,12 @@ use crate::route::transport::Transport;
 const LINGER_TIME: Duration = Duration::from_millis(500);
 /// The number of bytes that are read at a time, and discarded, while the socket lingers.
 const DISCARD_BYTES: usize = 4096;
-/// The number of bytes that are read in one turn. After that the requests in them are served, and
-/// then other connections: so the amount of data that is read but not yet processed stays small.
-const TURN_BYTES: usize = 64 * 1024;
-/// The number of requests that may begin, and may be cancelled, in one turn.
-const TURN_REQUESTS: u32 = 32;
+/// If turns are small and requests are too, a read is limited to this much for each request of a
+/// turn: about the size of the smallest ones, with their headers. One read would bring many turns
+/// of them otherwise.
+const SMALL_REQUEST_BYTES: usize = 256;
+/// Requests up to this size are small.
+const MAX_SMALL_REQUEST_BYTES: usize = 1024;
 
 /// How often to check whether a connection has ended from which nothing is read.
 const THROTTLE_SLICE: Duration = Duration::from_millis(500);
@@ -44,6 +46,8 @@ pub(super) struct Turn(Arc<TurnState>);
 
 #[derive(Debug, Default)]
 struct TurnState {
+    bytes: AtomicUsize,
+    requests: AtomicU32,
     begun: AtomicBool,
     cut_short: AtomicBool,
     throttled: AtomicBool,
@@ -51,10 +55,19 @@ struct TurnState {
 }
 
 impl Turn {
-    /// Begins a new turn.
-    pub(super) fn begin(&self) {
+    /// Begins a new turn of this size.
+    pub(super) fn begin(&self, size: TurnSize) {
+        self.0.bytes.store(size.bytes, Ordering::Relaxed);
+        self.0.requests.store(size.requests, Ordering::Relaxed);
         self.0.begun.store(true, Ordering::Relaxed);
         self.0.cut_short.store(false, Ordering::Relaxed);
+    }
+
+    fn size(&self) -> TurnSize {
+        TurnSize {
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+            requests: self.0.requests.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether there was more to read than the turn allowed.
@@ -95,6 +108,8 @@ pub(super) struct AcceptedSocket {
     turn: Turn,
     turn_bytes: usize,
     turn_requests: u32,
+    /// Whether the last read brought small requests.
+    are_requests_small: bool,
     /// Runs once our side is closed.
     linger: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -152,6 +167,7 @@ impl AcceptedSocket {
             turn: turn.clone(),
             turn_bytes: 0,
             turn_requests: 0,
+            are_requests_small: false,
             linger: None,
         };
         (accepted, turn)
@@ -192,7 +208,8 @@ impl AcceptedSocket {
             self.turn_bytes = 0;
             self.turn_requests = 0;
         }
-        if self.turn_bytes >= TURN_BYTES || self.turn_requests >= TURN_REQUESTS {
+        let TurnSize { bytes, requests } = self.turn.size();
+        if self.turn_bytes >= bytes || self.turn_requests >= requests {
             self.turn.0.cut_short.store(true, Ordering::Relaxed);
             return Poll::Pending;
         }
@@ -207,6 +224,8 @@ impl AcceptedSocket {
         self.activity.note_read(bytes.len());
         self.turn_bytes += bytes.len();
         self.turn_requests += seen.requests;
+        let small = (seen.requests as usize).saturating_mul(MAX_SMALL_REQUEST_BYTES);
+        self.are_requests_small = bytes.len() < small;
         if seen.weight == 0 {
             return;
         }
@@ -217,6 +236,15 @@ impl AcceptedSocket {
             }
             self.throttle = Throttle::until(now + pause, &self.environment);
             self.turn.0.throttled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the most bytes that may be read at a time.
+    fn read_limit(&self) -> usize {
+        let size = self.turn.size();
+        match self.are_requests_small && size.is_reduced() {
+            true => size.requests as usize * SMALL_REQUEST_BYTES,
+            false => usize::MAX,
         }
     }
 
@@ -239,7 +267,15 @@ impl AsyncRead for AcceptedSocket {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        let limit = self.read_limit();
+        if limit < buffer.remaining() {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(limit));
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buffer.advance(read);
+        } else {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        }
         self.note_read(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -328,12 +364,12 @@ mod tests {
         let preface = [0xff; PREFACE_BYTES];
         // One frame of data, longer than everything that arrives.
         let data = [&preface[..], &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
-        let data = [data, vec![0; TURN_BYTES]].concat();
-        let requests = [0, 0, 0, 1, 4, 0, 0, 0, 1].repeat(TURN_REQUESTS as usize);
+        let data = [data, vec![0; TurnSize::FULL.bytes]].concat();
+        let requests = [0, 0, 0, 1, 4, 0, 0, 0, 1].repeat(TurnSize::FULL.requests as usize);
         let requests = [&preface[..], &requests].concat();
-        for (sent, turn_bytes) in [(&data, TURN_BYTES), (&requests, requests.len())] {
+        for (sent, turn_bytes) in [(&data, TurnSize::FULL.bytes), (&requests, requests.len())] {
             let (_environment, mut server, turn, mut client) = pair_with_turn().await;
-            turn.begin();
+            turn.begin(TurnSize::FULL);
             let mut read = vec![0; turn_bytes];
             let sends = client.write_all(&sent[..turn_bytes]);
             let (sends, reads) = tokio::join!(sends, server.read_exact(&mut read));
@@ -342,7 +378,7 @@ mod tests {
             client.write_all(b"more").await.unwrap();
             assert!(server.read_u8().now_or_never().is_none());
             assert!(turn.was_cut_short());
-            turn.begin();
+            turn.begin(TurnSize::FULL);
             assert!(server.read_u8().now_or_never().is_some());
         }
     }

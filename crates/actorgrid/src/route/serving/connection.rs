@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::accepted_socket::{AcceptedSocket, Turn};
+use super::busy_connections::{BusyPlace, TurnSize};
 use super::grid_service::GridService;
 use super::keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
 use super::message_reader::STREAM_WINDOW_BYTES;
@@ -47,9 +48,6 @@ const MAX_REMEMBERED_RESETS: usize = 1024;
 const MAX_ERROR_RESETS: usize = 16 * 1024;
 /// How often to look for replies that were not received in time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// The number of streams that may end in one turn, and of replies that may be reset in it: as many
-/// as requests may begin. A thousand can be due at once, at a common deadline.
-const MAX_ENDS_PER_TURN: usize = 32;
 /// The time within which a connection must send the HTTP/2 preface.
 const GREETING_TIME: Duration = Duration::from_secs(5);
 /// The same, for a connection that is accepted while the server ends.
@@ -79,7 +77,7 @@ pub(super) async fn serve(
     let environment = connection.environment.clone();
     let control = connection.control.clone();
     let (socket, turn) = AcceptedSocket::new(transport, environment.clone(), activity, control);
-    turn.begin();
+    turn.begin(TurnSize::FULL);
     let handshake = builder(connection.max_streams).handshake(socket);
     let Some(http2) = greeted(&connection, &turn, handshake, &end).await else {
         return;
@@ -103,7 +101,7 @@ async fn greeted(
     let environment = &connection.environment;
     let mut handshake = pin!(handshake);
     let handshake = poll_fn(|cx| {
-        turn.begin();
+        turn.begin(TurnSize::FULL);
         handshake.as_mut().poll(cx)
     });
     let too_late = async {
@@ -182,12 +180,15 @@ struct Driver<'a, F, A> {
     connection: &'a ServedConnection,
     http2: Http2,
     turn: Turn,
+    busy: BusyPlace,
     answer: A,
     streams: FuturesUnordered<F>,
     /// The replies that the HTTP/2 library still holds.
     unsent: Vec<UnsentReply>,
     /// Runs while there are such replies.
     sweep: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether the last turn may have left streams that have ended.
+    has_ended_streams: bool,
     /// Whether the last turn may have left overdue replies.
     is_sweeping: bool,
     /// Whether the client was told that it sends too fast.
@@ -208,6 +209,8 @@ where
             ping: http2.ping_pong(),
             http2,
             turn,
+            busy: connection.busy.place(),
+            has_ended_streams: false,
             answer,
             streams: FuturesUnordered::new(),
             unsent: Vec::new(),
@@ -222,7 +225,8 @@ where
     /// One turn: reads, serves what was read, and writes. Returns ready when the connection has
     /// ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.turn.begin();
+        let size = self.busy.turn();
+        self.turn.begin(size);
         let before = self.streams.len();
         let was_held_back = match self.poll_accept(cx) {
             Poll::Ready(Accepting::Ended) => return Poll::Ready(()),
@@ -230,18 +234,21 @@ where
             Poll::Pending => false,
         };
         let accepted = self.streams.len() > before;
-        let ended = self.poll_streams(cx);
+        let ended = self.poll_streams(size, cx);
         self.fit_window();
         let calmed = self.calm();
         if (accepted || ended || was_held_back || calmed) && self.poll_http2(cx).is_ready() {
             return Poll::Ready(());
         }
         self.unsent.retain(|reply| !reply.is_sent());
-        if self.poll_sweep(cx) && self.poll_http2(cx).is_ready() {
+        if self.poll_sweep(size, cx) && self.poll_http2(cx).is_ready() {
             return Poll::Ready(());
         }
         self.note_streams();
-        if self.turn.was_cut_short() || (was_held_back && self.may_accept()) {
+        let cut_short = self.turn.was_cut_short();
+        self.busy
+            .set(cut_short || self.has_ended_streams || self.is_sweeping);
+        if cut_short || (was_held_back && self.may_accept()) {
             // Other connections first, then the next turn.
             cx.waker().wake_by_ref();
         }
@@ -288,14 +295,16 @@ where
     }
 
     /// Drives the streams until as many have ended as a turn allows; returns whether any has.
-    fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
-        for ended in 0..MAX_ENDS_PER_TURN {
+    fn poll_streams(&mut self, size: TurnSize, cx: &mut Context<'_>) -> bool {
+        self.has_ended_streams = false;
+        for ended in 0..size.requests {
             match self.streams.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(unsent))) => self.unsent.extend(unsent),
                 Poll::Ready(Some(Err(_))) => error!("reading a request panicked"),
                 Poll::Ready(None) | Poll::Pending => return ended > 0,
             }
         }
+        self.has_ended_streams = true;
         // Other connections first, then the rest.
         cx.waker().wake_by_ref();
         true
@@ -312,7 +321,7 @@ where
 
     /// Looks for replies that were not received in time, once per interval while there are unsent
     /// ones. Returns whether any was reset.
-    fn poll_sweep(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_sweep(&mut self, size: TurnSize, cx: &mut Context<'_>) -> bool {
         let before = self.unsent.len();
         while !self.unsent.is_empty() {
             if !self.is_sweeping {
@@ -325,7 +334,7 @@ where
                 }
                 self.sweep = None;
             }
-            self.is_sweeping = self.expire_replies() == MAX_ENDS_PER_TURN;
+            self.is_sweeping = self.expire_replies(size) == size.requests;
             if self.is_sweeping {
                 // Other connections first, then the rest.
                 cx.waker().wake_by_ref();
@@ -337,11 +346,11 @@ where
 
     /// Resets replies that their clients have not received in time, as many as a turn allows.
     /// Returns how many.
-    fn expire_replies(&mut self) -> usize {
+    fn expire_replies(&mut self, size: TurnSize) -> u32 {
         let counters = &self.connection.counters;
         let mut expired = 0;
         self.unsent.retain_mut(|reply| {
-            let expires = expired < MAX_ENDS_PER_TURN && reply.expire();
+            let expires = expired < size.requests && reply.expire();
             if expires {
                 expired += 1;
                 counters.replies_not_taken.increment();

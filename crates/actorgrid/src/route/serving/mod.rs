@@ -8,6 +8,7 @@ mod accept;
 mod accepted_socket;
 mod answers;
 mod bounds;
+mod busy_connections;
 mod connection;
 mod connection_activity;
 mod connection_table;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::busy_connections::BusyConnections;
 use super::connection_activity::ConnectionActivity;
 use super::control_budget::ControlBudget;
 use super::counters::ServingCounters;
@@ -17,6 +18,8 @@ pub(super) struct ServedConnection {
     pub(super) counters: Arc<ServingCounters>,
     pub(super) activity: Arc<ConnectionActivity>,
     pub(super) control: ControlBudget,
+    /// The busy connections of the peer.
+    pub(super) busy: BusyConnections,
     pub(super) caller: Caller,
     /// Its share of the memory for received messages.
     pub(super) received: ConnectionBudget,

@@ -40,6 +40,21 @@ fn a_charge_is_released_when_it_is_dropped() {
 }
 
 #[test]
+fn a_connection_is_crowded_until_there_is_room_for_what_was_rejected() {
+    let budget = budget();
+    let connection = budget.connection(None);
+    let large = connection.charge(300).unwrap();
+    assert!(!connection.is_crowded());
+    assert_eq!(connection.charge(200).err(), Some(BudgetFull));
+    assert!(connection.is_crowded());
+    // Small ones are still charged, and others are not concerned.
+    assert!(connection.charge(50).is_ok());
+    assert!(connection.is_crowded() && !budget.connection(None).is_crowded());
+    drop(large);
+    assert!(!connection.is_crowded());
+}
+
+#[test]
 fn a_source_leaves_half_to_the_others() {
     let budget = budget();
     let source = budget.source();
