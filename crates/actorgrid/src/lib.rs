@@ -205,8 +205,8 @@
 //!
 //! # Registries
 //!
-//! `memory:` is the embedded registry. It lives in this process: peers are in one grid if they
-//! share clones of the [`Registry`].
+//! `memory:` is the embedded registry. It lives in this process: peers can be in one grid only if
+//! they share clones of the [`Registry`].
 //!
 //! `etcd://host:2379` is etcd v3; with it a grid spans processes and machines. See
 //! [`Registry::connect`] for the URL. If etcd checks permissions, the user's role must be able to

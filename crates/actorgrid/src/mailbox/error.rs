@@ -25,7 +25,8 @@ pub enum MailboxErrorKind {
     /// The actor's type declares its mailbox with another message set, or the declared mailbox was
     /// already taken.
     Declared,
-    /// The registry did not accept the claim; nothing is registered.
+    /// The registry did not accept the claim; nothing is registered. If its storage is full, the
+    /// outcome can be unknown: then the name stays taken on this peer until the registry has space.
     Registry,
 }
 
@@ -40,7 +41,8 @@ stable_names! {
     }
 }
 
-/// Why a mailbox could not be opened. Nothing is left registered or reserved.
+/// Why a mailbox could not be opened. Nothing is left registered or reserved, with the exception
+/// that [`MailboxErrorKind::Registry`] describes.
 #[derive(Debug, Clone)]
 pub struct MailboxError {
     kind: MailboxErrorKind,

@@ -14,8 +14,8 @@ use crate::environment::Environment;
 impl Registry {
     /// Connects to the registry at `url`.
     ///
-    /// `memory:` creates a new registry that lives in this process: peers form one grid if they
-    /// share clones of it.
+    /// `memory:` creates a new registry that lives in this process: peers can be in one grid only
+    /// if they share clones of it.
     ///
     /// `etcd://host:2379,host:2379` connects to the endpoints of one etcd cluster (feature `etcd`).
     /// The port defaults to 2379. A user and a password go before the hosts as `user:password@`,

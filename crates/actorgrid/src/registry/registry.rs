@@ -153,7 +153,7 @@ impl Registry {
         follows
     }
 
-    /// Waits wait_until another history is followed than when the other handle was
+    /// Waits until another history is followed than when the other handle was
     /// [pinned](Self::pinned). It may belong to the same cluster.
     pub(crate) async fn left(&self, pinned: &Self) {
         let pinned = &pinned.last().backend;
@@ -161,12 +161,13 @@ impl Registry {
             .await;
     }
 
-    /// Waits wait_until the number of followed histories is no longer [`follows`](Self::follows).
+    /// Waits until the number of followed histories is no longer `follows`: see
+    /// [`follows`](Self::follows).
     pub(crate) async fn followed_since(&self, follows: usize) {
         self.wait_until(|| self.follows() != follows).await;
     }
 
-    /// Waits wait_until a condition holds that changes only when another history is followed.
+    /// Waits until a condition holds that changes only when another history is followed.
     async fn wait_until(&self, condition: impl Fn() -> bool) {
         let mut followed = self.shared.followed.subscribe();
         while !condition() {

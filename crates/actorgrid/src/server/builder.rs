@@ -212,8 +212,9 @@ impl ServerBuilder {
     }
 
     /// Limits the bytes of replies to other processes that the peer holds until they are sent. The
-    /// limit for [requests](Self::max_received_bytes) by default. Replies to one address use at
-    /// most half of it.
+    /// limit for [requests](Self::max_received_bytes) by default; at least [the limit of one
+    /// connection](Self::max_received_bytes_per_connection). Replies to one address use at most
+    /// half of it.
     ///
     /// A reply that finds no room is lost: its requester gets a
     /// [`NoReply`](crate::RequestErrorKind::NoReply) error that says that the request was executed.

@@ -123,7 +123,7 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// Fails with a [`MailboxError`]; nothing is left registered by the call.
+    /// Fails with a [`MailboxError`]; nothing is left registered, with the exception given there.
     ///
     /// # Cancel safety
     ///

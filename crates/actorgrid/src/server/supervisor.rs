@@ -19,7 +19,8 @@ use crate::route::serving::ProcessServer;
 use crate::session::{JoinError, Session};
 use crate::token::Token;
 
-/// The pause after a rejoin that failed, before the next attempt.
+/// The pause after a failed rejoin. A registry that does not answer is no such failure: the rejoin
+/// retries it, with a back-off.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// How long answers have to reach their callers at a shutdown.
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
@@ -102,7 +103,8 @@ async fn first_join(core: &PeerCore) -> Result<Session, ServerError> {
     })
 }
 
-/// Deletes the registrations of an unwanted first session. They expire after its time to live.
+/// Deletes the registrations of an unwanted first session. Takes at most one time to live: by then
+/// they have expired.
 async fn withdraw(core: &PeerCore, session: Session) -> Result<(), ShutdownError> {
     let PeerConfig {
         environment,

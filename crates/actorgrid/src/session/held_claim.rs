@@ -35,7 +35,8 @@ impl HeldClaim {
         self.revision
     }
 
-    /// Calls `on_free` once the names are free: deleted, or gone with the session's lease.
+    /// Calls `on_free` once the names are free: deleted, or no longer ours because the session is
+    /// over. Then the registry may still hold them, until the lease has ended.
     pub(crate) fn on_free(&mut self, on_free: impl FnOnce() + Send + Sync + 'static) {
         if let Some(names) = &mut self.names {
             names.reservation.push(on_free);

@@ -101,9 +101,9 @@ impl<R: Message> BroadcastBuilder<R> {
     }
 
     /// Sets how many requests are under way at a time. [`DEFAULT_CONCURRENCY`] by default; 0 counts
-    /// as 1. Requests start in the order of the group, each when an earlier one has ended; a
-    /// request that starts late has only the remaining time. All broadcasts of a client together
-    /// have at most 16,384 requests under way.
+    /// as 1. Requests start in the order of the group; while this many are under way, the next one
+    /// waits until another has ended, and then has only the remaining time. All broadcasts of a
+    /// client together have at most 16,384 requests under way.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self

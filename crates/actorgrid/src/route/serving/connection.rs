@@ -344,8 +344,8 @@ where
         self.unsent.len() < before
     }
 
-    /// Resets replies that their clients have not received in time, as many as a turn allows.
-    /// Returns how many.
+    /// Resets replies that their clients have not received in time, but no more than a turn allows:
+    /// a thousand can be overdue at one moment, at their common deadline. Returns how many.
     fn expire_replies(&mut self, size: TurnSize) -> u32 {
         let counters = &self.connection.counters;
         let mut expired = 0;

@@ -122,7 +122,7 @@ impl ActorContext {
     ///
     /// # Errors
     ///
-    /// Fails with a [`MailboxError`]; nothing is left registered by the call.
+    /// Fails with a [`MailboxError`]; nothing is left registered, with the exception given there.
     ///
     /// # Cancel safety
     ///
