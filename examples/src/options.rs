@@ -19,14 +19,14 @@ pub struct GridOptions {
     /// the port is 0.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub address: String,
-    /// The address for other peers, if it differs from the one listened on. Its port also increases
-    /// with each peer.
+    /// The address at which other peers reach this one, if it is not the one listened on. Its port
+    /// also increases with each peer.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
     /// How long the names of a crashed peer stay taken: `15s`, `1m`.
     #[arg(long, value_name = "TIME", default_value_t = humantime::Duration::from(DEFAULT_LEASE_TTL))]
     pub lease_ttl: humantime::Duration,
-    /// Peers in this process [default: 3 with the memory registry, else 1]
+    /// The number of peers in this process [default: 3 with the memory registry, else 1]
     #[arg(long, value_name = "N")]
     pub peers: Option<NonZeroUsize>,
 }
@@ -58,7 +58,8 @@ impl GridOptions {
     ///
     /// # Errors
     ///
-    /// Fails if an address or a setting is invalid; peers that were already started are dropped.
+    /// Fails if an address or a setting is invalid, or if a peer cannot be started. Peers that were
+    /// already started are dropped.
     pub async fn serve(
         &self,
         registry: &Registry,
@@ -80,7 +81,7 @@ impl GridOptions {
     }
 }
 
-/// Returns the address of the peer `index`: `index` ports up, or the same if the port is 0.
+/// Returns the address of peer number `index`: the port is higher by `index`, unless it is 0.
 fn nth_address(text: &str, index: usize) -> Result<String, BoxError> {
     let parsed = text
         .rsplit_once(':')
@@ -94,7 +95,7 @@ fn nth_address(text: &str, index: usize) -> Result<String, BoxError> {
     let port = u16::try_from(index)
         .ok()
         .and_then(|index| port.checked_add(index))
-        .ok_or_else(|| format!("no port is left for peer {index} from {text:?} on"))?;
+        .ok_or_else(|| format!("no port is left for peer {index}, counting from {text:?}"))?;
     Ok(format!("{host}:{port}"))
 }
 
@@ -103,7 +104,7 @@ mod tests {
     use super::nth_address;
 
     #[test]
-    fn further_peers_take_further_ports() {
+    fn each_additional_peer_takes_the_next_port() {
         assert_eq!(nth_address("localhost:0", 2).unwrap(), "localhost:0");
         assert_eq!(nth_address("[::1]:7000", 2).unwrap(), "[::1]:7002");
         assert!(nth_address("localhost:65535", 1).is_err());

@@ -1,5 +1,5 @@
-//! The answers that callers of the requestreply front receive while its peers are restarted, on
-//! etcd.
+//! Restarts the peers of the requestreply example, on etcd, and checks the answers that callers of
+//! its front receive meanwhile.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
@@ -46,7 +46,8 @@ fn start_peer(
     (process, format!("127.0.0.1:{port}"))
 }
 
-/// How many answers of each kind one caller received, and from which workers.
+/// The answers that callers received: how many of each kind, from which workers, and for which
+/// reasons.
 #[derive(Default)]
 struct Seen {
     counts: BTreeMap<String, u64>,

@@ -51,8 +51,8 @@ impl Held {
             && self.tasks <= before.tasks
     }
 
-    /// Returns the last measurement, taken once all is back within `before` or the time to settle
-    /// is over.
+    /// Measures until everything is back within `before`, or the time to settle is over, and
+    /// returns the last measurement. Without `before`, takes it after a quarter of that time.
     async fn settled(before: Option<Self>) -> Self {
         let begun = Instant::now();
         loop {
@@ -182,7 +182,7 @@ async fn a_minute_of_churn_leaves_nothing_behind() {
     let rounds = churn(&server, &outside, &proxy, CHURN).await;
     let after = Held::settled(Some(before)).await;
     eprintln!("{rounds} rounds: {before:?}, then {after:?}");
-    assert!(rounds > 200, "there was no churn: {rounds} rounds");
+    assert!(rounds > 200, "there was too little churn: {rounds} rounds");
     assert!(after.is_within(before), "{before:?}, then {after:?}");
     assert_eq!(server.statistics().actors_running, 0);
     assert_eq!(server.statistics().sessions_fenced, 0);

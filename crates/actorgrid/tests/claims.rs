@@ -1,5 +1,5 @@
-//! Claims whose replies are lost or late, or never arrive: never two holders, never an orphaned
-//! name.
+//! Claims that are lost or late, or whose replies are: a name never has two holders, and is never
+//! orphaned.
 
 #![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 
@@ -149,8 +149,8 @@ async fn both_claims_are_in_doubt() {
     }
 }
 
-/// Fails each step of a session's lease and first transaction in turn: the server serves, or
-/// reports why it cannot and leaves nothing behind that outlives its lease.
+/// Fails each step of a session's lease and first transaction in turn. The server then either
+/// serves, or reports why it cannot; in that case nothing that it leaves behind outlives its lease.
 #[tokio::test(start_paused = true)]
 async fn a_first_claim_fails_at_each_step() {
     let steps = [
@@ -192,7 +192,7 @@ async fn an_address_that_is_held_is_an_error_and_its_holder_is_not_disturbed(wor
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_held_is_an_error_also_when_the_answer_is_lost() {
+async fn an_address_that_is_held_is_an_error_even_if_the_answer_is_lost() {
     for fault in [MemoryFault::LoseReply, MemoryFault::FailReply] {
         let world = MemoryWorld::new();
         let fail = || world.registry.inject(MemoryOperation::Claim, fault);
@@ -222,7 +222,7 @@ async fn address_that_is_held(world: &World, before_the_second: impl FnOnce()) {
     let holder = error.holder().unwrap();
     assert!(holder.lease.is_some() && holder.time_left > Some(Duration::ZERO));
     assert!(before.contains(&holder.key), "{holder}");
-    // The holder's own mailbox has the same token.
+    // The holder's peer registration has the same token.
     let registered = client.find(Kind::Peer, first.peer()).await.unwrap();
     assert_eq!(registered.unwrap().token, holder.token);
     assert_eq!(world.keys(), before);
@@ -231,7 +231,7 @@ async fn address_that_is_held(world: &World, before_the_second: impl FnOnce()) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
+async fn a_first_start_ends_even_if_the_registry_goes_away_in_the_middle() {
     let world = MemoryWorld::new();
     world
         .registry
@@ -249,7 +249,7 @@ async fn a_first_start_ends_though_the_registry_goes_away_in_the_middle() {
     assert_eq!(error.kind(), ServerErrorKind::Registry);
     assert_eq!(world.registry.leases(), 0, "the lease has expired by now");
 
-    // The registry carries out every claim and never answers.
+    // The registry carries out every claim, but every reply fails.
     let world = MemoryWorld::new();
     for _ in 0..1_000 {
         world
@@ -294,8 +294,8 @@ async fn a_start_that_nobody_waits_for_leaves_no_name() {
         .unwrap();
 }
 
-/// An abandoned claim may hold the name: the next claim of it waits until that is settled, and does
-/// not report it as taken.
+/// An abandoned claim may hold the name. The next claim of the name waits until this is settled,
+/// and does not report the name as taken.
 #[tokio::test(start_paused = true)]
 async fn a_name_whose_claim_was_abandoned_can_be_claimed_again_at_once() {
     for fault in faults() {
@@ -318,7 +318,7 @@ async fn a_name_whose_claim_was_abandoned_can_be_claimed_again_at_once() {
         };
         let given_up = async || {
             for _ in 0..2 {
-                // The fault may have rejected it at once.
+                // The fault may make the registry reject the claim at once.
                 let _ = start("n", Duration::from_millis(400)).await;
                 let mailbox = server.mailbox::<Request<EchoMsg>>("m", 1);
                 let _ = tokio::time::timeout(Duration::from_millis(10), mailbox).await;

@@ -98,7 +98,7 @@ fn round_trip<M: Message>(message: &M) -> M {
 }
 
 #[test]
-fn a_message_comes_back_from_its_encoding() {
+fn a_message_survives_encoding_and_decoding() {
     let job = Job {
         text: "sweep".into(),
         numbers: vec![1, 300],

@@ -53,7 +53,8 @@ async fn ended(events: &mut ServerEvents, actor: &str) -> (Token, ActorEnd) {
     }
 }
 
-/// Creates actors that end as their names say. Those that wait to be stopped notify first.
+/// Creates the type of actors that end as their names say. Those that run until they are stopped
+/// first notify `waits`.
 fn mortal(waits: &Arc<Notify>) -> ActorType {
     let waits = waits.clone();
     ActorType::from_fn("mortal", move |start, ctx| {
@@ -167,7 +168,7 @@ async fn the_events_from_the_first_state_to_the_last_are_in_order(world: World) 
     );
     assert_eq!(next(&mut events).await, changed(ServerState::Stopped));
     assert_eq!(events.next().await, None);
-    // The same holds as a stream, and after the end.
+    // The end is also reported by the `Stream`, and to readers that subscribe after it.
     assert_eq!(StreamExt::next(&mut events).await, None);
     assert_eq!(server.events().next().await, None);
     assert_eq!(server.fence_reason(), None);
@@ -223,7 +224,7 @@ async fn a_reader_that_lags_learns_how_much_it_missed_and_gets_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_server_ends_its_events_and_one_that_does_not_start_too() {
+async fn a_server_that_is_dropped_or_does_not_start_ends_its_events() {
     let world = MemoryWorld::new();
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let handle = server.handle();
@@ -262,7 +263,7 @@ fn fenced(reason: FenceReason) -> ServerEvent {
     }
 }
 
-/// With several workers, the supervisor and the actors notice a fence at the same time.
+/// With several worker threads, the supervisor and the actors notice a fence at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_fence_is_reported_before_the_ends_that_it_causes() {
     const ACTORS: usize = 20;
@@ -348,7 +349,7 @@ async fn a_fence_during_a_shutdown_is_reported_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
+async fn a_drop_keeps_the_reason_of_an_earlier_fence() {
     let world = MemoryWorld::new();
     let server = world.server().bind("127.0.0.1:0").await.unwrap();
     let handle = server.handle();
@@ -371,7 +372,7 @@ async fn a_drop_keeps_the_reason_of_a_fence_before_it() {
     assert_eq!(handle.fence_reason(), Some(FenceReason::KeyLost));
 }
 
-/// With several workers, a leader could start before the peer reports that it serves.
+/// With several worker threads, a leader could start before the peer reports that it serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_reported_before_the_peer_serves() {
     for _ in 0..50 {

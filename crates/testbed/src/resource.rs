@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(ask(&mut other, "ACCEPT leader 2a:11"), "OK");
         assert_eq!(ask(&mut one, "ACCEPT leader 2a:10"), "STALE 2a:11");
         assert_eq!(ask(&mut one, "ACCEPT leader 2b:99"), "FOREIGN 2a:11");
-        assert_eq!(ask(&mut one, "ACCEPT leader 17"), "ERROR no token: 17");
+        assert_eq!(ask(&mut one, "ACCEPT leader 17"), "ERROR not a token: 17");
         assert_eq!(ask(&mut one, "hello"), "ERROR ask: ACCEPT <name> <token>");
         assert_eq!(resource.greatest("leader"), Some(token(0x2a, 11)));
 

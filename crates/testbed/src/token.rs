@@ -4,11 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A fencing token as `actorgrid` writes it, `cluster:revision`. It has its own parser here: a
-/// resource that checks tokens shares no code with those that it checks.
+/// resource that checks tokens shares no code with the peers whose tokens it checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// The id of the registry's cluster, written in hexadecimal. Only tokens of one cluster
-    /// compare.
+    /// The id of the registry's cluster, written in hexadecimal. Tokens of different clusters
+    /// cannot be compared.
     pub cluster: u64,
     /// The create revision of the registration, which grows with every new holder of a name.
     pub revision: i64,
@@ -30,6 +30,6 @@ impl FromStr for Token {
                 let revision = revision.parse().ok()?;
                 Some(Self { cluster, revision })
             })
-            .ok_or_else(|| format!("no token: {text}"))
+            .ok_or_else(|| format!("not a token: {text}"))
     }
 }

@@ -1,12 +1,12 @@
-//! Attacks that begin as honest connections do.
+//! Attacks on connections that begin like those of an honest client.
 
 use std::io;
 
 use crate::arena::Arena;
 use crate::http2::{Connection, Opening};
 
-/// Attacks on all connections at once, on each as soon as it is settled, and again as soon as an
-/// attack is done or the peer has ended the connection.
+/// Attacks on all connections at once, on each as soon as the peer has sent its settings. When an
+/// attack is done, or the peer has ended the connection, attacks again on a new connection.
 pub(super) async fn attack_connections<A, F>(arena: Arena, attack: A)
 where
     A: Fn(Connection) -> F + Clone + Send + Sync + 'static,

@@ -8,7 +8,7 @@ use crate::arena::Arena;
 use crate::http2::{Connection, HeaderBlock, Message, exchange};
 use crate::peer::{ECHO, FORBIDDEN};
 
-/// Values of the header as they travel, each with the text that its base64 decodes to.
+/// Values of the header as they are sent, with the text that each decodes to from base64.
 const TOKENS: [&str; 12] = [
     "!!!",                                      // not base64
     "=",                                        // not base64

@@ -1,12 +1,12 @@
 //! Every error that one of our peers can produce, as a Go client reads it: code and text.
 //!
-//! Not covered, as none of our peers can produce them for a Go client:
+//! Not covered:
 //!
 //! - `grid: context finished`: the Go client's own timer fires first, with code 4 (which is
 //!   tested);
 //! - `grid: def not registered (nil def)` and `grid: nil actor`: a constructor here returns an
 //!   actor or an error;
-//! - `registry: failed registration`: a lost race is reported as what it is, a name that is taken;
+//! - `registry: failed registration`: our peers report a lost race as a name that is taken;
 //! - the wrong token: a Go client sends none;
 //! - a limit on starts under way: rejected in the same way as the limit on actors, which is tested.
 
@@ -15,7 +15,7 @@ use interop::{Bed, Command, Kind, NAMESPACE, Peer, Reply};
 const ECHO: &str = "github.com/lytics/grid/v3/EchoMsg";
 const UNKNOWN: i32 = 2;
 
-/// Makes one call to a peer, without the repeats of the Go library.
+/// Makes one call to a peer, without the retries of the Go library.
 async fn process(bed: &Bed, peer: &Peer, mailbox: &str, type_name: &str, text: &str) -> Reply {
     bed.go
         .ask(Command {
@@ -93,7 +93,7 @@ async fn refusals(bed: &Bed, peer: &Peer) {
         let reply = process(bed, peer, &receiver, ECHO, "").await;
         assert_eq!(reply.failure(), unknown_mailbox, "{receiver:?}");
     }
-    // Through the library, a request for an unregistered name ends in the client's own process.
+    // Through the library, a request for an unregistered name fails in the client's own process.
     let reply = bed.go.request("r-nobody", "").await;
     assert_eq!(reply.failure(), (-1, "grid: unregistered mailbox"));
     // A mailbox that was closed, though its actor continues.
@@ -150,7 +150,7 @@ async fn refused(bed: &Bed, peer: &Peer) -> Reply {
             ..Command::default()
         };
         let reply = bed.go.ask(command).await;
-        // A request that is queued before the others is answered, or abandoned at its deadline.
+        // If this is queued before the other requests, it is answered or reaches its deadline.
         if reply.error.as_ref().is_some_and(|error| error.code != 4) {
             return reply;
         }
@@ -180,7 +180,7 @@ async fn answers(bed: &Bed, peer: &Peer) {
             assert_eq!(reply.failure(), (code, text));
         }
     }
-    // Through the library too, which repeats the request and then returns the error as it is.
+    // The same through the library, which retries the request and then returns the error unchanged.
     let reply = bed.go.request("r-error", "code:not-found:no").await;
     assert_eq!(reply.failure(), (5, "no"));
     let long = fails("long:60000").await;
@@ -201,7 +201,7 @@ async fn answers(bed: &Bed, peer: &Peer) {
     let panicked = process(bed, peer, &panicking, ECHO, "panic");
     let (kept, panicked) = tokio::join!(kept, panicked);
     assert_eq!(panicked.failure(), no_reply);
-    // Answered because of the panic if it arrived before, rejected if it arrived after.
+    // The kept request is answered if it arrived before the panic, and rejected if after.
     let text = kept.failure().1;
     assert!(
         text == "grid: no reply" || text == "grid: unknown mailbox",

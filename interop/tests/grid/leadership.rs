@@ -45,8 +45,8 @@ pub(crate) async fn passes_from_go_to_rust_to_go_by_stop_and_by_kill(bed: &Bed) 
     fourth.process.kill();
     check_leads(bed, &fifth, from).await;
 
-    // There were never two leaders: each start except the first came after the end of the previous
-    // leader, as printed by those that were not killed.
+    // There were never two leaders: each leader that was not killed printed its end before the next
+    // one printed its start.
     let lines = bed.transcript.lines();
     let printed: Vec<_> = lines
         .iter()

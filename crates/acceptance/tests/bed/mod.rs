@@ -64,8 +64,8 @@ impl Bed {
         Ok(answer.msg)
     }
 
-    /// Asserts that each token that the resource accepted was at least as great as all those
-    /// before.
+    /// Asserts that each token that the resource accepted for the name was at least as great as all
+    /// those before.
     pub(crate) fn check_no_stale_holder_was_accepted(&self, name: &str) {
         let mut greatest: Option<Token> = None;
         for entry in self.resource.history() {
@@ -89,7 +89,7 @@ impl Peer {
         self.wait_for_from(0, begins, bound)
     }
 
-    /// Waits for such a line, beginning at index `from` of the transcript.
+    /// Waits for the first such line at or after index `from` of the transcript.
     pub(crate) fn wait_for_from(&self, from: usize, begins: &str, bound: Duration) -> Line {
         let fits = |line: &Line| *line.process == *self.name && line.text.starts_with(begins);
         self.transcript.wait_for_line_from(from, fits, bound)

@@ -13,16 +13,17 @@ use crate::error::RequestError;
 use crate::request::MessageSet;
 use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
 
-/// Named in the error in place of the mailbox if a request expects another token than it has.
+/// Takes the place of the mailbox's name in the error for a request that expects a token other than
+/// the mailbox's.
 pub(super) const OTHER_TOKEN: &str = "under this token";
 
-/// The inbox of a mailbox, which its owner empties.
+/// The inbox of a mailbox. The mailbox's owner takes the requests out of its queue.
 pub(super) struct MailboxInbox<S> {
     pub(super) gate: Gate,
     /// Messages are queued as they arrive, and decoded when they are handed out.
     pub(super) queue: Arc<Queue<Incoming>>,
     pub(super) counters: Arc<InboxCounters>,
-    /// Counts the admitted requests, if the owner waits for them when it ends.
+    /// Tracks the admitted requests until they end; `None` if the owner does not wait for them.
     requests: Option<TaskTracker>,
     set: PhantomData<fn() -> S>,
 }
@@ -43,8 +44,9 @@ impl<S: MessageSet> MailboxInbox<S> {
         }
     }
 
-    /// Drops a request that was queued and is not handed out. If its requester still waits, it gets
-    /// an answer and its route counts the error; otherwise the request is counted here.
+    /// Drops a queued request instead of handing it out. If the requester still waits, it gets an
+    /// error, which the route counts; otherwise the request is counted here, as expired or
+    /// abandoned.
     pub(super) fn dismiss(&self, incoming: Incoming) {
         dismiss(incoming, &self.counters);
     }
@@ -57,7 +59,7 @@ fn dismiss(mut incoming: Incoming, counters: &InboxCounters) {
     dispose(|| drop(incoming));
 }
 
-/// Runs code that may drop a message. A message's `Drop` is user code, and may panic.
+/// Runs code that may drop a message, and logs a panic: a message's `Drop` is user code.
 pub(super) fn dispose(drops: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(drops)).is_err() {
         tracing::error!("dropping a queued request panicked");

@@ -26,8 +26,8 @@ pub(crate) struct MailboxOwner {
     pub(crate) names: Names,
     pub(crate) table: Arc<MailboxTable>,
     pub(crate) stop: Arc<Stop>,
-    /// Counts the requests that its mailboxes have admitted, if someone waits for them to end. (For
-    /// an actor, its own end is awaited instead.)
+    /// Tracks the requests that the owner's mailboxes have admitted; `None` if nobody waits for
+    /// them to end. (A shutdown waits for the end of the actors themselves instead.)
     pub(crate) requests: Option<TaskTracker>,
 }
 
@@ -59,7 +59,8 @@ impl MailboxOwner {
         Ok(self.build(&reservation, name, token, capacity, HeldBy::Mailbox(held)))
     }
 
-    /// Reserves a name in the table. Waits while another reservation of the name is being decided.
+    /// Reserves a name in the table. If another reservation of the name is still undecided, waits
+    /// for its outcome.
     pub(crate) async fn reserve(&self, name: &Name) -> Result<Arc<Reservation>, MailboxError> {
         loop {
             match self.table.reserve(name) {

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use crate::environment::Deadline;
 
-/// The time after which the owner lets other tasks run, if its queue is never empty. Shorter than
-/// what callers of other actors notice, and long enough that yielding costs nothing.
+/// The time after which the owner lets other tasks run, if its queue is never empty. Short enough
+/// that callers of other actors do not notice it, and long enough that yielding costs next to
+/// nothing.
 const TURN_TIME: Duration = Duration::from_millis(2);
-/// The clock is read once for this many requests.
+/// How many requests are taken before the clock is read again.
 const REQUESTS_PER_LOOK: u32 = 8;
 
 /// The turn of a mailbox's owner on its thread.
 ///
-/// tokio's cooperative budget ends a turn after 128 requests, however long their handlers compute:
-/// a millisecond each blocks the thread for 128 ms, and with it a task that was woken last there,
-/// which no other thread takes over.
+/// tokio's cooperative budget ends a turn only after 128 requests, however long their handlers
+/// compute. At a millisecond each, that blocks the thread for 128 ms. It also blocks the task that
+/// was last woken on the thread: tokio lets no other thread take that task over.
 pub(super) struct ReceiveTurn {
     ends: Deadline,
     requests: u32,
@@ -28,7 +29,7 @@ impl ReceiveTurn {
         }
     }
 
-    /// Another request is about to be taken: lets other tasks run first if the turn is over.
+    /// Call this before taking a request. If the turn is over, lets other tasks run first.
     pub(super) async fn next(&mut self) {
         tokio::task::consume_budget().await;
         self.requests += 1;
@@ -49,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// In real time, as a thread that computes cannot be simulated.
+    /// Runs in real time, as a thread that is busy computing cannot be simulated.
     #[tokio::test]
     #[allow(clippy::disallowed_methods)]
     async fn an_owner_whose_handlers_compute_lets_others_run_in_time() {

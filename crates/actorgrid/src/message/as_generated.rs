@@ -1,6 +1,6 @@
-//! Messages of this library that are encoded as a generated type.
+//! Implements messages of this library by means of generated protobuf types.
 
-/// Implements `Message` for a type that is encoded and decoded as a generated one.
+/// Implements `Message` for a type by converting it to and from a generated type.
 macro_rules! as_generated {
     (
         $message:ty, $wire_name:literal, $reply:ty,

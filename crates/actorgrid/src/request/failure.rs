@@ -4,11 +4,12 @@ use crate::code::Code;
 use crate::error::{BoxError, Executed, RequestError, RequestErrorKind};
 use crate::message::{Message, Payload};
 
-/// The largest detail of a failure, including its wire name: it travels in a header.
+/// The maximum size of a failure's detail, including its wire name. It is small because the detail
+/// travels in a header.
 pub(super) const MAX_DETAIL_BYTES: usize = 8 * 1024;
 
-/// An error as an answer: a text, and optionally a [`Code`] and a message that the requester can
-/// decode.
+/// An error that answers a request: a text, and optionally a [`Code`] and a message that the
+/// requester can decode.
 ///
 /// Every text and every error converts into a `Failure`, so `request.fail("no such account")` works
 /// without naming the type.
@@ -46,7 +47,7 @@ impl Failure {
     }
 
     /// Attaches a message that clients of this library decode with [`RequestError::detail`].
-    /// Including its wire name it can have up to 8 KiB.
+    /// It may have up to 8 KiB, including its wire name.
     #[must_use]
     pub fn detail<D: Message>(mut self, detail: &D) -> Self {
         self.detail = Some(Payload::of(detail));
@@ -65,7 +66,7 @@ impl Failure {
         self
     }
 
-    /// Converts into the requester's error. It is an answer, so the request was executed.
+    /// Converts into the requester's error. A failure is an answer, so the request was executed.
     pub(super) fn into_error(self) -> RequestError {
         let mut error = RequestError::new(RequestErrorKind::Application, Executed::Yes, self.text);
         if let Some(code) = self.code {

@@ -1,8 +1,8 @@
 //! Requests as a mailbox hands them out: receiving and answering them.
 //!
-//! [`MessageSet`] decodes a request for a mailbox; [`Request`] holds its message, and [`Responder`]
-//! the answer that is owed: a reply or a [`Failure`]. [`RespondError`] says why a requester does
-//! not get an answer, and returns the unsent reply.
+//! [`MessageSet`] decodes a request for a mailbox. [`Request`] holds the message and its
+//! [`Responder`], which sends the answer that is owed: a reply or a [`Failure`]. [`RespondError`]
+//! reports why an answer does not reach its requester, and returns the unsent reply.
 
 mod failure;
 mod message_set;

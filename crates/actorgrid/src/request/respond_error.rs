@@ -1,4 +1,4 @@
-//! Why a requester does not get an answer.
+//! Why an answer does not reach its requester.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +15,8 @@ pub enum RespondErrorKind {
     RequesterGone,
     /// The reply, or the detail of a failure, is larger than its limit.
     TooLarge,
-    /// Replies that clients have not received yet fill the room for replies. The requester gets an
-    /// error that reports the request as *executed*.
+    /// The room for replies is full of replies that clients have not received yet. The requester
+    /// gets an error that reports the request as *executed*.
     NoRoom,
 }
 
@@ -29,18 +29,19 @@ stable_names! {
     }
 }
 
-/// Why a requester does not get an answer. Holds the reply: see [`into_reply`](Self::into_reply).
+/// Why an answer does not reach its requester. Holds the reply, if the answer was one: see
+/// [`into_reply`](Self::into_reply).
 pub struct RespondError<R> {
-    /// Boxed, so that the result of a successful answer is small.
+    /// Boxed to keep the result of answering small, as it is nearly always `Ok`.
     unsent: Box<UnsentAnswer<R>>,
 }
 
 struct UnsentAnswer<R> {
     kind: RespondErrorKind,
     requester_waited: bool,
-    /// The length of the answer and its limit, in bytes.
+    /// The length of the reply or of the detail, and the limit on it, in bytes.
     too_large: Option<(usize, usize)>,
-    /// In a mutex only because a reply need not be `Sync`, while an error that `?` converts must
+    /// In a mutex only to be `Sync`, which `?` requires of an error that it boxes: a reply need not
     /// be.
     reply: Mutex<Option<R>>,
 }
@@ -65,14 +66,16 @@ impl<R> RespondError<R> {
         Self::new(RespondErrorKind::RequesterGone, reply, false)
     }
 
-    /// The requester waited for this answer, and has received an error in its place.
+    /// Creates the error for an answer that is too large. The requester still waited for it, and
+    /// has been sent an error instead.
     pub(super) fn too_large(reply: Option<R>, length: usize, limit: usize) -> Self {
         let mut error = Self::new(RespondErrorKind::TooLarge, reply, true);
         error.unsent.too_large = Some((length, limit));
         error
     }
 
-    /// The requester waited for this reply, and has received an error in its place.
+    /// Creates the error for a reply that finds no room. The requester still waited for it, and has
+    /// been sent an error instead.
     pub(super) fn no_room(reply: Option<R>) -> Self {
         Self::new(RespondErrorKind::NoRoom, reply, true)
     }
@@ -82,14 +85,14 @@ impl<R> RespondError<R> {
         self
     }
 
-    /// Returns the kind of the failure.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> RespondErrorKind {
         self.unsent.kind
     }
 
-    /// Whether the requester still waited for the answer. It has received an error instead by now,
-    /// so it knows that the request has no reply.
+    /// Whether the requester still waited for the answer. If so, it has been sent an error instead,
+    /// and need not wait until its deadline.
     #[must_use]
     pub fn requester_waited(&self) -> bool {
         self.unsent.requester_waited
@@ -102,13 +105,14 @@ impl<R> RespondError<R> {
         reply.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the length of the answer in bytes, if it is too large.
+    /// Returns the length in bytes of the reply, or of the failure's detail with its wire name, if
+    /// it is too large.
     #[must_use]
     pub fn length(&self) -> Option<usize> {
         self.unsent.too_large.map(|(length, _)| length)
     }
 
-    /// Returns the limit on the length of the answer in bytes, if it is too large.
+    /// Returns the limit on this [`length`](Self::length) in bytes, if it is exceeded.
     #[must_use]
     pub fn limit(&self) -> Option<usize> {
         self.unsent.too_large.map(|(_, limit)| limit)
@@ -123,7 +127,7 @@ impl<R> fmt::Display for RespondError<R> {
             }
             RespondErrorKind::RequesterGone => f.write_str("nobody waits for the answer any more"),
             RespondErrorKind::NoRoom => {
-                f.write_str("replies that were not received yet leave no room for this one")
+                f.write_str("replies that clients have not received yet leave no room for this one")
             }
             RespondErrorKind::TooLarge => {
                 let (length, limit) = self.unsent.too_large.unwrap_or_default();

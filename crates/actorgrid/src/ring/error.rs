@@ -11,14 +11,14 @@ use crate::name::NameError;
 pub enum RingError {
     /// The name is not valid, or so long that a member's name would not be valid.
     Name(NameError),
-    /// No ring would be left for keys that do not use the reserved ones.
+    /// No ring would be left for keys that do not use the reserved rings.
     AllReserved {
         /// The requested number of rings.
         rings: u32,
         /// The requested number of reserved rings.
         reserved: u32,
     },
-    /// More than [`MAX_RINGS`] rings were requested; this many.
+    /// This many rings were requested, which is more than [`MAX_RINGS`].
     TooManyRings(u32),
 }
 

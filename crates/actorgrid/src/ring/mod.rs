@@ -1,11 +1,11 @@
-//! Rings: which member of a family of names a key belongs to. They are pure arithmetic: none of
-//! them knows whether its members run.
+//! Rings: they map a key to a member of a family of names. They are pure arithmetic: none of them
+//! knows whether its members are running.
 //!
 //! - [`Ring`] and [`MultiRing`] are the Go library's mappings, for families that Go peers use too.
-//!   The number of members is fixed; another number moves almost every key.
+//!   The number of members is fixed: changing it would move almost every key.
 //! - [`Rendezvous`] is for everything else: members come and go by name and may have weights, a
-//!   change moves only the keys that it must, and each key has any number of members in order
-//!   (replicas).
+//!   change moves only the keys that it must, and a key can have several members, in order of
+//!   preference (replicas).
 
 mod error;
 mod limits;

@@ -1,13 +1,13 @@
-//! How well a member suits a key. Everything here is part of a promise: the numbers are the same in
-//! every process, on every platform, in every version.
+//! Scores how well a member suits a key. Everything here is part of a promise: the numbers are the
+//! same in every process, on every platform, in every version.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
 
 use twox_hash::XxHash3_64;
 
-/// The binary digits of a distance after the point. The distance of the best of a million members
-/// is about a millionth, for which this leaves twenty digits; more digits cost time.
+/// The number of binary digits of a distance after the point. The best of a million members has a
+/// distance of about a millionth, for which twenty of these digits remain. More would cost time.
 const FRACTION_BITS: u32 = 40;
 
 /// Returns the hash of a key or of a name: XXH3 with 64 bits and without a seed or secret, as
@@ -18,15 +18,15 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
 
 /// A member's score for a key; the least score is the best.
 ///
-/// The score is `-log2(u) / weight`, with `u` drawn uniformly from 0 to 1 by key and member. With
-/// these scores each member is the best for its share of the keys, whatever the weights, and its
-/// score depends on no other member.
+/// The score is `-log2(u) / weight`. The number `u` is computed from the key and the member, and is
+/// distributed uniformly between 0 and 1. Each member is then the best for a share of the keys in
+/// proportion to its weight, and its score does not depend on the other members.
 ///
 /// Everything is computed in integers. The standard library's logarithm does not give the same
-/// number on all platforms, and on some platforms even the four operations on `f64` do not.
+/// number on all platforms, and on some platforms even the four basic operations on `f64` do not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score {
-    /// `-log2(u)`, in units of two to the power of `-FRACTION_BITS`.
+    /// `-log2(u)`, in units of `2^-FRACTION_BITS`.
     distance: u64,
     weight: NonZeroU32,
     draw: u64,
@@ -42,8 +42,8 @@ impl Score {
         }
     }
 
-    /// Returns the score if it is better than `best`. Most worse scores are ruled out without the
-    /// logarithm.
+    /// Returns the score if it is better than `best`. Rules out most worse scores without computing
+    /// the logarithm.
     pub(super) fn better(best: &Self, key: u64, member: u64, weight: NonZeroU32) -> Option<Self> {
         let nearest = Self {
             distance: least_distance(draw(key, member)),
@@ -57,8 +57,8 @@ impl Score {
         score.cmp(best).is_lt().then_some(score)
     }
 
-    /// Returns a score among members of equal weight: it orders them as [`new`](Self::new) would,
-    /// but without the logarithm, which never decreases as the draw increases.
+    /// Returns a score for comparing members of equal weight. It orders them as [`new`](Self::new)
+    /// does, but without computing the logarithm, which never decreases as the draw increases.
     pub(super) fn even(key: u64, member: u64) -> Self {
         Self {
             distance: 0,
@@ -67,7 +67,8 @@ impl Score {
         }
     }
 
-    /// The better score is less. Quotients are compared exactly, so this is a total order.
+    /// Compares two scores; the better one is less. Quotients are compared exactly, so this is a
+    /// total order.
     pub(super) fn cmp(&self, other: &Self) -> Ordering {
         let (ours, theirs) = (self.times(other.weight), other.times(self.weight));
         ours.cmp(&theirs).then(other.draw.cmp(&self.draw))
@@ -79,8 +80,8 @@ impl Score {
 }
 
 /// Returns a number for one pair of key and member: the finalizer of SplitMix64 (Steele, Lea and
-/// Flood, 2014; variant 13 of Stafford), in which each input bit flips each output bit in half of
-/// the cases.
+/// Flood, 2014; variant 13 of Stafford), in which each input bit flips each output bit in about
+/// half of the cases.
 fn draw(key: u64, member: u64) -> u64 {
     let mut bits = key ^ member;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -90,15 +91,16 @@ fn draw(key: u64, member: u64) -> u64 {
 
 /// `-log2((draw + 1) / 2^64)`, rounded up.
 ///
-/// Computed digit by digit: the logarithm of a number from 1 to 2 begins with a one if its square
-/// is 2 or more, and continues with the logarithm of the square (halved in that case). Squares are
-/// rounded down, which keeps their order, so a greater draw never has a greater distance.
+/// Computed digit by digit: the logarithm of a number from 1 to 2 has a one as its first digit
+/// after the point if the square of the number is 2 or more. The other digits are those of the
+/// logarithm of the square (halved in that case). Squares are rounded down, which keeps their
+/// order, so a greater draw never has a greater distance.
 fn distance(draw: u64) -> u64 {
     const WHOLE: u64 = 64 << FRACTION_BITS;
     let Some(number) = draw.checked_add(1) else {
         return 0;
     };
-    // From 1 to 2, in units of two to the power of -63.
+    // From 1 to 2, in units of `2^-63`.
     let mut mantissa = number << number.leading_zeros();
     let mut log = u64::from(number.ilog2());
     for _ in 0..FRACTION_BITS {
@@ -124,8 +126,8 @@ mod tests {
 
     #[test]
     fn hashes_as_published() {
-        // Recorded from the reference implementation, version 0.8.1; one for each branch on the
-        // length.
+        // Recorded from the reference implementation, version 0.8.1: at least one for each branch
+        // on the length, except the branch for 9 to 16 bytes.
         for (text, times, expected) in [
             ("", 1, 0x2d06_8005_38d3_94c2),
             ("a", 1, 0xe6c6_32b6_1e96_4e1f),
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn draws_as_published() {
-        // The first numbers of SplitMix64 started at zero: the finalizer of multiples of its step.
+        // The first outputs of SplitMix64 with the seed zero: its finalizer, applied to multiples
+        // of its step.
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         for (times, expected) in [
             (1, 0xe220_a839_7b1d_cdaf),
@@ -212,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn equal_weights_leave_the_order_of_the_draws(
+        fn scores_of_equal_weight_are_ordered_by_their_draws(
             key in any::<u64>(),
             members in any::<[u64; 2]>(),
             weight in any::<NonZeroU32>(),

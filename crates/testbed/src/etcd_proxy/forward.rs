@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::frames::{self, Frames};
 use super::rule::{Fate, PartKind, ProxyState, lock};
 
-/// More than any test sends.
+/// More bytes than any test sends.
 const WINDOW_BYTES: u32 = 1 << 30;
 
 /// More calls than any test cancels at once: etcd itself has no such limit.
@@ -29,7 +29,7 @@ impl From<h2::Error> for Ended {
     }
 }
 
-/// Serves one connection of a client over a new one to etcd, until either ends.
+/// Serves one connection of a client over a new one to etcd, until either ends or is cut.
 pub(super) async fn serve(state: Arc<ProxyState>, client: TcpStream) {
     state.open.fetch_add(1, Ordering::AcqRel);
     // Registered first, so that no later cut is missed.
@@ -99,7 +99,7 @@ async fn call_through(
             };
             pass_replies(&state, &method, response, &mut respond).await
         };
-        // A client that has its answer may still keep its requests open.
+        // The call ends with its answer, even if the client could still send requests.
         tokio::select! {
             biased;
             ended = replies => ended,
@@ -198,7 +198,7 @@ async fn reset(stream: &mut SendStream<Bytes>) -> Result<(), Ended> {
     Err(Ended)
 }
 
-/// Does the same before the call has an answer.
+/// Like [`reset`], for a call that has no answer yet.
 async fn reset_early(respond: &mut SendResponse<Bytes>) -> Result<Response<RecvStream>, Ended> {
     let _ = poll_fn(|cx| respond.poll_reset(cx)).await;
     Err(Ended)

@@ -42,7 +42,8 @@ impl CallPart<'_> {
         self.is_watch_reply() && frames::has_events(self.message)
     }
 
-    /// Whether this is a reply of etcd that reports only the revision of a watch.
+    /// Whether this is a reply of etcd about a watch that reports neither its creation nor events,
+    /// such as one that reports only its revision.
     #[must_use]
     pub fn is_progress(&self) -> bool {
         self.is_watch_reply() && !self.is_created_reply() && !self.has_events()
@@ -67,14 +68,15 @@ pub enum PartKind {
     Trailers,
 }
 
-/// The fate of a part. Later parts in the same direction wait for it.
+/// The fate of a part. Later parts in the same direction wait for a delayed part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// The part is forwarded.
     Pass,
     /// The part is forwarded after this time.
     Delay(Duration),
-    /// The part is not forwarded. Without its trailers, a call does not end.
+    /// The part is not forwarded. Without its headers, no later part of an answer is forwarded
+    /// either. Without its trailers, a call does not end.
     Swallow,
     /// Adds a `grpc-status-details-bin` that is not base64 to headers or trailers. Poisoned headers
     /// also end the call with the status unavailable.

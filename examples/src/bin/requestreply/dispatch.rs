@@ -48,7 +48,7 @@ impl Workers {
                 WatchEvent::Disappeared(mailbox) => {
                     worker_name(mailbox).is_some_and(|name| self.names.remove(&name))
                 }
-                // The same holder of the same name.
+                // Other events change no names. (After a loss of history, the changes follow.)
                 _ => false,
             };
             if changed {
@@ -107,8 +107,8 @@ impl Dispatcher {
                 break;
             };
             tried.push(worker.clone());
-            // The worker of a crashed peer stays registered until the lease ends, and is then tried
-            // for as long as its deadline allows. That must not use up all the time.
+            // The worker of a crashed peer stays registered until the lease expires, and a request
+            // to it is retried until its deadline. That must not use up all the time.
             let is_last = choices.len() == 1 || tried.len() == MAX_TRIES;
             let deadline = if is_last { left } else { left / 2 };
             let work = Work { user: user.clone() };

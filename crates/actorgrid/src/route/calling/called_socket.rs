@@ -1,4 +1,4 @@
-//! The socket of an outgoing connection: it can be cut off, and reports what the peer sends.
+//! The socket of an outgoing connection: it can be cut off, and counts reads and written bytes.
 
 use std::future::Future as _;
 use std::io;
@@ -16,7 +16,7 @@ use crate::route::transport::Transport;
 /// The traffic of a socket.
 #[derive(Debug, Default)]
 pub(super) struct SocketTraffic {
-    /// Grows with every read that returns bytes.
+    /// The number of reads that returned bytes.
     heard: AtomicUsize,
     /// The number of bytes written.
     written: AtomicUsize,
@@ -38,8 +38,8 @@ impl SocketTraffic {
     }
 }
 
-/// A socket that fails once a token is cancelled: hyper spawns the task that owns it, and the
-/// failure ends that task. It also reports when the first bytes have arrived.
+/// A socket that fails once a token is cancelled. The failure ends the task that owns the socket,
+/// which hyper has spawned. The socket also reports when the first bytes have arrived.
 pub(super) struct CalledSocket {
     socket: Transport,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -81,7 +81,7 @@ impl AsyncRead for CalledSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // This also registers the task, so that it is woken while it waits to write.
+        // Polling also registers the task, so that a cancellation wakes it while it waits to write.
         if self.severed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

@@ -1,4 +1,4 @@
-//! The standard gRPC health service, as a client of other peers: ours, or those on grpc-go.
+//! A client of the standard gRPC health service of other peers: ours, or those on grpc-go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,12 @@ use crate::wire::health::health_check_response::ServingStatus;
 use crate::wire::health::{HealthCheckRequest, HealthCheckResponse};
 
 impl ProcessRoute {
-    /// Checks once. A peer without a health service returns [`ServingStatus::ServiceUnknown`].
+    /// Asks the peer for its current status. Returns [`ServingStatus::ServiceUnknown`] if the peer
+    /// has no health service.
     ///
-    /// The caller bounds the time. A check changes nothing, so it is sent a second time if the
-    /// connection breaks: the connection may have been broken before, unnoticed.
+    /// The caller bounds the time: the deadline is only sent to the peer. A check changes nothing,
+    /// so it is sent a second time if the connection breaks: that connection may have been broken
+    /// before, unnoticed.
     pub(crate) async fn check_health(
         &self,
         deadline: Deadline,
@@ -44,7 +46,7 @@ impl ProcessRoute {
         };
         match answer.one().await? {
             None => Ok(status),
-            Some(_) => Err(unexpected("the answer holds more than a reply")),
+            Some(_) => Err(unexpected("the answer holds more than one reply")),
         }
     }
 
@@ -84,7 +86,7 @@ impl ProcessRoute {
         *request.method_mut() = Method::POST;
         let mut uri = self.peer.uri.clone().into_parts();
         uri.path_and_query = Some(PathAndQuery::from_static(path));
-        // The other path keeps a valid URI valid.
+        // A valid URI stays valid with another path.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         metadata::put_basics(request.headers_mut(), time);
         request
@@ -96,7 +98,7 @@ pub(crate) struct HealthStream {
     route: ProcessRoute,
     /// `None` once the stream has ended.
     reader: Option<Reader<HttpBody>>,
-    /// A status, or the end, that was read ahead.
+    /// A status, or the end of the stream, that was read ahead.
     ahead: Option<Result<Option<ServingStatus>, RequestError>>,
     /// `None` once the stream has ended.
     guard: Option<CallGuard<Arc<Connection>>>,
@@ -131,8 +133,8 @@ impl HealthStream {
         }
     }
 
-    /// Returns the next status: the newest one that has arrived. `None` means that the peer has
-    /// ended the stream in order. Cancel safe.
+    /// Returns the next status: the newest one that has arrived. `None` means that the stream has
+    /// ended: without an error, or with one that was returned before. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Option<ServingStatus>, RequestError> {
         let mut newest = self.one().await?;
         while newest.is_some() {
@@ -177,18 +179,18 @@ impl HealthStream {
     }
 }
 
-/// Returns the end of a stream, from its status. `None` means that the peer ended it in order.
+/// Converts the status that ends a stream. `None` means that the stream ended without an error.
 fn end_of_stream(status: &Status) -> Result<Option<ServingStatus>, RequestError> {
     let kind = match status.code() {
         Code::Ok => return Ok(None),
-        // There is no health service, or it does not know the peer as a whole.
+        // The peer has no health service, or the service has no status for the peer as a whole.
         Code::Unimplemented | Code::NotFound => return Ok(Some(ServingStatus::ServiceUnknown)),
         Code::DeadlineExceeded => RequestErrorKind::DeadlineExceeded,
         Code::Unavailable => RequestErrorKind::Unreachable,
         _ => RequestErrorKind::Unknown,
     };
     let text = format!(
-        "the peer answers with code {} instead of its health: {}",
+        "the peer answered with code {} instead of its health: {}",
         status.code() as i32,
         status.message()
     );

@@ -102,7 +102,7 @@ impl ProcessRoute {
         match error {
             ReadError::TooLarge(length) => self.too_large(length),
             ReadError::Compressed => unexpected("the reply is compressed"),
-            ReadError::Trailing => unexpected("the answer holds more than a reply"),
+            ReadError::Trailing => unexpected("the answer holds more than one reply"),
             ReadError::Body(error) => lost(error, Executed::Maybe),
             ReadError::Missing | ReadError::Cut => RequestError::new(
                 RequestErrorKind::ConnectionLost,

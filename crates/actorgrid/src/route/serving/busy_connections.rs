@@ -5,29 +5,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of busy connections up to which each has a full turn.
 const FULL_TURNS: usize = 4;
-/// The smallest turn, for which the system calls of a turn are still a small part of its cost.
+/// The smallest turn. In a smaller one, system calls would no longer be a small part of the cost.
 const SMALLEST: TurnSize = TurnSize {
     bytes: 8 * 1024,
     requests: 4,
 };
 
-/// The amount that a connection may do in one turn.
+/// How much a connection may do in one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TurnSize {
-    /// The bytes that are read.
+    /// The number of bytes to read.
     pub(super) bytes: usize,
-    /// The requests that begin. As many may end.
+    /// The number of requests that may begin. As many may end.
     pub(super) requests: u32,
 }
 
-/// The connections of a peer that have more to read than a turn allows. Cheap to clone.
+/// The number of connections of a peer that have more to do than one turn allows. Cheap to clone.
 ///
-/// A request waits for a turn of each of them more than once on its way, so the more there are, the
-/// smaller the turns.
+/// Before a request is answered, it has to wait more than once for a turn of each of them. The more
+/// there are, the smaller the turns, to limit this wait.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BusyConnections(Arc<AtomicUsize>);
 
-/// One connection among them, while it is busy. It counts until it is dropped.
+/// One connection of the peer. It is counted while it is busy, until its place is dropped.
 #[derive(Debug)]
 pub(super) struct BusyPlace {
     all: BusyConnections,
@@ -35,19 +35,19 @@ pub(super) struct BusyPlace {
 }
 
 impl TurnSize {
-    /// After it, the requests that it brought are served, and then other connections: the amount of
-    /// data that is read but not yet processed stays small.
+    /// A full turn. After a turn, the requests that were read in it are served, and then other
+    /// connections have their turns: little data is read and not yet processed at any time.
     pub(super) const FULL: Self = Self {
         bytes: 64 * 1024,
         requests: 32,
     };
 
-    /// Whether it is smaller than a full one, because many connections are busy.
+    /// Whether the turn is smaller than a full one, because many connections are busy.
     pub(super) fn is_reduced(self) -> bool {
         self.requests < Self::FULL.requests
     }
 
-    /// Returns the turn of each of this many busy connections. Pure.
+    /// Returns the size of a turn while this many connections are busy. Pure.
     pub(super) fn among(busy: usize) -> Self {
         let share = busy.max(FULL_TURNS);
         let requests = u32::try_from(share).map_or(0, |share| 4 * Self::FULL.requests / share);
@@ -81,7 +81,7 @@ impl BusyPlace {
         };
     }
 
-    /// Returns the size of its next turn.
+    /// Returns the size of the connection's next turn.
     pub(super) fn turn(&self) -> TurnSize {
         TurnSize::among(self.all.0.load(Ordering::Relaxed))
     }

@@ -9,12 +9,13 @@ use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::codec::frame::Framed;
 
-/// Some bytes of a reply. The library drops them once they are written to the socket, or will never
-/// be (the smallest ones once they are in its buffer for the socket).
+/// Some of the bytes of a reply. The HTTP/2 library drops them once they are written to the socket,
+/// or once they never will be. (It drops the smallest ones earlier: once they are copied into its
+/// buffer for the socket.)
 pub(super) struct ReplyBuffer {
     data: Framed,
-    /// The last bytes hold the charge of the whole reply: earlier ones may keep all of its memory
-    /// alive.
+    /// Only the last part has the charge, that of the whole reply: all parts may share one block of
+    /// memory, which is freed only with the last of them.
     _charge: Option<Charge>,
     _unsent: Option<Arc<()>>,
 }
@@ -61,11 +62,12 @@ impl Buf for ReplyBuffer {
     }
 }
 
-/// A reply that is completely handed to the HTTP/2 library, and may not have reached the client.
+/// A reply that has been handed to the HTTP/2 library in full, but may not have reached the client
+/// yet.
 pub(super) struct UnsentReply {
     stream: SendStream<ReplyBuffer>,
     until: Deadline,
-    /// Shared with the last bytes.
+    /// Shared with the last part of the reply, until the library drops that part.
     sent: Arc<()>,
 }
 
@@ -78,12 +80,12 @@ impl UnsentReply {
         }
     }
 
-    /// Whether its last bytes have left the library.
+    /// Whether the library has dropped the last bytes of the reply.
     pub(super) fn is_sent(&self) -> bool {
         Arc::strong_count(&self.sent) == 1
     }
 
-    /// Resets the reply if its time is over. Returns whether it did.
+    /// Resets the stream of the reply if the reply's time is over. Returns whether it was over.
     pub(super) fn expire(&mut self) -> bool {
         let is_over = self.until.remaining().is_zero();
         if is_over {
