@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Go library's programs, which the tests run beside ours, into a folder. Installs Go if
-# it is missing and that is possible; otherwise prints how to install it.
+# Builds the programs on the Go library that the tests run with ours into a folder. Installs Go if
+# it is missing; fails with instructions if it cannot.
 set -euo pipefail
 
 folder=$(mkdir -p "$1" && cd "$1" && pwd)

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Fails where a table that names the tests of each line names one that is not there: the features of
-# docs/features.md and the bounds of docs/limits.md.
+# Fails if a table that names tests names one that does not exist: the features in docs/features.md and
+# the bounds in docs/limits.md.
 #
-# The last column of a line is `[file](path) `test`, `test` ...`: each word in backticks after a path
-# is a test function in that file. The path is relative to the document.
+# The last column of each row is `[file](path) `test`, `test` ...`. Each word in backticks names a
+# test function in the file whose path precedes it. Paths are relative to the document.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 failed=0
 
-# The last column of each line of the tables of a document whose header ends in a certain word.
+# Prints the last column of each row of the tables in document $1 whose header contains $2.
 shown_by() {
     awk -v header="$2" '
         /^\|/ && index($0, header) { on = 1; getline; next }
@@ -28,22 +28,22 @@ check() {
             \(*) path=$(dirname "$document")/${word:1:-1} ;;
             \`*)
                 if [ -n "$path" ] && ! grep -Eq "fn ${word:1:-1}\\b" "$path" 2>/dev/null; then
-                    echo "$document: no test ${word:1:-1} in $path" >&2
+                    echo "$document: $path has no test ${word:1:-1}" >&2
                     failed=1
                 fi
                 ;;
             esac
         done < <(grep -oE '\]\([^)]+\)|`[a-z0-9_]+`' <<<"$shown" | sed 's/^\]//')
         if [ -z "$path" ]; then
-            echo "$document: no test is named: $shown" >&2
+            echo "$document: this row names no test: $shown" >&2
             failed=1
         fi
     done < <(shown_by "$document" "$header")
     if [ "$lines" -eq 0 ]; then
-        echo "$document: no table of tests" >&2
+        echo "$document: no table has the header $header" >&2
         failed=1
     fi
-    echo "each of $lines lines of $document is shown by a test"
+    echo "$document: all $lines rows name tests that exist"
 }
 
 check docs/features.md '| shown by |'

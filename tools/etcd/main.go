@@ -1,4 +1,4 @@
-// The launcher of the etcd that the tests run against.
+// Starts the etcd that the tests run against.
 package main
 
 import (

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# Puts the etcd that the tests run against into a folder: `etcd` and `etcdctl` there link to what is
-# to be used. Says on stderr which it is, and its path on stdout.
+# Installs the etcd that the tests run against. Prints its version on stderr, its path on stdout.
 #
-#   setup.sh FOLDER             the pinned release (go.mod)
-#   setup.sh FOLDER go-3.7.mod  another release, which nothing links to
-#   setup.sh FOLDER system      the system's package, which nothing links to
+#   setup.sh FOLDER             the pinned release (go.mod), with links to it: etcd and etcdctl
+#   setup.sh FOLDER go-3.7.mod  another release, without links
+#   setup.sh FOLDER system      the system's package, without links
 #
-# A release is built from its Go module where Go is installed. For the pinned one the system's
-# package serves where Go is not, or where that fails. What is there is not built again.
+# A release is built from its Go module, once. If Go is not installed or the build fails, the
+# system's package replaces the pinned release; for another release that is an error.
 set -euo pipefail
 
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 which=${2:-go.mod}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-tell() {
+report() {
     echo "tests use etcd $("$1" --version | awk '/^etcd Version/ { print $3 }') ($(readlink -f "$1"))" >&2
     echo "$1"
 }
@@ -30,7 +29,7 @@ version() {
     awk '$1 == "require" && $2 == "go.etcd.io/etcd/server/v3" { print substr($3, 2) }' "$1"
 }
 
-# Built beside their place and moved there, so that a build that is cut off leaves nothing that
+# Builds into temporary files and renames them, so that an interrupted build leaves nothing that
 # looks complete.
 build() {
     local flags=(-modfile="$1" -buildvcs=false -trimpath -ldflags "-s -w") version
@@ -51,7 +50,7 @@ install_package() {
     if [ "$(id -u)" -ne 0 ]; then
         root=(sudo -n)
     fi
-    # A list of packages that is out of date is brought up to date only when it has to be.
+    # Update the package lists only if the installation fails.
     {
         "${root[@]}" apt-get install -y --no-install-recommends etcd-server etcd-client ||
             { "${root[@]}" apt-get update &&
@@ -59,7 +58,7 @@ install_package() {
     } >&2
 }
 
-# The system's etcd, installed if it is not there.
+# Installs the system's etcd unless it is installed already.
 system() {
     if ! { command -v etcd && command -v etcdctl; } >/dev/null; then
         install_package || true
@@ -76,23 +75,23 @@ system() {
 case $which in
 system)
     system
-    tell "$(command -v etcd)"
+    report "$(command -v etcd)"
     ;;
 go.mod)
     if build go.mod; then
         use "etcd-$(version go.mod)" "etcdctl-$(version go.mod)"
     else
-        echo "etcd $(version go.mod) cannot be built here (it needs Go): the system's package serves" >&2
+        echo "etcd $(version go.mod) cannot be built here (it needs Go): using the system's package" >&2
         system
         use "$(command -v etcd)" "$(command -v etcdctl || true)"
     fi
-    tell "$folder/etcd"
+    report "$folder/etcd"
     ;;
 *)
     if ! build "$which"; then
         echo "etcd $(version "$which") cannot be built here: it needs Go" >&2
         exit 1
     fi
-    tell "$folder/etcd-$(version "$which")"
+    report "$folder/etcd-$(version "$which")"
     ;;
 esac

@@ -310,8 +310,8 @@ pub mod watch_request {
         ProgressRequest(super::WatchProgressRequest),
     }
 }
-/// Since etcd 3.4. Answered on the same stream without events, once all watches of the stream have
-/// what they asked for.
+/// Since etcd 3.4. The answer comes on the same stream, without events, once all watches of the
+/// stream are up to date.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchProgressRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
