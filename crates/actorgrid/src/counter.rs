@@ -1,8 +1,8 @@
-//! A number that only grows, for the statistics of each role.
+//! A counter for statistics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows. No decision depends on it, so its accesses are relaxed.
+/// A number that only grows. No decision depends on it, so relaxed ordering is enough.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

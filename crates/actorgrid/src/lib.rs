@@ -2,8 +2,8 @@
 //! gRPC.
 //!
 //! A **grid** is a set of peers that share a namespace in a registry. Each **peer** is one
-//! [`Server`]. Peers run **actors**, each under a name that is unique in the grid, and other parts
-//! of the grid send typed requests to their **mailboxes**. If a peer registers the actor type
+//! [`Server`]. Peers run **actors**, each under a name that is unique in the grid, and
+//! [`Client`]s send typed requests to the actors' **mailboxes**. If a peer registers the actor type
 //! `leader`, the grid keeps one actor of that type and name running.
 //!
 //! ```
@@ -35,17 +35,17 @@
 //!
 //! # One holder
 //!
-//! A name has at most one holder that a resource which checks tokens accepts. A peer stops its
-//! actors before its lease can have expired (self-fencing), and
-//! [`ctx.token()`](ActorContext::token) lets any outside resource reject a holder that is too late.
+//! A resource that checks tokens accepts at most one holder of a name at a time. A peer stops its
+//! actors before its lease can have expired (self-fencing), and the token that
+//! [`ctx.token()`](ActorContext::token) returns lets any outside resource reject a former holder.
 //!
 //! Nothing more is promised about names. Self-fencing needs clocks whose rates differ by less than
 //! the margin (a tenth of the lease's time to live, but at least one second), and a registry that
-//! does not end a lease early. If that does not hold (a machine is paused from outside, or an
-//! operator revokes a lease), only [`Token`]s protect you: send one with each change to a database,
-//! a queue or a file; that resource must remember the greatest token it has seen for the name and
-//! reject a smaller one. A peer watches the keys of its own session, not the key of each actor: if
-//! somebody deletes an actor's key from outside, only the actor's token protects it.
+//! does not end a lease early. If these conditions do not hold (a machine is paused from outside,
+//! or an operator revokes a lease), only [`Token`]s protect you: send one with each change to a
+//! database, a queue or a file; that resource must remember the greatest token it has seen for the
+//! name and reject smaller ones. A peer watches the keys of its own session, but not the key of
+//! each actor: if somebody deletes an actor's key from outside, only the actor's token protects it.
 //!
 //! # Vocabulary
 //!
@@ -62,14 +62,14 @@
 //! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
 //! | [registry](Registry) | the coordination service that records who holds which name |
 //! | lease | a claim in the registry that expires unless it is renewed; all keys put under it are deleted with it |
-//! | session | one life of a peer in the registry; it ends once and never comes back |
-//! | fenced | describes a session that is over: nothing is admitted or answered under it, and its actors are ended |
+//! | session | a period for which a peer is registered, under a lease of its own; once it has ended, it never resumes |
+//! | fenced | describes a session that is over: nothing more is admitted or answered under it, and its actors are ended |
 //! | [token](Token) | the cluster and create revision of a registration; grows with every new holder of a name |
 //!
 //! # A larger example
 //!
-//! Messages of your own derive [`Message`](trait@Message) beside `prost::Message`; the reply type
-//! belongs to the message, so caller and handler cannot disagree on it.
+//! Your own messages derive [`Message`](trait@Message) in addition to `prost::Message`. The reply
+//! type belongs to the message, so caller and handler cannot disagree on it.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -115,7 +115,7 @@
 //!
 //! impl Actor for Worker {
 //!     async fn act(mut self, ctx: ActorContext) -> ActorResult {
-//!         // Named after the actor.
+//!         // The mailbox is named after the actor.
 //!         let mut mailbox = ctx.mailbox::<Work>(100).await?;
 //!         // None once the actor is asked to stop and the queue is empty.
 //!         while let Some(work) = mailbox.recv().await {
@@ -124,7 +124,8 @@
 //!                     // Send the token with everything that is stored outside the grid.
 //!                     let _token = ctx.token()?;
 //!                     self.words += request.message().text.split_whitespace().count() as u64;
-//!                     // Takes the message's reply type, once. `.fail(error)` also answers.
+//!                     // The reply must be of the message's reply type. Answer once; to answer
+//!                     // with an error, use `.fail(error)`.
 //!                     request.respond(Done { words: self.words })?;
 //!                 }
 //!                 Work::Reset(request) => {
@@ -188,7 +189,7 @@
 //! # Where to go next
 //!
 //! - **Serve**: [`ServerBuilder`] lists every setting with its default; [`Server`] and
-//!   [`ServerHandle`] run a server and end it; [`ServerState`] is the state it is in, and
+//!   [`ServerHandle`] run a server and shut it down; [`ServerState`] is its current state, and
 //!   [`ServerEvents`] report each change.
 //! - **Act**: [`Actor`] and [`ActorType`] document when constructors run and how actors end;
 //!   [`ActorContext`] is the actor's access to its peer; [`Mailbox`], [`Request`] and [`Responder`]
@@ -196,12 +197,13 @@
 //!   several messages.
 //! - **Ask**: [`Client`] sends requests, starts and stops actors, queries and watches
 //!   registrations, and asks peers for their [`Health`]; [`RequestBuilder`] has the settings of one
-//!   request. [`Client::broadcast`] asks all members of a [`Group`], or the fastest of them.
-//! - **Divide**: [`Rendezvous`] maps a key to members, with weights and copies, and moves few keys
-//!   when members come and go; [`Ring`] and [`MultiRing`] are the mappings of the Go library, for
-//!   families of actors that Go peers also send to.
+//!   request. [`Client::broadcast`] sends a request to all members of a [`Group`], and waits for
+//!   all replies, or only for the first.
+//! - **Divide**: [`Rendezvous`] maps a key to members, supports weights and copies, and moves few
+//!   keys when members come and go; [`Ring`] and [`MultiRing`] are the mappings of the Go library,
+//!   for families of actors that Go peers also send to.
 //! - **Test**: [`Simulation`] runs grids in one process without sockets, under paused time;
-//!   [`MemoryRegistry`] fails on demand.
+//!   [`MemoryRegistry`] is a registry that fails on demand.
 //!
 //! # Registries
 //!
@@ -216,28 +218,30 @@
 //! # Requests and errors
 //!
 //! Every request has a deadline ([`DEFAULT_DEADLINE`] unless it sets one) and ends at most 250 ms
-//! after it. The library repeats a request only while it provably was not executed, and within the
-//! deadline; [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error of the
-//! application is an answer, so the library never repeats a request because of it; it can carry a
-//! gRPC [`Code`] and a message as its detail (see [`Failure`]).
+//! after that. The library repeats a request only if it provably was not executed, and only within
+//! the deadline; [`idempotent`](RequestBuilder::idempotent) allows other repeats. An error from the
+//! application is an answer, so the library never repeats a request because of it; the error can
+//! carry a gRPC [`Code`] and a message as its detail (see [`Failure`]).
 //!
 //! Each part of the API has its own error type, with a kind: [`RequestError`], [`MailboxError`],
 //! [`ServerError`], [`RegistryError`]. Match on the kind, never on the text. A [`RequestError`]
 //! answers the two questions that decide what a caller can do:
-//! [`is_retryable`](RequestError::is_retryable), and
-//! [`may_have_executed`](RequestError::may_have_executed), whose `false` is certain.
+//! [`is_retryable`](RequestError::is_retryable) and
+//! [`may_have_executed`](RequestError::may_have_executed). If the latter returns `false`, the
+//! request was certainly not executed.
 //!
-//! Requests from one client to one mailbox are admitted in the order in which they are first polled
-//! while both are on one peer, except a request that was rejected and repeated. Requests between
-//! peers have no order: if you need one, await each answer before you send the next request.
+//! While a client and a mailbox are on the same peer, the client's requests to that mailbox are
+//! admitted in the order in which they are first polled, except those that are rejected and
+//! repeated. Requests between peers have no order: if you need one, await each answer before you
+//! send the next request.
 //!
 //! # Cancel safety
 //!
 //! Futures of this library can be dropped at any await. Each method documents what happens then; in
 //! short: a request may have been executed; a claim of a name is released; a mailbox loses no
-//! request; a shutdown continues. A dropped [`Server`] aborts its actors and does not wait for
-//! them; its names stay registered until its lease runs out. [`shutdown`](ServerHandle::shutdown)
-//! is the graceful way.
+//! request; a shutdown continues. Dropping a [`Server`] aborts its actors without waiting for them,
+//! and its names stay registered until its lease expires; to stop it gracefully, use
+//! [`shutdown`](ServerHandle::shutdown).
 //!
 //! # Panics
 //!
@@ -247,8 +251,9 @@
 //! and so does every panic in a program built with `panic = "abort"`.
 //!
 //! An actor whose code never awaits cannot be aborted. Its peer reports it, rejects its token, and
-//! does not let its name be started there;
-//! [`abort_process_when_stuck`](ServerBuilder::abort_process_when_stuck) ends the process instead.
+//! rejects starts under its name. With
+//! [`abort_process_when_stuck`](ServerBuilder::abort_process_when_stuck), the peer ends the
+//! process instead.
 //!
 //! # Features
 //!
@@ -258,8 +263,8 @@
 //! | `tls` | yes | connections over TLS |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`Name`], [`Namespace`], [`Token`], [`ClusterId`] and [`Address`] (as their text, which is validated on reading), for [`Registration`], and for kinds, states, reasons and [`Code`] (as their stable names) |
 //!
-//! Kinds, states and reasons have names that are the same in all versions (`as_str()`, which is
-//! also their `Display`): use them in logs and metrics.
+//! Kinds, states and reasons have names that never change from version to version. `as_str()` and
+//! `Display` return them; use them in logs and metrics.
 //!
 //! # Runtime
 //!

@@ -1,4 +1,4 @@
-//! Wakes tasks that wait for conditions which they check themselves.
+//! Wakes tasks that wait for a condition, which each of them checks itself.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -31,9 +31,10 @@ enum Woken {
 }
 
 impl WakeList {
-    /// Wakes all tasks. Call it after the change. Several threads may call it at once.
+    /// Wakes all tasks. Call this after the condition has changed. Several threads may call it at
+    /// once.
     pub(crate) fn wake_all(&self) {
-        // Not under the lock: a wake may run foreign code, which may call back into the list.
+        // Wake without the lock: waking may run foreign code, which may call back into the list.
         let woken: Vec<Woken> = self.lock().taken.values().cloned().collect();
         for woken in woken {
             match woken {
@@ -56,7 +57,7 @@ impl WakeList {
         }
     }
 
-    /// Makes every wake of this list wake all tasks in `list`, too, until the link is dropped.
+    /// Makes every wake of this list also wake all tasks in `list`, until the link is dropped.
     pub(crate) fn link(self: &Arc<Self>, list: &Arc<Self>) -> WakeLink {
         self.take(Woken::List(Arc::downgrade(list)))
     }
@@ -108,8 +109,8 @@ pub(crate) struct WakePlace {
 }
 
 impl WakePlace {
-    /// Registers the task of `cx` to be woken. Check the conditions after this, not before: a
-    /// change in between would be missed.
+    /// Registers the task of `cx` to be woken. Check the condition after this call: a change
+    /// between an earlier check and this call would be missed.
     pub(crate) fn register(&mut self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
     }

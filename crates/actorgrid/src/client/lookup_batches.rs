@@ -1,4 +1,4 @@
-//! Batches lookups: lookups that wait at the same time share a read of the registry.
+//! Batches lookups: lookups that are waiting at the same time share one read of the registry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,27 @@ use tokio_util::task::TaskTracker;
 use super::locations::Freshness;
 use crate::registry::{Entry, RegistryError, RegistryErrorKind, TimedRegistry};
 
-/// The maximum number of keys in one read: etcd's limit for one transaction unless a flag changes
-/// it.
+/// The maximum number of keys in one read: etcd's default limit on the operations in one
+/// transaction.
 const MAX_KEYS: usize = 128;
-/// The maximum number of reads under way in one lane. A lookup that arrives alone never waits for
-/// others; lookups of a burst wait for at most one reply, and a slow registry sees no more reads
-/// than these.
+/// The maximum number of reads under way in one lane. Up to this many lookups are read without
+/// waiting for others. In a burst, the next [`MAX_KEYS`] lookups wait for the reply to one earlier
+/// read. A slow registry never has more reads than this to answer at once.
 const MAX_READS: usize = 4;
-/// A read whose task died with its runtime is retried once, on the runtime of its caller.
+/// The number of times that a lookup is tried: if the task that reads for it dies with its runtime,
+/// the lookup is tried once more, on the runtime of its caller.
 const TRIES: usize = 2;
 
-/// The reads that a client's lookups need, several keys at a time. A caller that stops waiting does
-/// not affect the others.
+/// Reads the registry for a client's lookups, several keys at a time. A caller that stops waiting
+/// does not affect the others.
 pub(super) struct LookupBatches {
     core: Arc<BatchCore>,
 }
 
 struct BatchCore {
     registry: TimedRegistry,
-    /// Separate from linearizable lookups, which a cluster without a leader does not answer, so
-    /// that those do not delay lookups that may lag.
+    /// Lookups that may lag. They have their own lane because a cluster without a leader does not
+    /// answer linearizable lookups, which must not delay these.
     lagging: Lane,
     linearizable: Lane,
     closed: CancellationToken,
@@ -44,10 +45,10 @@ struct Lane {
 
 #[derive(Default)]
 struct LaneState {
-    /// Lookups that no read has taken yet, in order. Each has a caller that waits for it.
+    /// Lookups that no read has taken yet, in order. A caller is waiting for each of them.
     waiting: BTreeMap<u64, WaitingLookup>,
     next: u64,
-    /// The number of tasks that read.
+    /// The number of [`ReadTask`]s.
     reads: usize,
 }
 
@@ -101,9 +102,9 @@ impl LookupBatches {
                 freshness,
                 ended: false,
             };
-            // Counted by `tasks`, for which closing the client waits. The task ends when nothing
-            // waits any more, and when the client is closed; if it dies otherwise, its callers ask
-            // again.
+            // `tasks` tracks the read, so closing the client waits for it. The read ends when no
+            // lookup is waiting any more, or when the client is closed; if it dies for another
+            // reason, the callers try again.
             let mut read = Box::pin(self.core.tasks.track_future(task.run()));
             // A registry that answers at once, like the embedded one, needs no task.
             if read.as_mut().now_or_never().is_none() {
@@ -113,12 +114,12 @@ impl LookupBatches {
         LookupPlace { lane, place }
     }
 
-    /// Ends all reads, without waiting for their end.
+    /// Ends all reads, but does not wait until they have ended.
     pub(super) fn close_now(&self) {
         self.core.closed.cancel();
     }
 
-    /// Ends all reads and waits for their end. Cancel safe.
+    /// Ends all reads and waits until they have ended. Cancel safe.
     pub(super) async fn close(&self) {
         self.close_now();
         self.core.tasks.close();
@@ -165,7 +166,7 @@ impl LaneState {
     }
 }
 
-/// The place of a lookup among the waiting ones. Dropping it frees the place.
+/// The place of one lookup among those that are waiting. Dropping it frees the place.
 struct LookupPlace<'a> {
     lane: &'a Lane,
     place: u64,
@@ -178,17 +179,17 @@ impl Drop for LookupPlace<'_> {
     }
 }
 
-/// One of the tasks that read in a lane.
+/// One of the tasks that read for the lookups of a lane.
 struct ReadTask {
     core: Arc<BatchCore>,
     freshness: Freshness,
-    /// Set when the task has found no waiting lookup.
+    /// Set when the task found no waiting lookup and is no longer counted.
     ended: bool,
 }
 
 impl ReadTask {
-    /// Takes the lookups for the next read. If there are none, the task counts as ended for later
-    /// lookups.
+    /// Takes the lookups for the next read. If there are none, the task is no longer counted, so
+    /// that the next lookup can start another one.
     fn take(&mut self) -> Vec<WaitingLookup> {
         let mut state = self.core.lane(self.freshness).lock();
         let lookups = state.take();
@@ -199,7 +200,7 @@ impl ReadTask {
         lookups
     }
 
-    /// Reads for as long as lookups wait.
+    /// Reads until no lookup is waiting, or the client is closed.
     async fn run(mut self) {
         loop {
             let lookups = self.take();
@@ -232,7 +233,8 @@ impl Drop for ReadTask {
         }
         let mut state = self.core.lane(self.freshness).lock();
         state.reads -= 1;
-        // Without a task, nobody would read for the waiting lookups, so their callers ask again.
+        // If this was the last task, nothing would read for the waiting lookups: dropping them
+        // makes their callers try again.
         let left = match state.reads {
             0 => std::mem::take(&mut state.waiting),
             _ => BTreeMap::new(),

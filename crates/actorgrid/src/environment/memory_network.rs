@@ -1,4 +1,4 @@
-//! The network of a simulation, which lives in this process.
+//! The network of a simulation, within this process.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,10 +12,10 @@ use super::listener::Listener;
 use super::socket::Socket;
 use crate::address::Address;
 
-/// The number of connections that can wait to be accepted by a simulated listener, as in a kernel's
-/// backlog.
+/// The number of connections that can wait until a simulated listener accepts them, like the
+/// backlog in a kernel.
 const BACKLOG: usize = 128;
-/// The bytes that a simulated connection buffers each way.
+/// The number of bytes that a simulated connection buffers in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
 /// The first port that a simulated network assigns.
 const FIRST_PORT: u16 = 40_000;

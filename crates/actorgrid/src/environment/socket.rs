@@ -1,4 +1,4 @@
-//! A connection over the system's network or a simulated one.
+//! A connection over the system's network or over a simulated one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection.
+/// A connection, real or simulated.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -25,8 +25,8 @@ impl Socket {
         }
     }
 
-    /// Whether the other end has closed its sending side, though data may still be unread. False
-    /// where that is not known: for a simulated connection, and on systems that do not report it.
+    /// Whether the other end has closed its sending side, even if some data has not been read yet.
+    /// False if that is unknown: for a simulated connection, and on systems that do not report it.
     pub(crate) fn is_read_closed(&self) -> bool {
         match self {
             Self::Tcp(stream) => {

@@ -1,4 +1,4 @@
-//! Checks deadlines at short intervals, regardless of stalled runtimes and blocked logs.
+//! Checks deadlines at short intervals, even while a runtime is stalled or a log is blocked.
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::task::AbortHandle;
 
 use super::dedicated_runtime::DedicatedExecutor;
 
-/// The longest time between two looks. A process that was stopped notices at most this late that it
-/// runs again. Twenty looks a second cost too little to measure.
+/// The time between two checks. After a process was stopped and resumed, the first check happens
+/// within this time. Twenty checks a second cost too little to measure.
 const WATCHDOG_INTERVAL: Duration = Duration::from_millis(50);
 const WATCHDOG_THREAD: &str = "actorgrid-watchdog";
 
-/// A running watchdog. Ends when dropped.
+/// A running watchdog. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     stopped: Arc<AtomicBool>,
@@ -50,8 +50,8 @@ fn run_on_thread(
     stopped: Arc<AtomicBool>,
     look: impl Fn() -> bool + Send + 'static,
 ) -> io::Result<WatchdogRun> {
-    // Owned by the `Watchdog`, which wakes it so that it ends. It cannot panic: `look` only
-    // compares numbers and wakes tasks.
+    // Owned by the `Watchdog`, whose drop wakes the thread so that it ends. The thread cannot
+    // panic: `look` only compares numbers and wakes tasks.
     let thread = Builder::new()
         .name(WATCHDOG_THREAD.to_owned())
         .spawn(move || {
@@ -62,7 +62,7 @@ fn run_on_thread(
     Ok(WatchdogRun::Thread(thread.thread().clone()))
 }
 
-/// Owned by the `Watchdog`, which aborts it.
+/// The task is owned by the `Watchdog`, which aborts it when dropped.
 #[allow(clippy::disallowed_methods)]
 fn run_as_task(look: impl Fn() -> bool + Send + 'static) -> WatchdogRun {
     let task = tokio::spawn(async move {

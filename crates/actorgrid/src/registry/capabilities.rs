@@ -1,7 +1,7 @@
 //! The capabilities of the program at the other end of a connection.
 
-/// The capabilities of a peer or a client, as inferred from its registration or its requests. Peers
-/// of the Go library can do less than peers of this one.
+/// The capabilities of a peer or a client, inferred from its registration or its requests. Peers of
+/// the Go library can do less than peers of this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     frequent_probes: bool,
@@ -21,7 +21,8 @@ impl Capabilities {
         messages_without_envelope: false,
     };
 
-    /// Returns the capabilities of a program of this library if `ours`, else of the Go library.
+    /// Returns the capabilities of a program that uses this library if `ours`, and of one that uses
+    /// the Go library otherwise.
     pub(crate) const fn of(ours: bool) -> Self {
         if ours { Self::ACTORGRID } else { Self::GO }
     }
@@ -29,23 +30,23 @@ impl Capabilities {
     /// Whether these are the capabilities of a peer or a client of this library: the inverse of
     /// [`of`](Self::of).
     ///
-    /// The serialized form of a registration stores one flag, because there are two sets. With a
-    /// third set this would no longer be an inverse: that form would need another field, or the
-    /// third set would be read back as one of these two.
+    /// A serialized registration stores only this flag, which is enough while there are only two
+    /// sets of capabilities. A third set would need another field, or it would be deserialized as
+    /// one of these two.
     #[cfg(feature = "serde")]
     pub(crate) const fn is_actorgrid(self) -> bool {
         matches!(self, Self::ACTORGRID)
     }
 
-    /// Whether connections to the program may be probed every few seconds, and while no call is
+    /// Whether connections to the program may be probed every few seconds, even while no call is
     /// under way. The Go library closes a connection that is probed more often than every five
     /// minutes.
     pub(crate) const fn bear_frequent_probes(self) -> bool {
         self.frequent_probes
     }
 
-    /// Whether the program's size limits count only the message. The Go library counts the envelope
-    /// too.
+    /// Whether the program's size limits apply to the message alone. In the Go library they also
+    /// count the envelope.
     pub(crate) const fn count_messages_without_envelope(self) -> bool {
         self.messages_without_envelope
     }

@@ -1,4 +1,4 @@
-//! The shareable handle of a server: its identity, state, mailboxes and shutdown.
+//! The handle of a server, which can be shared: its identity, state, mailboxes and shutdown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ impl ServerHandle {
         &self.core.identity.namespace
     }
 
-    /// Returns the client of the peer. Its requests to mailboxes of this peer do not leave the
-    /// process. It is closed when the server has stopped.
+    /// Returns the peer's client. Requests that it sends to mailboxes of this peer do not leave the
+    /// process. The client is closed when the server has stopped.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.core.client
@@ -56,7 +56,7 @@ impl ServerHandle {
     }
 
     /// Returns why the peer was last fenced; `None` if it never was. The reason is kept after the
-    /// peer has rejoined: [`state`](Self::state) says whether the peer is fenced now.
+    /// peer has rejoined: [`state`](Self::state) reports whether the peer is fenced now.
     #[must_use]
     pub fn fence_reason(&self) -> Option<FenceReason> {
         self.core.fence_reason()
@@ -102,8 +102,8 @@ impl ServerHandle {
             .read(core.table.counters(), &core.wire, under_way)
     }
 
-    /// Waits until the server is in this state, or has stopped. Cancel safe. A state that ends
-    /// before this call observes it is missed: [`events`](Self::events) reports every state.
+    /// Waits until the server is in this state, or has stopped. Cancel safe. This call can miss a
+    /// state that lasts only briefly; [`events`](Self::events) reports every state.
     #[doc(alias = "WaitUntilStarted")]
     pub async fn wait_for(&self, state: ServerState) {
         let mut states = self.core.state.subscribe();
@@ -118,8 +118,8 @@ impl ServerHandle {
     }
 
     /// Opens a mailbox that belongs to no actor, for `capacity` requests (1 to
-    /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)). It ends with the session under which
-    /// it was opened.
+    /// [`MAX_MAILBOX_CAPACITY`](crate::MAX_MAILBOX_CAPACITY)). The mailbox ends with the session
+    /// under which it was opened.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl ServerHandle {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future releases everything that was registered by then.
+    /// Dropping the future releases everything that the call has registered by then.
     #[doc(alias = "NewMailbox")]
     pub async fn mailbox<S: MessageSet>(
         &self,
@@ -141,34 +141,39 @@ impl ServerHandle {
         owner.open(name, capacity).await
     }
 
-    /// Follows another cluster of the registry that has replaced the previous one. This applies to
-    /// the server and to everything that shares its [`Registry`](crate::Registry). The peer joins
-    /// the grid there. See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    /// Switches the server, and everything else that shares its [`Registry`](crate::Registry), to
+    /// another cluster that has replaced the previous one. The peer joins the grid in the new
+    /// cluster. See [`Registry::follow_cluster`](crate::Registry::follow_cluster).
     ///
     /// # Errors
     ///
-    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    /// The same as those of [`Registry::follow_cluster`](crate::Registry::follow_cluster).
     ///
     /// # Cancel safety
     ///
-    /// As [`Registry::follow_cluster`](crate::Registry::follow_cluster).
+    /// The same as that of [`Registry::follow_cluster`](crate::Registry::follow_cluster).
     pub async fn follow_cluster(&self, cluster: ClusterId) -> Result<(), RegistryError> {
         self.core.registry.follow_cluster(cluster).await
     }
 
-    /// Shuts the server down, in order: nothing more is admitted or started; its actors are asked
-    /// to stop, and aborted after the [shutdown timeout](crate::ServerBuilder::shutdown_timeout);
-    /// within the same time its [mailboxes](Self::mailbox) hand out the requests that they have
-    /// admitted, and those can be answered; then its registrations are deleted, its answers are
-    /// sent, and its connections are closed. Every caller waits for its completion.
+    /// Shuts the server down, in this order:
     ///
-    /// A request to a mailbox of the server that is answered only after the shutdown therefore
-    /// holds the shutdown up for the whole timeout: do not wait for the shutdown before you answer.
+    /// 1. Nothing more is admitted or started.
+    /// 2. Its actors are asked to stop, and those that still run after the
+    ///    [shutdown timeout](crate::ServerBuilder::shutdown_timeout) are aborted. Within the same
+    ///    time its [mailboxes](Self::mailbox) hand out the requests that they have admitted, and
+    ///    those can be answered.
+    /// 3. Its registrations are deleted, its last answers are sent, and its connections are closed.
+    ///
+    /// Every caller of this method waits until the shutdown is complete.
+    ///
+    /// A request to one of the server's mailboxes therefore delays the shutdown until it is
+    /// answered, for up to the whole timeout: do not wait for the shutdown before you answer it.
     ///
     /// # Errors
     ///
-    /// Fails with a [`ShutdownError`] that lists what could not be ended. The server has stopped
-    /// nevertheless.
+    /// Fails with a [`ShutdownError`] that lists everything that could not be ended. The server has
+    /// stopped nevertheless.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! The settings of a server, with their defaults and limits, and the check of all settings.
+//! The settings of a server, their defaults and limits, and the code that checks them.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -21,36 +21,38 @@ pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(15);
 /// The shortest time to live of a lease: 5 s. A shorter one would leave no margin for late renewals
 /// and for clocks that differ.
 pub const MIN_LEASE_TTL: Duration = Duration::from_secs(5);
-/// The shortest and the longest time that the runtime may stall. A shorter limit would fence peers
-/// for delays that every process has on a busy machine; a longer one would keep the names of a
-/// stalled peer for so long that it can only be a mistake.
+/// The shortest and the longest `max_stall`, the time for which the runtime may stall. A shorter
+/// one would fence peers for delays that every process has on a busy machine. With a longer one, a
+/// stalled peer would keep its names for so long that the setting can only be a mistake.
 const STALL_LIMITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// The shortest and the longest time that a first start may wait for its address.
+/// The shortest and the longest `join_timeout`, the time for which a first start waits while
+/// another holder has its address.
 const JOIN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-/// The default time that actors have to end after they are asked to stop: 10 s.
+/// The default time within which actors must end after they are asked to stop: 10 s.
 pub const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The default time that a constructor may take: 30 s. That is enough to load what an actor keeps
-/// in memory, and less than a caller is likely to wait.
+/// The default time that a constructor may take: 30 s. That is enough to load the state that an
+/// actor keeps in memory, and constructors that hang do not block other starts for longer.
 pub const DEFAULT_CONSTRUCTOR_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The default for the maximum number of actors on a peer at once: 1,000,000, which take some
+/// The default limit on the number of actors that a peer runs at once: 1,000,000, which take a few
 /// gigabytes.
 pub const DEFAULT_MAX_ACTORS: usize = 1_000_000;
 
-/// No constructor that awaits anything ends sooner, and nobody waits for a start for longer than
-/// the longest deadline.
+/// The shortest and the longest `constructor_timeout`. A shorter one would drop almost every
+/// constructor that awaits anything. A longer one would be useless, because nobody waits for a
+/// start for longer than the longest deadline.
 const CONSTRUCTOR_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_DEADLINE;
-/// The longest time to live of a lease: a longer one would keep the names of a crashed peer for so
-/// long that it can only be a mistake.
+/// The longest time to live of a lease. With a longer one, a crashed peer would keep its names for
+/// so long that the setting can only be a mistake.
 const MAX_LEASE_TTL: Duration = Duration::from_secs(3600);
-/// The maximum number of annotations of a peer, and the maximum bytes of each: they travel with
-/// every listing.
+/// The maximum number of annotations of a peer, and the maximum number of bytes of each. They are
+/// limited because every listing includes them.
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION_BYTES: usize = 256;
 
-/// The settings of a server as they were given.
+/// The settings of a server as they were given, not checked yet.
 pub(super) struct ServerSettings {
     pub(super) namespace: String,
     pub(super) registry: Registry,
@@ -71,7 +73,8 @@ pub(super) struct ServerSettings {
     pub(super) events: EventSource,
 }
 
-/// Settings that were found valid one by one.
+/// Settings that have passed [`ServerSettings::check`]. The address to advertise is checked later,
+/// with the address that the server listens on.
 pub(super) struct CheckedSettings {
     pub(super) namespace: Namespace,
     pub(super) registry: Registry,
@@ -108,7 +111,7 @@ impl ServerSettings {
         }
     }
 
-    /// Checks every setting. The error names the first one that is not valid.
+    /// Checks the settings. The error names the first one that is not valid.
     pub(super) fn check(self) -> Result<CheckedSettings, ServerError> {
         let namespace = Namespace::new(&self.namespace)
             .map_err(|error| ServerError::configuration("namespace", error))?;
@@ -160,14 +163,14 @@ impl ServerSettings {
     }
 }
 
-/// Returns the default time that a first start waits for its address. The lease of a holder that
-/// has crashed expires after one time to live, but a change of etcd's leader restarts it. The
-/// default covers two such changes in a row, and the delay with which a registry notices an expiry.
+/// Returns the default `join_timeout`. The lease of a holder that has crashed expires after one
+/// time to live, but that time starts again whenever etcd changes its leader. The default covers
+/// two such changes in a row, and the delay with which a registry notices that a lease has expired.
 fn join_timeout(lease_ttl: Duration) -> Duration {
     3 * lease_ttl + Duration::from_secs(3)
 }
 
-/// Returns the annotations, sorted.
+/// Checks the annotations, and returns them sorted.
 fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, ServerError> {
     let too_long = |text: &String| text.len() > MAX_ANNOTATION_BYTES;
     if annotations.len() > MAX_ANNOTATIONS || annotations.iter().any(too_long) {
@@ -179,7 +182,7 @@ fn check_annotations(mut annotations: Vec<String>) -> Result<Arc<[String]>, Serv
     Ok(annotations.into())
 }
 
-/// Returns the actor types by their names.
+/// Checks the actor types, and returns them by name.
 fn check_actor_types(actor_types: Vec<ActorType>) -> Result<HashMap<Name, ActorType>, ServerError> {
     let mut by_name = HashMap::new();
     for actor_type in actor_types {

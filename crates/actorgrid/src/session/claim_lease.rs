@@ -4,7 +4,7 @@
 use crate::registry::LeaseId;
 use crate::revision::Revision;
 
-/// A lease of the session under which names are claimed.
+/// A lease under which the session claims names.
 #[derive(Debug)]
 pub(super) struct ClaimLease {
     id: LeaseId,
@@ -46,18 +46,19 @@ impl ClaimLease {
         self.epoch_created
     }
 
-    /// Returns the modification revision to which a claim sent now compares the epoch.
+    /// Returns the modification revision that guards a claim sent now: the registry refuses the
+    /// claim if the epoch key has another one.
     pub(super) fn guard(&self) -> Revision {
         self.epoch_modified
     }
 
-    /// Whether a claim of this many names can be sent under this lease now. During a raise the
-    /// registry would refuse the claim.
+    /// Whether a claim of this many names can be sent under this lease now. Not during a raise,
+    /// because the registry refuses the claim if the raise reaches it first.
     pub(super) fn admits(&self, names: usize) -> bool {
         !self.raising && names <= self.capacity - self.names
     }
 
-    /// Records that a claim of this many names is sent, which the lease must [admit](Self::admits).
+    /// Records that a claim of this many names is sent. The lease must [admit](Self::admits) it.
     pub(super) fn carry(&mut self, names: usize) {
         self.names += names;
     }
@@ -69,7 +70,7 @@ impl ClaimLease {
     }
 
     /// Records a modification revision of the epoch key that the registry reported. Reports can
-    /// overtake each other.
+    /// arrive out of order.
     pub(super) fn epoch_reported(&mut self, modified: Revision) {
         self.epoch_modified = self.epoch_modified.max(modified);
     }

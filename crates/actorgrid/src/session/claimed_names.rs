@@ -4,9 +4,9 @@ use crate::registry::LeaseId;
 use crate::revision::Revision;
 
 /// Names that a claim has won. The claim scheduler hands them out, and takes them back to release
-/// them; they cannot be cloned, so no name is released twice.
+/// them. This type cannot be cloned, so no name is released twice.
 ///
-/// `R` reserves the names on this peer for as long as they may be registered.
+/// The reservation `R` keeps the names reserved on this peer for as long as they may be registered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ClaimedNames<R> {
     pub(super) lease: LeaseId,

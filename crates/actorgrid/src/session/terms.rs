@@ -10,7 +10,7 @@ use super::longest_stall::LongestStall;
 pub(crate) struct SessionTerms {
     /// The time to live to request for the lease.
     pub(crate) ttl: Duration,
-    /// The maximum time that the first session waits for the address.
+    /// The maximum time that the first session waits while another holder has the address.
     pub(crate) join_timeout: Duration,
     /// How long the user's runtime may be stalled before the session is fenced.
     pub(crate) max_stall: Duration,

@@ -1,9 +1,9 @@
 //! Decides whether, when and where a failed request is sent again.
 //!
-//! The first rule: a request is repeated only if it provably was not executed, or if its caller
-//! opted in to repeats. An answer of the application is an answer, never a failure.
+//! A request is repeated only if it provably was not executed, or if its caller opted in to
+//! repeats. An error from the application is an answer, so it is never a reason to repeat.
 //!
-//! Nothing here waits or looks anything up: the caller does, and then asks again.
+//! Nothing here waits or looks anything up; the caller does that, and then asks again.
 
 use std::time::Duration;
 
@@ -11,14 +11,16 @@ use super::policy::RepeatPolicy;
 use crate::back_off::{BackOffPolicy, RandomShare};
 use crate::error::{RequestError, RequestErrorKind};
 
-/// The pauses before a request that was just rejected is tried again, less a random share of up to
-/// half; not more, because a request that was rejected a moment ago would be rejected again.
+/// The pauses between the tries of a request. At most half of each pause is random: a request that
+/// is sent again too soon after a rejection would only be rejected again.
 ///
-/// The first step: a mailbox of 10 before a fast actor is empty again within a tenth of it, so most
-/// rejected requests succeed with their second or third try; the goal is a 99th percentile within
-/// 10 ms for 256 callers of such a mailbox. A shorter step costs the peer more rejections for the
-/// same number of answers. The last step: each waiting caller costs the overloaded peer some ten to
-/// twenty rejections a second, and a receiver that is free again is found within this time.
+/// First step: a fast actor empties a mailbox with a capacity of 10 within a tenth of this, so most
+/// rejected requests succeed on their second or third try. The goal is a 99th percentile within
+/// 10 ms when 256 callers share such a mailbox. A shorter step would cost the peer more rejections
+/// for the same number of answers.
+///
+/// Last step: each waiting caller costs an overloaded peer some ten to twenty rejections a second,
+/// and repeats its request within this time once the receiver has room.
 const BACK_OFF: BackOffPolicy = BackOffPolicy::new(
     Duration::from_millis(1),
     Duration::from_millis(100),
@@ -34,8 +36,8 @@ pub(super) struct FailedTry<'a> {
     pub(super) tries: u32,
     /// The repeats that the caller allows.
     pub(super) policy: RepeatPolicy,
-    /// Whether the message is still available. A message that moved by value, and that its receiver
-    /// itself rejected, is not: there is nothing left to repeat.
+    /// Whether the message is still available. It is not if it was moved by value into a mailbox
+    /// that did not give it back; then there is nothing left to send.
     pub(super) message_left: bool,
     /// Whether the caller waits for a name that nobody holds yet.
     pub(super) wait_for_name: bool,
@@ -55,7 +57,7 @@ pub(super) enum Decision {
     /// Send the request again after the given time.
     Repeat(Repeat),
     /// Wait until the name is registered, but at most for the remaining time; then send the request
-    /// there.
+    /// to its holder.
     WaitForName,
 }
 
@@ -64,17 +66,18 @@ pub(super) enum Decision {
 pub(super) struct Repeat {
     /// How long to wait before anything else.
     pub(super) after: Duration,
-    /// Forget the location to which the request was sent and look the name up; then ask
-    /// [`after_lookup`] how long to wait. Otherwise the location is kept.
+    /// Whether to forget the location to which the request was sent and look the name up again.
+    /// [`after_lookup`] then returns how long to wait. If false, the location is kept.
     pub(super) look_up: bool,
 }
 
-/// The holder that a lookup found, compared with the one at which the request had failed.
+/// The result of comparing the holder that a lookup found with the one at which the last try
+/// failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HolderFound {
     /// The same holder, under the same token.
     Same,
-    /// Another holder, or the first known one.
+    /// Another holder, or any holder if none was known before.
     Changed,
 }
 
@@ -106,7 +109,7 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
                 Decision::GiveUp
             };
         }
-        // Answers, mistakes that no repeat corrects, and the end of the time.
+        // Answers, mistakes that no repeat corrects, no time left, or a closed client.
         RequestErrorKind::InvalidName
         | RequestErrorKind::UnknownMessage
         | RequestErrorKind::InvalidMessage
@@ -135,8 +138,9 @@ pub(super) fn decide(failed: &FailedTry<'_>, random_unit: f64) -> Decision {
 /// Returns how long to wait between a lookup and the repeat. `None` means that the request fails
 /// with the error of the last try.
 ///
-/// Another holder is tried at once. The same one is not: it has just rejected the request, and the
-/// registry does not know better yet (for example, because the holder's session has not ended).
+/// Another holder is tried at once. The same one is tried only after a pause: the request has just
+/// failed there, and the registry may not reflect that yet (for example, because the holder's
+/// session has not ended).
 pub(super) fn after_lookup(
     found: HolderFound,
     tries: u32,
@@ -184,7 +188,7 @@ mod tests {
         }
     }
 
-    /// The decision after a failed third try, with the greatest jitter.
+    /// The decision after a failed third try, with the shortest pause that the jitter allows.
     fn third(
         kind: Kind,
         executed: Executed,
@@ -199,7 +203,7 @@ mod tests {
         decide(&failed, 0.0)
     }
 
-    /// The decision after a failure that the policy allows to repeat.
+    /// The decision after a failure of this kind, if the policy allows a repeat.
     fn if_allowed(kind: Kind) -> Decision {
         match kind {
             Kind::Busy => repeat(ms(2), false),
@@ -310,7 +314,7 @@ mod tests {
             };
             assert_eq!(decide(&failed, 0.5), decision);
         }
-        // The name is the only thing that is waited for.
+        // The option changes nothing for other errors.
         for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::UnknownName) {
             assert_eq!(
                 third(*kind, Executed::No, IfNotExecuted, true),

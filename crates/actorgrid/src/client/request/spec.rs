@@ -1,4 +1,4 @@
-//! The specification of one request, which its builder hands over to be driven.
+//! The specification of one request, as its builder passes it on to be sent.
 
 use super::policy::RepeatPolicy;
 use crate::environment::Deadline;
@@ -15,19 +15,19 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) purpose: Purpose,
     pub(in crate::client) policy: RepeatPolicy,
     pub(in crate::client) wait_for_name: bool,
-    /// Reports a holder that cannot be reached at once.
+    /// Whether to fail at once, instead of waiting, if the holder of the name cannot be reached.
     pub(in crate::client) fail_fast: bool,
 }
 
-/// The purpose of a request, as far as it affects how its message is kept and how failures are
-/// reported.
+/// The purpose of a request. It affects whether the message is kept for repeats, and how failures
+/// are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client) enum Purpose {
     /// A message to a mailbox.
     Message,
-    /// Asks a peer to start an actor. Its message is kept when it is handed over by value, so that
-    /// the start can be repeated if the peer reports that it did nothing.
+    /// Asks a peer to start an actor. A copy of its message is kept even if the message is handed
+    /// over by value, so that the start can be repeated if the peer reports that it did nothing.
     Start,
-    /// Asks a peer to stop an actor. Its message is kept like that of a start.
+    /// Asks a peer to stop an actor. A copy of its message is kept, as for a start.
     Stop,
 }

@@ -1,4 +1,4 @@
-//! The list of all rules, as a macro that turns them into tests.
+//! A macro that lists all conformance rules and turns each into a test.
 
 /// Defines one test for each rule, as in
 /// `conformance_suite!(Fixture, tokio::test(start_paused = true));`.

@@ -19,11 +19,12 @@ use crate::environment::Environment;
 use crate::registry::{RegistryError, RegistryErrorKind};
 use crate::token::ClusterId;
 
-/// An exchange that may be repeated is sent to another endpoint as well if it is not answered
-/// within this time. The shortest time limit of callers is 2/15 of the shortest lease, 0.67 s.
+/// How long to wait for an answer before an exchange that may be repeated is also sent to another
+/// endpoint. Even the shortest time limit of a caller, 2/15 of the shortest lease (0.67 s), leaves
+/// some time for that endpoint to answer.
 const HEDGE_AFTER: Duration = Duration::from_millis(400);
-/// The maximum number of exchanges under way to a second endpoint. Others wait for their turn, so
-/// that a slow cluster does not get several times the load.
+/// The maximum number of exchanges that are under way to a further endpoint at once. Others wait
+/// for their turn, so that a slow cluster does not get several times the load.
 const MAX_HEDGES: usize = 64;
 
 /// The endpoints of a cluster, with one connection each, and the choice between them.
@@ -57,7 +58,7 @@ impl Endpoints {
             Ok(Endpoint::new(address, origin, &pace))
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
-        // Begin with a random one, so that not all processes load the first endpoint of their URLs.
+        // Begin with a random endpoint, so that not all processes load the first one of their URLs.
         let first = environment.random_unit() * endpoints.len() as f64;
         let authenticator = authenticator.map(Arc::new);
         Ok(Self::of(
@@ -96,8 +97,8 @@ impl Endpoints {
         }
     }
 
-    /// Returns the same endpoints of the same cluster with dedicated connections, which are opened
-    /// and driven by tasks of the runtime that first uses them.
+    /// Returns the same endpoints with dedicated connections, pinned to the same cluster if it is
+    /// known. The connections are opened and driven by tasks on the runtime that first uses them.
     pub(super) fn dedicated(&self) -> Self {
         let dedicated = self.with(Endpoint::dedicated);
         if let Some(cluster) = self.dialer.cluster.get() {
@@ -106,7 +107,7 @@ impl Endpoints {
         dedicated
     }
 
-    /// Returns the same endpoints with dedicated connections, whichever cluster is there.
+    /// Returns the same endpoints with dedicated connections, not pinned to any cluster.
     pub(super) fn of_any_cluster(&self) -> Self {
         // Failures of the previous cluster do not count.
         self.with(Endpoint::anew)
@@ -134,8 +135,8 @@ impl Endpoints {
         self.endpoints.len()
     }
 
-    /// Returns all endpoints, the preferred one first, and those that are silent or unreachable
-    /// last.
+    /// Returns the indexes of all endpoints in the order in which to try them: from the preferred
+    /// one on, except that those that are silent or unreachable come last.
     pub(super) fn order(&self) -> Vec<usize> {
         let (first, count) = (self.preferred.load(Ordering::Relaxed), self.len());
         let mut order: Vec<_> = (0..count).map(|step| (first + step) % count).collect();
@@ -156,25 +157,25 @@ impl Endpoints {
         let _ = self.preferred.compare_exchange(index, next, order, order);
     }
 
-    /// Waits until an unanswered exchange may be sent to another endpoint as well.
+    /// Waits until an unanswered exchange may also be sent to another endpoint.
     pub(super) async fn hedge(&self) -> Option<SemaphorePermit<'_>> {
         self.dialer.environment.sleep(HEDGE_AFTER).await;
         self.hedges.acquire().await.ok()
     }
 
-    /// Pins the cluster.
+    /// Pins the cluster, unless one is pinned already.
     pub(super) fn pin(&self, cluster: ClusterId) {
         self.dialer.cluster.get_or_init(|| cluster);
     }
 
-    /// Checks the cluster that a reply came from. Fails if it is not the right one.
+    /// Fails if a reply came from a cluster other than the pinned one.
     pub(super) fn verify(&self, index: usize, cluster: ClusterId) -> Result<(), RegistryError> {
         self.dialer.verify(self.address(index), cluster)
     }
 
     /// Returns the current connection of an endpoint, or opens a new one.
     ///
-    /// Over a new connection, etcd has already replied that it belongs to the right cluster.
+    /// Before a new connection is returned, etcd has replied over it, and its cluster was verified.
     pub(super) async fn connection(
         &self,
         index: usize,
