@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_dropped_place_is_not_kept_and_a_linked_list_is_woken() {
+    async fn a_wake_reaches_linked_lists_and_dropped_places_are_removed() {
         let (upper, lower) = (Arc::<WakeList>::default(), Arc::<WakeList>::default());
         let changed = AtomicUsize::new(0);
         let link = upper.link(&lower);

@@ -99,7 +99,7 @@ mod tests {
     use crate::environment::Environment;
 
     #[tokio::test]
-    async fn the_end_of_a_connection_is_noticed_before_all_is_read() {
+    async fn a_closed_connection_is_noticed_while_data_is_unread() {
         let environment = Environment::real();
         let listening = "127.0.0.1:0".parse().unwrap();
         let mut listener = environment.listen(listening).await.unwrap();

@@ -57,7 +57,7 @@ mod tests {
     use super::Capabilities;
 
     #[test]
-    fn one_flag_holds_both_sets() {
+    fn one_flag_distinguishes_both_sets() {
         for set in [Capabilities::ACTORGRID, Capabilities::GO] {
             assert_eq!(Capabilities::of(set.is_actorgrid()), set);
         }

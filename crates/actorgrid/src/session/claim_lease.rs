@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn admits_nothing_beside_a_raise() {
+    fn admits_nothing_during_a_raise() {
         let mut lease = lease(4);
         assert!(!lease.is_raising());
         lease.raise_begins();

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_nothing_under_a_policy_of_none() {
+    fn repeats_nothing_under_the_policy_never() {
         for kind in Kind::ALL {
             for wait_for_name in [false, true] {
                 let decision = third(*kind, Executed::No, Never, wait_for_name);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_an_answer() {
+    fn an_application_error_is_never_repeated() {
         for executed in [Executed::No, Executed::Maybe, Executed::Yes] {
             assert_eq!(
                 third(Kind::Application, executed, Always, true),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_only_what_the_caller_would_call_retryable() {
+    fn repeats_only_retryable_errors() {
         for kind in Kind::ALL {
             let error = RequestError::refused(*kind, "text");
             if third(*kind, Executed::No, Always, true) != Decision::GiveUp {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_up_rather_than_sleep_to_the_deadline() {
+    fn gives_up_if_the_pause_would_last_until_the_deadline() {
         let nanosecond = Duration::from_nanos(1);
         for (kind, after) in [
             (Kind::Busy, ms(4)),
