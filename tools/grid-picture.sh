@@ -60,29 +60,30 @@ SVG
 
 # The picture: who is there, and what passes between them.
 grid() {
-    box registry 300 20 300 104 'Registry (etcd)' \
+    box registry 300 14 300 126 'Registry (etcd)' \
+        'leader: peer A, token 2a:11' \
+        'front-1: peer A, token 2a:12' \
         'worker-7: peer B, token 2a:18' \
-        'worker-8: peer B, token 2a:19' \
-        'leader: peer A, token 2a:11'
+        'worker-8: peer B, token 2a:19'
 
     box peer 20 210 330 150 'Peer A'
-    box actor 40 250 110 90 'leader'
-    box actor 200 250 130 90 'front-1'
+    box actor 40 250 110 90 'leader' 'actor'
+    box actor 200 250 130 90 'front-1' 'actor'
 
     box peer 550 210 330 150 'Peer B'
-    box actor 570 250 140 90 'worker-7' 'mailbox' '(bounded)'
-    box actor 740 250 120 90 'worker-8'
+    box actor 570 250 140 90 'worker-7' 'actor, mailbox' '(bounded)'
+    box actor 740 250 120 90 'worker-8' 'actor'
 
     box outside 500 440 300 66 'Database (outside the grid)' \
-        'refuses a token below 2a:18'
+        'rejects tokens below 2a:18'
 
     arrow lease 90 210 298 100
     text label 44 150 'lease, renewed'
     arrow lease 810 210 602 100
     text label 740 150 'lease, renewed'
 
-    arrow call 250 250 370 126
-    text label 330 196 '1. who holds worker-7?'
+    arrow call 250 250 370 142
+    text label 340 196 '1. who holds worker-7?'
     arrow call 330 300 568 300
     text label 362 285 '2. request: deadline,'
     text label 362 325 'expected token 2a:18'
