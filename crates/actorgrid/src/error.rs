@@ -80,7 +80,8 @@ kinds! {
     InvalidHeaders = "invalid-headers", retryable false;
     /// The deadline passed.
     DeadlineExceeded = "deadline-exceeded", retryable true;
-    /// The receiver dropped the request without an answer, ended, panicked, or was fenced.
+    /// The receiver dropped the request without an answer, ended, panicked, or was fenced; or its
+    /// reply found no room at the peer, because the client does not receive its replies.
     NoReply = "no-reply", retryable true;
     /// The receiver answered with an error. This is an answer, not a failure of the grid.
     Application = "application", retryable false;
