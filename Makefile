@@ -1,4 +1,5 @@
-# Everything here runs with a stable Rust toolchain and nothing else; `make help` lists it.
+# Everything here needs only a stable Rust toolchain, or installs what else it needs, where its help
+# text says so. `make help` lists the targets.
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -7,12 +8,12 @@ CARGO ?= cargo
 CARGO_HOME ?= $(HOME)/.cargo
 # The oldest Rust that the library promises to build with (rust-version in Cargo.toml).
 MSRV := 1.88
-# The mdBook that make book installs if there is none.
+# The mdBook that `make book` installs if there is none.
 MDBOOK := 0.5.4
-# The demo counts the words of so many of the biggest crates that this project depends on: with
-# all of them it reads some 100 MB.
+# How many of the largest crates that this project depends on the demo reads. All of them are some
+# 100 MB.
 DEMO_CRATES ?= 60
-# The decisions without I/O: their tests must notice every change of theirs.
+# The files that decide without I/O. Their tests must notice every change that `make mutants` makes.
 PURE := \
 	crates/actorgrid/src/back_off.rs \
 	crates/actorgrid/src/session/keeper.rs \
@@ -27,12 +28,12 @@ PURE := \
 	crates/actorgrid/src/ring/rendezvous.rs \
 	crates/actorgrid/src/ring/score.rs
 
-# The same of the registry on etcd.
+# The same for the registry on etcd, whose tests need its feature.
 PURE_ETCD := \
 	crates/actorgrid/src/registry/etcd/liveness.rs \
 	crates/actorgrid/src/registry/etcd/member_version.rs
 
-# The crates of Cargo.lock that come from a registry, as cargo names their folders.
+# The crates in Cargo.lock that come from a registry, as cargo names their folders.
 LOCKED = awk -F'"' '/^name = /{n=$$2} /^version = /{v=$$2} /^source = "reg/{print n "-" v}' Cargo.lock
 DEMO_SOURCES = $$($(LOCKED) | while read -r crate; do \
 		for folder in "$(CARGO_HOME)"/registry/src/*/"$$crate"; do \
@@ -45,49 +46,49 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: ## Count the words of the dependencies' sources on a small grid that loses its leader half way
+demo: ## Count the words in the dependencies' sources on a small grid that loses its leader halfway
 	@$(CARGO) fetch --locked
 	@$(CARGO) build --release --locked --package examples --bin wordcount
 	@$(CARGO) run --release --locked --quiet --package examples --bin wordcount -- \
 		--kill-leader-at 50% $(DEMO_SOURCES)
 
 .PHONY: test
-test: etcd ## Run all tests, those in the documentation included
+test: etcd ## Run all tests, including those in the documentation
 	$(CARGO) test --workspace --exclude interop
 
 .PHONY: etcd
-etcd: ## Build the pinned etcd for the tests (or install the system's), once, and say which it is
+etcd: ## Build the pinned etcd for the tests once, or install the system's, and print which one it is
 	@tools/etcd/setup.sh target/etcd >/dev/null
 
-# What make interop runs on one etcd, by its path; nothing for the pinned one.
+# The tests that `make interop` runs against the etcd at a path; no path means the pinned etcd.
 INTEROP = ACTORGRID_ETCD=$(1) $(CARGO) test --package interop --test grid
 
 .PHONY: interop
-interop: etcd ## Run the Go library's peers and clients beside ours in one grid (installs Go)
+interop: etcd ## Run the Go library's peers and clients in one grid with ours (installs Go)
 	@interop/setup.sh target/interop
 	@cd interop/go && go vet ./... && go test ./...
 	@cd interop/go && go run ./cmd/symbols
 	$(call INTEROP,)
 
 .PHONY: interop-versions
-interop-versions: interop ## The same on the system's etcd (3.4 on Debian 12) and on etcd 3.7 too: takes minutes
+interop-versions: interop ## Run interop also against the system's etcd (3.4 on Debian 12) and etcd 3.7 (takes minutes)
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd system))
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd go-3.7.mod))
 
 .PHONY: storm
-storm: ## 1,000 fastest broadcasts to 1,000 members, few at a time and all at once, beside other callers
+storm: ## Run 1,000 broadcasts for the fastest reply of 1,000 members, a few at a time and all at once, with other callers
 	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
 		harms_nobody harm_nobody --nocapture --test-threads 1
 
 HOSTILE = $(CARGO) run --release --locked --quiet --package hostile --bin hostile --
 
-# Builds all programs of the package: one runs the others.
+# Builds every program of the package, because one of them runs the others.
 .PHONY: hostile-build
 hostile-build: etcd
 	@$(CARGO) build --release --locked --quiet --package hostile
 
 .PHONY: hostile
-hostile: hostile-build ## Attack a peer in all ways: at half a processor, at full speed, and with 1,024 descriptors: takes forty minutes
+hostile: hostile-build ## Run every attack on a peer: at half a processor, at full speed, and with 1,024 descriptors (takes forty minutes)
 	@failed=0; \
 	for how in "" "--full-speed --seconds 5" "--descriptors 1024 --each-once --seconds 5"; do \
 		echo "hostile $$how"; \
@@ -96,37 +97,37 @@ hostile: hostile-build ## Attack a peer in all ways: at half a processor, at ful
 	exit $$failed
 
 .PHONY: hostile-smoke
-hostile-smoke: hostile-build ## Attack a peer in each way once, for three minutes in all
+hostile-smoke: hostile-build ## Run every attack on a peer once (takes three minutes)
 	@$(HOSTILE) --smoke
 
-# What make bench-compare compares with, and how often it runs each case.
+# The commit that `make bench-compare` compares with, and how often it runs each case.
 BASE ?= 75bea76
 ROUNDS ?= 5
 
 .PHONY: bench-compare
-bench-compare: etcd ## Compare the requests per second with those of the commit BASE: takes ten minutes on a quiet machine
+bench-compare: etcd ## Compare the requests per second with those of the commit BASE (takes ten minutes on a quiet machine)
 	@bench/compare.sh $(BASE) $(ROUNDS)
 
 .PHONY: verify
-verify: test check ## Run the tests and every check: what CI runs
+verify: test check ## Run the tests and every check, as CI does
 
 .PHONY: check
-check: check-format check-lints check-docs check-codegen check-features check-picture check-structure check-msrv ## Run every check but the tests
+check: check-format check-lints check-docs check-codegen check-features check-picture check-structure check-prose check-msrv ## Run every check except the tests
 
 .PHONY: check-format
-check-format: ## Fail where `cargo fmt` would change something
+check-format: ## Fail if `cargo fmt` would change anything
 	$(CARGO) fmt --all -- --check
 
 .PHONY: check-lints
-check-lints: ## Fail on warnings of the compiler and of clippy
+check-lints: ## Fail on warnings from the compiler or clippy
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: check-docs
-check-docs: ## Fail on warnings of rustdoc
+check-docs: ## Fail on warnings from rustdoc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
 .PHONY: check-codegen
-check-codegen: ## Fail where the stubs checked in are not what the proto files give
+check-codegen: ## Fail if the checked-in stubs differ from those that the proto files generate
 	$(CARGO) run --locked --quiet --package codegen -- --check
 
 .PHONY: check-features
@@ -138,23 +139,27 @@ check-picture: ## Fail if the picture in README.md is not what its script draws
 	@tools/grid-picture.sh --check
 
 .PHONY: check-structure
-check-structure: ## Fail on import cycles or against the layers, type names used twice, long files, paths in documents that do not exist
+check-structure: ## Fail on import cycles, imports against the layers, type names used twice, long files, and paths in documents that do not exist
 	@$(CARGO) run --locked --quiet --package structure
 
+.PHONY: check-prose
+check-prose: ## Fail on comments, documents and messages that are not plain English, and on comments over 100 columns
+	@$(CARGO) run --locked --quiet --package structure -- --prose
+
 .PHONY: check-msrv
-check-msrv: ## Check the library and the examples with the oldest supported Rust, if it can be had
+check-msrv: ## Check the library and the examples with the oldest supported Rust, if it can be installed
 	@if rustup run $(MSRV) cargo --version >/dev/null 2>&1 || rustup toolchain install $(MSRV) --profile minimal; then \
 		echo "rustup run $(MSRV) cargo check --locked"; \
 		CARGO_TARGET_DIR=target/msrv rustup run $(MSRV) cargo check --locked; \
 	else \
 		echo "********************************************************************" >&2; \
-		echo "NOT CHECKED: Rust $(MSRV) cannot be installed here, so nothing says" >&2; \
-		echo "that this still builds with it." >&2; \
+		echo "NOT CHECKED: Rust $(MSRV) cannot be installed here, so this may not" >&2; \
+		echo "build with it." >&2; \
 		echo "********************************************************************" >&2; \
 	fi
 
 .PHONY: fix
-fix: ## Mend what can be mended: lints that clippy can fix, then the format
+fix: ## Apply the fixes that clippy suggests, then format the code
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 
@@ -162,8 +167,9 @@ fix: ## Mend what can be mended: lints that clippy can fix, then the format
 picture: ## Draw the picture in README.md
 	@tools/grid-picture.sh
 
-# Pages link to files outside docs/ by paths relative to docs/, as code hosts expect. From target/book
-# these files are one level further up; and mdBook turns the name of any .md file into .html.
+# Pages link to files outside docs/ by paths relative to docs/, as code hosts expect. From
+# target/book these files are one level further up; and mdBook turns the name of any .md file into
+# .html.
 .PHONY: book
 book: ## Build the book from docs/ in target/book (installs mdBook)
 	@mdbook --version >/dev/null 2>&1 || $(CARGO) install --locked mdbook --version $(MDBOOK)
@@ -172,11 +178,11 @@ book: ## Build the book from docs/ in target/book (installs mdBook)
 		target/book/*.html
 
 .PHONY: codegen
-codegen: ## Write the stubs of the proto files anew
+codegen: ## Regenerate the stubs from the proto files
 	$(CARGO) run --quiet --package codegen
 
 .PHONY: mutants
-mutants: ## Change the pure decisions one by one: each change must fail a test (installs cargo-mutants)
+mutants: ## Mutate the files that decide without I/O: every mutation must fail a test (installs cargo-mutants)
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
 	$(CARGO) mutants --package actorgrid --no-default-features $(addprefix --file ,$(PURE)) -- --lib
 	$(CARGO) mutants --package actorgrid $(addprefix --file ,$(PURE_ETCD)) -- --lib -- registry::etcd::liveness \

@@ -1,9 +1,10 @@
 //! Checks the structure of the workspace: no import cycles between files, no imports through the
 //! crate root, the layers of ARCHITECTURE.md, unique type names, the size and opening of files, and
-//! the paths in documents.
+//! the paths in documents. With `--prose` checks the words of comments, documents and messages
+//! instead.
 //!
-//! `structure [ROOT]` reads the sources and documents below ROOT (by default the current folder),
-//! prints one block per violation and a count per rule, and fails if there is any violation.
+//! `structure [--prose] [ROOT]` reads the sources and documents below ROOT (the current folder by
+//! default), prints one block per violation and a count per rule, and fails if there is any.
 
 mod compiled_in;
 mod cycle;
@@ -16,6 +17,7 @@ mod layers;
 mod macro_names;
 mod mention;
 mod module_tree;
+mod prose;
 mod resolved_mention;
 mod resolver;
 mod rules;
@@ -24,31 +26,45 @@ mod tree_reader;
 mod type_rule;
 mod violation;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::prose::{ProseFiles, check_prose};
 use crate::rules::check;
 use crate::sources::Sources;
 use crate::violation::{Rule, Violation};
 
 fn main() -> ExitCode {
-    let root = std::env::args_os().nth(1).unwrap_or_else(|| ".".into());
-    let sources = match Sources::read(&PathBuf::from(root)) {
-        Ok(sources) => sources,
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let prose = arguments
+        .next_if(|argument| argument == "--prose")
+        .is_some();
+    let root = arguments.next().unwrap_or_else(|| ".".into());
+    match run(Path::new(&root), prose) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("structure: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    report(&check(&sources))
+    }
 }
 
-fn report(violations: &[Violation]) -> ExitCode {
+fn run(root: &Path, prose: bool) -> io::Result<ExitCode> {
+    if prose {
+        let violations = check_prose(&ProseFiles::read(root)?);
+        return Ok(report(&violations, &Rule::PROSE));
+    }
+    let violations = check(&Sources::read(root)?);
+    Ok(report(&violations, &Rule::STRUCTURE))
+}
+
+fn report(violations: &[Violation], rules: &[Rule]) -> ExitCode {
     for violation in violations {
         println!("{violation}");
     }
-    for rule in Rule::ALL {
-        let count = violations.iter().filter(|v| v.rule == rule).count();
+    for rule in rules {
+        let count = violations.iter().filter(|v| v.rule == *rule).count();
         println!("{count:5} {rule}");
     }
     if violations.is_empty() {

@@ -13,10 +13,13 @@ pub(crate) enum Rule {
     FileLength,
     FileDocs,
     DocumentPath,
+    Wording,
+    CommentWidth,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 8] = [
+    /// The rules of the structure.
+    pub(crate) const STRUCTURE: [Self; 8] = [
         Self::Unreadable,
         Self::ImportCycle,
         Self::RootImport,
@@ -26,6 +29,9 @@ impl Rule {
         Self::FileDocs,
         Self::DocumentPath,
     ];
+
+    /// The rules of the prose.
+    pub(crate) const PROSE: [Self; 3] = [Self::Unreadable, Self::Wording, Self::CommentWidth];
 }
 
 impl fmt::Display for Rule {
@@ -39,6 +45,8 @@ impl fmt::Display for Rule {
             Self::FileLength => "files that are too long",
             Self::FileDocs => "files that do not begin with //!",
             Self::DocumentPath => "paths in documents that do not exist",
+            Self::Wording => "phrases that are not plain English",
+            Self::CommentWidth => "comments over 100 columns",
         })
     }
 }
