@@ -43,7 +43,7 @@ impl SystemCpu {
             .split_whitespace()
             .map_while(|field| field.parse().ok())
             .collect();
-        // What follows, the time of guests, is part of user and nice.
+        // The fields that follow, the time of guests, are part of user and nice.
         let [
             user,
             nice,

@@ -217,8 +217,8 @@ async fn the_fastest_does_not_wait_for_the_others(world: World) {
         // Members reply once both others hold their requests.
         let message = || EchoMsg::new((2 * round + 2).to_string());
         let group = group(&["nobody", "fail-1", "hold-1", "hold-2", "echo-1", "echo-2"]);
-        // Three at a time: the two failures make room for `hold-2` and `echo-1`, whose reply ends the
-        // broadcast before the turn of `echo-2`.
+        // Three at a time: the two failures make room for `hold-2` and `echo-1`, whose reply ends
+        // the broadcast before the turn of `echo-2`.
         let broadcast = client.broadcast(&group, message()).deadline(secs(60));
         let result = broadcast.concurrency(3).fastest().await;
         assert!(begun.elapsed() < world.bound(secs(1)));

@@ -1,5 +1,5 @@
-//! What callers see while the peers that they call shut down gracefully and come back, over real
-//! connections.
+//! Tests the view of callers while the peers that they call shut down gracefully and come back,
+//! over real connections.
 
 #![allow(clippy::unwrap_used)] // clippy exempts test functions, not their helpers
 

@@ -22,7 +22,8 @@ on_both_registries! {
     ten_thousand_mailboxes_are_listed_and_watched,
 }
 
-/// What a watcher believes to be registered. Panics on an event that is impossible in this state.
+/// The registrations that a watcher believes to exist. Panics on an event that is impossible in
+/// this state.
 #[derive(Default)]
 struct View {
     held: BTreeMap<String, Registration>,

@@ -1,10 +1,11 @@
 //! External parts that the tests of `actorgrid` need: real etcd processes, programs that are run,
 //! stopped and killed, and a resource that checks fencing tokens.
 //!
-//! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a cluster.
+//! - [`Etcd`] is one etcd on free ports of the loopback, [`EtcdCluster`] several that form a
+//!   cluster.
 //! - [`Proxy`] forwards connections to a server and cuts them; [`EtcdProxy`] forwards calls to an
 //!   etcd and delays, swallows or poisons parts of them.
-//! - [`Process`] is a program under test. What it prints is kept in a [`Transcript`], which several
+//! - [`Process`] is a program under test. Its output is kept in a [`Transcript`], which several
 //!   processes may share.
 //! - [`Resource`] accepts a token of a name unless it has seen a greater one.
 //!

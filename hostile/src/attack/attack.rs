@@ -24,7 +24,7 @@ pub enum HonestStarts {
 pub struct Attack {
     /// The name.
     pub name: &'static str,
-    /// What the attack does.
+    /// A description of the attack.
     pub about: &'static str,
     /// The numbers of connections, or of source addresses, to attack from: one round for each.
     pub connections: &'static [usize],

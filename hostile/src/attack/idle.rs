@@ -47,7 +47,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .while_etcd_is_away(),
 ];
 
-/// What a connection has sent before it becomes idle.
+/// The bytes that a connection has sent before it becomes idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
     Silent,

@@ -1,6 +1,6 @@
 //! A peer's report about itself.
 
-/// What a peer reports about itself several times per second, as one line of JSON.
+/// The report of a peer about itself, sent several times per second as one line of JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct PeerReport {
     /// The server's state.

@@ -1,4 +1,4 @@
-//! What is required of a peer while it is attacked.
+//! The requirements on a peer while it is attacked.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Quiet {
     pub report: PeerReport,
 }
 
-/// What is required of the peer in a round.
+/// The requirements on the peer in a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Demands {
     /// Whether the attackers leave enough of the machine that honest callers must be served.

@@ -56,8 +56,8 @@ pub(crate) struct KeyWatch {
 
 type Reading = BoxFuture<'static, Result<Listing, RegistryError>>;
 
-/// What the watch is doing. The exchanges are kept across calls: otherwise a caller that often
-/// stops waiting early would restart them again and again, and never see one complete.
+/// The current activity of the watch. The exchanges are kept across calls: otherwise a caller that
+/// often stops waiting early would restart them again and again, and never see one complete.
 enum Stage {
     /// A read of the key, including the pause before it.
     Read(Reading),

@@ -71,7 +71,7 @@ impl Fence {
 
     /// Fences the session. The first reason is kept.
     pub(crate) fn trip(&self, reason: FenceReason) {
-        // Set the reason first: whoever is not admitted must find it.
+        // Set the reason first: a caller that is not admitted must find it.
         let first = self.reason.set(reason).is_ok();
         self.soft.store(0, Ordering::Release);
         self.fenced.cancel();

@@ -1,7 +1,8 @@
 //! Shared by the tests of a whole grid: a world with one registry, and a resource that checks
 //! tokens.
 
-#![allow(dead_code, unused_macros, unused_imports, clippy::unwrap_used)] // each test file uses a part
+// Each test file uses a part.
+#![allow(dead_code, unused_macros, unused_imports, clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::ops::Deref;

@@ -69,7 +69,7 @@ struct Staged {
 }
 
 impl Counter {
-    /// Accepts a batch. Each chunk counts only once, whoever sends it and however often.
+    /// Accepts a batch. Each chunk counts only once, from any sender and however often it is sent.
     fn take(&mut self, batch: Batch) -> Result<(), &'static str> {
         let reading = (batch.reader, batch.reading);
         if self.counted.contains(batch.chunk) {

@@ -41,7 +41,7 @@ pub(super) struct Sight {
     pub(super) wanted: bool,
 }
 
-/// What to do after a look.
+/// The action that follows a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing is expected: look again once something is sent.

@@ -21,7 +21,7 @@ pub(super) struct Silence {
     asked: Option<Timestamp>,
 }
 
-/// What to do about a silence.
+/// The action that a silence calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SilenceVerdict {
     /// Nothing is due yet.
