@@ -104,27 +104,40 @@ impl ConnectionTable {
         let victim = if own >= own_limit {
             self.least_used(source)
         } else if self.len() >= self.limit {
-            self.least_used_of_others(source, own)
+            self.victim_for(source, own)
         } else {
             return Arrival::Accept;
         };
         victim.map_or(Arrival::Refuse, Arrival::AcceptFor)
     }
 
-    /// Returns the connection to close when the process has no descriptors left.
+    /// Returns the connection to close when the process has no descriptors left: an unused one of
+    /// a source that has more than half as many as the largest.
     pub(super) fn victim(&self) -> Option<ConnectionId> {
-        self.sources_by_size()
-            .find_map(|(source, _)| self.least_used(source))
+        let (_, largest) = self.sources_by_size().next()?;
+        self.unused_of_larger(largest / 2)
     }
 
-    /// Returns the connection to close for one from a source that has `own` connections. If none is
+    /// Returns the connection to close for one from a source that has `own` connections.
+    ///
+    /// Unused ones are closed first, but never one of a source that has no more than the newcomer:
+    /// a client whose single connection is idle for a moment would lose it to a crowd. If none is
     /// unused, a source that has many more loses one that is in use.
-    fn least_used_of_others(&self, source: Source, own: usize) -> Option<ConnectionId> {
-        self.victim().or_else(|| {
+    fn victim_for(&self, source: Source, own: usize) -> Option<ConnectionId> {
+        let unused = self.unused_of_larger(own);
+        unused.or_else(|| self.least_used(source)).or_else(|| {
             let (largest, connections) = self.sources_by_size().next()?;
             let has_many_more = largest != source && connections > 2 * (own + 1);
             has_many_more.then(|| self.oldest(largest)).flatten()
         })
+    }
+
+    /// Returns the least used connection of the largest source that has an unused one, among the
+    /// sources with more connections than `own`.
+    fn unused_of_larger(&self, own: usize) -> Option<ConnectionId> {
+        self.sources_by_size()
+            .filter(|(_, connections)| *connections > own)
+            .find_map(|(source, _)| self.least_used(source))
     }
 
     /// Adds a connection, and returns the shares of its source; its first connection creates them.

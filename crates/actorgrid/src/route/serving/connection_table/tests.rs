@@ -134,6 +134,30 @@ fn if_all_are_in_use_a_source_with_many_more_loses_one() {
 }
 
 #[test]
+fn a_crowd_takes_no_idle_connection_from_a_source_with_few() {
+    let mut filled = Filled::new(12);
+    filled.add_all::<5>(A, busy);
+    filled.add_all::<6>(C, busy);
+    let [idle_one] = filled.add_all::<1>(B, || idle(0));
+    for crowd in [A, C] {
+        assert_eq!(filled.table.arrive(crowd, false), Arrival::Refuse);
+    }
+    assert_eq!(filled.table.victim(), None);
+    // A crowd makes room for itself; a newcomer may have the idle one.
+    let [idle_other] = filled.add_all::<1>(A, || idle(1));
+    assert_eq!(
+        filled.table.arrive(A, false),
+        Arrival::AcceptFor(idle_other)
+    );
+    let other = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 4)));
+    filled.table.evict(idle_other);
+    assert_eq!(
+        filled.table.arrive(other, false),
+        Arrival::AcceptFor(idle_one)
+    );
+}
+
+#[test]
 fn a_closing_connection_no_longer_counts_and_is_closed_once() {
     let mut filled = Filled::new(2);
     let only = filled.add(A, silent(0));
