@@ -191,7 +191,7 @@ struct Driver<'a, F, A> {
     has_ended_streams: bool,
     /// Whether the last turn may have left overdue replies.
     is_sweeping: bool,
-    /// Whether the client was told that it sends too fast.
+    /// Whether the client has been informed that it sends too fast.
     is_calmed: bool,
     ping: Option<PingPong>,
     keep_alive: KeepAlive,
