@@ -37,7 +37,7 @@ const THROTTLE_SLICE: Duration = Duration::from_millis(500);
 /// them.
 const MAX_TIME_BEHIND: Duration = Duration::from_secs(5);
 /// A client that has gone this long without a pause is back within its pace.
-const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
+const CAUGHT_UP_TIME: Duration = Duration::from_millis(500);
 
 /// How much an accepted socket may still read in this turn. The socket and the driver of its
 /// connection share it; both are polled by one task.
