@@ -323,7 +323,10 @@ async fn a_task_of_an_actor_that_does_not_end_is_reported() {
     eventually("the task blocks", || blocked.load(Ordering::SeqCst)).await;
     let error = client.stop("s").await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error}");
-    assert!(error.text().contains("a task that the actor s spawned"), "{error}");
+    assert!(
+        error.text().contains("a task that the actor s spawned"),
+        "{error}"
+    );
     let error = server.shutdown().await.unwrap_err();
     let stuck: Vec<_> = error.stuck.iter().map(ToString::to_string).collect();
     assert_eq!(stuck, ["s"]);

@@ -22,7 +22,7 @@ impl Line {
     /// Returns the value of a field that is written `name=value`, up to the next space.
     ///
     /// ```
-    /// For `LEADER start peer=127-0-0-1-7777 token=17`, it returns `17`.
+    /// // For `LEADER start peer=127-0-0-1-7777 token=17`, it returns `17`.
     /// fn token(line: &testbed::Line) -> Option<&str> {
     ///     line.field("token")
     /// }
