@@ -540,7 +540,7 @@ async fn a_stop_of_an_actor_that_does_not_end_is_answered() {
         let begun = world::clock();
         let error = stop(client, &server, "s").await.unwrap_err();
         assert_eq!(error.kind(), RequestErrorKind::StopFailed, "{error:?}");
-        assert!(error.text().contains("has not ended"), "{error}");
+        assert!(error.text().contains("did not end"), "{error}");
         assert!(begun.elapsed() >= secs(u64::from(first)));
         assert!(begun.elapsed() < world.bound(secs(2)));
     }

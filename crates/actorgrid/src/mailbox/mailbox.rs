@@ -52,7 +52,10 @@ impl<S: MessageSet> Mailbox<S> {
             self.turn.next().await;
             let incoming = match self.inbox.queue.pop() {
                 Popped::Next(incoming) => incoming,
-                Popped::Empty => self.wait().await?,
+                Popped::Empty => {
+                    self.turn.begin();
+                    self.wait().await?
+                }
                 Popped::Ended => return None,
             };
             // The clock decides: the process may have been stopped, here or while the request
