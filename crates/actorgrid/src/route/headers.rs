@@ -9,6 +9,12 @@ pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// many fit, with all their bytes, into the headers that a peer accepts.
 pub const MAX_HEADERS: usize = 200;
 
+/// Whether a text can be the name of a header.
+pub(super) fn is_header_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 /// Texts that travel with a request, in the order in which they were added.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Headers(Vec<(String, String)>);
@@ -23,8 +29,7 @@ impl Headers {
                 text,
             ))
         };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
-        if name.is_empty() || !name.bytes().all(plain) {
+        if !is_header_name(name) {
             return invalid(format!(
                 "a header's name holds only lower-case ASCII letters, digits, '-', '_' and '.', \
                  not {name:?}"

@@ -3,7 +3,8 @@
 //! A [`Route`] takes a [`Call`] to the [`Inbox`] of a name, and returns its answer. All routes have
 //! the same semantics and the same errors. [`local`] moves a message by value within the process.
 //! The unary gRPC route, which is shared with the Go library, consists of [`calling`] (the client's
-//! side), [`serving`] (the peer's side) and [`codec`] (the encoding).
+//! side), [`serving`] (the peer's side) and [`codec`] (the encoding). [`link`] has the frames of
+//! the link between two processes of this library.
 
 mod admission;
 mod answer;
@@ -17,6 +18,7 @@ mod conformance;
 mod directory;
 mod headers;
 mod incoming;
+mod link;
 mod local;
 mod meta;
 mod pending;

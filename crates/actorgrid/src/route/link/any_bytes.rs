@@ -1,0 +1,140 @@
+//! The invariants of reading any bytes from the network. A fuzz target calls this, and a property.
+
+use bytes::BytesMut;
+
+use super::decoder::{Decoded, Decoder};
+use super::frame::LinkFrame;
+use super::header::HEADER_BYTES;
+use super::hello::InternLimits;
+use super::interned_texts::InternedTexts;
+use super::limits::MAX_LENGTH;
+use super::link_error::LinkError;
+use super::request::RequestFlaw;
+use super::side::LinkSide;
+
+const LIMITS: InternLimits = InternLimits {
+    entries: 16,
+    bytes: 512,
+};
+
+/// All that was read from a stream, to its end or to the first error.
+#[derive(Debug, Default, PartialEq)]
+struct ReadStream {
+    /// The frames, encoded again.
+    frames: BytesMut,
+    rejected: Vec<(u64, RequestFlaw)>,
+    texts: Vec<String>,
+    skipped_bytes: usize,
+    error: Option<LinkError>,
+}
+
+/// Reads the bytes as the stream of a client and as that of a server, from its beginning and behind
+/// a `Hello`, whole and in parts, as the bytes themselves say.
+///
+/// # Panics
+///
+/// If something does not hold that must hold for all streams.
+pub(crate) fn any_bytes(bytes: &[u8]) {
+    for sender in [LinkSide::Client, LinkSide::Server] {
+        for begin in [Decoder::new, Decoder::behind_hello] {
+            let whole = read_in_parts(begin(sender), sender, bytes, |_| bytes.len());
+            let single = read_in_parts(begin(sender), sender, bytes, |_| 1);
+            assert_eq!(whole, single);
+            let parts = read_in_parts(begin(sender), sender, bytes, |at| {
+                bytes.get(at).map_or(1, |byte| usize::from(*byte) + 1)
+            });
+            assert_eq!(whole, parts);
+        }
+    }
+}
+
+/// Reads a stream of which `part_bytes` come at a time.
+fn read_in_parts(
+    mut decoder: Decoder,
+    sender: LinkSide,
+    bytes: &[u8],
+    part_bytes: impl Fn(usize) -> usize,
+) -> ReadStream {
+    let mut names = InternedTexts::new(LIMITS);
+    let mut types = InternedTexts::new(LIMITS);
+    let mut read = ReadStream::default();
+    let (mut begin, mut end, mut needed) = (0, 0, HEADER_BYTES);
+    while end < bytes.len() {
+        end = bytes.len().min(end + part_bytes(end).max(1));
+        // A reader that knows how much it needs need not look earlier.
+        while end - begin >= needed {
+            match decoder.decode(&bytes[begin..end]) {
+                Ok(Decoded::Incomplete { needed: more }) => {
+                    assert!(more > end - begin && more <= HEADER_BYTES + MAX_LENGTH);
+                    needed = more;
+                }
+                Ok(Decoded::Skipped { bytes }) => {
+                    read.skipped_bytes += bytes;
+                    begin += bytes;
+                    needed = HEADER_BYTES;
+                }
+                Ok(Decoded::Frame { frame, bytes: size }) => {
+                    comes_back(sender, &frame);
+                    let noted = read.note(&frame, &mut names, &mut types);
+                    if let Err(error) = noted {
+                        read.error = Some(error);
+                        return read;
+                    }
+                    begin += size;
+                    needed = HEADER_BYTES;
+                }
+                Err(error) => {
+                    read.error = Some(error);
+                    return read;
+                }
+            }
+        }
+    }
+    read
+}
+
+impl ReadStream {
+    fn note(
+        &mut self,
+        frame: &LinkFrame<'_>,
+        names: &mut InternedTexts<String>,
+        types: &mut InternedTexts<String>,
+    ) -> Result<(), LinkError> {
+        let (receiver, message_type) = match frame {
+            LinkFrame::Request(request) => (Some(request.receiver), Some(request.message_type)),
+            LinkFrame::Rejected(request) => {
+                self.rejected.push((request.sequence, request.flaw));
+                (Some(request.receiver), Some(request.message_type))
+            }
+            LinkFrame::Reply(reply) => (None, Some(reply.message_type)),
+            _ => (None, None),
+        };
+        for (table, reference) in [(names, receiver), (types, message_type)] {
+            if let Some(reference) = reference {
+                let text = table.resolve(reference, str::to_owned)?.get().clone();
+                self.texts.push(text);
+                assert!(table.bytes() <= LIMITS.bytes as usize);
+            }
+        }
+        let encoded = frame.encode(&mut self.frames);
+        assert_eq!(encoded, Ok(()), "{frame:?}");
+        Ok(())
+    }
+}
+
+/// Checks that a frame that was read is read again from its own encoding.
+fn comes_back(sender: LinkSide, frame: &LinkFrame<'_>) {
+    if matches!(frame, LinkFrame::Rejected(_)) {
+        return;
+    }
+    let mut buffer = BytesMut::new();
+    assert_eq!(frame.encode(&mut buffer), Ok(()), "{frame:?}");
+    let mut decoder = Decoder::before(sender, frame);
+    let again = decoder.decode(&buffer);
+    let bytes = buffer.len();
+    let whole = Decoded::Frame {
+        frame: *frame,
+        bytes,
+    };
+    assert_eq!(again, Ok(whole));
+}
