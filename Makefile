@@ -80,6 +80,14 @@ storm: ## Run 1,000 broadcasts for the fastest reply of 1,000 members, a few at 
 	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
 		harms_nobody harm_nobody --nocapture --test-threads 1
 
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 300
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads bytes from the network (needs a nightly toolchain, installs cargo-fuzz)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	$(CARGO) +nightly fuzz run link_bytes -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
+
 HOSTILE = $(CARGO) run --release --locked --quiet --package hostile --bin hostile --
 
 # Builds every program of the package, because one of them runs the others.

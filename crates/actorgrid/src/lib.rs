@@ -349,10 +349,16 @@ pub use token::{ClusterId, Token, TokenError};
 #[doc = include_str!("../../../docs/from-go.md")]
 struct FromGo;
 
-/// Items that the derives expand to. Not for direct use.
+/// Items that the derives expand to, and those that fuzz targets call. Not for direct use.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::route::Pending;
     pub use crate::wire_names::{count, join, overlap};
     pub use bytes::{Bytes, BytesMut};
+
+    /// Reads the bytes as those of a link, for the fuzz target.
+    #[cfg(fuzzing)]
+    pub fn read_link_bytes(bytes: &[u8]) {
+        crate::route::any_bytes(bytes);
+    }
 }

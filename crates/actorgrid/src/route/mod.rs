@@ -39,6 +39,8 @@ pub(crate) use directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved}
 pub(crate) use headers::Headers;
 pub use headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 pub use incoming::Incoming;
+#[cfg(fuzzing)]
+pub(crate) use link::any_bytes::any_bytes;
 pub(crate) use local::LocalRoute;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;
