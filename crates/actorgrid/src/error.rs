@@ -233,6 +233,23 @@ impl RequestError {
         )
     }
 
+    /// There is no room for the bytes of a request.
+    pub(crate) fn no_request_room() -> Self {
+        Self::refused(
+            RequestErrorKind::Busy,
+            "the peer holds as many bytes of requests as it may (max_received_bytes)",
+        )
+    }
+
+    /// The bytes of a request came too slowly.
+    pub(crate) fn too_slow() -> Self {
+        Self::refused(
+            RequestErrorKind::DeadlineExceeded,
+            "the message came too slowly: less than 16 KiB in 5 s, or less than 1 MiB on its \
+             connection while others waited for its room",
+        )
+    }
+
     pub(crate) fn unknown_message(wire_name: &str) -> Self {
         Self::refused(
             RequestErrorKind::UnknownMessage,

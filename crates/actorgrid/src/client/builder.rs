@@ -45,6 +45,7 @@ impl Client {
             registry_timeout: DEFAULT_REGISTRY_TIMEOUT,
             connections_per_peer: 1,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            link: true,
             local: None,
         }
     }
@@ -54,6 +55,7 @@ impl Client {
         registry: Registry,
         environment: Environment,
         max_message_bytes: usize,
+        link: bool,
         peer: Name,
         local: LocalRoute,
     ) -> Self {
@@ -65,6 +67,7 @@ impl Client {
             registry_timeout: DEFAULT_REGISTRY_TIMEOUT,
             connections_per_peer: 1,
             max_message_bytes,
+            link,
             local: Some((peer, local)),
         }
         .build()
@@ -81,6 +84,7 @@ pub struct ClientBuilder {
     registry_timeout: Duration,
     connections_per_peer: usize,
     max_message_bytes: usize,
+    link: bool,
     local: Option<(Name, LocalRoute)>,
 }
 
@@ -125,6 +129,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets whether the client uses links where a peer announces one: the connections over which
+    /// processes of this library reach each other much faster than over gRPC. True by default.
+    /// Where no link comes about, requests go over gRPC.
+    #[must_use]
+    pub fn link(mut self, link: bool) -> Self {
+        self.link = link;
+        self
+    }
+
     /// Uses this environment instead of the real one, which is the default.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
@@ -140,12 +153,15 @@ impl ClientBuilder {
             .namespace
             .as_ref()
             .map(|namespace| keys::prefix(namespace, Kind::Mailbox));
+        let namespace = self.namespace.as_ref().map(Namespace::as_str);
+        let link_namespace = namespace.ok().filter(|_| self.link).map(str::to_owned);
         let pool = Pool::new(
             self.environment.clone(),
             PoolConfig {
                 mailbox_prefix: prefix.unwrap_or_default(),
                 max_message_bytes: self.max_message_bytes,
                 connections_per_peer: self.connections_per_peer,
+                link_namespace,
             },
         );
         let registry = TimedRegistry::new(&self.environment, &self.registry, self.registry_timeout);

@@ -35,11 +35,25 @@ use crate::registry::{Kind, Registration};
 #[derive(Clone)]
 pub struct Client {
     core: Arc<ClientCore>,
+    /// Whether its requests are sent by code that itself answers requests.
+    from_handler: bool,
 }
 
 impl Client {
     pub(super) const fn of(core: Arc<ClientCore>) -> Self {
-        Self { core }
+        Self {
+            core,
+            from_handler: false,
+        }
+    }
+
+    /// The same client for actors: their requests may use what links reserve for handlers, so that
+    /// actors that call each other in a cycle do not wait for each other's room.
+    pub(crate) fn for_handlers(&self) -> Self {
+        Self {
+            core: self.core.clone(),
+            from_handler: true,
+        }
     }
 
     pub(super) const fn core(&self) -> &Arc<ClientCore> {
@@ -65,6 +79,7 @@ impl Client {
     #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
         RequestBuilder::new(self.core.clone(), to.into_name(), message)
+            .sent_by_handler(self.from_handler)
     }
 
     /// Creates a request with the same message to each member of a group. Await it to send it,
@@ -77,6 +92,7 @@ impl Client {
     /// them have executed the request.
     pub fn broadcast<M: Message>(&self, group: &Group, message: M) -> BroadcastBuilder<M::Reply> {
         BroadcastBuilder::new(self.core.clone(), group.clone(), &message)
+            .sent_by_handler(self.from_handler)
     }
 
     /// Asks a peer (by its name or its registration) to start an actor. The reply arrives once the

@@ -18,6 +18,11 @@ impl Deadline {
         Self(tokio::time::Instant::now() + time.min(MAX_DEADLINE))
     }
 
+    /// So much later, and at most an hour.
+    pub(crate) fn later(self, time: Duration) -> Self {
+        Self(self.0 + time.min(MAX_DEADLINE))
+    }
+
     /// Returns the time left; zero if the deadline has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {

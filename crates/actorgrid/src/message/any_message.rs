@@ -11,6 +11,8 @@ pub(crate) trait AnyMessage: Send {
     fn wire_name(&self) -> &str;
     fn encoded_len(&self) -> usize;
     fn encode(&self) -> Bytes;
+    /// Appends the encoding to a buffer.
+    fn encode_into(&self, buffer: &mut BytesMut);
     fn as_any(&self) -> &dyn Any;
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
@@ -28,6 +30,10 @@ impl<M: Message> AnyMessage for M {
         let mut buffer = BytesMut::with_capacity(Message::encoded_len(self));
         Message::encode(self, &mut buffer);
         buffer.freeze()
+    }
+
+    fn encode_into(&self, buffer: &mut BytesMut) {
+        Message::encode(self, buffer);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::any_message::AnyMessage;
 use super::decode_error::DecodeError;
@@ -50,6 +50,14 @@ impl Body {
         }
     }
 
+    /// Appends the bytes to a buffer.
+    pub(crate) fn encode_into(&self, buffer: &mut BytesMut) {
+        match self {
+            Self::Value(value) => value.encode_into(buffer),
+            Self::Encoded(payload) => buffer.extend_from_slice(payload.bytes()),
+        }
+    }
+
     /// Returns the message as `M`: moved if it is one, else decoded from its encoding if `M`
     /// accepts its name.
     pub(crate) fn into_message<M: Message>(self) -> Result<M, BodyError> {
@@ -66,10 +74,7 @@ impl Body {
             Self::Value(value) => {
                 M::decode(value.wire_name(), value.encode()).map_err(BodyError::Bytes)
             }
-            Self::Encoded(payload) => {
-                let (name, bytes) = payload.into_parts();
-                M::decode(&name, bytes).map_err(BodyError::Bytes)
-            }
+            Self::Encoded(payload) => payload.into_message().map_err(BodyError::Bytes),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,16 +12,48 @@ use super::message::Message;
 /// A message of any type in its encoded form: a wire name and bytes. It is its own reply type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
-    wire_name: Cow<'static, str>,
+    wire_name: WireName,
     bytes: Bytes,
 }
+
+/// A wire name. Those of messages that a link brings are shared, as they repeat.
+#[derive(Clone)]
+enum WireName {
+    Own(Cow<'static, str>),
+    Shared(Arc<str>),
+}
+
+impl WireName {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Own(name) => name,
+            Self::Shared(name) => name,
+        }
+    }
+}
+
+impl PartialEq for WireName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for WireName {}
 
 impl Payload {
     /// Creates a payload with this wire name and these bytes.
     pub fn new(wire_name: impl Into<Cow<'static, str>>, bytes: impl Into<Bytes>) -> Self {
         Self {
-            wire_name: wire_name.into(),
+            wire_name: WireName::Own(wire_name.into()),
             bytes: bytes.into(),
+        }
+    }
+
+    /// The same, with a wire name that others have as well.
+    pub(crate) const fn shared(wire_name: Arc<str>, bytes: Bytes) -> Self {
+        Self {
+            wire_name: WireName::Shared(wire_name),
+            bytes,
         }
     }
 
@@ -42,30 +75,31 @@ impl Payload {
     /// Returns [`DecodeError`] if `M` does not accept the wire name, or if the bytes are not an
     /// `M`.
     pub fn decode<M: Message>(&self) -> Result<M, DecodeError> {
-        if !M::accepts(&self.wire_name) {
+        if !M::accepts(self.wire_name()) {
             return Err(DecodeError::new(format_args!(
                 "a payload of type {:?} is not a {}",
-                self.wire_name,
+                self.wire_name(),
                 M::WIRE_NAME
             )));
         }
-        M::decode(&self.wire_name, self.bytes.clone())
+        M::decode(self.wire_name(), self.bytes.clone())
+    }
+
+    /// The message, of a type that accepts the wire name.
+    pub(crate) fn into_message<M: Message>(self) -> Result<M, DecodeError> {
+        M::decode(self.wire_name.as_str(), self.bytes)
     }
 
     /// Returns the wire name.
     #[must_use]
     pub fn wire_name(&self) -> &str {
-        &self.wire_name
+        self.wire_name.as_str()
     }
 
     /// Returns the protobuf bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
-    }
-
-    pub(crate) fn into_parts(self) -> (Cow<'static, str>, Bytes) {
-        (self.wire_name, self.bytes)
     }
 }
 
@@ -74,7 +108,7 @@ impl fmt::Debug for Payload {
         write!(
             f,
             "Payload({:?}, {} bytes)",
-            self.wire_name,
+            self.wire_name(),
             self.bytes.len()
         )
     }
@@ -85,7 +119,7 @@ impl Message for Payload {
     const WIRE_NAME: &'static str = "";
 
     fn wire_name(&self) -> &str {
-        &self.wire_name
+        self.wire_name.as_str()
     }
 
     fn accepts(_wire_name: &str) -> bool {

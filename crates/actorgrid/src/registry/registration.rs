@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::capabilities::Capabilities;
 use super::entry::Entry;
 use super::kind::Kind;
+use super::link_announcement::{LinkAnnouncement, WrittenLink};
 use crate::address::Address;
 use crate::name::{IntoName, Name, NameError};
 use crate::token::{ClusterId, Token};
@@ -49,6 +50,8 @@ struct Written<'a> {
     annotations: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<WrittenLink>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +62,8 @@ struct Read {
     annotations: Option<Vec<String>>,
     #[serde(default)]
     nonce: Option<String>,
+    #[serde(default)]
+    link: Option<WrittenLink>,
 }
 
 /// Formats the nonce of a claim in hexadecimal, so that no reader mistakes it for a number.
@@ -72,6 +77,7 @@ pub(crate) fn write(
     address: &Address,
     annotations: &[String],
     nonce: Option<u64>,
+    link: Option<LinkAnnouncement>,
 ) -> Bytes {
     let written = Written {
         key,
@@ -79,6 +85,7 @@ pub(crate) fn write(
         registry: address.peer_name().as_str(),
         annotations: (!annotations.is_empty()).then_some(annotations),
         nonce: nonce.map(nonce_text),
+        link: link.map(WrittenLink::from),
     };
     // A struct of strings always has a JSON form.
     let json = serde_json::to_string(&written).unwrap_or_default();
@@ -117,7 +124,7 @@ pub(crate) fn holder(entry: &Entry) -> Option<Name> {
 #[cfg(test)]
 pub(crate) fn value_with_nonce(nonce: u64) -> Bytes {
     let address: Address = "127.0.0.1:1".parse().unwrap();
-    write("k", &address, &[], Some(nonce))
+    write("k", &address, &[], Some(nonce), None)
 }
 
 /// Reads an entry leniently. The error text explains why it is not a registration.
@@ -145,7 +152,8 @@ pub(crate) fn read(
         address,
         annotations: read.annotations.unwrap_or_default().into(),
         token: Token::new(cluster, entry.created),
-        capabilities: Capabilities::of(read.nonce.is_some()),
+        capabilities: Capabilities::of(read.nonce.is_some())
+            .with_link(read.link.and_then(|link| link.read())),
     })
 }
 
@@ -174,14 +182,17 @@ mod tests {
         let address = "127.0.0.1:23951".parse().unwrap();
         let zones = ["zone-a".to_owned(), "zone-b".to_owned()];
         assert_eq!(
-            write("ctee.peer.127-0-0-1-23951", &address, &zones, None),
+            write("ctee.peer.127-0-0-1-23951", &address, &zones, None, None),
             PEER
         );
         let address = "127.0.0.1:23901".parse().unwrap();
-        assert_eq!(write("gobench.actor.leader", &address, &[], None), LEADER);
+        assert_eq!(
+            write("gobench.actor.leader", &address, &[], None, None),
+            LEADER
+        );
         let key = "gobench.mailbox.127-0-0-1-23901";
-        assert_eq!(write(key, &address, &[], None), MAILBOX);
-        let value = write("k", &address, &["<a>&b".to_owned()], Some(10));
+        assert_eq!(write(key, &address, &[], None, None), MAILBOX);
+        let value = write("k", &address, &["<a>&b".to_owned()], Some(10), None);
         assert_eq!(
             value,
             r#"{"key":"k","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":["\u003ca\u003e\u0026b"],"nonce":"000000000000000a"}"#

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::capabilities::Capabilities;
 use super::kind::Kind;
+use super::link_announcement::WrittenLink;
 use super::registration::Registration;
 use crate::address::Address;
 use crate::name::Name;
@@ -23,6 +24,8 @@ struct RegistrationForm {
     /// Whether a peer of this library wrote the registration: peers of the Go library can do less.
     #[serde(default)]
     actorgrid: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<WrittenLink>,
 }
 
 impl Serialize for Registration {
@@ -35,6 +38,7 @@ impl Serialize for Registration {
             annotations: self.annotations.to_vec(),
             token: self.token,
             actorgrid: self.capabilities.is_actorgrid(),
+            link: self.capabilities.link().map(WrittenLink::from),
         };
         form.serialize(serializer)
     }
@@ -50,7 +54,8 @@ impl<'de> Deserialize<'de> for Registration {
             address: form.address,
             annotations: form.annotations.into(),
             token: form.token,
-            capabilities: Capabilities::of(form.actorgrid),
+            capabilities: Capabilities::of(form.actorgrid)
+                .with_link(form.link.and_then(|link| link.read())),
         })
     }
 }

@@ -1,22 +1,43 @@
 //! The answer to a request, and where it goes.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::{RecvError, TryRecvError};
 
 use super::budget::Charge;
+use super::request_source::{Answer, RequestSource};
+use super::slab::SlabKey;
 use crate::error::RequestError;
 use crate::message::Body;
-
-/// The answer to a request.
-pub(crate) type Answer = Result<Body, RequestError>;
 
 /// Where the one answer to a request goes. Only this file knows how it gets there: a route that
 /// answers in another way adds it here.
 #[derive(Debug)]
-pub(crate) struct ReplyTo(oneshot::Sender<ChargedAnswer>);
+pub(crate) struct ReplyTo(ReplyPlace);
+
+enum ReplyPlace {
+    /// To an [`AnswerReader`].
+    Channel(oneshot::Sender<ChargedAnswer>),
+    /// Straight into the send buffer of the connection that the request came over.
+    Source {
+        source: Arc<dyn RequestSource>,
+        key: SlabKey,
+    },
+}
+
+impl fmt::Debug for ReplyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(_) => f.write_str("Channel"),
+            Self::Source { key, .. } => write!(f, "Source({key:?})"),
+        }
+    }
+}
 
 /// An answer, and the room that it occupies until it is sent.
 #[derive(Debug)]
@@ -62,36 +83,59 @@ impl ReplyTo {
     /// without an answer.
     pub(crate) fn channel() -> (Self, AnswerReader) {
         let (sender, answer) = oneshot::channel();
-        (Self(sender), AnswerReader(answer))
+        (Self(ReplyPlace::Channel(sender)), AnswerReader(answer))
+    }
+
+    /// The answer goes to the connection that knows the request by this key.
+    pub(super) fn source(source: Arc<dyn RequestSource>, key: SlabKey) -> Self {
+        Self(ReplyPlace::Source { source, key })
     }
 
     /// Whether nobody waits for the answer any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        match &self.0 {
+            ReplyPlace::Channel(sender) => sender.is_closed(),
+            ReplyPlace::Source { source, key } => source.is_gone(*key),
+        }
     }
 
     /// Waits until nobody waits for the answer any more. Cancel safe.
     pub(super) async fn closed(&mut self) {
-        self.0.closed().await;
+        match &mut self.0 {
+            ReplyPlace::Channel(sender) => sender.closed().await,
+            ReplyPlace::Source { source, key } => poll_fn(|cx| source.poll_gone(*key, cx)).await,
+        }
     }
 
     /// Sends the answer. Returns it if nobody waits for it any more.
     pub(super) fn send(self, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
-        let sent = self.0.send(ChargedAnswer {
-            answer,
-            charge,
-            returned: None,
-        });
-        sent.map_err(|charged| charged.answer)
+        match self.0 {
+            ReplyPlace::Channel(sender) => {
+                let sent = sender.send(ChargedAnswer {
+                    answer,
+                    charge,
+                    returned: None,
+                });
+                sent.map_err(|charged| charged.answer)
+            }
+            ReplyPlace::Source { source, key } => source.answer(key, answer, charge),
+        }
     }
 
     /// Answers that the request was rejected, and returns its message.
     pub(super) fn give_back(self, error: RequestError, body: Body) {
         // Without a requester nothing is lost.
-        let _ = self.0.send(ChargedAnswer {
-            answer: Err(error),
-            charge: None,
-            returned: Some(Box::new(body)),
-        });
+        match self.0 {
+            ReplyPlace::Channel(sender) => {
+                let _ = sender.send(ChargedAnswer {
+                    answer: Err(error),
+                    charge: None,
+                    returned: Some(Box::new(body)),
+                });
+            }
+            ReplyPlace::Source { source, key } => {
+                let _ = source.answer(key, Err(error), None);
+            }
+        }
     }
 }

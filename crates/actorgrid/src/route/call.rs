@@ -22,6 +22,9 @@ pub(crate) struct Call {
     /// Whether the receiver may have executed the request by now. A route sets this before it hands
     /// the message over, so that a caller that stops waiting knows.
     pub(crate) executed: Executed,
+    /// Whether code that itself answers a request sends it: it may use what a link reserves for
+    /// such, so that handlers that call each other never wait for each other's room.
+    pub(crate) from_handler: bool,
 }
 
 impl Call {

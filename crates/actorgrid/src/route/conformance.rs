@@ -1,18 +1,19 @@
 //! The behaviour that every route must have, tested over each of them.
 
-use std::collections::HashMap;
+mod house;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::admission::Serving;
 use super::call::{Call, Route};
 use super::caller::Caller;
-use super::calling::{Pool, PoolConfig, ProcessRoute};
-use super::directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved, deliver};
+use super::calling::{PeerRoute, Pool, PoolConfig};
+use super::directory::{Directory, deliver};
 use super::headers::Headers;
-use super::incoming::{Incoming, Refused};
+use super::link::announced_link;
 use super::local::LocalRoute;
 use super::meta::{Meta, RequestId};
 use super::serving::{ProcessServer, ServerConfig, WireBounds};
@@ -25,154 +26,29 @@ use crate::error::{Executed, RequestError};
 use crate::message::{Ack, Body, EchoMsg, Message, Payload};
 use crate::name::Name;
 use crate::name::Namespace;
-use crate::registry::Capabilities;
+use crate::registry::{Capabilities, Incarnation};
 use crate::request::{Failure, MessageSet, Request};
+use house::Deciding;
+pub(super) use house::House;
 
 pub(super) const LIMIT: usize = 100_000;
-
-type Unread = Arc<Mutex<Vec<Incoming>>>;
-type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
-
-/// As if all requests had the same place.
-const PLACE: QueuePlace = QueuePlace {
-    index: 0,
-    generation: 0,
-};
-
-struct Handled {
-    handler: Handler,
-    is_full: bool,
-    /// Requests that nobody handles.
-    queued: Unread,
-}
-
-impl Inbox for Handled {
-    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
-        (self.handler)(incoming)?;
-        Ok(PLACE)
-    }
-
-    fn withdraw(&self, _place: QueuePlace) -> bool {
-        let queued = self.queued.lock().unwrap().pop();
-        queued.map(|mut incoming| incoming.forget()).is_some()
-    }
-
-    fn is_full(&self) -> bool {
-        self.is_full
-    }
-}
-
-/// Requests to a name that is being decided; `None` once it is decided.
-struct Deciding(Mutex<Option<Vec<Incoming>>>);
-
-impl Inbox for Deciding {
-    fn deliver(&self, incoming: Incoming) -> Result<QueuePlace, NotDelivered> {
-        match &mut *self.0.lock().unwrap() {
-            Some(waiting) => waiting.push(incoming),
-            None => return Err(NotDelivered::Moved(Box::new(incoming))),
-        }
-        Ok(PLACE)
-    }
-
-    fn withdraw(&self, _place: QueuePlace) -> bool {
-        let waiting = self.0.lock().unwrap().as_mut().and_then(Vec::pop);
-        waiting.map(|mut incoming| incoming.forget()).is_some()
-    }
-
-    fn is_full(&self) -> bool {
-        false
-    }
-}
-
-/// Mailboxes made of closures.
-#[derive(Default)]
-pub(super) struct House {
-    open: Mutex<HashMap<String, Arc<Handled>>>,
-    deciding: Mutex<HashMap<String, Arc<Deciding>>>,
-}
-
-impl House {
-    pub(super) fn open(
-        &self,
-        name: &str,
-        handler: impl Fn(Incoming) -> Result<(), Refused> + Send + Sync + 'static,
-    ) {
-        self.insert(name, Box::new(handler), false, Arc::default());
-    }
-
-    /// Adds a mailbox without room.
-    pub(super) fn full(&self, name: &str) {
-        let handler = |incoming: Incoming| Err(incoming.refuse(RequestError::busy()));
-        self.insert(name, Box::new(handler), true, Arc::default());
-    }
-
-    fn insert(&self, name: &str, handler: Handler, is_full: bool, queued: Unread) {
-        let handled = Arc::new(Handled {
-            handler,
-            is_full,
-            queued,
-        });
-        self.open.lock().unwrap().insert(name.to_owned(), handled);
-    }
-
-    /// Adds a mailbox that passes its requests to the test.
-    pub(super) fn queue(&self, name: &str) -> mpsc::UnboundedReceiver<Request<EchoMsg>> {
-        let (sender, queue) = mpsc::unbounded_channel();
-        self.open(name, move |incoming| {
-            if let Some(mut request) = Request::<EchoMsg>::receive(incoming) {
-                request.pending().hand_out();
-                let _ = sender.send(request);
-            }
-            Ok(())
-        });
-        queue
-    }
-
-    /// Adds a mailbox that nobody reads.
-    pub(super) fn unread(&self, name: &str) {
-        let queued = Unread::default();
-        let queue = queued.clone();
-        let handler = move |incoming| {
-            queue.lock().unwrap().push(incoming);
-            Ok(())
-        };
-        self.insert(name, Box::new(handler), false, queued);
-    }
-
-    pub(super) fn echo(&self, name: &str) {
-        self.open(name, |incoming| {
-            if let Some(request) = Request::<EchoMsg>::receive(incoming) {
-                let echo = request.message().clone();
-                let _ = request.respond(echo);
-            }
-            Ok(())
-        });
-    }
-}
-
-impl Directory for House {
-    fn resolve(&self, name: &str) -> Resolved {
-        if let Some(deciding) = self.deciding.lock().unwrap().get(name) {
-            return Resolved::Inbox(Arc::clone(deciding) as Arc<dyn Inbox>);
-        }
-        match self.open.lock().unwrap().get(name) {
-            Some(inbox) => Resolved::Inbox(Arc::clone(inbox) as Arc<dyn Inbox>),
-            None => Resolved::Absent,
-        }
-    }
-}
+const INCARNATION: Incarnation = Incarnation::new(7);
 
 #[derive(Clone)]
 enum AnyRoute {
     Local(LocalRoute),
-    Process(ProcessRoute),
+    Peer(PeerRoute),
 }
 
 impl Route for AnyRoute {
     async fn call(&self, call: &mut Call) -> Result<Body, RequestError> {
         match self {
             Self::Local(route) => route.call(call).await,
-            Self::Process(route) => route.call(call).await,
+            Self::Peer(route) => {
+                // Over a link it is mandatory.
+                call.meta.token.get_or_insert("1:1".parse().unwrap());
+                route.call(call).await
+            }
         }
     }
 }
@@ -207,6 +83,7 @@ pub(super) async fn serve_as(
         namespace: namespace(),
         max_message_bytes: LIMIT,
         bounds: WireBounds::default(),
+        incarnation: Some(INCARNATION),
     };
     serve_with(environment, house, port, serving, config).await
 }
@@ -235,6 +112,7 @@ pub(super) fn pool_with(environment: &Environment, max_message_bytes: usize) -> 
         mailbox_prefix: format!("{}.mailbox.", namespace()),
         max_message_bytes,
         connections_per_peer: 1,
+        link_namespace: Some(namespace().to_string()),
     };
     Pool::new(environment.clone(), config)
 }
@@ -252,11 +130,20 @@ impl World {
     }
 
     async fn process(environment: Environment) -> Self {
+        Self::peer(environment, Capabilities::ACTORGRID).await
+    }
+
+    async fn link(environment: Environment) -> Self {
+        let link = Some(announced_link(INCARNATION));
+        Self::peer(environment, Capabilities::ACTORGRID.with_link(link)).await
+    }
+
+    async fn peer(environment: Environment, capabilities: Capabilities) -> Self {
         let house: Arc<House> = Arc::default();
         let (server, address) = serve(&environment, &house, 0).await;
         let pool = pool(&environment);
         Self {
-            route: AnyRoute::Process(pool.route(&address, Capabilities::ACTORGRID)),
+            route: AnyRoute::Peer(pool.route(&address, capabilities)),
             environment,
             house,
             process: Some((server, pool)),
@@ -293,6 +180,7 @@ pub(super) fn call(receiver: &str, message: impl Message) -> Call {
         body: Some(Body::value(message)),
         keep: true,
         executed: Executed::No,
+        from_handler: false,
     }
 }
 
@@ -327,6 +215,27 @@ macro_rules! over_all_routes {
             async fn $name() {
                 let environment = super::Environment::real();
                 super::$name(super::World::process(environment).await).await;
+            })*
+        }
+        mod link_in_memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                let environment = super::Simulation::new(1).environment();
+                super::$name(super::World::link(environment).await).await;
+            })*
+        }
+        mod link_over_tcp {
+            $(#[tokio::test]
+            async fn $name() {
+                let environment = super::Environment::real();
+                super::$name(super::World::link(environment).await).await;
+            })*
+        }
+        mod link_over_tcp_on_threads {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let environment = super::Environment::real();
+                super::$name(super::World::link(environment).await).await;
             })*
         }
     };

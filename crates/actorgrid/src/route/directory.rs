@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::answer::{Answer, AnswerReader, ChargedAnswer};
+use super::answer::{AnswerReader, ChargedAnswer};
 use super::incoming::{Incoming, Refused};
+use super::request_source::Answer;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 
 /// The mailboxes of a peer.
@@ -68,8 +69,13 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
+    /// The request is answered: it need not be withdrawn.
+    pub(super) fn release(mut self) {
+        self.inbox = None;
+    }
+
     /// Withdraws the request unless it is answered. Returns whether it was still queued.
-    fn withdraw(&mut self) -> Option<bool> {
+    pub(super) fn withdraw(&mut self) -> Option<bool> {
         let inbox = self.inbox.take()?;
         Some(inbox.withdraw(self.place))
     }

@@ -9,6 +9,7 @@ use super::budget::Charge;
 use super::meta::Meta;
 use super::pending::Pending;
 use super::reply_room::ReplyRoom;
+use super::request_source::RequestCredit;
 use crate::error::RequestError;
 use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
@@ -25,6 +26,9 @@ pub struct Incoming {
     pending: Pending,
     /// The room that its message occupies until it is decoded.
     charge: Option<Charge>,
+    /// The credit that its sender has back once it is read or dropped.
+    #[allow(dead_code)] // held for its drop
+    credit: Option<RequestCredit>,
 }
 
 impl Incoming {
@@ -36,6 +40,7 @@ impl Incoming {
             body,
             pending,
             charge: None,
+            credit: None,
         }
     }
 
@@ -44,6 +49,12 @@ impl Incoming {
     pub(super) fn charged(mut self, charge: Charge, reply_room: ReplyRoom) -> Self {
         self.charge = Some(charge);
         self.pending.take_reply_room(reply_room);
+        self
+    }
+
+    /// The same request, whose sender has this credit back when the message is read or dropped.
+    pub(super) fn with_credit(mut self, credit: RequestCredit) -> Self {
+        self.credit = Some(credit);
         self
     }
 

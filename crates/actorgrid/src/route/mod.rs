@@ -3,8 +3,8 @@
 //! A [`Route`] takes a [`Call`] to the [`Inbox`] of a name, and returns its answer. All routes have
 //! the same semantics and the same errors. [`local`] moves a message by value within the process.
 //! The unary gRPC route, which is shared with the Go library, consists of [`calling`] (the client's
-//! side), [`serving`] (the peer's side) and [`codec`] (the encoding). [`link`] has the frames of
-//! the link between two processes of this library.
+//! side), [`serving`] (the peer's side) and [`codec`] (the encoding). [`link`] is the route between
+//! two processes of this library: frames of their own on one connection.
 
 mod admission;
 mod answer;
@@ -23,7 +23,9 @@ mod local;
 mod meta;
 mod pending;
 mod reply_room;
+mod request_source;
 pub(crate) mod serving;
+mod slab;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub(crate) use directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved}
 pub(crate) use headers::Headers;
 pub use headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 pub use incoming::Incoming;
+pub(crate) use link::announced_link;
 #[cfg(fuzzing)]
 pub(crate) use link::any_bytes::any_bytes;
 pub(crate) use local::LocalRoute;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::answer::{Answer, ReplyTo};
+use super::answer::ReplyTo;
 use super::budget::BudgetFull;
 use super::meta::Meta;
 use super::reply_room::ReplyRoom;
+use super::request_source::Answer;
 use crate::error::{Executed, RequestError};
 use crate::message::{Body, DecodeError};
 use crate::session::Fence;

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::caller::Caller;
@@ -13,18 +14,28 @@ use crate::environment::{Environment, Socket};
 /// A connection that carries bytes.
 pub(super) struct Transport {
     socket: Socket,
+    /// Bytes that were read to find out what the connection speaks, and are read again.
+    unread: Bytes,
 }
 
 impl Transport {
     /// Connects to a peer.
     pub(super) async fn connect(environment: &Environment, address: &Address) -> io::Result<Self> {
         let socket = environment.connect(address).await?;
-        Ok(Self { socket })
+        Ok(Self::accepted(socket))
     }
 
     /// Wraps a connection that a listener has accepted.
     pub(super) fn accepted(socket: Socket) -> Self {
-        Self { socket }
+        Self {
+            socket,
+            unread: Bytes::new(),
+        }
+    }
+
+    /// These bytes, which were read, are read again first.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     /// Whether the other end has closed its sending side, though data may still be unread. False
@@ -45,6 +56,11 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let length = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }

@@ -21,7 +21,9 @@ use crate::address::Address;
 use crate::client::Client;
 use crate::environment::Listener;
 use crate::mailbox::MailboxTable;
+use crate::registry::Incarnation;
 use crate::route::LocalRoute;
+use crate::route::announced_link;
 use crate::route::serving::{ProcessServer, ServerConfig};
 use crate::session::Identity;
 
@@ -32,12 +34,16 @@ pub(super) async fn serve(
     let bound = listener
         .local_addr()
         .map_err(|error| ServerError::listen("the listener", error))?;
+    let environment = settings.config.environment.clone();
+    let incarnation = settings
+        .link
+        .then(|| Incarnation::new(environment.random_u64()));
     let identity = Identity {
         address: advertised(settings.advertise.as_deref(), bound)?,
         namespace: settings.namespace,
         annotations: settings.annotations,
+        link: incarnation.map(announced_link),
     };
-    let environment = settings.config.environment.clone();
     let table: Arc<MailboxTable> = Arc::default();
     let serving = watch::Sender::new(None);
     // Before the peer joins, which can take as long as a lease: health checks are answered
@@ -51,6 +57,7 @@ pub(super) async fn serve(
             namespace: identity.namespace.clone(),
             max_message_bytes: settings.max_message_bytes,
             bounds: settings.bounds.within_descriptors(&environment),
+            incarnation,
         },
     );
     let client = Client::of_server(
@@ -58,6 +65,7 @@ pub(super) async fn serve(
         settings.registry.clone(),
         environment.clone(),
         settings.max_message_bytes,
+        settings.link,
         identity.peer().clone(),
         LocalRoute::new(table.clone(), settings.max_message_bytes),
     );

@@ -255,6 +255,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets whether the peer serves links, and whether its client uses them: the connections over
+    /// which processes of this library reach each other much faster than over gRPC, on the same
+    /// port. True by default; with false there is only gRPC.
+    #[must_use]
+    pub fn link(mut self, link: bool) -> Self {
+        self.settings.link = link;
+        self
+    }
+
     /// Keeps the leader off this peer, although it registers the type. Allowed by default.
     /// `ServerCfg.DisallowLeadership` in Go.
     #[must_use]

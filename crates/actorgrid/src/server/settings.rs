@@ -68,6 +68,7 @@ pub(super) struct ServerSettings {
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
     pub(super) wire: WireSettings,
+    pub(super) link: bool,
     pub(super) leadership: bool,
     pub(super) abort_process_when_stuck: bool,
     pub(super) events: EventSource,
@@ -84,6 +85,7 @@ pub(super) struct CheckedSettings {
     pub(super) max_message_bytes: usize,
     pub(super) max_actors: usize,
     pub(super) bounds: WireBounds,
+    pub(super) link: bool,
     pub(super) config: PeerConfig,
     pub(super) events: EventSource,
 }
@@ -105,6 +107,7 @@ impl ServerSettings {
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             max_actors: DEFAULT_MAX_ACTORS,
             wire: WireSettings::default(),
+            link: true,
             leadership: true,
             abort_process_when_stuck: false,
             events: EventSource::new(),
@@ -147,6 +150,7 @@ impl ServerSettings {
             advertise: self.advertise,
             max_message_bytes: self.max_message_bytes,
             max_actors: self.max_actors,
+            link: self.link,
             bounds: self.wire.check(self.max_message_bytes)?,
             events: self.events,
             config: PeerConfig {

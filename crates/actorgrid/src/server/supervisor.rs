@@ -143,7 +143,7 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
                 left = withdraw_rejoin(core, join, left).await;
             }
             end = &mut join => if let RejoinEnd::Joined(joined) = end {
-                session = Some(joined);
+                session = Some(*joined);
                 left = Ok(());
             }
         }
@@ -155,7 +155,7 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
 
 /// How a rejoin ended.
 enum RejoinEnd {
-    Joined(Session),
+    Joined(Box<Session>),
     GivenUp {
         /// Whether no attempt has left keys behind.
         is_settled: bool,
@@ -186,7 +186,7 @@ async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
             joined = join => joined,
         };
         match joined {
-            Ok(Ok(session)) => return RejoinEnd::Joined(session),
+            Ok(Ok(session)) => return RejoinEnd::Joined(Box::new(session)),
             Ok(Err(JoinError::GivenUp)) => {}
             Ok(Err(JoinError::Registry(error))) if error.is_other_registry() => {
                 if *core.state.borrow() != ServerState::Detached {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::name::{Name, Namespace};
+use crate::registry::LinkAnnouncement;
 
 /// Identifies a peer throughout all its sessions.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub(crate) struct Identity {
     pub(crate) namespace: Namespace,
     pub(crate) address: Address,
     pub(crate) annotations: Arc<[String]>,
+    /// The link of its process, if it has one.
+    pub(crate) link: Option<LinkAnnouncement>,
 }
 
 impl Identity {

@@ -202,14 +202,15 @@ impl<'a> Joiner<'a> {
             namespace,
             address,
             annotations,
+            link,
         } = self.identity;
         let peer = address.peer_name();
         let peer_key = keys::of(namespace, Kind::Peer, peer);
         let mailbox_key = keys::of(namespace, Kind::Mailbox, peer);
         // Nothing compares this nonce here; it marks the peer as one of this library.
         let nonce = Some(self.registry.environment().random_u64());
-        let peer_value = write(&peer_key, address, annotations, nonce);
-        let mailbox_value = write(&mailbox_key, address, &[], nonce);
+        let peer_value = write(&peer_key, address, annotations, nonce, *link);
+        let mailbox_value = write(&mailbox_key, address, &[], nonce, *link);
         vec![
             (keys::lock(address), Bytes::new()),
             (keys::epoch(namespace, peer), epoch_value.clone()),

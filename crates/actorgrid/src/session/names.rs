@@ -86,7 +86,8 @@ impl Names {
             .iter()
             .map(|(kind, name)| {
                 let key = keys::of(&self.identity.namespace, *kind, name);
-                let value = write(&key, &self.identity.address, &[], Some(nonce));
+                let Identity { address, link, .. } = &self.identity;
+                let value = write(&key, address, &[], Some(nonce), *link);
                 (key, value)
             })
             .collect();

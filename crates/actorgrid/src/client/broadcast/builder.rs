@@ -59,6 +59,7 @@ pub const DEFAULT_CONCURRENCY: usize = 256;
 #[must_use = "a broadcast is sent when it is awaited"]
 pub struct BroadcastBuilder<R: Message> {
     core: Arc<ClientCore>,
+    from_handler: bool,
     group: Group,
     message: Payload,
     deadline: Duration,
@@ -71,6 +72,12 @@ pub struct BroadcastBuilder<R: Message> {
 }
 
 impl<R: Message> BroadcastBuilder<R> {
+    /// Whether code that itself answers requests sends it.
+    pub(in crate::client) fn sent_by_handler(mut self, from_handler: bool) -> Self {
+        self.from_handler = from_handler;
+        self
+    }
+
     /// Encodes the message once, for all members.
     pub(in crate::client) fn new(
         core: Arc<ClientCore>,
@@ -80,6 +87,7 @@ impl<R: Message> BroadcastBuilder<R> {
         Self {
             deadline: core.deadline,
             core,
+            from_handler: false,
             group,
             message: Payload::of(message),
             concurrency: DEFAULT_CONCURRENCY,
@@ -138,6 +146,7 @@ impl<R: Message> BroadcastBuilder<R> {
     pub fn expecting<T: Message>(self) -> BroadcastBuilder<T> {
         BroadcastBuilder {
             core: self.core,
+            from_handler: self.from_handler,
             group: self.group,
             message: self.message,
             deadline: self.deadline,
@@ -174,6 +183,7 @@ impl<R: Message> BroadcastBuilder<R> {
                 policy: self.policy,
                 wait_for_name: false,
                 fail_fast: false,
+                from_handler: self.from_handler,
             };
             Drive::new(&self.core, spec)
         };

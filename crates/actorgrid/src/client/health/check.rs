@@ -45,7 +45,10 @@ impl Client {
             let Some(found) = core.find(Kind::Peer, &peer).await? else {
                 return Err(RequestError::unknown_peer(&peer));
             };
-            let route = core.pool.route(&found.address, found.capabilities);
+            let route = core
+                .pool
+                .route(&found.address, found.capabilities)
+                .into_process();
             route.check_health(deadline).await
         };
         match deadline.bound(checked).await {

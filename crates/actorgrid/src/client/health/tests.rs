@@ -44,7 +44,7 @@ async fn a_frozen_peer_is_noticed_within_nine_seconds() {
     let address = freezing(&environment).await;
     let peer = address.peer_name().clone();
     let key = format!("test.peer.{peer}");
-    let value = crate::registry::write(&key, &address, &[], Some(1));
+    let value = crate::registry::write(&key, &address, &[], Some(1), None);
     registry.overwrite(&key, value);
     let client = Client::builder("test", registry.registry())
         .environment(environment.clone())

@@ -118,7 +118,7 @@ impl HealthWatcher {
         let Some((address, capabilities)) = &self.found else {
             return Health::Unknown;
         };
-        let route = core.pool.route(address, *capabilities);
+        let route = core.pool.route(address, *capabilities).into_process();
         let opened = async {
             let mut stream = route.watch_health().await?;
             let first = stream.next().await?;

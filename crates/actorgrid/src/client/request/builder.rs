@@ -29,6 +29,7 @@ pub struct RequestBuilder<R: Message> {
     purpose: Purpose,
     wait_for_name: bool,
     fail_fast: bool,
+    from_handler: bool,
     headers: Headers,
     refused: Option<RequestError>,
     reply: PhantomData<fn() -> R>,
@@ -49,10 +50,17 @@ impl<R: Message> RequestBuilder<R> {
             purpose: Purpose::Message,
             wait_for_name: false,
             fail_fast: false,
+            from_handler: false,
             headers: Headers::default(),
             refused: None,
             reply: PhantomData,
         }
+    }
+
+    /// Whether code that itself answers requests sends it.
+    pub(in crate::client) fn sent_by_handler(mut self, from_handler: bool) -> Self {
+        self.from_handler = from_handler;
+        self
     }
 
     /// Sets the time within which the answer must arrive, repeats included. The client's default if
@@ -131,6 +139,7 @@ impl<R: Message> RequestBuilder<R> {
             purpose: self.purpose,
             wait_for_name: self.wait_for_name,
             fail_fast: self.fail_fast,
+            from_handler: self.from_handler,
             headers: self.headers,
             refused: self.refused,
             reply: PhantomData,
@@ -163,6 +172,7 @@ impl<R: Message> RequestBuilder<R> {
             policy: self.policy,
             wait_for_name: self.wait_for_name,
             fail_fast: self.fail_fast,
+            from_handler: self.from_handler,
         };
         let mut drive = Drive::new(&self.core, spec);
         match deadline.bound(drive.answer()).await {

@@ -74,6 +74,7 @@ impl<'a> Drive<'a> {
                 keep,
                 body: Some(spec.body),
                 executed: Executed::No,
+                from_handler: spec.from_handler,
             },
             purpose: spec.purpose,
             policy: spec.policy,

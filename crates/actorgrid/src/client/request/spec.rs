@@ -17,6 +17,8 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) wait_for_name: bool,
     /// Whether to fail at once, instead of waiting, if the holder of the name cannot be reached.
     pub(in crate::client) fail_fast: bool,
+    /// Code that itself answers requests sends it.
+    pub(in crate::client) from_handler: bool,
 }
 
 /// The purpose of a request. It affects whether the message is kept for repeats, and how failures

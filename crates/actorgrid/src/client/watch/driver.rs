@@ -220,7 +220,7 @@ mod tests {
 
     fn put(memory: &MemoryRegistry, name: &str) {
         let key = format!("test.mailbox.{name}");
-        let value = write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None);
+        let value = write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None, None);
         memory.overwrite(&key, value);
     }
 

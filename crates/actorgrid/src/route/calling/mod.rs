@@ -7,13 +7,15 @@ mod called_socket;
 pub(super) mod connection;
 mod health;
 mod peer;
+mod peer_route;
 mod peer_silence;
 mod pool;
 mod pool_core;
 mod process_route;
 
 pub(crate) use health::HealthStream;
-pub(crate) use pool::Pool;
-pub(crate) use pool_core::PoolConfig;
 #[cfg(test)]
-pub(super) use process_route::ProcessRoute;
+pub(super) use peer_route::PeerRoute;
+pub(crate) use pool::Pool;
+pub(super) use pool_core::ConnectionCounters;
+pub(crate) use pool_core::PoolConfig;

@@ -16,6 +16,8 @@ use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
 use crate::registry::Capabilities;
 use crate::route::codec::frame::PROCESS_PATH;
+use crate::route::link::LINK_VERSIONS;
+use crate::route::link::calling::{LinkPlace, LinkTarget};
 
 /// Enough for any peer that answers at all; less than any deadline that leaves time for another
 /// try.
@@ -31,6 +33,8 @@ pub(super) struct Peer {
     pub(super) capabilities: Capabilities,
     places: Box<[Arc<ConnectionPlace>]>,
     next: AtomicUsize,
+    /// The link, where the peer announces one and the client uses links.
+    pub(super) link: Option<LinkPlace>,
     pub(super) last_asked: AtomicU64,
 }
 
@@ -43,6 +47,7 @@ impl Peer {
             .build()
             // Peers ignore the host.
             .unwrap_or_else(|_| Uri::from_static("http://peer/grid.wire/Process"));
+        let link = link_target(&shared, &address, capabilities).map(LinkPlace::new);
         let places = (0..shared.connections_per_peer).map(|_| Arc::default());
         Self {
             uri,
@@ -50,6 +55,7 @@ impl Peer {
             capabilities,
             places: places.collect(),
             next: AtomicUsize::new(0),
+            link,
             last_asked: AtomicU64::new(0),
             shared,
         }
@@ -144,6 +150,27 @@ impl Peer {
             }
         });
     }
+}
+
+/// The target of links to a peer, if it announces one in a version that is spoken here.
+fn link_target(
+    shared: &PoolCore,
+    address: &Address,
+    capabilities: Capabilities,
+) -> Option<LinkTarget> {
+    let announced = capabilities.link()?;
+    let client = shared.link_client.clone()?;
+    let is_spoken =
+        announced.oldest <= LINK_VERSIONS.newest && LINK_VERSIONS.oldest <= announced.newest;
+    is_spoken.then(|| LinkTarget {
+        environment: shared.environment.clone(),
+        tasks: shared.tasks.clone(),
+        closed: shared.closed.clone(),
+        connections: shared.connections.clone(),
+        client,
+        address: address.clone(),
+        incarnation: announced.incarnation.get(),
+    })
 }
 
 type Opened = Result<Arc<Connection>, RequestError>;

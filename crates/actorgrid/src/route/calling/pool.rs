@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::peer::Peer;
+use super::peer_route::PeerRoute;
 use super::pool_core::{ConnectionCounters, PoolConfig, PoolCore};
-use super::process_route::ProcessRoute;
 use crate::address::Address;
 use crate::environment::Environment;
 use crate::error::RequestError;
@@ -37,7 +37,7 @@ impl Pool {
 
     /// Returns the route to the peer at this address, which has these capabilities. Does not
     /// connect yet.
-    pub(crate) fn route(&self, address: &Address, capabilities: Capabilities) -> ProcessRoute {
+    pub(crate) fn route(&self, address: &Address, capabilities: Capabilities) -> PeerRoute {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut peers = lock(&self.peers);
         let peer = match peers.get(address) {
@@ -62,7 +62,7 @@ impl Pool {
         };
         drop(peers);
         peer.last_asked.store(now, Ordering::Relaxed);
-        ProcessRoute::new(peer)
+        PeerRoute::new(peer)
     }
 
     /// Fails if the pool is closed.
@@ -115,6 +115,7 @@ mod tests {
             mailbox_prefix: "test.mailbox.".to_owned(),
             max_message_bytes: 1024,
             connections_per_peer: 1,
+            link_namespace: None,
         };
         Pool::new(Environment::real(), config)
     }

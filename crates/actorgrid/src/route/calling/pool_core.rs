@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::counter::Counter;
 use crate::environment::Environment;
 use crate::error::{RequestError, RequestErrorKind};
+use crate::route::link::calling::LinkClient;
 use crate::route::tasks::Tasks;
 
 /// The settings of a [`Pool`](super::Pool).
@@ -20,6 +21,8 @@ pub(crate) struct PoolConfig {
     pub(crate) max_message_bytes: usize,
     /// At least one. One is enough unless individual calls to one peer keep a whole processor busy.
     pub(crate) connections_per_peer: usize,
+    /// The namespace of the grid, if links are to be used.
+    pub(crate) link_namespace: Option<String>,
 }
 
 /// Counts the connections of a pool: opened, failed to open, ended.
@@ -38,6 +41,8 @@ pub(super) struct PoolCore {
     pub(super) connections_per_peer: usize,
     pub(super) tasks: Tasks,
     pub(super) connections: Arc<ConnectionCounters>,
+    /// None if no links are to be used.
+    pub(super) link_client: Option<Arc<LinkClient>>,
     /// Copies the state of `closed` for the check of each call, because a token takes a lock.
     is_closed: AtomicBool,
     pub(super) closed: CancellationToken,
@@ -45,7 +50,12 @@ pub(super) struct PoolCore {
 
 impl PoolCore {
     pub(super) fn new(environment: Environment, config: PoolConfig) -> Self {
+        let link_client = config.link_namespace.map(|namespace| {
+            let client = LinkClient::new(&environment, &namespace, config.max_message_bytes);
+            Arc::new(client)
+        });
         Self {
+            link_client,
             tasks: Tasks::new(environment.clone()),
             environment,
             mailbox_prefix: config.mailbox_prefix,

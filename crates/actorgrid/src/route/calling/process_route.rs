@@ -112,6 +112,14 @@ impl ProcessRoute {
         }
     }
 
+    /// That the client is closed, if it is.
+    pub(super) fn check_open(&self) -> Result<(), RequestError> {
+        match self.peer.shared.is_closed() {
+            true => Err(PoolCore::closed_error()),
+            false => Ok(()),
+        }
+    }
+
     /// Reports a connection that was lost because the client was closed as
     /// [`ClientClosed`](RequestErrorKind::ClientClosed).
     pub(super) fn lost_or_closed(&self, error: RequestError) -> RequestError {

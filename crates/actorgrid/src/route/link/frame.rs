@@ -66,6 +66,10 @@ impl<'a> LinkFrame<'a> {
     /// # Errors
     ///
     /// [`FrameTooLarge`] if a part is over its limit; then nothing is appended.
+    #[cfg_attr(
+        not(any(test, fuzzing)),
+        expect(dead_code, reason = "the library encodes what it has in parts")
+    )]
     pub(crate) fn encode(&self, buffer: &mut BytesMut) -> Result<(), FrameTooLarge> {
         match self {
             Self::Hello(frame) => frame.encode(buffer),

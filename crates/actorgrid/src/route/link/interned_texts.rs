@@ -50,6 +50,7 @@ impl<T> InternedTexts<T> {
     }
 
     /// Returns the bytes of all texts that are remembered.
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -17,10 +17,10 @@ pub(super) const MAX_FIXED_BYTES: usize = 256;
 pub(crate) const MAX_LENGTH: usize = MAX_FIXED_BYTES + MAX_FIELDS_BYTES + MAX_BODY_BYTES;
 
 /// The longest name of a receiver.
-pub(super) const MAX_RECEIVER_BYTES: usize = MAX_NAME_LEN;
+pub(crate) const MAX_RECEIVER_BYTES: usize = MAX_NAME_LEN;
 
 /// The longest name of a message type. Types of protobuf and of Go packages have tens of bytes.
-pub(super) const MAX_TYPE_BYTES: usize = 4 * 1024;
+pub(crate) const MAX_TYPE_BYTES: usize = 4 * 1024;
 
 /// The largest detail of an error with the name of its type, as on every route.
 pub(super) const MAX_DETAIL_BYTES: usize = 8 * 1024;

@@ -65,6 +65,8 @@ pub(crate) enum LinkError {
     Feature(u64),
     Namespace,
     Incarnation,
+    /// The client has a link of this generation or a newer one.
+    Generation,
 }
 
 impl LinkError {
@@ -85,6 +87,7 @@ impl LinkError {
             } => GoAwayReason::Feature,
             Self::Namespace => GoAwayReason::Namespace,
             Self::Incarnation => GoAwayReason::Incarnation,
+            Self::Generation => GoAwayReason::Replaced,
             Self::NotHello(_)
             | Self::UnknownKind(_)
             | Self::UnexpectedKind(_)
@@ -140,6 +143,7 @@ impl fmt::Display for LinkError {
             Self::Feature(bits) => write!(f, "the required features {bits:#x} are missing"),
             Self::Namespace => f.write_str("the namespace is another one"),
             Self::Incarnation => f.write_str("the process is another one"),
+            Self::Generation => f.write_str("there is a link of a newer generation"),
         }
     }
 }

@@ -1,25 +1,22 @@
-//! The bytes of the link, the connection between two of our own processes: bytes in, frames out.
+//! The link: the route between two processes of this library, as `docs/link-protocol.md` specifies
+//! it.
 //!
-//! `docs/link-protocol.md` specifies them. Everything here is pure: no I/O, no clock, no task. A
-//! [`Decoder`] finds the frames in a buffer; a frame borrows from that buffer, so reading one
-//! allocates nothing (`Bytes::slice_ref` keeps a body beyond it). Each frame appends itself to a
-//! send buffer. Texts that repeat are interned: an [`Interner`] decides how a sender writes one,
-//! [`InternedTexts`] is what a receiver remembers.
+//! [`serving`] and [`calling`] are its sides. Both encode straight into the send buffer of the link
+//! ([`outbox`]), and one task drives its socket ([`link_io`]).
 //!
-//! Credit, tickets and deadlines are decided by the code that uses this.
-
-#![cfg_attr(
-    not(any(test, fuzzing)),
-    expect(dead_code, unused_imports, reason = "nothing sends these frames yet")
-)]
-#![cfg_attr(any(test, fuzzing), allow(dead_code, unused_imports))]
+//! The other files are the bytes, and pure: no I/O, no clock, no task. A [`Decoder`] finds the frames
+//! in a buffer. A frame borrows from that buffer, so decoding allocates nothing. Each frame appends
+//! itself to a send buffer. Texts that repeat are interned: an [`Interner`] decides how a sender
+//! encodes one, and [`InternedTexts`] holds the ones that a receiver remembers.
 
 mod agreement;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod any_bytes;
+pub(in crate::route) mod calling;
 mod chunk;
 mod content;
 mod control;
+mod credit;
 mod decoder;
 mod error;
 mod fields;
@@ -36,16 +33,20 @@ mod interned_texts;
 mod interner;
 mod limits;
 mod link_error;
+mod link_io;
 mod open_frame;
+mod outbox;
 mod reference;
 mod reply;
 mod request;
+pub(in crate::route) mod serving;
 mod side;
 #[cfg(test)]
 mod tests;
 mod token_bytes;
+mod versions;
 
-pub(crate) use agreement::{Agreement, agree};
+pub(crate) use agreement::agree;
 pub(crate) use chunk::ChunkFrame;
 pub(crate) use content::FrameContent;
 pub(crate) use control::{CancelFrame, CreditFrame, PingFrame, PongFrame};
@@ -59,13 +60,19 @@ pub(crate) use greeting::{GREETING, Sniffed, sniff};
 pub(crate) use header::HEADER_BYTES;
 pub(crate) use header_fields::HeaderFields;
 pub(crate) use hello::{ClientIdentity, HelloFrame, HelloLimits, InternLimits, LinkVersions};
+#[cfg(test)]
 pub(crate) use interned_id::InternedId;
-pub(crate) use interned_texts::{InternedTexts, ReceivedText};
+pub(crate) use interned_texts::InternedTexts;
 pub(crate) use interner::Interner;
-pub(crate) use limits::{MAX_BODY_BYTES, MAX_LENGTH};
+pub(crate) use limits::{MAX_BODY_BYTES, MAX_LENGTH, MAX_RECEIVER_BYTES, MAX_TYPE_BYTES};
 pub(crate) use link_error::LinkError;
-pub(crate) use open_frame::{FrameTooLarge, OpenFrame};
+#[cfg(test)]
+pub(crate) use open_frame::FrameTooLarge;
+#[cfg(test)]
 pub(crate) use reference::TextReference;
 pub(crate) use reply::ReplyFrame;
-pub(crate) use request::{RejectedRequest, RequestFlaw, RequestFrame};
+#[cfg(test)]
+pub(crate) use request::RequestFlaw;
+pub(crate) use request::{RejectedRequest, RequestFrame};
 pub(crate) use side::LinkSide;
+pub(crate) use versions::{LINK_VERSIONS, announced_link};

@@ -12,14 +12,15 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::accepted::serve;
 use super::busy_connections::BusyConnections;
-use super::connection::{EndOrders, serve};
 use super::connection_activity::ConnectionActivity;
 use super::connection_table::{
     Arrival, ConnectionId, ConnectionTable, Source, SourceShares, source_of,
 };
 use super::control_budget::PeerControlBudget;
 use super::counters::ServingCounters;
+use super::end_orders::EndOrders;
 use super::grid_service::GridService;
 use super::served_connection::ServedConnection;
 use crate::environment::{Environment, Listener, Socket, Timestamp, is_out_of_descriptors};

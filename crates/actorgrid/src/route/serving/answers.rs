@@ -88,15 +88,8 @@ pub(super) struct Rejection {
 pub(super) fn unreadable(error: Unreadable, limit: usize) -> Rejection {
     let error = match error {
         Unreadable::TooLarge(length) => too_large(length, limit),
-        Unreadable::Full => RequestError::refused(
-            RequestErrorKind::Busy,
-            "the peer has no room for more bytes of requests (max_received_bytes)",
-        ),
-        Unreadable::Slow => RequestError::refused(
-            RequestErrorKind::DeadlineExceeded,
-            "the message came too slowly: less than 16 KiB in 5 s, or less than 1 MiB on its \
-             connection while others waited for its room",
-        ),
+        Unreadable::Full => RequestError::no_request_room(),
+        Unreadable::Slow => RequestError::too_slow(),
         Unreadable::Unwanted(error) => error,
         Unreadable::Compressed => {
             return malformed("grpc: compressed flag set with identity or empty encoding").into();

@@ -1,4 +1,4 @@
-//! One accepted connection: its HTTP/2 limits, its preface, its streams, its end.
+//! One connection that speaks HTTP/2: its limits, its preface, its streams, its end.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -12,11 +12,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::accepted_socket::{AcceptedSocket, Turn};
 use super::busy_connections::{BusyPlace, TurnSize};
+use super::end_orders::EndOrders;
 use super::grid_service::GridService;
 use super::keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
 use super::message_reader::STREAM_WINDOW_BYTES;
@@ -48,30 +48,20 @@ const MAX_REMEMBERED_RESETS: usize = 1024;
 const MAX_ERROR_RESETS: usize = 16 * 1024;
 /// How often to look for replies that were not received in time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// The time within which a connection must send the HTTP/2 preface.
-const GREETING_TIME: Duration = Duration::from_secs(5);
-/// The same, for a connection that is accepted while the server ends.
-const LAST_GREETING_TIME: Duration = Duration::from_millis(500);
 /// How long the client of an evicted connection has to learn which of its requests were not
 /// processed.
 const EVICTION_TIME: Duration = Duration::from_millis(500);
 
 type Http2 = Connection<AcceptedSocket, ReplyBuffer>;
 
-/// The orders to end a connection.
-pub(super) struct EndOrders {
-    /// Accept no more requests, and end once the current ones are answered.
-    pub(super) graceful: CancellationToken,
-    /// The same, but end at once.
-    pub(super) evicted: CancellationToken,
-}
-
 /// Serves a connection until it ends. This one future drives all its streams, and they end with it.
-pub(super) async fn serve(
+/// `too_late` ends when the preface has not come in time.
+pub(super) async fn serve_http2(
     connection: Arc<ServedConnection>,
     service: Arc<GridService>,
     transport: Transport,
-    end: EndOrders,
+    end: &EndOrders,
+    too_late: Pin<&mut impl Future<Output = ()>>,
 ) {
     let activity = connection.activity.clone();
     let environment = connection.environment.clone();
@@ -79,7 +69,7 @@ pub(super) async fn serve(
     let (socket, turn) = AcceptedSocket::new(transport, environment.clone(), activity, control);
     turn.begin(TurnSize::FULL);
     let handshake = builder(connection.max_streams).handshake(socket);
-    let Some(http2) = greeted(&connection, &turn, handshake, &end).await else {
+    let Some(http2) = greeted(&turn, handshake, too_late).await else {
         return;
     };
     let answer = |request, respond| {
@@ -88,33 +78,20 @@ pub(super) async fn serve(
         AssertUnwindSafe(served).catch_unwind()
     };
     let driver = Driver::new(&connection, http2, turn, answer);
-    drive(driver, &end).await;
+    drive(driver, end).await;
 }
 
 /// Waits until the connection has sent its preface.
 async fn greeted(
-    connection: &ServedConnection,
     turn: &Turn,
     handshake: h2::server::Handshake<AcceptedSocket, ReplyBuffer>,
-    end: &EndOrders,
+    too_late: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Http2> {
-    let environment = &connection.environment;
     let mut handshake = pin!(handshake);
     let handshake = poll_fn(|cx| {
         turn.begin(TurnSize::FULL);
         handshake.as_mut().poll(cx)
     });
-    let too_late = async {
-        tokio::select! {
-            biased;
-            () = end.evicted.cancelled() => {}
-            () = async {
-                end.graceful.cancelled().await;
-                environment.sleep(LAST_GREETING_TIME).await;
-            } => {}
-            () = environment.sleep(GREETING_TIME) => {}
-        }
-    };
     tokio::select! {
         biased;
         greeted = handshake => match greeted {

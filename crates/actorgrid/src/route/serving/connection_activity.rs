@@ -7,7 +7,7 @@ use crate::environment::Timestamp;
 /// The activity of a connection. Its socket, its driver and the accept loop share it. Only the
 /// eviction of connections depends on how fresh it is.
 #[derive(Debug)]
-pub(super) struct ConnectionActivity {
+pub(in crate::route) struct ConnectionActivity {
     greeted: AtomicBool,
     streams: AtomicUsize,
     /// When it was accepted, or when its last stream ended.
@@ -22,7 +22,7 @@ pub(super) struct ConnectionActivity {
 
 /// Why a connection may be closed to make room, the better reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Disuse {
+pub(in crate::route) enum Disuse {
     /// It has not sent its preface since it was accepted, at this time.
     Silent(Timestamp),
     /// It has had no stream since this time.
@@ -30,7 +30,7 @@ pub(super) enum Disuse {
 }
 
 impl ConnectionActivity {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(in crate::route) fn new(now: Timestamp) -> Self {
         Self {
             greeted: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
@@ -42,27 +42,27 @@ impl ConnectionActivity {
         }
     }
 
-    pub(super) fn greet(&self) {
+    pub(in crate::route) fn greet(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn has_greeted(&self) -> bool {
+    pub(in crate::route) fn has_greeted(&self) -> bool {
         self.greeted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_streams(&self, streams: usize) {
+    pub(in crate::route) fn set_streams(&self, streams: usize) {
         self.streams.store(streams, Ordering::Relaxed);
     }
 
-    pub(super) fn streams(&self) -> usize {
+    pub(in crate::route) fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    pub(super) fn idle_from(&self, now: Timestamp) {
+    pub(in crate::route) fn idle_from(&self, now: Timestamp) {
         self.idle_since.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    pub(super) fn disuse(&self) -> Option<Disuse> {
+    pub(in crate::route) fn disuse(&self) -> Option<Disuse> {
         let since = Timestamp::from_nanos(self.idle_since.load(Ordering::Relaxed));
         match (self.has_greeted(), self.streams()) {
             (false, _) => Some(Disuse::Silent(since)),
@@ -71,44 +71,44 @@ impl ConnectionActivity {
         }
     }
 
-    pub(super) fn note_read(&self, bytes: usize) {
+    pub(in crate::route) fn note_read(&self, bytes: usize) {
         self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn bytes_read(&self) -> u64 {
+    pub(in crate::route) fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_written(&self, bytes: usize) {
+    pub(in crate::route) fn note_written(&self, bytes: usize) {
         self.bytes_written
             .fetch_add(bytes as u64, Ordering::Relaxed);
         self.write_blocked.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn bytes_written(&self) -> u64 {
+    pub(in crate::route) fn bytes_written(&self) -> u64 {
         self.bytes_written.load(Ordering::Relaxed)
     }
 
-    pub(super) fn block_write(&self) {
+    pub(in crate::route) fn block_write(&self) {
         self.write_blocked.store(true, Ordering::Relaxed);
     }
 
     /// Counts a response on its way to the socket.
-    pub(super) fn note_response(&self) {
+    pub(in crate::route) fn note_response(&self) {
         self.responses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes a complete flush: everything that could be written has been written.
-    pub(super) fn note_flush(&self) {
+    pub(in crate::route) fn note_flush(&self) {
         self.responses.store(0, Ordering::Relaxed);
     }
 
     /// Returns the number of responses that may not be written yet.
-    pub(super) fn unwritten_responses(&self) -> usize {
+    pub(in crate::route) fn unwritten_responses(&self) -> usize {
         self.responses.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_write_blocked(&self) -> bool {
+    pub(in crate::route) fn is_write_blocked(&self) -> bool {
         self.write_blocked.load(Ordering::Relaxed)
     }
 }

@@ -29,7 +29,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// The control frames that the connections of one source may send: beyond that, their bytes are
 /// read more slowly. Cheap to clone; only control frames take its locks.
 #[derive(Debug, Clone)]
-pub(super) struct ControlBudget {
+pub(in crate::route) struct ControlBudget {
     source: Arc<Mutex<SourceAllowances>>,
     peer: PeerControlBudget,
 }
@@ -37,7 +37,7 @@ pub(super) struct ControlBudget {
 /// The number of busy sources at a peer: those that send more control frames than a quiet one.
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct PeerControlBudget(Arc<Mutex<BusySources>>);
+pub(in crate::route) struct PeerControlBudget(Arc<Mutex<BusySources>>);
 
 #[derive(Debug)]
 struct SourceAllowances {
@@ -72,12 +72,12 @@ struct Allowance {
 }
 
 impl PeerControlBudget {
-    pub(super) fn new() -> Self {
+    pub(in crate::route) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// Creates the share of one more source.
-    pub(super) fn source(&self, now: Timestamp) -> ControlBudget {
+    pub(in crate::route) fn source(&self, now: Timestamp) -> ControlBudget {
         ControlBudget {
             source: Arc::new(Mutex::new(SourceAllowances {
                 busy: Allowance::new(SOURCE_PACE, now),
@@ -92,7 +92,7 @@ impl PeerControlBudget {
 impl ControlBudget {
     /// Spends the weight of frames that were read. Returns how long to wait before more is read:
     /// until this source owes nothing, whatever others owe.
-    pub(super) fn spend(&self, weight: u32, now: Timestamp) -> Option<Duration> {
+    pub(in crate::route) fn spend(&self, weight: u32, now: Timestamp) -> Option<Duration> {
         let mut source = lock(&self.source);
         let SourceAllowances {
             busy,

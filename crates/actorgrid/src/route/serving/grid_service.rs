@@ -1,5 +1,7 @@
 //! The checks that all gRPC services share, and the choice of the service by path.
 
+use std::sync::Arc;
+
 use h2::RecvStream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -13,6 +15,7 @@ use crate::error::{RequestError, RequestErrorKind};
 use crate::route::codec::frame::PROCESS_PATH;
 use crate::route::codec::health::{CHECK_PATH, WATCH_PATH};
 use crate::route::codec::{metadata, status};
+use crate::route::link::serving::LinkService;
 
 /// The memory of each request in flight, apart from its headers and its message: its stream and its
 /// place in a queue.
@@ -24,6 +27,8 @@ const MAX_SHOWN_CHARS: usize = 100;
 pub(super) struct GridService {
     pub(super) process: ProcessService,
     pub(super) health: HealthService,
+    /// For connections that are links; none if there are to be none.
+    pub(super) link: Option<Arc<LinkService>>,
 }
 
 impl GridService {

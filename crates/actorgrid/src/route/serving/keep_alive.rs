@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The time between two looks at a connection.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+pub(in crate::route) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// A silent client is pinged after this many looks without a byte: 10 s.
 const ASK_AFTER_LOOKS: u32 = 2;
 /// It is considered dead after this many: 5 s later.
@@ -15,17 +15,17 @@ const STUCK_AFTER_LOOKS: u32 = 1;
 
 /// The state of a connection at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
-    pub(super) bytes_read: u64,
-    pub(super) bytes_written: u64,
-    pub(super) is_write_blocked: bool,
+pub(in crate::route) struct Look {
+    pub(in crate::route) bytes_read: u64,
+    pub(in crate::route) bytes_written: u64,
+    pub(in crate::route) is_write_blocked: bool,
     /// Whether the connection's own bounds keep it from being read.
-    pub(super) is_throttled: bool,
+    pub(in crate::route) is_throttled: bool,
 }
 
 /// The consequence of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeepAliveStep {
+pub(in crate::route) enum KeepAliveStep {
     Nothing,
     /// Ping the client.
     Ask,
@@ -35,7 +35,7 @@ pub(super) enum KeepAliveStep {
 
 /// Follows one connection from look to look.
 #[derive(Debug, Default)]
-pub(super) struct KeepAlive {
+pub(in crate::route) struct KeepAlive {
     bytes_read: u64,
     bytes_written: u64,
     without_read: u32,
@@ -44,7 +44,7 @@ pub(super) struct KeepAlive {
 }
 
 impl KeepAlive {
-    pub(super) fn look(&mut self, look: Look) -> KeepAliveStep {
+    pub(in crate::route) fn look(&mut self, look: Look) -> KeepAliveStep {
         let has_read = look.bytes_read != self.bytes_read || look.is_throttled;
         let was_blocked = std::mem::replace(&mut self.was_write_blocked, look.is_write_blocked);
         let is_blocked = was_blocked && look.is_write_blocked;

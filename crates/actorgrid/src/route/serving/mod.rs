@@ -5,6 +5,7 @@
 //! it is written.
 
 mod accept;
+mod accepted;
 mod accepted_socket;
 mod answers;
 mod bounds;
@@ -14,6 +15,7 @@ mod connection_activity;
 mod connection_table;
 mod control_budget;
 mod counters;
+mod end_orders;
 mod frame_meter;
 mod grid_service;
 mod health;
@@ -31,4 +33,7 @@ pub use bounds::{
     DEFAULT_MAX_STREAMS_PER_CONNECTION,
 };
 pub(crate) use bounds::{MIN_MESSAGES_PER_CONNECTION, WireBounds};
+pub(in crate::route) use end_orders::EndOrders;
+pub(in crate::route) use keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
+pub(in crate::route) use served_connection::ServedConnection;
 pub(crate) use server::{HeldBytes, ProcessServer, ServerConfig, ServingGauges};

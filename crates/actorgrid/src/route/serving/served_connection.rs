@@ -12,20 +12,20 @@ use crate::route::caller::Caller;
 use crate::route::tasks::Tasks;
 
 /// The state of an accepted connection that its driver and all its streams share.
-pub(super) struct ServedConnection {
-    pub(super) environment: Environment,
-    pub(super) tasks: Tasks,
-    pub(super) counters: Arc<ServingCounters>,
-    pub(super) activity: Arc<ConnectionActivity>,
-    pub(super) control: ControlBudget,
+pub(in crate::route) struct ServedConnection {
+    pub(in crate::route) environment: Environment,
+    pub(in crate::route) tasks: Tasks,
+    pub(in crate::route) counters: Arc<ServingCounters>,
+    pub(in crate::route) activity: Arc<ConnectionActivity>,
+    pub(in crate::route) control: ControlBudget,
     /// The busy connections of the peer.
     pub(super) busy: BusyConnections,
-    pub(super) caller: Caller,
+    pub(in crate::route) caller: Caller,
     /// Its share of the memory for received messages.
-    pub(super) received: ConnectionBudget,
+    pub(in crate::route) received: ConnectionBudget,
     /// Its share of the memory for requests in flight, apart from their messages.
-    pub(super) under_way: ConnectionBudget,
+    pub(in crate::route) under_way: ConnectionBudget,
     /// Its share of the memory for replies.
-    pub(super) replies: ConnectionBudget,
-    pub(super) max_streams: u32,
+    pub(in crate::route) replies: ConnectionBudget,
+    pub(in crate::route) max_streams: u32,
 }

@@ -16,10 +16,11 @@ use super::health::HealthService;
 use super::process::ProcessService;
 use crate::environment::{Environment, Listener};
 use crate::name::Namespace;
-use crate::registry::{Kind, keys};
+use crate::registry::{Incarnation, Kind, keys};
 use crate::route::admission::Serving;
 use crate::route::budget::ByteBudget;
 use crate::route::directory::Directory;
+use crate::route::link::serving::LinkService;
 use crate::route::tasks::Tasks;
 
 /// The settings of a [`ProcessServer`].
@@ -30,6 +31,8 @@ pub(crate) struct ServerConfig {
     /// alone for our clients, and includes the envelope for others, as in the Go library.
     pub(crate) max_message_bytes: usize,
     pub(crate) bounds: WireBounds,
+    /// The incarnation of the process, which its links have; none if there are to be no links.
+    pub(crate) incarnation: Option<Incarnation>,
 }
 
 /// The bytes that a wire port holds for its clients now, and has held.
@@ -105,6 +108,16 @@ impl ProcessServer {
             #[cfg(test)]
             defect: Arc::default(),
         };
+        let link = config.incarnation.map(|incarnation| {
+            LinkService::new(
+                directory.clone(),
+                config.namespace.clone(),
+                config.max_message_bytes,
+                incarnation,
+                config.bounds.max_streams,
+                config.bounds.received.per_connection,
+            )
+        });
         let service = GridService {
             process: ProcessService {
                 directory,
@@ -116,6 +129,7 @@ impl ProcessServer {
                 serving,
                 ending: graceful.clone(),
             },
+            link: link.map(Arc::new),
         };
         let accept = AcceptLoop {
             environment: environment.clone(),

@@ -84,6 +84,7 @@ impl Bounded {
             Ok(())
         });
         let config = ServerConfig {
+            incarnation: None,
             namespace: namespace(),
             max_message_bytes: MAX_MESSAGE,
             bounds,

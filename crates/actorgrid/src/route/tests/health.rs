@@ -302,7 +302,9 @@ async fn a_thousand_watches_on_one_connection_learn_of_each_change() {
     let world = World::simulated().await;
     world.house.echo("a");
     let pool = pool(&world.environment);
-    let route = pool.route(&world.address, Capabilities::ACTORGRID);
+    let route = pool
+        .route(&world.address, Capabilities::ACTORGRID)
+        .into_process();
     let mut watches = Vec::new();
     for _ in 0..1_000 {
         watches.push(route.watch_health().await.unwrap());
@@ -345,7 +347,9 @@ async fn a_check_is_repeated_over_a_connection_that_turned_out_dead() {
     let environment = Environment::real();
     let world = World::new(environment.clone()).await;
     let pool = pool(&environment);
-    let route = pool.route(&world.address, Capabilities::ACTORGRID);
+    let route = pool
+        .route(&world.address, Capabilities::ACTORGRID)
+        .into_process();
     let deadline = || Deadline::after(10 * SECOND);
     let found = route.check_health(deadline()).await.unwrap();
     assert_eq!(found, NotServing);
@@ -500,7 +504,7 @@ async fn other_health_services_are_understood() {
         })
         .await;
         let pool = pool(&environment);
-        let route = pool.route(&peer, Capabilities::ACTORGRID);
+        let route = pool.route(&peer, Capabilities::ACTORGRID).into_process();
         let found = route.check_health(Deadline::after(SECOND)).await;
         assert_eq!(
             found.map_err(|error| error.kind()),
@@ -534,6 +538,7 @@ async fn an_answer_that_is_not_grpc_is_of_unknown_health() {
     let pool = pool(&environment);
     let Err(error) = pool
         .route(&peer, Capabilities::ACTORGRID)
+        .into_process()
         .watch_health()
         .await
     else {
@@ -558,6 +563,7 @@ async fn a_watch_of_a_frozen_peer_breaks_within_seven_seconds() {
     let pool = pool(&environment);
     let mut stream = pool
         .route(&peer, Capabilities::ACTORGRID)
+        .into_process()
         .watch_health()
         .await
         .unwrap();
@@ -575,6 +581,7 @@ async fn a_watch_ends_with_the_pool_that_it_came_from() {
     let pool = pool(&world.environment);
     let mut stream = pool
         .route(&world.address, Capabilities::ACTORGRID)
+        .into_process()
         .watch_health()
         .await
         .unwrap();

@@ -4,6 +4,8 @@
 mod bounds;
 mod cancelled;
 mod health;
+mod link;
+mod link_frames;
 
 use std::sync::Arc;
 use std::time::Duration;

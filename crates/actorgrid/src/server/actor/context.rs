@@ -49,7 +49,7 @@ impl ActorContext {
                 actor_type,
                 token,
                 owner,
-                client,
+                client: client.for_handlers(),
                 scope: ActorScope::new(declared),
             }),
         }

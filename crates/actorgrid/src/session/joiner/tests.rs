@@ -19,6 +19,7 @@ fn start() -> (Environment, MemoryRegistry, Identity) {
         namespace: Namespace::new("test").unwrap(),
         address: "127.0.0.1:4000".parse().unwrap(),
         annotations: Arc::new([]),
+        link: None,
     };
     (environment, memory, identity)
 }

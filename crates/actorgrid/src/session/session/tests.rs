@@ -32,6 +32,7 @@ impl World {
             namespace: Namespace::new("test").unwrap(),
             address: "127.0.0.1:4000".parse().unwrap(),
             annotations: Arc::new([]),
+            link: None,
         };
         let terms = SessionTerms {
             ttl: TTL,

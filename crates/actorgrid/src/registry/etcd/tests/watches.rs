@@ -118,7 +118,7 @@ async fn a_view_waits_for_an_etcd_that_was_restored_to_be_followed() {
     let lease = etcd.grant(TTL).await.unwrap().id;
     let register = async |etcd: &Etcd, lease, name: &str| {
         let key = format!("test.mailbox.{name}");
-        let value = registration::write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None);
+        let value = registration::write(&key, &"127.0.0.1:1".parse().unwrap(), &[], None, None);
         claim(etcd, lease, &[key], &value).await;
     };
     register(&etcd, lease, "a").await;

@@ -1,0 +1,319 @@
+//! The one task of a link that was opened: it reads answers, and writes what calls have encoded.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::called_link::CalledLink;
+use super::link_silence::{LOOK_INTERVAL, LinkSilence, SilenceStep};
+use super::open_link::OpenedLink;
+use super::pending_call::{LinkEnding, ReadAnswer};
+use crate::environment::{Environment, Timestamp};
+use crate::message::Payload;
+use crate::route::link::link_io::{IoEvent, IoMode, LinkIo};
+use crate::route::link::serving::TYPES;
+use crate::route::link::{
+    CreditFrame, Decoded, Decoder, FrameContent, FrameKind, GoAwayReason, HEADER_BYTES,
+    InternedTexts, LinkError, LinkFrame,
+};
+
+/// A link without a call for this long is closed.
+const IDLE_TIME: Duration = Duration::from_secs(300);
+/// The time for the last word.
+const LAST_WORD_TIME: Duration = Duration::from_millis(100);
+
+/// An event on a link that was opened.
+enum CalledLinkEvent {
+    /// The client is closed.
+    Closed,
+    Look,
+    Io(IoEvent),
+}
+
+/// Why a link ends.
+enum CalledLinkEnd {
+    Broken(String),
+    /// The peer has this word.
+    GoAway {
+        reason: GoAwayReason,
+        text: String,
+    },
+}
+
+/// Drives a link.
+struct CallingDriver {
+    environment: Environment,
+    link: Arc<CalledLink>,
+    io: LinkIo,
+    decoder: Decoder,
+    buffer: BytesMut,
+    types: InternedTexts<Arc<str>>,
+    silence: LinkSilence,
+    read: u64,
+    /// The bytes that had been read at the last look.
+    read_before: u64,
+    look: Pin<Box<tokio::time::Sleep>>,
+    idle_since: Timestamp,
+    uses: u64,
+    is_closing: bool,
+    answers: Vec<(u64, u64, ReadAnswer)>,
+}
+
+/// Drives a link that was opened to its end, and ends its calls.
+pub(super) async fn drive(
+    environment: &Environment,
+    link: &Arc<CalledLink>,
+    opened: OpenedLink,
+    closed: &CancellationToken,
+) {
+    let mut driver = CallingDriver {
+        environment: environment.clone(),
+        link: Arc::clone(link),
+        io: LinkIo::new(opened.transport),
+        decoder: opened.decoder,
+        buffer: opened.unread,
+        types: InternedTexts::new(TYPES),
+        silence: LinkSilence::default(),
+        read: 0,
+        read_before: 0,
+        look: Box::pin(environment.sleep(LOOK_INTERVAL)),
+        idle_since: environment.now(),
+        uses: 0,
+        is_closing: false,
+        answers: Vec::new(),
+    };
+    link.open(opened.limits);
+    let mut ended = driver.read().err();
+    while ended.is_none() {
+        let event = driver.next(closed).await;
+        ended = driver.handle(event).err();
+    }
+    let (text, last_word) = match ended {
+        Some(CalledLinkEnd::GoAway { reason, text }) => (text.clone(), Some((reason, text))),
+        Some(CalledLinkEnd::Broken(text)) => (text, None),
+        None => (String::new(), None),
+    };
+    debug!(reason = %text, "a link to a peer has ended");
+    if let Some((reason, text)) = last_word {
+        link.go_away(reason, &text);
+        driver.flush().await;
+    }
+    link.end(LinkEnding::Lost(text));
+}
+
+impl CallingDriver {
+    /// Waits for what happens next.
+    async fn next(&mut self, closed: &CancellationToken) -> CalledLinkEvent {
+        let mode = IoMode {
+            reads: true,
+            reports_flush: false,
+        };
+        let Self {
+            link,
+            io,
+            buffer,
+            look,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            () = closed.cancelled() => CalledLinkEvent::Closed,
+            () = look.as_mut() => CalledLinkEvent::Look,
+            event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => CalledLinkEvent::Io(event),
+        }
+    }
+
+    /// Decides. An error ends the link.
+    fn handle(&mut self, event: CalledLinkEvent) -> Result<(), CalledLinkEnd> {
+        match event {
+            CalledLinkEvent::Closed => {
+                return Err(CalledLinkEnd::goes_away(GoAwayReason::Shutdown));
+            }
+            CalledLinkEvent::Look => self.look()?,
+            CalledLinkEvent::Io(IoEvent::Read(bytes)) => {
+                self.read += bytes as u64;
+                self.read()?;
+            }
+            CalledLinkEvent::Io(IoEvent::Attention) => self.link.release_sent(),
+            CalledLinkEvent::Io(IoEvent::Flushed) => {}
+            CalledLinkEvent::Io(IoEvent::Ended(Ok(()))) => {
+                let text = "the peer has closed it";
+                return Err(CalledLinkEnd::Broken(text.to_owned()));
+            }
+            CalledLinkEvent::Io(IoEvent::Ended(Err(error))) => {
+                return Err(CalledLinkEnd::Broken(error.to_string()));
+            }
+        }
+        match self.is_closing && !self.link.has_calls() {
+            true => Err(CalledLinkEnd::Broken("it was closed".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes all frames that are there whole.
+    fn read(&mut self) -> Result<(), CalledLinkEnd> {
+        let mut taken = 0;
+        let mut answers = std::mem::take(&mut self.answers);
+        let failed = loop {
+            let rest = self.buffer.get(taken..).unwrap_or_default();
+            let (frame, bytes) = match self.decoder.decode(rest) {
+                Ok(Decoded::Frame { frame, bytes }) => (frame, bytes),
+                Ok(Decoded::Skipped { bytes }) => {
+                    taken += bytes;
+                    continue;
+                }
+                Ok(Decoded::Incomplete { .. }) => break None,
+                Err(error) => break Some(error),
+            };
+            taken += bytes;
+            let (link, types) = (&self.link, &mut self.types);
+            match take(link, types, frame, bytes - HEADER_BYTES, &mut answers) {
+                Ok(AnswerFrame::Frame) => {}
+                Ok(AnswerFrame::GoAway) => self.is_closing = true,
+                Err(error) => break Some(error),
+            }
+        };
+        match taken == self.buffer.len() {
+            // This keeps its room.
+            true => self.buffer.clear(),
+            false => self.buffer.advance(taken),
+        }
+        let completed = match answers.is_empty() {
+            true => Ok(()),
+            // All at once: the lock is taken for all of them.
+            false => self.link.complete(answers.drain(..)),
+        };
+        self.answers = answers;
+        match failed.map_or(completed, Err) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(CalledLinkEnd::GoAway {
+                reason: error.reason(),
+                text: error.to_string(),
+            }),
+        }
+    }
+
+    /// Looks whether the peer is there, and whether the link is of use.
+    fn look(&mut self) -> Result<(), CalledLinkEnd> {
+        self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
+        if self.read == std::mem::replace(&mut self.read_before, self.read) {
+            self.io.expect_little(&mut self.buffer);
+        }
+        let wants = self.link.has_unanswered();
+        match self.silence.look(self.read, self.io.written(), wants) {
+            SilenceStep::Nothing => {}
+            SilenceStep::Ask => self.link.ping(),
+            SilenceStep::Dead => {
+                return Err(CalledLinkEnd::Broken("the peer does not answer".to_owned()));
+            }
+        }
+        let now = self.environment.now();
+        let uses = self.link.uses();
+        if uses != std::mem::replace(&mut self.uses, uses) || self.link.has_calls() {
+            self.idle_since = now;
+        } else if now >= self.idle_since + IDLE_TIME {
+            return Err(CalledLinkEnd::goes_away(GoAwayReason::Idle));
+        }
+        Ok(())
+    }
+
+    /// Writes the last word, if the socket takes it.
+    async fn flush(&mut self) {
+        let mode = IoMode {
+            reads: false,
+            reports_flush: true,
+        };
+        let Self {
+            environment,
+            link,
+            io,
+            buffer,
+            ..
+        } = self;
+        let flushing = async {
+            loop {
+                match poll_fn(|cx| io.poll(cx, &**link, mode, buffer)).await {
+                    IoEvent::Flushed | IoEvent::Ended(_) => return,
+                    IoEvent::Read(_) | IoEvent::Attention => {}
+                }
+            }
+        };
+        environment.timeout(LAST_WORD_TIME, flushing).await;
+    }
+}
+
+impl CalledLinkEnd {
+    fn goes_away(reason: GoAwayReason) -> Self {
+        Self::GoAway {
+            reason,
+            text: reason.to_string(),
+        }
+    }
+}
+
+/// The consequence of a frame for the link.
+enum AnswerFrame {
+    Frame,
+    /// The peer takes no further requests.
+    GoAway,
+}
+
+/// Takes a frame, which has so many bytes behind its header. Answers are gathered.
+fn take(
+    link: &CalledLink,
+    types: &mut InternedTexts<Arc<str>>,
+    frame: LinkFrame<'_>,
+    length: usize,
+    answers: &mut Vec<(u64, u64, ReadAnswer)>,
+) -> Result<AnswerFrame, LinkError> {
+    match frame {
+        LinkFrame::Reply(reply) => {
+            let wire_name = types.resolve(reply.message_type, |text| text.into())?;
+            let wire_name = Arc::clone(wire_name.get());
+            let (credit, answer) = match reply.content {
+                FrameContent::Whole(bytes) => {
+                    let payload = Payload::shared(wire_name, Bytes::copy_from_slice(bytes));
+                    (length, ReadAnswer::Reply(payload))
+                }
+                FrameContent::Chunked { .. } => {
+                    let total = reply.content.message_bytes();
+                    (length + total, ReadAnswer::Beginning { wire_name, total })
+                }
+            };
+            let credit = u64::try_from(credit).unwrap_or(u64::MAX);
+            answers.push((reply.sequence, credit, answer));
+        }
+        LinkFrame::Chunk(chunk) => {
+            let answer = ReadAnswer::Chunk {
+                bytes: Bytes::copy_from_slice(chunk.bytes),
+                is_last: chunk.is_last,
+            };
+            answers.push((chunk.sequence, 0, answer));
+        }
+        LinkFrame::Error(error) => {
+            answers.push((error.sequence, 0, ReadAnswer::Error(error.to_error())));
+        }
+        LinkFrame::Credit(CreditFrame::Link { requests, bytes }) => {
+            link.add_credit(requests, bytes)?;
+        }
+        LinkFrame::Credit(CreditFrame::Ticket { sequence, .. }) => link.ticket(sequence),
+        LinkFrame::Ping(ping) => link.pong(ping.0),
+        LinkFrame::Pong(_) => {}
+        LinkFrame::GoAway(away) => {
+            link.gone_away(away.last_sequence, away.reason);
+            return Ok(AnswerFrame::GoAway);
+        }
+        // The decoder lets none of these come.
+        LinkFrame::Hello(_) => return Err(LinkError::UnexpectedKind(FrameKind::Hello)),
+        LinkFrame::Request(_) | LinkFrame::Rejected(_) => {
+            return Err(LinkError::UnexpectedKind(FrameKind::Request));
+        }
+        LinkFrame::Cancel(_) => return Err(LinkError::UnexpectedKind(FrameKind::Cancel)),
+    }
+    Ok(AnswerFrame::Frame)
+}

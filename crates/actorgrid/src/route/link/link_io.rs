@@ -1,0 +1,260 @@
+//! The socket of a link, as its one task drives it: reading, and writing what others have encoded.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, ReadHalf};
+
+use super::outbox::{Batch, LinkWriter, Outbox, spare};
+use crate::route::transport::Transport;
+
+/// The room for a read while little comes, so that an idle link costs little.
+const SMALL_READ_BYTES: usize = 4 * 1024;
+/// The room for a read when reads fill it.
+const LARGE_READ_BYTES: usize = 128 * 1024;
+
+/// A link whose send buffer is shared.
+pub(super) trait HasOutbox {
+    /// Runs something with the send buffer locked.
+    fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> R;
+}
+
+/// An event on the socket of a link.
+#[derive(Debug)]
+pub(super) enum IoEvent {
+    /// This many bytes were appended to the read buffer.
+    Read(usize),
+    /// Everything that was to be written is. Reported only where that is wanted.
+    Flushed,
+    /// Somebody has called for the link's task.
+    Attention,
+    /// The other side has closed its side, or the socket has failed.
+    Ended(io::Result<()>),
+}
+
+/// How a link is driven at the moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IoMode {
+    /// Whether anything is read.
+    pub(super) reads: bool,
+    /// Whether [`IoEvent::Flushed`] is reported.
+    pub(super) reports_flush: bool,
+}
+
+/// The socket of a link.
+pub(super) struct LinkIo {
+    reader: ReadHalf<Transport>,
+    /// Here while the task is awake, or bytes are left of a batch.
+    writer: Option<LinkWriter>,
+    batch: Batch,
+    /// Whether others have had their turn before the next batch is taken.
+    has_yielded: bool,
+    /// Whether something was written since the last [`IoEvent::Flushed`].
+    has_written: bool,
+    read_bytes: usize,
+    written: u64,
+    is_blocked: bool,
+}
+
+impl LinkIo {
+    pub(super) fn new(transport: Transport) -> Self {
+        let (reader, writer) = tokio::io::split(transport);
+        Self {
+            reader,
+            writer: Some(writer),
+            batch: Batch::default(),
+            has_yielded: false,
+            has_written: false,
+            read_bytes: SMALL_READ_BYTES,
+            written: 0,
+            is_blocked: false,
+        }
+    }
+
+    /// The bytes that were written so far, as far as this task knows.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether the socket takes nothing of what waits for it.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    /// Whether nothing is left of what was taken to be written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.batch.bytes.is_empty()
+    }
+
+    /// Little comes at the moment: the next read needs little room.
+    pub(super) fn expect_little(&mut self, buffer: &mut BytesMut) {
+        self.read_bytes = SMALL_READ_BYTES;
+        if buffer.is_empty() {
+            *buffer = BytesMut::new();
+        }
+    }
+
+    /// Drives the socket until something happens. Cancel safe.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &impl HasOutbox,
+        mode: IoMode,
+        buffer: &mut BytesMut,
+    ) -> Poll<IoEvent> {
+        loop {
+            match self.poll_flush(cx, link) {
+                Poll::Ready(Ok(Flush::Yield)) => return Poll::Pending,
+                Poll::Ready(Ok(Flush::Attention)) => return Poll::Ready(IoEvent::Attention),
+                Poll::Ready(Ok(Flush::Done | Flush::Rest)) | Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(IoEvent::Ended(Err(error))),
+            }
+            let is_flushed = !self.is_blocked && self.batch.bytes.is_empty();
+            if mode.reports_flush && is_flushed && std::mem::take(&mut self.has_written) {
+                return Poll::Ready(IoEvent::Flushed);
+            }
+            if mode.reads
+                && let Poll::Ready(event) = self.poll_read(cx, buffer)
+            {
+                return Poll::Ready(event);
+            }
+            if self.is_blocked {
+                return Poll::Pending;
+            }
+            let writer = &mut self.writer;
+            if link.with_outbox(|outbox| outbox.sleep(cx.waker(), writer)) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<IoEvent> {
+        if buffer.capacity() - buffer.len() < self.read_bytes / 2 {
+            buffer.reserve(self.read_bytes);
+        }
+        let room = buffer.capacity() - buffer.len();
+        let read = ready!(pin!(self.reader.read_buf(buffer)).poll(cx));
+        Poll::Ready(match read {
+            Ok(0) => IoEvent::Ended(Ok(())),
+            Ok(bytes) => {
+                if bytes == room {
+                    self.read_bytes = (2 * self.read_bytes).min(LARGE_READ_BYTES);
+                }
+                IoEvent::Read(bytes)
+            }
+            Err(error) => IoEvent::Ended(Err(error)),
+        })
+    }
+
+    /// Writes one batch. Yields once before it takes the batch: those who are about to answer do so,
+    /// and all answers leave together.
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &impl HasOutbox,
+    ) -> Poll<io::Result<Flush>> {
+        if self.batch.bytes.is_empty() {
+            match self.next_batch(link)? {
+                Next::Nothing => return Poll::Ready(Ok(Flush::Done)),
+                Next::Attention => return Poll::Ready(Ok(Flush::Attention)),
+                Next::Yield => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(Ok(Flush::Yield));
+                }
+                Next::Batch => {}
+            }
+        }
+        ready!(self.poll_write(cx))?;
+        // Reading has its turn, then the rest.
+        Poll::Ready(Ok(Flush::Rest))
+    }
+
+    fn next_batch(&mut self, link: &impl HasOutbox) -> io::Result<Next> {
+        let Self {
+            writer,
+            batch,
+            has_yielded,
+            written,
+            ..
+        } = self;
+        link.with_outbox(|outbox| {
+            if let Some(back) = outbox.awake() {
+                *writer = Some(back);
+            }
+            *written += outbox.take_written();
+            if outbox.is_broken() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if outbox.take_attention() {
+                return Ok(Next::Attention);
+            }
+            if !outbox.has_output() {
+                *has_yielded = false;
+                return Ok(Next::Nothing);
+            }
+            if !std::mem::replace(has_yielded, true) {
+                return Ok(Next::Yield);
+            }
+            *has_yielded = false;
+            let empty = spare(std::mem::take(&mut batch.bytes));
+            *batch = outbox.take(empty);
+            Ok(Next::Batch)
+        })
+    }
+
+    /// Writes the batch.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(writer) = &mut self.writer else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        while !self.batch.bytes.is_empty() {
+            match Pin::new(&mut *writer).poll_write(cx, &self.batch.bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(bytes)) => {
+                    self.is_blocked = false;
+                    self.written += bytes as u64;
+                    match bytes == self.batch.bytes.len() {
+                        // This keeps its room.
+                        true => self.batch.bytes.clear(),
+                        false => self.batch.bytes.advance(bytes),
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.is_blocked = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.batch.charges.clear();
+        self.has_written = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The whole socket again, to close it.
+    pub(super) fn into_transport(mut self, link: &impl HasOutbox) -> Option<Transport> {
+        if let Some(back) = link.with_outbox(Outbox::awake) {
+            self.writer = Some(back);
+        }
+        Some(self.reader.unsplit(self.writer?))
+    }
+}
+
+/// How far flushing has come.
+enum Flush {
+    Done,
+    /// There is more, after others have had their turn.
+    Rest,
+    Yield,
+    Attention,
+}
+
+/// The next thing to write.
+enum Next {
+    Nothing,
+    Batch,
+    Yield,
+    Attention,
+}

@@ -1,0 +1,367 @@
+//! The send buffer of a link: frames that are to be written, in their order of precedence.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncWrite, WriteHalf};
+
+use super::chunk::ChunkFrame;
+use super::limits::MAX_BODY_BYTES;
+use crate::route::budget::Charge;
+use crate::route::transport::Transport;
+
+/// The writing half of a link's socket.
+pub(super) type LinkWriter = WriteHalf<Transport>;
+
+/// Urgent frames and others are written together if there are no more of the others than this: a
+/// copy costs less than another call to the system.
+const MERGED_BYTES: usize = 16 * 1024;
+/// A buffer that has grown beyond this is not kept.
+const MAX_KEPT_BYTES: usize = 256 * 1024;
+
+/// Frames that wait to be written. Behind a lock that the link's task and everyone who sends share:
+/// each encodes straight into it.
+///
+/// Urgent frames go first. The chunks of large messages go last, one of each in turn, so that
+/// whatever is small never waits for more than one of them.
+#[derive(Debug)]
+pub(super) struct Outbox<W = LinkWriter> {
+    urgent: BytesMut,
+    data: BytesMut,
+    /// Those of the replies in `data`.
+    charges: Vec<Charge>,
+    large: VecDeque<LargeMessage>,
+    /// Whether `data` begins within a frame, of which the rest must go next.
+    is_torn: bool,
+    /// The link's task, while it sleeps.
+    sleeper: Option<Waker>,
+    /// The socket, while the link's task sleeps.
+    writer: Option<W>,
+    /// Whether the link's task must look at more than frames.
+    needs_attention: bool,
+    /// The large messages whose last chunk was taken.
+    finished: Vec<u64>,
+    /// The batches that were taken.
+    batches: u64,
+    /// The bytes that were written by others than the link's task.
+    written: u64,
+    is_broken: bool,
+}
+
+/// A message of more than 64 KiB, or what is left of it.
+#[derive(Debug)]
+pub(super) struct LargeMessage {
+    pub(super) sequence: u64,
+    pub(super) bytes: Bytes,
+    pub(super) charge: Option<Charge>,
+}
+
+/// Bytes to write next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: BytesMut,
+    /// Released when the bytes are written.
+    pub(super) charges: Vec<Charge>,
+}
+
+impl<W> Outbox<W> {
+    pub(super) fn new() -> Self {
+        Self {
+            urgent: BytesMut::new(),
+            data: BytesMut::new(),
+            charges: Vec::new(),
+            large: VecDeque::new(),
+            is_torn: false,
+            sleeper: None,
+            writer: None,
+            needs_attention: false,
+            finished: Vec::new(),
+            batches: 0,
+            written: 0,
+            is_broken: false,
+        }
+    }
+
+    /// For frames that overtake: errors, and those about the link itself.
+    pub(super) fn urgent(&mut self) -> &mut BytesMut {
+        &mut self.urgent
+    }
+
+    /// For frames that keep their order.
+    pub(super) fn data(&mut self) -> &mut BytesMut {
+        &mut self.data
+    }
+
+    /// The frame that was appended last to the data has this charge.
+    pub(super) fn charge(&mut self, charge: Option<Charge>) {
+        self.charges.extend(charge);
+    }
+
+    /// Sends a message in chunks. The frame that announces it is in the data already.
+    pub(super) fn push_large(&mut self, message: LargeMessage) {
+        self.large.push_back(message);
+    }
+
+    /// Gives up the rest of a message in chunks. Returns whether there was some.
+    pub(super) fn remove_large(&mut self, sequence: u64) -> Option<LargeMessage> {
+        let place = self
+            .large
+            .iter()
+            .position(|large| large.sequence == sequence)?;
+        self.large.remove(place)
+    }
+
+    /// The number of the batch that takes what is appended now: it is in no earlier one.
+    pub(super) const fn next_batch(&self) -> u64 {
+        self.batches
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !(self.urgent.is_empty() && self.data.is_empty() && self.large.is_empty())
+    }
+
+    /// Takes what is to be written next. `spare` is an empty buffer to go on with.
+    pub(super) fn take(&mut self, spare: BytesMut) -> Batch {
+        self.batches += 1;
+        let mut batch = Batch {
+            bytes: spare,
+            charges: Vec::new(),
+        };
+        if self.is_torn {
+            self.is_torn = false;
+            self.take_data(&mut batch);
+        } else if self.urgent.is_empty() {
+            self.take_data(&mut batch);
+            self.take_chunk(&mut batch);
+        } else {
+            std::mem::swap(&mut batch.bytes, &mut self.urgent);
+            if self.data.len() <= MERGED_BYTES {
+                batch.bytes.extend_from_slice(&self.data);
+                self.data.clear();
+                batch.charges.append(&mut self.charges);
+                self.take_chunk(&mut batch);
+            }
+        }
+        batch
+    }
+
+    fn take_data(&mut self, batch: &mut Batch) {
+        std::mem::swap(&mut batch.bytes, &mut self.data);
+        batch.charges.append(&mut self.charges);
+    }
+
+    /// Appends a chunk of the large message whose turn it is.
+    fn take_chunk(&mut self, batch: &mut Batch) {
+        if batch.bytes.len() > MAX_BODY_BYTES {
+            return;
+        }
+        let Some(mut message) = self.large.pop_front() else {
+            return;
+        };
+        let chunk = message
+            .bytes
+            .split_to(message.bytes.len().min(MAX_BODY_BYTES));
+        let frame = ChunkFrame {
+            sequence: message.sequence,
+            is_last: message.bytes.is_empty(),
+            bytes: &chunk,
+        };
+        // It fails only if it is too large.
+        let _ = frame.encode(&mut batch.bytes);
+        match message.bytes.is_empty() {
+            true => {
+                batch.charges.extend(message.charge);
+                self.finished.push(message.sequence);
+                self.needs_attention = true;
+            }
+            false => self.large.push_back(message),
+        }
+    }
+
+    /// The link's task falls asleep and leaves the socket here, unless there is something to do.
+    pub(super) fn sleep(&mut self, waker: &Waker, writer: &mut Option<W>) -> bool {
+        if self.has_output() || self.needs_attention || self.is_broken {
+            return false;
+        }
+        if !self
+            .sleeper
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
+            self.sleeper = Some(waker.clone());
+        }
+        if writer.is_some() {
+            self.writer = writer.take();
+        }
+        true
+    }
+
+    /// The link's task is awake. Returns the socket, if it is here.
+    pub(super) fn awake(&mut self) -> Option<W> {
+        self.sleeper = None;
+        self.writer.take()
+    }
+
+    /// The link's task, if it must be woken for what was appended. Wake it without the lock.
+    pub(super) fn take_sleeper(&mut self) -> Option<Waker> {
+        self.sleeper.take()
+    }
+
+    /// Calls the link's task for something else than frames.
+    pub(super) fn call_attention(&mut self) -> Option<Waker> {
+        self.needs_attention = true;
+        self.take_sleeper()
+    }
+
+    pub(super) fn take_attention(&mut self) -> bool {
+        std::mem::take(&mut self.needs_attention)
+    }
+
+    /// The large messages whose last chunk was taken since the last time.
+    pub(super) fn take_finished(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// The bytes that were written since the last time.
+    pub(super) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
+    /// Whether the socket has failed.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Outbox<W> {
+    /// Writes the data at once if the link's task sleeps, without waking it. For a link on which
+    /// nothing else happens. Returns the task if it must be woken.
+    pub(super) fn write_now(&mut self) -> Option<Waker> {
+        let is_alone = self.urgent.is_empty() && self.large.is_empty() && !self.is_torn;
+        let Some(writer) = self.writer.as_mut().filter(|_| is_alone) else {
+            return self.take_sleeper();
+        };
+        // If the socket takes nothing now, the link's task waits for it in its own name.
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(writer).poll_write(&mut cx, &self.data) {
+            Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                self.batches += 1;
+                self.written += bytes as u64;
+                if bytes == self.data.len() {
+                    self.data.clear();
+                    self.charges.clear();
+                    return None;
+                }
+                self.data.advance(bytes);
+                self.is_torn = true;
+            }
+            Poll::Ready(_) => self.is_broken = true,
+            Poll::Pending => {}
+        }
+        self.take_sleeper()
+    }
+}
+
+/// An empty buffer to use again, from one that was written.
+pub(super) fn spare(mut written: BytesMut) -> BytesMut {
+    written.clear();
+    match written.capacity() > MAX_KEPT_BYTES {
+        true => BytesMut::new(),
+        false => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::link::decoder::{Decoded, Decoder};
+    use crate::route::link::frame::LinkFrame;
+    use crate::route::link::side::LinkSide;
+
+    type TestOutbox = Outbox<tokio::io::DuplexStream>;
+
+    fn large(sequence: u64, chunks: usize) -> LargeMessage {
+        LargeMessage {
+            sequence,
+            bytes: vec![7; chunks * MAX_BODY_BYTES].into(),
+            charge: None,
+        }
+    }
+
+    /// The number and the end of each chunk.
+    fn chunks(batch: &Batch) -> Vec<(u64, bool)> {
+        let mut decoder = Decoder::behind_hello(LinkSide::Server);
+        let mut rest = &batch.bytes[..];
+        let mut chunks = Vec::new();
+        while let Ok(Decoded::Frame { frame, bytes }) = decoder.decode(rest) {
+            if let LinkFrame::Chunk(chunk) = frame {
+                chunks.push((chunk.sequence, chunk.is_last));
+            }
+            rest = &rest[bytes..];
+        }
+        assert!(rest.is_empty());
+        chunks
+    }
+
+    #[test]
+    fn large_messages_take_turns() {
+        let mut outbox = TestOutbox::new();
+        outbox.push_large(large(1, 3));
+        outbox.push_large(large(2, 2));
+        let taken: Vec<_> = (0..5)
+            .flat_map(|_| chunks(&outbox.take(BytesMut::new())))
+            .collect();
+        assert_eq!(
+            taken,
+            [(1, false), (2, false), (1, false), (2, true), (1, true)]
+        );
+        assert!(!outbox.has_output());
+    }
+
+    #[test]
+    fn what_is_urgent_goes_first_and_chunks_go_last() {
+        let mut outbox = TestOutbox::new();
+        outbox.push_large(large(1, 1));
+        outbox.data().extend_from_slice(b"data");
+        outbox.urgent().extend_from_slice(b"urgent");
+        let batch = outbox.take(BytesMut::new());
+        assert!(batch.bytes.starts_with(b"urgentdata"));
+        assert!(batch.bytes.len() > MAX_BODY_BYTES);
+
+        outbox.data().extend_from_slice(&[0; MERGED_BYTES + 1]);
+        outbox.urgent().extend_from_slice(b"urgent");
+        assert_eq!(outbox.take(BytesMut::new()).bytes, &b"urgent"[..]);
+        assert_eq!(outbox.take(BytesMut::new()).bytes.len(), MERGED_BYTES + 1);
+    }
+
+    #[tokio::test]
+    async fn one_who_sends_alone_writes_at_once_and_leaves_no_torn_frame_behind() {
+        let (writer, _reader) = tokio::io::duplex(6);
+        let mut outbox = Outbox::new();
+        let mut writer = Some(writer);
+        assert!(outbox.sleep(Waker::noop(), &mut writer));
+        outbox.data().extend_from_slice(b"abcd");
+        assert!(outbox.write_now().is_none(), "all is written");
+        outbox.data().extend_from_slice(b"efgh");
+        assert!(outbox.write_now().is_some(), "the rest is left");
+        outbox.urgent().extend_from_slice(b"urgent");
+        assert_eq!(outbox.take(BytesMut::new()).bytes, &b"gh"[..]);
+        assert_eq!(outbox.take(BytesMut::new()).bytes, &b"urgent"[..]);
+        assert_eq!(outbox.take_written(), 6);
+        assert!(outbox.awake().is_some());
+    }
+
+    #[test]
+    fn the_task_does_not_sleep_while_there_is_something_to_do() {
+        let mut outbox = TestOutbox::new();
+        outbox.data().extend_from_slice(b"data");
+        assert!(!outbox.sleep(Waker::noop(), &mut None));
+        outbox.take(BytesMut::new());
+        assert!(outbox.sleep(Waker::noop(), &mut None));
+        assert!(outbox.call_attention().is_some());
+        assert!(!outbox.sleep(Waker::noop(), &mut None));
+        assert!(outbox.take_attention() && !outbox.take_attention());
+    }
+}

@@ -1,0 +1,117 @@
+//! The requests of a link that may be unanswered, in the order of their numbers. Pure.
+
+use std::collections::VecDeque;
+
+use crate::environment::Deadline;
+use crate::route::slab::SlabKey;
+
+/// The requests that were read and not known to be answered. Only the link's task has it: the
+/// actor that answers a request does not look here, so entries of answered ones are removed later,
+/// by [`sweep`](Self::sweep).
+#[derive(Debug)]
+pub(super) struct RequestLog<P> {
+    entries: VecDeque<LoggedRequest<P>>,
+}
+
+/// A request that was read.
+#[derive(Debug)]
+pub(super) struct LoggedRequest<P> {
+    pub(super) sequence: u64,
+    pub(super) key: SlabKey,
+    pub(super) deadline: Deadline,
+    /// Its place in a queue; none while its message arrives.
+    pub(super) place: Option<P>,
+}
+
+/// The entries that have left a log.
+#[derive(Debug)]
+pub(super) struct Swept<P> {
+    pub(super) answered: Vec<LoggedRequest<P>>,
+    pub(super) expired: Vec<LoggedRequest<P>>,
+}
+
+impl<P> RequestLog<P> {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a request with a number greater than all before.
+    pub(super) fn push(&mut self, request: LoggedRequest<P>) {
+        self.entries.push_back(request);
+    }
+
+    pub(super) fn find(&mut self, sequence: u64) -> Option<&mut LoggedRequest<P>> {
+        let entries = &mut self.entries;
+        let place = entries.binary_search_by_key(&sequence, |entry| entry.sequence);
+        entries.get_mut(place.ok()?)
+    }
+
+    /// Takes out those that are answered, and those whose time is over.
+    pub(super) fn sweep(&mut self, now: Deadline, is_open: impl Fn(SlabKey) -> bool) -> Swept<P> {
+        let mut swept = Swept {
+            answered: Vec::new(),
+            expired: Vec::new(),
+        };
+        for _ in 0..self.entries.len() {
+            let Some(entry) = self.entries.pop_front() else {
+                break;
+            };
+            if !is_open(entry.key) {
+                swept.answered.push(entry);
+            } else if entry.deadline <= now {
+                swept.expired.push(entry);
+            } else {
+                self.entries.push_back(entry);
+            }
+        }
+        swept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::route::slab::Slab;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_takes_what_is_answered_or_over_and_keeps_the_order() {
+        let now = Deadline::after(Duration::ZERO);
+        let mut slab = Slab::new();
+        let mut log = RequestLog::new();
+        for sequence in 1..=6 {
+            let key = slab.insert(());
+            log.push(LoggedRequest {
+                sequence: 10 * sequence,
+                key,
+                deadline: now.later(Duration::from_secs(sequence)),
+                place: Some(sequence),
+            });
+        }
+        let key = log.find(40).unwrap().key;
+        slab.remove(key);
+        let swept = log.sweep(now.later(Duration::from_secs(2)), |key| {
+            slab.get(key).is_some()
+        });
+        let numbers = |entries: &[LoggedRequest<u64>]| -> Vec<u64> {
+            entries.iter().map(|entry| entry.sequence).collect()
+        };
+        assert_eq!(numbers(&swept.answered), [40]);
+        assert_eq!(numbers(&swept.expired), [10, 20]);
+        assert_eq!(log.len(), 3);
+        assert!(log.find(40).is_none());
+        assert_eq!(log.find(50).and_then(|entry| entry.place), Some(5));
+        assert!(log.find(30).is_some() && log.find(60).is_some());
+    }
+}

@@ -1,0 +1,578 @@
+//! The one task of an accepted link: it reads, decides, writes, and ends.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::arriving_messages::Ticket;
+use super::flood_pace::FloodPace;
+use super::link_clients::ClientPlace;
+use super::link_service::LinkService;
+use super::request_intake::{RequestIntake, TakenFrame};
+use super::served_link::ServedLink;
+use crate::environment::{Deadline, Environment};
+use crate::route::budget::BudgetFull;
+use crate::route::link::link_io::{HasOutbox as _, IoEvent, IoMode, LinkIo};
+use crate::route::link::{
+    ClientIdentity, Decoded, Decoder, GoAwayFrame, GoAwayReason, HEADER_BYTES, HelloLimits,
+    LinkError, LinkFrame, LinkSide, LinkVersions, agree,
+};
+use crate::route::serving::{
+    EndOrders, KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look, ServedConnection,
+};
+use crate::route::transport::Transport;
+
+/// How often deadlines are looked at while requests are unanswered: a timer for each costs more.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
+/// The time for the client of an evicted link to learn which of its requests were not read.
+const EVICTION_TIME: Duration = Duration::from_millis(500);
+/// How long the client has to read the last word and to close.
+const LINGER_TIME: Duration = Duration::from_millis(500);
+/// The bytes that are read at a time, and discarded, meanwhile.
+const DISCARD_BYTES: usize = 4096;
+
+/// Serves a link to its end. `unread` are bytes that have come behind the greeting; `too_late` ends
+/// when the client has not sent its `Hello` in time.
+pub(in crate::route) async fn serve_link(
+    connection: Arc<ServedConnection>,
+    service: Arc<LinkService>,
+    mut transport: Transport,
+    mut unread: BytesMut,
+    end: &EndOrders,
+    too_late: Pin<&mut impl Future<Output = ()>>,
+) {
+    let mut decoder = Decoder::new(LinkSide::Client);
+    let greeting = async {
+        let client = read_hello(&service, &mut transport, &mut decoder, &mut unread).await?;
+        let place = service.clients.take_place(client.identity).await;
+        place.map(|place| (client, place)).map_err(NoHello::Refused)
+    };
+    let greeted = tokio::select! {
+        biased;
+        greeted = greeting => greeted,
+        () = too_late => Err(NoHello::Gone),
+    };
+    match greeted {
+        Ok((client, place)) => {
+            connection.activity.greet();
+            let driver = LinkDriver::new(
+                &connection,
+                &service,
+                transport,
+                decoder,
+                unread,
+                client,
+                place,
+            );
+            drive(driver, end).await;
+        }
+        Err(NoHello::Refused(error)) => {
+            debug!(%error, "a link is refused");
+            let text = error.to_string();
+            let frame = GoAwayFrame {
+                last_sequence: 0,
+                reason: error.reason(),
+                text: &text,
+            };
+            let mut bytes = BytesMut::new();
+            let _ = frame.encode(&mut bytes);
+            let environment = &connection.environment;
+            let written = environment.timeout(LINGER_TIME, transport.write_all(&bytes));
+            if written.await.is_some_and(|written| written.is_ok()) {
+                linger(environment, transport).await;
+            }
+        }
+        Err(NoHello::Gone) => debug!("a connection does not complete its greeting"),
+    }
+}
+
+/// The `Hello` of a client.
+struct GreetedClient {
+    identity: ClientIdentity,
+    limits: HelloLimits,
+    version: u16,
+}
+
+/// Why there is no link.
+enum NoHello {
+    /// The client learns why.
+    Refused(LinkError),
+    Gone,
+}
+
+async fn read_hello(
+    service: &LinkService,
+    transport: &mut Transport,
+    decoder: &mut Decoder,
+    unread: &mut BytesMut,
+) -> Result<GreetedClient, NoHello> {
+    loop {
+        let decoded = decoder.decode(unread).map_err(NoHello::Refused)?;
+        if let Decoded::Frame { frame, bytes } = decoded {
+            let LinkFrame::Hello(hello) = frame else {
+                return Err(NoHello::Gone);
+            };
+            let agreed = agree(&hello, &service.offer()).map_err(NoHello::Refused)?;
+            let Some(identity) = hello.client else {
+                return Err(NoHello::Gone);
+            };
+            let client = GreetedClient {
+                identity,
+                limits: hello.limits,
+                version: agreed.version,
+            };
+            unread.advance(bytes);
+            return Ok(client);
+        }
+        match transport.read_buf(unread).await {
+            Ok(bytes) if bytes > 0 => {}
+            _ => return Err(NoHello::Gone),
+        }
+    }
+}
+
+/// An event on an accepted link.
+enum ServedLinkEvent {
+    /// No further requests are taken, for this reason.
+    Close(GoAwayReason),
+    /// The time of an evicted link is over.
+    CutOff,
+    Look,
+    Sweep,
+    /// A client that was held up may send on.
+    Resume,
+    Ticket(Result<Ticket, BudgetFull>),
+    Io(IoEvent),
+}
+
+/// How a link ends.
+enum ServedLinkEnd {
+    /// The socket is of no use any more.
+    Broken,
+    /// The client has this word, and time to read it.
+    GoAway { reason: GoAwayReason, text: String },
+    /// Everything is sent.
+    Done,
+}
+
+type TicketFuture = Pin<Box<dyn Future<Output = Result<Ticket, BudgetFull>> + Send>>;
+
+/// Drives a link.
+struct LinkDriver {
+    environment: Environment,
+    connection: Arc<ServedConnection>,
+    link: Arc<ServedLink>,
+    io: LinkIo,
+    decoder: Decoder,
+    buffer: BytesMut,
+    intake: RequestIntake,
+    place: ClientPlace,
+    keep_alive: KeepAlive,
+    pace: FloodPace,
+    /// The reason for which no further requests are taken.
+    closing: Option<GoAwayReason>,
+    /// Whether anything is read.
+    reads: bool,
+    look: Pin<Box<tokio::time::Sleep>>,
+    sweep: Pin<Box<tokio::time::Sleep>>,
+    is_sweeping: bool,
+    /// Runs while the client is held up.
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// The ticket that the first of the large messages waits for, with its number.
+    ticket: Option<(u64, TicketFuture)>,
+    /// Whether something was read since the last look.
+    has_read: bool,
+}
+
+/// Drives a link until it ends.
+async fn drive(mut driver: LinkDriver, end: &EndOrders) {
+    // Bytes may have come behind the `Hello`.
+    let mut ended = driver.read().err();
+    let environment = driver.environment.clone();
+    let mut cut_off = pin!(async {
+        end.evicted.cancelled().await;
+        environment.sleep(EVICTION_TIME).await;
+    });
+    while ended.is_none() {
+        let event = driver.next(end, cut_off.as_mut()).await;
+        ended = driver.handle(event).err();
+    }
+    if let Some(ended) = ended {
+        driver.end(ended).await;
+    }
+}
+
+impl LinkDriver {
+    fn new(
+        connection: &Arc<ServedConnection>,
+        service: &Arc<LinkService>,
+        transport: Transport,
+        decoder: Decoder,
+        buffer: BytesMut,
+        client: GreetedClient,
+        place: ClientPlace,
+    ) -> Self {
+        let environment = connection.environment.clone();
+        let link = Arc::new(ServedLink::new(
+            Arc::clone(&service.directory),
+            service.max_message_bytes,
+            service.limits(),
+            client.limits,
+        ));
+        let hello = service.hello(LinkVersions {
+            oldest: client.version,
+            newest: client.version,
+        });
+        // It fails only if the namespace is too long, which none is.
+        let _ = link.with_outbox(|outbox| hello.encode(outbox.urgent()));
+        Self {
+            intake: RequestIntake::new(link.clone(), service.clone(), connection.clone()),
+            connection: connection.clone(),
+            link,
+            io: LinkIo::new(transport),
+            decoder,
+            buffer,
+            place,
+            keep_alive: KeepAlive::default(),
+            pace: FloodPace::new(environment.now()),
+            closing: None,
+            reads: true,
+            look: Box::pin(environment.sleep(LOOK_INTERVAL)),
+            sweep: Box::pin(environment.sleep(SWEEP_INTERVAL)),
+            is_sweeping: false,
+            pause: None,
+            ticket: None,
+            has_read: false,
+            environment,
+        }
+    }
+
+    /// Waits for what happens next.
+    async fn next(
+        &mut self,
+        end: &EndOrders,
+        cut_off: Pin<&mut impl Future<Output = ()>>,
+    ) -> ServedLinkEvent {
+        let is_open = self.closing.is_none();
+        let replaced: &CancellationToken = &self.place.orders.replaced;
+        let mode = IoMode {
+            reads: self.reads && self.pause.is_none(),
+            reports_flush: !is_open,
+        };
+        let Self {
+            link,
+            io,
+            buffer,
+            look,
+            sweep,
+            pause,
+            ticket,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            () = replaced.cancelled(), if self.reads => ServedLinkEvent::Close(GoAwayReason::Replaced),
+            () = end.graceful.cancelled(), if is_open => ServedLinkEvent::Close(GoAwayReason::Shutdown),
+            () = end.evicted.cancelled(), if is_open => ServedLinkEvent::Close(GoAwayReason::Crowded),
+            () = cut_off => ServedLinkEvent::CutOff,
+            () = look.as_mut() => ServedLinkEvent::Look,
+            () = sweep.as_mut(), if self.is_sweeping => ServedLinkEvent::Sweep,
+            () = async { if let Some(pause) = pause { pause.as_mut().await } },
+                if pause.is_some() => ServedLinkEvent::Resume,
+            granted = poll_fn(|cx| match ticket {
+                Some((_, ticket)) => ticket.as_mut().poll(cx),
+                None => std::task::Poll::Pending,
+            }) => ServedLinkEvent::Ticket(granted),
+            event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => ServedLinkEvent::Io(event),
+        }
+    }
+
+    /// Decides. An error ends the link.
+    fn handle(&mut self, event: ServedLinkEvent) -> Result<(), ServedLinkEnd> {
+        match event {
+            ServedLinkEvent::Close(reason) => self.close(reason),
+            ServedLinkEvent::CutOff => return Err(ServedLinkEnd::Broken),
+            ServedLinkEvent::Look => self.look()?,
+            ServedLinkEvent::Sweep => self.swept(),
+            ServedLinkEvent::Resume => self.pause = None,
+            ServedLinkEvent::Ticket(ticket) => {
+                self.ticket = None;
+                self.intake.ticket(ticket, now());
+            }
+            ServedLinkEvent::Io(IoEvent::Read(bytes)) => {
+                self.has_read = true;
+                self.connection.activity.note_read(bytes);
+                self.read()?;
+            }
+            ServedLinkEvent::Io(IoEvent::Flushed) => {}
+            ServedLinkEvent::Io(IoEvent::Attention) => self.attend(),
+            ServedLinkEvent::Io(IoEvent::Ended(ended)) => {
+                debug!(?ended, "a link has ended");
+                return Err(ServedLinkEnd::Broken);
+            }
+        }
+        self.apply();
+        self.arm_sweep();
+        let is_done = self.closing.is_some() && self.intake.arriving.is_empty();
+        match is_done && self.io.is_idle() && self.link.is_done() {
+            true => Err(ServedLinkEnd::Done),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes all frames that are there whole.
+    fn read(&mut self) -> Result<(), ServedLinkEnd> {
+        // Once for all of them: reading it costs as much as a small request.
+        let now = now();
+        let mut taken = 0;
+        let mut frames = 0;
+        let mut weight = 0_u32;
+        let failed = loop {
+            let rest = self.buffer.get(taken..).unwrap_or_default();
+            let (frame, bytes) = match self.decoder.decode(rest) {
+                Ok(Decoded::Frame { frame, bytes }) => (frame, bytes),
+                Ok(Decoded::Skipped { bytes }) => {
+                    taken += bytes;
+                    weight = weight.saturating_add(4);
+                    continue;
+                }
+                Ok(Decoded::Incomplete { .. }) => break None,
+                Err(error) => break Some(error),
+            };
+            frames += 1;
+            match self.intake.take(frame, bytes - HEADER_BYTES, now) {
+                Ok(TakenFrame::Useful) => {}
+                Ok(TakenFrame::Weight(more)) => weight = weight.saturating_add(more),
+                Ok(TakenFrame::LastRequest) => {
+                    self.closing.get_or_insert(GoAwayReason::Shutdown);
+                }
+                Err(error) => break Some(error),
+            }
+            taken += bytes;
+        };
+        match taken == self.buffer.len() {
+            // This keeps its room.
+            true => self.buffer.clear(),
+            false => self.buffer.advance(taken),
+        }
+        if let Some(error) = failed {
+            return Err(ServedLinkEnd::violated(error));
+        }
+        self.link.note_alone(frames == 1 && self.buffer.is_empty());
+        self.intake.return_much_credit();
+        self.hold_up(weight)
+    }
+
+    /// Holds up a client that sends too many frames that carry nothing forward.
+    fn hold_up(&mut self, weight: u32) -> Result<(), ServedLinkEnd> {
+        if weight == 0 {
+            return Ok(());
+        }
+        let now = self.environment.now();
+        let Some(pause) = self.connection.control.spend(weight, now) else {
+            return Ok(());
+        };
+        if self.pace.hold_up(pause, now) {
+            self.connection.counters.over_pace.increment();
+            return Err(ServedLinkEnd::GoAway {
+                reason: GoAwayReason::Flood,
+                text: GoAwayReason::Flood.to_string(),
+            });
+        }
+        self.pause = Some(Box::pin(self.environment.sleep(pause)));
+        Ok(())
+    }
+
+    /// No further requests are taken.
+    fn close(&mut self, reason: GoAwayReason) {
+        self.closing = Some(reason);
+        self.intake.close();
+        if reason == GoAwayReason::Replaced {
+            self.reads = false;
+            self.intake.give_up_arriving();
+            // From here on nothing of it is read.
+            self.place.orders.stopped.cancel();
+        }
+        self.send_go_away(reason, "");
+    }
+
+    fn send_go_away(&self, reason: GoAwayReason, text: &str) {
+        let frame = GoAwayFrame {
+            last_sequence: self.decoder.last_sequence(),
+            reason,
+            text,
+        };
+        // It fails only if the text is too long.
+        let _ = self
+            .link
+            .with_outbox(|outbox| frame.encode(outbox.urgent()));
+    }
+
+    /// Looks whether the client is there.
+    fn look(&mut self) -> Result<(), ServedLinkEnd> {
+        self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
+        if !std::mem::take(&mut self.has_read) {
+            self.io.expect_little(&mut self.buffer);
+        }
+        let step = self.keep_alive.look(Look {
+            bytes_read: self.connection.activity.bytes_read(),
+            bytes_written: self.io.written(),
+            is_write_blocked: self.io.is_blocked(),
+            is_throttled: self.pause.is_some(),
+        });
+        match step {
+            // The client asks, if it has nothing else to send.
+            KeepAliveStep::Nothing | KeepAliveStep::Ask => Ok(()),
+            KeepAliveStep::Close(reason) => {
+                debug!(reason, "a link is closed");
+                self.connection.counters.dead.increment();
+                Err(ServedLinkEnd::GoAway {
+                    reason: GoAwayReason::Timeout,
+                    text: reason.to_owned(),
+                })
+            }
+        }
+    }
+
+    fn swept(&mut self) {
+        self.is_sweeping = false;
+        self.intake.sweep(now());
+        let activity = &self.connection.activity;
+        let unanswered = usize::try_from(self.link.unanswered()).unwrap_or(usize::MAX);
+        if unanswered == 0 && activity.streams() > 0 {
+            activity.idle_from(self.environment.now());
+        }
+        activity.set_streams(unanswered);
+    }
+
+    /// Somebody has called: there is credit to return, or a large reply to encode.
+    fn attend(&mut self) {
+        self.intake.return_much_credit();
+        // Nothing waits for the end of a reply.
+        let _ = self.link.with_outbox(|outbox| outbox.take_finished());
+        for reply in self.link.take_unencoded() {
+            let link = self.link.clone();
+            // It ends with its work, and the server's end waits for it.
+            self.connection.tasks.spawn(async move {
+                link.encode_large(reply);
+            });
+        }
+    }
+
+    /// Sees to it that the first of the large messages waits for its ticket.
+    fn apply(&mut self) {
+        let Some(applicant) = self.intake.arriving.applicant() else {
+            self.ticket = None;
+            return;
+        };
+        let sequence = applicant.sequence;
+        if self.ticket.as_ref().is_some_and(|(of, _)| *of == sequence) {
+            return;
+        }
+        let total = applicant.total;
+        let (received, replies) = (
+            self.connection.received.clone(),
+            self.connection.replies.clone(),
+        );
+        // Nothing of it waits unread meanwhile.
+        let ticket = async move {
+            let reply = replies.ticket(total, 0).await?;
+            let message = received.ticket(total, 0).await?;
+            Ok(Ticket { message, reply })
+        };
+        self.ticket = Some((sequence, Box::pin(ticket)));
+    }
+
+    fn arm_sweep(&mut self) {
+        if !self.is_sweeping && self.intake.needs_sweep() {
+            self.is_sweeping = true;
+            self.sweep = Box::pin(self.environment.sleep(SWEEP_INTERVAL));
+            // Busy from the first request on, so that it is not closed for another connection.
+            self.connection.activity.set_streams(1);
+        }
+    }
+
+    /// Ends the link.
+    async fn end(mut self, end: ServedLinkEnd) {
+        match end {
+            ServedLinkEnd::Broken => return,
+            ServedLinkEnd::GoAway { reason, text } => {
+                self.send_go_away(reason, &text);
+                let environment = self.environment.clone();
+                if environment
+                    .timeout(LINGER_TIME, self.flush())
+                    .await
+                    .is_none()
+                {
+                    return;
+                }
+            }
+            ServedLinkEnd::Done => {}
+        }
+        let Self {
+            environment,
+            io,
+            link,
+            intake,
+            ..
+        } = self;
+        let transport = io.into_transport(&*link);
+        // Whatever is queued must not be executed while the client closes.
+        drop(intake);
+        if let Some(transport) = transport {
+            linger(&environment, transport).await;
+        }
+    }
+
+    /// Writes what is there.
+    async fn flush(&mut self) {
+        let mode = IoMode {
+            reads: false,
+            reports_flush: true,
+        };
+        let Self {
+            link, io, buffer, ..
+        } = self;
+        loop {
+            match poll_fn(|cx| io.poll(cx, &**link, mode, buffer)).await {
+                IoEvent::Flushed | IoEvent::Ended(_) => return,
+                IoEvent::Read(_) | IoEvent::Attention => {}
+            }
+        }
+    }
+}
+
+impl ServedLinkEnd {
+    /// The client has violated the protocol.
+    fn violated(error: LinkError) -> Self {
+        debug!(%error, "a link is closed: its client violates the protocol");
+        Self::GoAway {
+            reason: error.reason(),
+            text: error.to_string(),
+        }
+    }
+}
+
+/// Now, as requests count time.
+fn now() -> Deadline {
+    Deadline::after(Duration::ZERO)
+}
+
+/// Closes our side, and reads what still comes until the client closes too: otherwise the system
+/// would answer it with a reset, which can overtake the last word.
+async fn linger(environment: &Environment, mut transport: Transport) {
+    let discarding = async {
+        if transport.shutdown().await.is_err() {
+            return;
+        }
+        let mut bytes = [0; DISCARD_BYTES];
+        while let Ok(1..) = transport.read(&mut bytes).await {}
+    };
+    environment.timeout(LINGER_TIME, discarding).await;
+}

@@ -1,0 +1,282 @@
+//! Calls over a link: their order, and their end when the link ends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::address::Address;
+use crate::environment::{Environment, Simulation};
+use crate::error::{Executed, RequestError, RequestErrorKind as Kind};
+use crate::message::{Body, EchoMsg};
+use crate::registry::{Capabilities, Incarnation};
+use crate::route::calling::{PeerRoute, Pool};
+use crate::route::conformance::{House, LIMIT, call, echo, pool, serve, serve_with};
+use crate::route::link::announced_link;
+use crate::route::link::{HelloFrame, HelloLimits, InternLimits, LINK_VERSIONS, LinkFrame};
+use crate::route::serving::{ProcessServer, ServerConfig, WireBounds};
+use crate::route::{Call, Route};
+
+/// That of the servers of the suite.
+const INCARNATION: u64 = 7;
+
+type Calling = Pin<Box<dyn Future<Output = (Call, Result<Body, RequestError>)> + Send>>;
+
+struct LinkedWorld {
+    environment: Environment,
+    house: Arc<House>,
+    server: ProcessServer,
+    pool: Pool,
+    route: PeerRoute,
+}
+
+fn linked(pool: &Pool, address: &Address) -> PeerRoute {
+    let link = Some(announced_link(Incarnation::new(INCARNATION)));
+    pool.route(address, Capabilities::ACTORGRID.with_link(link))
+}
+
+fn calling(route: &PeerRoute, receiver: &str, text: &str) -> Calling {
+    let route = route.clone();
+    let mut call = call(receiver, EchoMsg::new(text));
+    call.meta.token = Some("1:1".parse().unwrap());
+    Box::pin(async move {
+        let answer = route.call(&mut call).await;
+        (call, answer)
+    })
+}
+
+impl LinkedWorld {
+    async fn new() -> Self {
+        let environment = Simulation::new(1).environment();
+        let house: Arc<House> = Arc::default();
+        house.echo("echo");
+        let (server, address) = serve(&environment, &house, 0).await;
+        let pool = pool(&environment);
+        Self {
+            route: linked(&pool, &address),
+            environment,
+            house,
+            server,
+            pool,
+        }
+    }
+
+    async fn end(self) {
+        self.pool.close().await;
+        self.server.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_to_one_mailbox_arrive_in_the_order_of_their_first_poll() {
+    let world = LinkedWorld::new().await;
+    let mut queue = world.house.queue("a");
+    let mut other = world.house.queue("b");
+    let mut calls = Vec::new();
+    let mut expected = Vec::new();
+    for number in 0..200 {
+        // Each seventh has chunks.
+        let length = if number % 7 == 0 {
+            70_000 + number
+        } else {
+            number
+        };
+        let text = "x".repeat(length);
+        let receiver = if number % 3 == 0 { "b" } else { "a" };
+        let mut calling = calling(&world.route, receiver, &text);
+        assert!(calling.as_mut().now_or_never().is_none());
+        calls.push(calling);
+        expected.push((receiver, length));
+        if number == 50 {
+            // The link opens meanwhile.
+            world.environment.sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let answers = join_all(calls);
+    let handles = async {
+        let (mut from_a, mut from_b) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            tokio::select! {
+                biased;
+                Some(request) = queue.recv() => {
+                    from_a.push(request.message().msg.len());
+                    let _ = request.respond(EchoMsg::default());
+                }
+                Some(request) = other.recv() => {
+                    from_b.push(request.message().msg.len());
+                    let _ = request.respond(EchoMsg::default());
+                }
+            }
+        }
+        (from_a, from_b)
+    };
+    let (answers, (from_a, from_b)) = tokio::join!(answers, handles);
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
+    let of = |receiver| -> Vec<usize> {
+        let own = expected.iter().filter(|(to, _)| *to == receiver);
+        own.map(|(_, length)| *length).collect()
+    };
+    assert_eq!((from_a, from_b), (of("a"), of("b")));
+    assert_eq!(world.pool.connections().opened.get(), 1);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_end_at_once_when_the_peer_is_gone() {
+    let world = LinkedWorld::new().await;
+    let mut queue = world.house.queue("a");
+    let call = world.environment.spawn(calling(&world.route, "a", "x"));
+    let request = queue.recv().await.unwrap();
+    let began = world.environment.now();
+    drop(world.server);
+    let (call, answer) = call.await.unwrap();
+    let error = answer.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed(), call.executed),
+        (Kind::ConnectionLost, Executed::Maybe, Executed::Maybe)
+    );
+    assert_eq!(world.environment.now(), began);
+    drop(request);
+    world.pool.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_shuts_down_executes_what_it_has_read_and_nothing_later() {
+    let world = LinkedWorld::new().await;
+    let mut queue = world.house.queue("a");
+    let early = world.environment.spawn(calling(&world.route, "a", "early"));
+    let request = queue.recv().await.unwrap();
+    let route = world.route.clone();
+    let ends = world.server.shutdown(Duration::from_secs(5));
+    let calls = async {
+        world.environment.sleep(Duration::from_millis(10)).await;
+        let (_, late) = calling(&route, "a", "late").await;
+        let error = late.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.executed()),
+            (Kind::Unreachable, Executed::No)
+        );
+        request.respond(EchoMsg::new("yes")).unwrap();
+        let (_, answer) = early.await.unwrap();
+        assert_eq!(echo(answer.unwrap()).msg, "yes");
+    };
+    tokio::join!(ends, calls);
+    assert!(queue.try_recv().is_err());
+    world.pool.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_is_withdrawn_and_the_next_one_works() {
+    let world = LinkedWorld::new().await;
+    world.house.unread("unread");
+    for _ in 0..100 {
+        let given_up = calling(&world.route, "unread", "x");
+        let soon = world
+            .environment
+            .timeout(Duration::from_millis(1), given_up);
+        assert!(soon.await.is_none());
+        let (_, answer) = calling(&world.route, "echo", "hi").await;
+        assert_eq!(echo(answer.unwrap()).msg, "hi");
+    }
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_link_comes_about_calls_go_over_grpc_at_once() {
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    house.echo("echo");
+    let config = ServerConfig {
+        namespace: crate::route::conformance::namespace(),
+        max_message_bytes: LIMIT,
+        bounds: WireBounds::default(),
+        incarnation: None,
+    };
+    let serving = tokio::sync::watch::Sender::new(None).subscribe();
+    let (server, address) = serve_with(&environment, &house, 0, serving, config).await;
+    let pool = pool(&environment);
+    let route = linked(&pool, &address);
+    for most in [1000, 1] {
+        let began = environment.now();
+        let (_, answer) = calling(&route, "echo", "hi").await;
+        assert_eq!(echo(answer.unwrap()).msg, "hi");
+        let took = environment.now().since(began);
+        assert!(took < Duration::from_millis(most), "{took:?}");
+    }
+    pool.close().await;
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_frozen_is_noticed_within_three_seconds() {
+    let environment = Simulation::new(1).environment();
+    let mut listener = environment
+        .listen("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let peer = environment.spawn(async move {
+        let mut socket = listener.accept().await.unwrap();
+        let mut first = [0; 64];
+        socket.read_exact(&mut first).await.unwrap();
+        let hello = LinkFrame::Hello(HelloFrame {
+            versions: LINK_VERSIONS,
+            features: 0,
+            required: 0,
+            incarnation: INCARNATION,
+            client: None,
+            limits: HelloLimits {
+                max_message_bytes: 1000,
+                credit_bytes: 1024 * 1024,
+                credit_requests: 100,
+                max_unanswered: 100,
+                names: InternLimits::default(),
+                types: InternLimits::default(),
+            },
+            namespace: "test",
+        });
+        let mut bytes = BytesMut::new();
+        hello.encode(&mut bytes).unwrap();
+        socket.write_all(&bytes).await.unwrap();
+        (listener, socket)
+    });
+    let pool = pool(&environment);
+    let route = linked(&pool, &address);
+    let began = environment.now();
+    let (call, answer) = calling(&route, "a", "x").await;
+    let error = answer.unwrap_err();
+    assert_eq!(
+        (error.kind(), call.executed),
+        (Kind::ConnectionLost, Executed::Maybe)
+    );
+    let took = environment.now().since(began);
+    assert!(
+        took > Duration::from_secs(2) && took < Duration::from_secs(3),
+        "{took:?}"
+    );
+    drop(peer.await);
+    pool.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_closed_ends_its_calls() {
+    let world = LinkedWorld::new().await;
+    let mut queue = world.house.queue("a");
+    let call = world.environment.spawn(calling(&world.route, "a", "x"));
+    let mut request = queue.recv().await.unwrap();
+    world.pool.close().await;
+    let (_, answer) = call.await.unwrap();
+    let error = answer.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.executed()),
+        (Kind::ClientClosed, Executed::Maybe)
+    );
+    request.abandoned().await;
+    let (_, answer) = calling(&world.route, "a", "x").await;
+    assert_eq!(answer.unwrap_err().kind(), Kind::ClientClosed);
+    world.server.shutdown(Duration::from_secs(5)).await;
+}
