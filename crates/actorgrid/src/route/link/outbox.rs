@@ -118,6 +118,11 @@ impl<W> Outbox<W> {
         self.batches
     }
 
+    /// The bytes of urgent frames that wait.
+    pub(super) fn urgent_bytes(&self) -> usize {
+        self.urgent.len()
+    }
+
     pub(super) fn has_output(&self) -> bool {
         !(self.urgent.is_empty() && self.data.is_empty() && self.large.is_empty())
     }

@@ -1,7 +1,8 @@
 //! Calls over a link: their order, and their end when the link ends.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -14,6 +15,7 @@ use crate::environment::{Environment, Simulation};
 use crate::error::{Executed, RequestError, RequestErrorKind as Kind};
 use crate::message::{Body, EchoMsg};
 use crate::registry::{Capabilities, Incarnation};
+use crate::request::{MessageSet as _, Request};
 use crate::route::calling::{PeerRoute, Pool};
 use crate::route::conformance::{House, LIMIT, call, echo, pool, serve, serve_with};
 use crate::route::link::announced_link;
@@ -279,4 +281,67 @@ async fn a_client_that_is_closed_ends_its_calls() {
     let (_, answer) = calling(&world.route, "a", "x").await;
     assert_eq!(answer.unwrap_err().kind(), Kind::ClientClosed);
     world.server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_is_accounted_for_while_its_peer_restarts() {
+    const CALLERS: usize = 64;
+    const CALLS: usize = 100;
+    let environment = Simulation::new(1).environment();
+    let house: Arc<House> = Arc::default();
+    let executed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = executed.clone();
+    house.open("a", move |incoming| {
+        if let Some(request) = Request::<EchoMsg>::receive(incoming) {
+            log.lock().unwrap().push(request.message().msg.clone());
+            let _ = request.respond(EchoMsg::default());
+        }
+        Ok(())
+    });
+    let (mut server, address) = serve(&environment, &house, 0).await;
+    let (_, port) = address.as_str().rsplit_once(':').unwrap();
+    let port = port.parse().unwrap();
+    let pool = pool(&environment);
+    let route = linked(&pool, &address);
+    let ended = AtomicUsize::new(0);
+    let callers = (0..CALLERS).map(|caller| {
+        let (route, ended) = (&route, &ended);
+        async move {
+            let mut outcomes = Vec::new();
+            for number in 0..CALLS {
+                let text = format!("{caller}.{number}");
+                let (call, answer) = calling(route, "a", &text).await;
+                let done = answer.map_or_else(|error| error.executed(), |_| Executed::Yes);
+                assert_eq!(call.executed, done);
+                outcomes.push((text, done));
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+            outcomes
+        }
+    });
+    let restarts = async {
+        for restart in 1..=5 {
+            while ended.load(Ordering::Relaxed) < restart * CALLERS * CALLS / 10 {
+                tokio::task::yield_now().await;
+            }
+            server.shutdown(Duration::ZERO).await;
+            (server, _) = serve(&environment, &house, port).await;
+        }
+        server
+    };
+    let (outcomes, server) = tokio::join!(join_all(callers), restarts);
+    let executed = executed.lock().unwrap().clone();
+    let mut each: Vec<_> = executed.iter().collect();
+    each.sort_unstable();
+    each.dedup();
+    assert_eq!(each.len(), executed.len(), "a request was executed twice");
+    for (text, done) in outcomes.iter().flatten() {
+        match done {
+            Executed::Yes => assert!(each.binary_search(&text).is_ok(), "{text} was lost"),
+            Executed::No => assert!(each.binary_search(&text).is_err(), "{text} was executed"),
+            Executed::Maybe => {}
+        }
+    }
+    pool.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
 }

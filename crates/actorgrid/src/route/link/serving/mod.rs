@@ -2,6 +2,7 @@
 
 mod arriving_messages;
 mod flood_pace;
+mod large_ticket;
 mod link_clients;
 mod link_service;
 mod request_intake;

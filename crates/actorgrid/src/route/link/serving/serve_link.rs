@@ -12,6 +12,7 @@ use tracing::debug;
 
 use super::arriving_messages::Ticket;
 use super::flood_pace::FloodPace;
+use super::large_ticket::large_ticket;
 use super::link_clients::ClientPlace;
 use super::link_service::LinkService;
 use super::request_intake::{RequestIntake, TakenFrame};
@@ -261,9 +262,10 @@ impl LinkDriver {
     ) -> ServedLinkEvent {
         let is_open = self.closing.is_none();
         let replaced: &CancellationToken = &self.place.orders.replaced;
+        let is_backed_up = self.link.is_backed_up();
         let mode = IoMode {
-            reads: self.reads && self.pause.is_none(),
-            reports_flush: !is_open,
+            reads: self.reads && self.pause.is_none() && !is_backed_up,
+            reports_flush: !is_open || is_backed_up,
         };
         let Self {
             link,
@@ -476,16 +478,12 @@ impl LinkDriver {
             return;
         }
         let total = applicant.total;
-        let (received, replies) = (
+        let ticket = large_ticket(
+            self.environment.clone(),
             self.connection.received.clone(),
             self.connection.replies.clone(),
+            total,
         );
-        // Nothing of it waits unread meanwhile.
-        let ticket = async move {
-            let reply = replies.ticket(total, 0).await?;
-            let message = received.ticket(total, 0).await?;
-            Ok(Ticket { message, reply })
-        };
         self.ticket = Some((sequence, Box::pin(ticket)));
     }
 

@@ -26,6 +26,8 @@ use crate::route::slab::{Slab, SlabKey};
 /// A larger reply is encoded in a task of its own, so that neither the actor nor the link is held
 /// up.
 const ENCODED_IN_TASK_BYTES: usize = 256 * 1024;
+/// While more bytes of urgent frames than this wait for the client, nothing of it is read.
+const MAX_URGENT_BYTES: usize = 1024 * 1024;
 /// The bytes of a reply's frame beside its type and its message: fixed fields, and the heads of its
 /// optional fields.
 const REPLY_OVERHEAD_BYTES: usize = 32;
@@ -233,6 +235,12 @@ impl ServedLink {
     pub(super) fn with_open<R>(&self, act: impl FnOnce(&dyn Fn(SlabKey) -> bool) -> R) -> R {
         let state = self.lock();
         act(&|key| state.requests.get(key).is_some())
+    }
+
+    /// Whether so many errors and other urgent frames wait that nothing more should be read: they are
+    /// outside of the budgets, and a client that does not read them could have any number.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.lock().outbox.urgent_bytes() > MAX_URGENT_BYTES
     }
 
     pub(super) fn unanswered(&self) -> u64 {
