@@ -1,5 +1,4 @@
-//! Stateful actors on the peers of a grid: unique names, fencing tokens, protobuf messages over
-//! gRPC.
+//! Stateful actors on the peers of a grid: unique names, fencing tokens, protobuf messages.
 //!
 //! A **grid** is a set of peers that share a namespace in a registry. Each **peer** is one
 //! [`Server`]. Peers run **actors**, each under a name that is unique in the grid, and
@@ -62,6 +61,7 @@
 //! | leader | the actor named and typed `leader`, one per grid, kept running by the peers |
 //! | [registry](Registry) | the coordination service that records who holds which name |
 //! | lease | a claim in the registry that expires unless it is renewed; all keys put under it are deleted with it |
+//! | link | the connection over which one process of this library sends requests to another; clients of the Go library use gRPC on the same port ([`ServerBuilder::link`]) |
 //! | session | a period for which a peer is registered, under a lease of its own; once it has ended, it never resumes |
 //! | fenced | describes a session that is over: nothing more is admitted or answered under it, and its actors are ended |
 //! | [token](Token) | the cluster and create revision of a registration; grows with every new holder of a name |
@@ -230,10 +230,10 @@
 //! [`may_have_executed`](RequestError::may_have_executed). If the latter returns `false`, the
 //! request was certainly not executed.
 //!
-//! While a client and a mailbox are on the same peer, the client's requests to that mailbox are
-//! admitted in the order in which they are first polled, except those that are rejected and
-//! repeated. Requests between peers have no order: if you need one, await each answer before you
-//! send the next request.
+//! A client's requests to one mailbox are admitted in the order in which they are first polled,
+//! except those that are rejected and repeated, if both are on the same peer, or if a link connects
+//! them and the client knows the holder of the name. Requests over gRPC have no order: await each
+//! answer before you send the next request.
 //!
 //! # Cancel safety
 //!
@@ -313,7 +313,7 @@ pub use address::{Address, AddressError};
 pub use client::{
     BroadcastBuilder, BroadcastResult, Client, ClientBuilder, ClientStatistics,
     DEFAULT_CONCURRENCY, DEFAULT_DEADLINE, Health, HealthWatch, IncompleteBroadcast, Outcome,
-    RequestBuilder, Watch, WatchEvent,
+    ReplyFuture, RequestBuilder, Watch, WatchEvent,
 };
 pub use code::Code;
 pub use environment::{Deadline, Environment, MAX_DEADLINE, Simulation};

@@ -93,12 +93,13 @@ async fn a_peer_that_waits_for_its_address_says_that_it_does_not_serve(world: Wo
         expect(&mut watch, Health::NotServing).await;
         let found = client.check_health(&peer).await.unwrap();
         assert_eq!(found, Health::NotServing);
-        // The peer knows no mailbox, not even its own. (The client asks again until the deadline,
-        // which may pass while the peer answers; the start below shows that none was executed.)
+        // The registration is that of the process before, which this peer says it is not. (The
+        // client asks again until the deadline, which may pass while the peer answers; the start
+        // below shows that none was executed.)
         let start = client.start(&peer, ActorStart::new("a", "echo"));
         let error = start.deadline(secs(1)).await.unwrap_err();
         let refused = [
-            RequestErrorKind::NotHeld,
+            RequestErrorKind::Unreachable,
             RequestErrorKind::DeadlineExceeded,
         ];
         assert!(refused.contains(&error.kind()), "{error:?}");

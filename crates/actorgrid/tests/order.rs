@@ -5,19 +5,18 @@
 
 mod world;
 
-use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use actorgrid::{
-    Ack, Client, EchoMsg, Mailbox, MemoryFault, MemoryOperation, Request, RequestBuilder,
-    RequestError, RequestErrorKind, ServerState,
+    Ack, Client, EchoMsg, Mailbox, MemoryFault, MemoryOperation, ReplyFuture, Request,
+    RequestBuilder, RequestErrorKind, ServerState,
 };
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use futures_util::poll;
-use world::{MemoryWorld, pass, secs};
+use world::{MemoryWorld, clock, pass, secs};
 
 type Inbox = Mailbox<Request<EchoMsg>>;
-type Answer = BoxFuture<'static, Result<EchoMsg, RequestError>>;
+type Answer = ReplyFuture<EchoMsg>;
 
 /// The maximum number of requests that wait for a name.
 const MAX_WAITING: usize = 1024;
@@ -196,6 +195,64 @@ async fn a_request_for_an_earlier_holder_does_not_wait_for_the_next_one() {
     let (answer, arrived) = tokio::join!(request(&client, 2).send(), next(&mut mailbox));
     answer.unwrap();
     assert_eq!(arrived, 2);
+}
+
+#[tokio::test(start_paused = true)]
+#[allow(clippy::disallowed_methods)] // the test joins its task
+async fn requests_to_a_name_that_is_looked_up_arrive_in_their_order() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox: Inbox = server.mailbox("a", 200).await.unwrap();
+    let client = world.client();
+    world
+        .registry
+        .inject(MemoryOperation::Peek, MemoryFault::Delay(secs(1)));
+    // The first one learns who holds the name; the others are not polled meanwhile.
+    let first = tokio::spawn(begin(request(&client, 0)).await);
+    let mut answers = Vec::new();
+    for number in 1..100 {
+        answers.push(begin(request(&client, number)).await);
+    }
+    assert_eq!(next(&mut mailbox).await, 0);
+    first.await.unwrap().unwrap();
+    // It comes when the holder is known.
+    answers.push(begin(request(&client, 100)).await);
+    answers.reverse();
+    let (arrived, answered) = tokio::join!(
+        async {
+            let mut arrived = Vec::new();
+            while arrived.len() < 100 {
+                arrived.push(next(&mut mailbox).await);
+            }
+            arrived
+        },
+        join_all(answers),
+    );
+    assert!(arrived.iter().copied().eq(1..=100), "{arrived:?}");
+    for answer in answered {
+        answer.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_polled_does_not_hold_up_the_next_one() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let mut mailbox: Inbox = server.mailbox("a", 10).await.unwrap();
+    let client = world.client();
+    world
+        .registry
+        .inject(MemoryOperation::Peek, MemoryFault::Delay(secs(1)));
+    let held = begin(request(&client, 0)).await;
+    let begun = clock();
+    let (answer, arrived) = tokio::join!(request(&client, 1).send(), next(&mut mailbox));
+    answer.unwrap();
+    assert_eq!(arrived, 1);
+    let took = clock() - begun;
+    assert!(took < secs(3), "{took:?}");
+    let (answer, arrived) = tokio::join!(held, next(&mut mailbox));
+    answer.unwrap();
+    assert_eq!(arrived, 0);
 }
 
 #[tokio::test(start_paused = true)]

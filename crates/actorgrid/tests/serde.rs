@@ -86,8 +86,12 @@ async fn registrations_come_back_whole() {
             Kind::Peer => r#"["zone-a","zone-b"]"#,
             _ => "[]",
         };
+        // Another one with each start.
+        let written = serde_json::to_value(registration).unwrap();
+        let incarnation = written["link"]["incarnation"].as_str().unwrap();
+        assert!(u64::from_str_radix(incarnation, 16).is_ok_and(|number| number != 0));
         let json = format!(
-            r#"{{"kind":"{kind}","name":"{name}","peer":"{}","address":"{address}","annotations":{annotations},"token":"{token}","actorgrid":true}}"#,
+            r#"{{"kind":"{kind}","name":"{name}","peer":"{}","address":"{address}","annotations":{annotations},"token":"{token}","actorgrid":true,"link":{{"versions":[1,1],"incarnation":"{incarnation}"}}}}"#,
             peer.name,
         );
         round_trip(registration, &json);

@@ -10,6 +10,7 @@ use super::core::ClientCore;
 use super::counters::ClientCounters;
 use super::locations::Locations;
 use super::lookup_batches::LookupBatches;
+use super::name_turns::NameTurns;
 use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
@@ -109,8 +110,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the number of connections to each peer. 1 by default; 0 counts as 1, and more than 64
-    /// as 64. One connection serves thousands of requests at once; more help if single requests are
+    /// Sets the number of gRPC connections to each peer; requests to a peer that announces a
+    /// [link](Self::link) share one link instead. 1 by default; 0 counts as 1, and more than 64 as
+    /// 64. One connection serves thousands of requests at once; more help if single requests are
     /// megabytes large.
     ///
     /// `ClientCfg.ConnectionsPerPeer` in Go, where it is half the number of processors.
@@ -129,9 +131,20 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets whether the client uses links where a peer announces one: the connections over which
-    /// processes of this library reach each other much faster than over gRPC. True by default.
-    /// Where no link comes about, requests go over gRPC.
+    /// Sets whether the client sends requests over links to the peers that announce them. True by
+    /// default. [`ServerBuilder::link`](crate::ServerBuilder::link) describes links; it also sets
+    /// whether a server's own client uses them.
+    ///
+    /// The client opens one link to each such peer, whatever
+    /// [`connections_per_peer`](Self::connections_per_peer) says, when it has a request for it. If
+    /// the peer can be reached but accepts no link within 750 ms, for example because a proxy
+    /// passes only HTTP/2, the waiting requests go over gRPC at once, and so do all others for the
+    /// next 60 s; then the link is tried again. Requests to peers of the Go library, to peers that
+    /// announce no link, and health checks always go over gRPC.
+    ///
+    /// With false, all requests go over gRPC, where those of one client to one mailbox have no
+    /// order unless each reply is awaited. Turn links off where they cannot be established anyway,
+    /// so that no request waits for the attempt.
     #[must_use]
     pub fn link(mut self, link: bool) -> Self {
         self.link = link;
@@ -172,6 +185,7 @@ impl ClientBuilder {
             deadline: self.deadline,
             pool,
             locations: Locations::default(),
+            name_turns: NameTurns::default(),
             name_waits: NameWaits::default(),
             local: self.local,
             ids: RequestIds::new(self.environment.random_u64()),

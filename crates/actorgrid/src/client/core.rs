@@ -7,6 +7,7 @@ use super::broadcast::FanOutTurns;
 use super::counters::ClientCounters;
 use super::locations::Locations;
 use super::lookup_batches::LookupBatches;
+use super::name_turns::NameTurns;
 use super::name_waits::NameWaits;
 use super::request_ids::RequestIds;
 use crate::environment::Environment;
@@ -26,6 +27,7 @@ pub(super) struct ClientCore {
     pub(super) deadline: Duration,
     pub(super) pool: Pool,
     pub(super) locations: Locations,
+    pub(super) name_turns: NameTurns,
     pub(super) name_waits: NameWaits,
     /// The reads of lookups, several keys at a time.
     pub(super) lookups: LookupBatches,

@@ -1,17 +1,21 @@
 //! The cache of mailboxes' locations and tokens, and lookups that concurrent callers share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use foldhash::fast::RandomState;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
-use quick_cache::sync::Cache;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use crate::address::Address;
 use crate::error::RequestError;
 use crate::name::Name;
 use crate::registry::Capabilities;
+use crate::route::LinkHandle;
+use crate::route::calling::Pool;
 use crate::token::Token;
 
 /// The maximum number of remembered locations. One takes some 200 bytes with names of a usual
@@ -26,6 +30,38 @@ pub(super) struct Location {
     pub(super) address: Address,
     pub(super) token: Token,
     pub(super) capabilities: Capabilities,
+}
+
+/// A location that is remembered, with the way there.
+#[derive(Debug)]
+pub(super) struct KnownLocation {
+    location: Location,
+    /// Set by the first request that found the link open.
+    link: OnceLock<LinkHandle>,
+}
+
+impl KnownLocation {
+    fn new(location: Location) -> Self {
+        Self {
+            location,
+            link: OnceLock::new(),
+        }
+    }
+
+    pub(super) const fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Returns the link there, which may have ended meanwhile, if there is one.
+    pub(super) fn link(&self, pool: &Pool) -> Option<&LinkHandle> {
+        if let Some(link) = self.link.get() {
+            return Some(link);
+        }
+        let location = &self.location;
+        let route = pool.route(&location.address, location.capabilities);
+        let link = route.open_link()?;
+        Some(self.link.get_or_init(|| link))
+    }
 }
 
 /// How old the result of a lookup may be.
@@ -47,7 +83,7 @@ pub(super) struct Locations {
 
 /// The state that is shared with the lookups under way.
 struct LocationStore {
-    cache: Cache<Name, Location>,
+    cache: Cache<Name, Arc<KnownLocation>, UnitWeighter, RandomState>,
     /// Lookups under way, as long as somebody waits for them.
     under_way: Mutex<LookupsUnderWay>,
 }
@@ -59,7 +95,13 @@ type LookupsUnderWay = HashMap<(Name, Freshness), WeakShared<Lookup>>;
 impl Default for Locations {
     fn default() -> Self {
         let store = LocationStore {
-            cache: Cache::new(CAPACITY),
+            cache: Cache::with(
+                CAPACITY,
+                CAPACITY as u64,
+                UnitWeighter,
+                RandomState::default(),
+                DefaultLifecycle::default(),
+            ),
             under_way: Mutex::default(),
         };
         Self {
@@ -71,14 +113,31 @@ impl Default for Locations {
 impl Locations {
     /// Returns the remembered location.
     pub(super) fn get(&self, name: &Name) -> Option<Location> {
+        self.known(name).map(|known| known.location.clone())
+    }
+
+    /// The same, with the way there, and without a copy.
+    pub(super) fn known(&self, name: &Name) -> Option<Arc<KnownLocation>> {
         self.store.cache.get(name)
+    }
+
+    /// Forgets the link of a location: it has ended.
+    pub(super) fn forget_link(&self, name: &Name, ended: &Arc<KnownLocation>) {
+        let cache = &self.store.cache;
+        if cache
+            .get(name)
+            .is_some_and(|known| Arc::ptr_eq(&known, ended))
+        {
+            let location = ended.location.clone();
+            cache.insert(name.clone(), Arc::new(KnownLocation::new(location)));
+        }
     }
 
     /// Forgets a location that proved wrong, unless a newer one is known. Returns whether it was
     /// still known.
     pub(super) fn forget(&self, name: &Name, token: Token) -> bool {
         let cache = &self.store.cache;
-        let forgotten = cache.remove_if(name, |location| location.token == token);
+        let forgotten = cache.remove_if(name, |known| known.location.token == token);
         forgotten.is_some()
     }
 
@@ -140,9 +199,10 @@ impl Locations {
 impl LocationStore {
     /// Remembers a location, unless a newer one is known.
     fn remember(&self, name: &Name, location: &Location) {
-        let is_newer = |known: Location| known.token > location.token;
+        let is_newer = |known: Arc<KnownLocation>| known.location.token > location.token;
         if !self.cache.get(name).is_some_and(is_newer) {
-            self.cache.insert(name.clone(), location.clone());
+            let known = Arc::new(KnownLocation::new(location.clone()));
+            self.cache.insert(name.clone(), known);
         }
     }
 

@@ -13,6 +13,7 @@ mod health;
 mod locations;
 mod lookup;
 mod lookup_batches;
+mod name_turns;
 mod name_wait;
 mod name_waits;
 mod query;
@@ -27,6 +28,6 @@ pub use broadcast::{
 pub use builder::{ClientBuilder, DEFAULT_DEADLINE};
 pub use client::Client;
 pub use health::{Health, HealthWatch};
-pub use request::RequestBuilder;
+pub use request::{ReplyFuture, RequestBuilder};
 pub use statistics::ClientStatistics;
 pub use watch::{Watch, WatchEvent};

@@ -108,6 +108,18 @@ impl Environment {
         self.rng().u64(..)
     }
 
+    /// Returns bytes that nobody else can guess: the system's. In a simulation they come from its
+    /// seed. Fails if the system has none.
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn secret(&self) -> std::io::Result<[u8; 16]> {
+        let mut secret = [0; 16];
+        match self.core.network {
+            Network::Tcp => getrandom::fill(&mut secret).map_err(std::io::Error::other)?,
+            Network::Memory(_) => self.rng().fill(&mut secret),
+        }
+        Ok(secret)
+    }
+
     /// Returns a number uniform in `[0, 1)`.
     pub(crate) fn random_unit(&self) -> f64 {
         self.rng().f64()
@@ -200,5 +212,33 @@ impl fmt::Debug for Environment {
             .field("clock", &self.core.clock)
             .field("network", &self.core.network)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::environment::Simulation;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_differs_from_all_others_and_follows_from_no_seed() {
+        let of_seed = || Environment::of(Clock::real(), 7, Network::Tcp, DedicatedExecutor::Thread);
+        let (first, second) = (of_seed(), of_seed());
+        assert_eq!(first.random_u64(), second.random_u64());
+        let secrets = [&first, &first, &second].map(|environment| environment.secret().unwrap());
+        assert!(secrets[0] != secrets[1] && secrets[0] != secrets[2] && secrets[1] != secrets[2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulation_repeats_its_secrets() {
+        let secrets = |seed| {
+            let environment = Simulation::new(seed).environment();
+            [(); 2].map(|()| environment.secret().unwrap())
+        };
+        assert_eq!(secrets(7), secrets(7));
+        assert_ne!(secrets(7), secrets(8));
+        let [first, second] = secrets(7);
+        assert_ne!(first, second);
     }
 }

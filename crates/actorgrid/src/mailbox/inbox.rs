@@ -155,7 +155,7 @@ mod tests {
             deadline: Deadline::after(TIME),
             token: None,
             headers: Headers::default(),
-            caller: Caller::local(),
+            caller: Some(Caller::local()),
         };
         let (reply_to, answer) = ReplyTo::channel();
         let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use papaya::HashMap;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use crate::token::Token;
 /// reserved here before it is claimed in the registry.
 #[derive(Default)]
 pub(crate) struct MailboxTable {
-    entries: HashMap<Name, TableEntry>,
+    entries: HashMap<Name, TableEntry, RandomState>,
     counters: Arc<InboxCounters>,
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Places<T> {
     /// The first free place; the others are linked from it.
     free: u32,
     taken: usize,
+    /// The most values at once since the queue was empty.
+    most: usize,
     next_generation: u64,
 }
 
@@ -38,6 +40,7 @@ impl<T> Places<T> {
             last: NO_PLACE,
             free: NO_PLACE,
             taken: 0,
+            most: 0,
             next_generation: 0,
         }
     }
@@ -69,6 +72,7 @@ impl<T> Places<T> {
             last => self.at(last).after = index,
         }
         self.taken += 1;
+        self.most = self.most.max(self.taken);
         QueuePlace { index, generation }
     }
 
@@ -106,10 +110,15 @@ impl<T> Places<T> {
         gone
     }
 
-    /// If the queue is empty, removes and returns all chunks but `kept` of them, for the caller to
-    /// free.
+    /// If the queue is empty, removes and returns the chunks that it did not need since it was
+    /// empty last, and all beyond `kept`, for the caller to free.
     pub(super) fn take_spare(&mut self, kept: usize) -> Vec<Chunk<T>> {
-        if self.taken > 0 || self.chunks.len() <= kept {
+        if self.taken > 0 {
+            return Vec::new();
+        }
+        let kept = self.most.div_ceil(CHUNK).max(1).min(kept);
+        self.most = 0;
+        if self.chunks.len() <= kept {
             return Vec::new();
         }
         let mut spare = std::mem::take(&mut self.chunks);

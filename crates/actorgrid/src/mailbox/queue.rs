@@ -16,6 +16,10 @@ pub(super) struct Queue<T> {
     state: Mutex<QueueState<T>>,
 }
 
+/// The chunks of places that an empty queue keeps if it has just needed them: a busy one would
+/// allocate and free them over and over.
+const KEPT_CHUNKS: usize = 4;
+
 struct QueueState<T> {
     places: Places<T>,
     capacity: usize,
@@ -186,7 +190,10 @@ impl<T> Queue<T> {
 
     /// Unlocks the state, and frees the memory that is no longer needed.
     fn unlock(&self, mut state: MutexGuard<'_, QueueState<T>>) {
-        let kept = usize::from(state.phase != Phase::Closed);
+        let kept = match state.phase {
+            Phase::Closed => 0,
+            Phase::Deciding | Phase::Open => KEPT_CHUNKS,
+        };
         let spare = state.places.take_spare(kept);
         drop(state);
         drop(spare);

@@ -56,10 +56,15 @@ pub trait Message: Send + Sized + 'static {
         name == Self::WIRE_NAME || Self::ALIASES.contains(&name)
     }
 
-    /// Returns the number of bytes that [`encode`](Self::encode) appends.
+    /// Returns the number of bytes that [`encode`](Self::encode) appends. If it is another number,
+    /// the message is not sent, and its request fails as `InvalidMessage`.
     fn encoded_len(&self) -> usize;
 
-    /// Appends the protobuf encoding.
+    /// Appends the protobuf encoding, and leaves what is in the buffer already as it is: that
+    /// belongs to other messages, which are lost otherwise.
+    ///
+    /// This runs while a connection is locked that others share, so it must not block and must not
+    /// send requests.
     fn encode(&self, buffer: &mut BytesMut);
 
     /// Decodes the protobuf encoding. `wire_name` is a name that [`accepts`](Self::accepts) has

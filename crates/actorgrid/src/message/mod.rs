@@ -16,6 +16,7 @@ mod tests;
 pub use ack::Ack;
 pub use actor_start::ActorStart;
 pub use actor_stop::ActorStop;
+pub(crate) use any_message::AnyMessage;
 pub(crate) use body::{Body, BodyError};
 pub use decode_error::DecodeError;
 pub use echo_msg::EchoMsg;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the link that a process speaks, and which process it is: a client that has read
-/// it needs no probing, and notices when another process has the address.
+/// The versions of the link that a process speaks, and the identity of the process: a client need
+/// not probe, and notices when another process has the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LinkAnnouncement {
     pub(crate) oldest: u16,
@@ -16,7 +16,7 @@ pub(crate) struct LinkAnnouncement {
 pub(crate) struct Incarnation(u64);
 
 impl Incarnation {
-    /// The incarnation of a number that was drawn.
+    /// Returns the incarnation of a random number.
     pub(crate) const fn new(drawn: u64) -> Self {
         match drawn {
             0 => Self(1),
@@ -47,7 +47,8 @@ impl From<LinkAnnouncement> for WrittenLink {
 }
 
 impl WrittenLink {
-    /// The announcement; none if it cannot be read, and then the peer is reached without a link.
+    /// Returns the announcement; `None` if a value is not allowed: the peer is then reached without
+    /// a link.
     pub(super) fn read(&self) -> Option<LinkAnnouncement> {
         let (oldest, newest) = self.versions;
         let incarnation = u64::from_str_radix(&self.incarnation, 16).ok()?;

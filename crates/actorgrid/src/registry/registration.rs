@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::capabilities::Capabilities;
@@ -54,16 +55,29 @@ struct Written<'a> {
     link: Option<WrittenLink>,
 }
 
+/// The value as it is read. Fields that this version does not know are ignored.
 #[derive(Deserialize)]
-struct Read {
+struct Read<L = WrittenLink> {
     address: String,
     registry: String,
-    #[serde(default)]
     annotations: Option<Vec<String>>,
-    #[serde(default)]
     nonce: Option<String>,
-    #[serde(default)]
-    link: Option<WrittenLink>,
+    link: Option<L>,
+}
+
+/// Parses a value. A link of a form that this version does not know counts as none: a peer of a
+/// later version must stay reachable.
+fn parse(value: &[u8]) -> Result<Read, serde_json::Error> {
+    serde_json::from_slice(value).or_else(|error| {
+        let read: Read<IgnoredAny> = serde_json::from_slice(value).map_err(|_| error)?;
+        Ok(Read {
+            address: read.address,
+            registry: read.registry,
+            annotations: read.annotations,
+            nonce: read.nonce,
+            link: None,
+        })
+    })
 }
 
 /// Formats the nonce of a claim in hexadecimal, so that no reader mistakes it for a number.
@@ -112,12 +126,12 @@ fn escape(json: String) -> String {
 
 /// Whether a value contains this nonce.
 pub(crate) fn carries(value: &[u8], nonce: u64) -> bool {
-    serde_json::from_slice::<Read>(value).is_ok_and(|read| read.nonce == Some(nonce_text(nonce)))
+    parse(value).is_ok_and(|read| read.nonce == Some(nonce_text(nonce)))
 }
 
 /// Returns the peer that holds a registration, if its value can be read.
 pub(crate) fn holder(entry: &Entry) -> Option<Name> {
-    let read: Read = serde_json::from_slice(&entry.value).ok()?;
+    let read = parse(&entry.value).ok()?;
     Name::new(&read.registry).ok()
 }
 
@@ -139,7 +153,7 @@ pub(crate) fn read(
         .strip_prefix(prefix)
         .ok_or("the key has a different prefix")?;
     let name = Name::new(name).map_err(|error| error.to_string())?;
-    let read: Read = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
+    let read = parse(&entry.value).map_err(|error| error.to_string())?;
     let address: Address = read
         .address
         .parse()
@@ -158,92 +172,4 @@ pub(crate) fn read(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::revision::Revision;
-
-    fn entry(key: &str, value: &str) -> Entry {
-        Entry {
-            key: key.to_owned(),
-            value: Bytes::copy_from_slice(value.as_bytes()),
-            created: Revision::new(7),
-            modified: Revision::new(9),
-            lease: None,
-        }
-    }
-
-    const PEER: &str = r#"{"key":"ctee.peer.127-0-0-1-23951","address":"127.0.0.1:23951","registry":"127-0-0-1-23951","annotations":["zone-a","zone-b"]}"#;
-    const LEADER: &str = r#"{"key":"gobench.actor.leader","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":null}"#;
-
-    const MAILBOX: &str = r#"{"key":"gobench.mailbox.127-0-0-1-23901","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":null}"#;
-
-    #[test]
-    fn writes_what_a_go_peer_writes() {
-        let address = "127.0.0.1:23951".parse().unwrap();
-        let zones = ["zone-a".to_owned(), "zone-b".to_owned()];
-        assert_eq!(
-            write("ctee.peer.127-0-0-1-23951", &address, &zones, None, None),
-            PEER
-        );
-        let address = "127.0.0.1:23901".parse().unwrap();
-        assert_eq!(
-            write("gobench.actor.leader", &address, &[], None, None),
-            LEADER
-        );
-        let key = "gobench.mailbox.127-0-0-1-23901";
-        assert_eq!(write(key, &address, &[], None, None), MAILBOX);
-        let value = write("k", &address, &["<a>&b".to_owned()], Some(10), None);
-        assert_eq!(
-            value,
-            r#"{"key":"k","address":"127.0.0.1:23901","registry":"127-0-0-1-23901","annotations":["\u003ca\u003e\u0026b"],"nonce":"000000000000000a"}"#
-        );
-        assert!(carries(&value, 10));
-        assert!(!carries(&value, 11));
-        assert!(!carries(LEADER.as_bytes(), 10));
-    }
-
-    #[test]
-    fn reads_leniently() {
-        let cluster = ClusterId(3);
-        let peer = read(
-            &entry("ctee.peer.127-0-0-1-23951", PEER),
-            "ctee.peer.",
-            Kind::Peer,
-            cluster,
-        )
-        .unwrap();
-        assert_eq!(peer.name.as_str(), "127-0-0-1-23951");
-        assert_eq!(peer.address.as_str(), "127.0.0.1:23951");
-        assert_eq!(*peer.annotations, ["zone-a", "zone-b"]);
-        assert_eq!(peer.token, Token::new(cluster, Revision::new(7)));
-        for (key, value, prefix) in [
-            ("gobench.actor.leader", LEADER, "gobench.actor."),
-            (
-                "gobench.mailbox.127-0-0-1-23901",
-                MAILBOX,
-                "gobench.mailbox.",
-            ),
-        ] {
-            let read = read(&entry(key, value), prefix, Kind::Actor, cluster).unwrap();
-            assert_eq!(read.peer.as_str(), "127-0-0-1-23901");
-            assert_eq!(read.address.as_str(), "127.0.0.1:23901");
-            assert!(read.annotations.is_empty());
-        }
-        let six = r#"{"address":"::1:7777","registry":"--1-7777","annotations":[],"new":{"a":1}}"#;
-        let six = read(&entry("n.actor.a", six), "n.actor.", Kind::Actor, cluster).unwrap();
-        assert_eq!(six.address.as_str(), "[::1]:7777");
-        for (key, value) in [
-            ("n.actor.a", "{"),
-            ("n.actor.a", ""),
-            ("n.actor.a", r#"{"address":"x","registry":"p"}"#),
-            ("n.actor.a", r#"{"address":"1.2.3.4:5","registry":""}"#),
-            ("n.actor.a b", LEADER),
-            ("m.actor.a", LEADER),
-        ] {
-            assert!(
-                read(&entry(key, value), "n.actor.", Kind::Actor, cluster).is_err(),
-                "{key} {value}"
-            );
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use super::failure::{Failure, MAX_DETAIL_BYTES};
 use super::respond_error::RespondError;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::message::{Body, Message, Payload};
+use crate::message::{Message, Payload};
 use crate::route::{Caller, LostReply, Pending, RequestId};
 use crate::token::Token;
 
@@ -53,12 +53,10 @@ impl<R: Message> Responder<R> {
         if self.pending.is_fenced() {
             return Err(self.fenced(Some(reply)));
         }
-        match self.pending.reply(Body::value(reply), length) {
+        match self.pending.reply(reply, length) {
             Ok(()) => Ok(()),
-            Err(LostReply::NoRoom(reply)) => Err(RespondError::no_room(unsent(reply))),
-            Err(LostReply::RequesterGone(reply)) => {
-                Err(RespondError::requester_gone(reply.and_then(unsent)))
-            }
+            Err(LostReply::NoRoom(reply)) => Err(RespondError::no_room(reply)),
+            Err(LostReply::RequesterGone(reply)) => Err(RespondError::requester_gone(reply)),
         }
     }
 
@@ -89,8 +87,10 @@ impl<R: Message> Responder<R> {
         if self.pending.is_fenced() {
             return Err(self.fenced(None));
         }
-        let answered = self.pending.answer(Err(error));
-        answered.map_err(|_| RespondError::requester_gone(None))
+        match self.pending.fail(error) {
+            true => Ok(()),
+            false => Err(RespondError::requester_gone(None)),
+        }
     }
 
     #[cold]
@@ -131,7 +131,7 @@ impl<R: Message> Responder<R> {
     /// Returns who sent the request, as far as its connection shows it.
     #[must_use]
     pub fn caller(&self) -> &Caller {
-        &self.pending.meta().caller
+        self.pending.caller()
     }
 
     /// Returns the value of a header of the request.
@@ -164,10 +164,4 @@ impl<R: Message> fmt::Debug for Responder<R> {
             .field("id", &self.id())
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the reply that was not sent to the actor that gave it.
-#[cold]
-fn unsent<R: Message>(reply: Body) -> Option<R> {
-    reply.into_message().ok()
 }

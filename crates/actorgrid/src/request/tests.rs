@@ -35,7 +35,7 @@ fn incoming<M: Message>(message: M) -> (Incoming, AnswerReader) {
         deadline: Deadline::after(Duration::from_secs(1)),
         token: None,
         headers: Headers::default(),
-        caller: Caller::local(),
+        caller: Some(Caller::local()),
     };
     let (reply_to, answer) = ReplyTo::channel();
     let incoming = Incoming::new(Body::value(message), meta, LIMIT, reply_to);

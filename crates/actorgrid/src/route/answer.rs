@@ -1,42 +1,36 @@
 //! The answer to a request, and where it goes.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::{RecvError, TryRecvError};
 
 use super::budget::Charge;
-use super::request_source::{Answer, RequestSource};
-use super::slab::SlabKey;
+use super::caller::Caller;
+use super::request_source::{Answer, NotReplied, NotRepliedSmall, SourceRequest, is_small};
 use crate::error::RequestError;
-use crate::message::Body;
+use crate::message::{AnyMessage, Body};
 
 /// Where the one answer to a request goes. Only this file knows how it gets there: a route that
 /// answers in another way adds it here.
 #[derive(Debug)]
 pub(crate) struct ReplyTo(ReplyPlace);
 
+#[derive(Debug)]
 enum ReplyPlace {
     /// To an [`AnswerReader`].
     Channel(oneshot::Sender<ChargedAnswer>),
     /// Straight into the send buffer of the connection that the request came over.
-    Source {
-        source: Arc<dyn RequestSource>,
-        key: SlabKey,
-    },
+    Source(SourceRequest),
 }
 
-impl fmt::Debug for ReplyPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Channel(_) => f.write_str("Channel"),
-            Self::Source { key, .. } => write!(f, "Source({key:?})"),
-        }
-    }
+/// An answer that nobody waits for, or a reply for which there is no room.
+#[derive(Debug)]
+pub(super) enum AnswerNotSent {
+    Gone(Answer),
+    NoRoom(Body),
 }
 
 /// An answer, and the room that it occupies until it is sent.
@@ -86,16 +80,48 @@ impl ReplyTo {
         (Self(ReplyPlace::Channel(sender)), AnswerReader(answer))
     }
 
-    /// The answer goes to the connection that knows the request by this key.
-    pub(super) fn source(source: Arc<dyn RequestSource>, key: SlabKey) -> Self {
-        Self(ReplyPlace::Source { source, key })
+    /// The answer goes to the connection that the request came over.
+    pub(super) const fn source(request: SourceRequest) -> Self {
+        Self(ReplyPlace::Source(request))
+    }
+
+    /// Returns the other end of the connection that the request came over, if that knows it.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        match &self.0 {
+            ReplyPlace::Channel(_) => None,
+            ReplyPlace::Source(request) => Some(request.caller()),
+        }
     }
 
     /// Whether nobody waits for the answer any more.
     pub(super) fn is_closed(&self) -> bool {
         match &self.0 {
             ReplyPlace::Channel(sender) => sender.is_closed(),
-            ReplyPlace::Source { source, key } => source.is_gone(*key),
+            ReplyPlace::Source(request) => request.is_gone(),
+        }
+    }
+
+    /// The same for a request that has just left its queue: a connection takes requests that nobody
+    /// waits for out of their queues itself.
+    pub(super) fn is_left_in_queue(&self) -> bool {
+        match &self.0 {
+            ReplyPlace::Channel(sender) => sender.is_closed(),
+            ReplyPlace::Source(_) => false,
+        }
+    }
+
+    /// Whether there was probably no room for a reply a moment ago.
+    pub(super) fn lacks_reply_room(&self) -> bool {
+        match &self.0 {
+            ReplyPlace::Channel(_) => false,
+            ReplyPlace::Source(request) => request.lacks_reply_room(),
+        }
+    }
+
+    /// The request is not queued any more: its sender may send another one.
+    pub(super) fn return_credit(&mut self) {
+        if let ReplyPlace::Source(request) = &mut self.0 {
+            request.return_credit();
         }
     }
 
@@ -103,22 +129,54 @@ impl ReplyTo {
     pub(super) async fn closed(&mut self) {
         match &mut self.0 {
             ReplyPlace::Channel(sender) => sender.closed().await,
-            ReplyPlace::Source { source, key } => poll_fn(|cx| source.poll_gone(*key, cx)).await,
+            ReplyPlace::Source(request) => poll_fn(|cx| request.poll_gone(cx)).await,
         }
     }
 
-    /// Sends the answer. Returns it if nobody waits for it any more.
-    pub(super) fn send(self, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
+    /// Sends a reply of this length.
+    pub(super) fn reply(
+        self,
+        reply: Body,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), AnswerNotSent> {
         match self.0 {
-            ReplyPlace::Channel(sender) => {
-                let sent = sender.send(ChargedAnswer {
-                    answer,
-                    charge,
-                    returned: None,
-                });
-                sent.map_err(|charged| charged.answer)
+            ReplyPlace::Channel(sender) => send(sender, Ok(reply), charge),
+            ReplyPlace::Source(mut request) => {
+                // A client that has all answers has all credit back.
+                request.return_credit();
+                request
+                    .reply(reply, length, charge)
+                    .map_err(|error| match error {
+                        NotReplied::Gone(reply) => AnswerNotSent::Gone(Ok(reply)),
+                        NotReplied::NoRoom(reply) => AnswerNotSent::NoRoom(reply),
+                    })
             }
-            ReplyPlace::Source { source, key } => source.answer(key, answer, charge),
+        }
+    }
+
+    /// Sends a small reply that stays with the caller. Returns `None` if this route must have it.
+    pub(super) fn reply_small(
+        &self,
+        reply: &dyn AnyMessage,
+        length: usize,
+    ) -> Option<Result<(), NotRepliedSmall>> {
+        match &self.0 {
+            ReplyPlace::Source(request) if is_small(length) => {
+                Some(request.reply_small(reply, length))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends an error. Returns whether somebody waited for it.
+    pub(super) fn fail(self, error: RequestError) -> bool {
+        match self.0 {
+            ReplyPlace::Channel(sender) => send(sender, Err(error), None).is_ok(),
+            ReplyPlace::Source(mut request) => {
+                request.return_credit();
+                request.fail(&error)
+            }
         }
     }
 
@@ -133,9 +191,23 @@ impl ReplyTo {
                     returned: Some(Box::new(body)),
                 });
             }
-            ReplyPlace::Source { source, key } => {
-                let _ = source.answer(key, Err(error), None);
+            ReplyPlace::Source(mut request) => {
+                request.return_credit();
+                request.fail(&error);
             }
         }
     }
+}
+
+fn send(
+    sender: oneshot::Sender<ChargedAnswer>,
+    answer: Answer,
+    charge: Option<Charge>,
+) -> Result<(), AnswerNotSent> {
+    let sent = sender.send(ChargedAnswer {
+        answer,
+        charge,
+        returned: None,
+    });
+    sent.map_err(|charged| AnswerNotSent::Gone(charged.answer))
 }

@@ -17,8 +17,10 @@ struct ConnectionIdentity {
 }
 
 impl Caller {
+    pub(super) const LOCAL: Self = Self { connection: None };
+
     pub(crate) const fn local() -> Self {
-        Self { connection: None }
+        Self::LOCAL
     }
 
     /// Creates the caller at the other end of a connection; a simulated one has no address.

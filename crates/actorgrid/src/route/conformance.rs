@@ -175,7 +175,7 @@ pub(super) fn call(receiver: &str, message: impl Message) -> Call {
             deadline: Deadline::after(Duration::from_secs(20)),
             token: None,
             headers: Headers::default(),
-            caller: Caller::local(),
+            caller: Some(Caller::local()),
         },
         body: Some(Body::value(message)),
         keep: true,

@@ -9,7 +9,6 @@ use super::budget::Charge;
 use super::meta::Meta;
 use super::pending::Pending;
 use super::reply_room::ReplyRoom;
-use super::request_source::RequestCredit;
 use crate::error::RequestError;
 use crate::message::{Body, BodyError, Message};
 use crate::session::Fence;
@@ -23,24 +22,21 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct Incoming {
     body: Body,
-    pending: Pending,
+    // Before the answer, also in a drop: a client that has an answer to all of its requests has
+    // their room and their credit back.
     /// The room that its message occupies until it is decoded.
     charge: Option<Charge>,
-    /// The credit that its sender has back once it is read or dropped.
-    #[allow(dead_code)] // held for its drop
-    credit: Option<RequestCredit>,
+    pending: Pending,
 }
 
 impl Incoming {
     /// Creates a request. `reply_to` gets exactly one answer, whatever happens, unless the request
     /// is [rejected](Self::refuse).
     pub(crate) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
-        let pending = Pending::new(meta, max_reply_bytes, reply_to);
         Self {
             body,
-            pending,
             charge: None,
-            credit: None,
+            pending: Pending::new(meta, max_reply_bytes, reply_to),
         }
     }
 
@@ -49,12 +45,6 @@ impl Incoming {
     pub(super) fn charged(mut self, charge: Charge, reply_room: ReplyRoom) -> Self {
         self.charge = Some(charge);
         self.pending.take_reply_room(reply_room);
-        self
-    }
-
-    /// The same request, whose sender has this credit back when the message is read or dropped.
-    pub(super) fn with_credit(mut self, credit: RequestCredit) -> Self {
-        self.credit = Some(credit);
         self
     }
 
@@ -69,9 +59,10 @@ impl Incoming {
     }
 
     /// Answers that the request was rejected, and not executed.
-    pub(crate) fn reject(self, error: RequestError) {
+    pub(crate) fn reject(mut self, error: RequestError) {
+        self.release();
         // Without a requester nothing is lost.
-        let _ = self.pending.answer(Err(error));
+        let _ = self.pending.fail(error);
     }
 
     /// Returns the wire name of the message.
@@ -95,7 +86,8 @@ impl Incoming {
 
     /// Rejects a request that was queued: its requester gets the message back with the error, if
     /// the route can transport it. Nothing was executed.
-    pub(crate) fn give_back(self, error: RequestError) {
+    pub(crate) fn give_back(mut self, error: RequestError) {
+        self.release();
         self.pending.give_back(error, self.body);
     }
 
@@ -106,7 +98,7 @@ impl Incoming {
 
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.pending.is_abandoned()
+        self.pending.is_left_in_queue()
     }
 
     /// Takes the request back without an answer.
@@ -117,7 +109,14 @@ impl Incoming {
     /// Answers a request that is not handed out: its deadline has passed, or the mailbox is closed.
     /// Returns whether its requester still waited for the answer.
     pub(crate) fn dismiss(&mut self) -> bool {
+        self.release();
         self.pending.dismiss()
+    }
+
+    /// Releases its room, and returns its credit.
+    fn release(&mut self) {
+        self.charge = None;
+        self.pending.return_credit();
     }
 
     /// Marks the request as next: a message set now decodes it. From now on the answer depends on
@@ -128,18 +127,25 @@ impl Incoming {
 
     /// Decodes the message. If it is not an `M`, the requester gets an error.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
-        // The other fields are dropped here, once the message is decoded.
-        let Self { body, pending, .. } = self;
-        match body.into_message::<M>() {
+        let Self {
+            body,
+            charge,
+            mut pending,
+        } = self;
+        let read = body.into_message::<M>();
+        // The bytes of the message are gone, so its room is free before anybody learns of it.
+        drop(charge);
+        pending.return_credit();
+        match read {
             Ok(message) => Some((message, pending)),
             Err(BodyError::Type(body)) => {
                 let error = RequestError::unknown_message(body.wire_name());
                 // Without a requester nothing is lost.
-                let _ = pending.answer(Err(error));
+                let _ = pending.fail(error);
                 None
             }
             Err(BodyError::Bytes(error)) => {
-                let _ = pending.answer(Err(RequestError::invalid_message(&error)));
+                let _ = pending.fail(RequestError::invalid_message(&error));
                 None
             }
         }

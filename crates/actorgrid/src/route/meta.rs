@@ -17,7 +17,8 @@ pub(crate) struct Meta {
     pub(crate) token: Option<Token>,
     pub(crate) headers: Headers,
     /// Who sent it, as far as the connection shows it.
-    pub(crate) caller: Caller,
+    /// `None` if the connection that the answer goes to knows.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// The identity of a request: one half is drawn once by its client, the other half is a counter.

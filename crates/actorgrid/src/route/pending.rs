@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::answer::ReplyTo;
+use super::answer::{AnswerNotSent, ReplyTo};
 use super::budget::BudgetFull;
+use super::caller::Caller;
 use super::meta::Meta;
 use super::reply_room::ReplyRoom;
-use super::request_source::Answer;
+use super::request_source::NotRepliedSmall;
 use crate::error::{Executed, RequestError};
-use crate::message::{Body, DecodeError};
+use crate::message::{Body, DecodeError, Message};
 use crate::session::Fence;
 
 /// An answer that is owed. If dropped without an answer, it reports that there is none.
@@ -30,23 +31,15 @@ pub struct Pending {
 
 /// A reply that was not sent, and why.
 #[derive(Debug)]
-pub(crate) enum LostReply {
+pub(crate) enum LostReply<R> {
     /// Nobody waits for it any more.
-    RequesterGone(Option<Body>),
+    RequesterGone(Option<R>),
     /// There is no room for it. The requester has received an error instead.
-    NoRoom(Body),
-}
-
-impl LostReply {
-    /// Creates the error for an answer that nobody waits for any more.
-    #[cold]
-    fn gone(answer: Answer) -> Self {
-        Self::RequesterGone(answer.ok())
-    }
+    NoRoom(Option<R>),
 }
 
 /// The bytes that each reply is charged in addition to its message.
-const REPLY_BYTES: usize = 512;
+pub(super) const REPLY_BYTES: usize = 512;
 
 /// How far a request has come. If the request is dropped, this determines its error.
 #[derive(Debug)]
@@ -84,7 +77,27 @@ impl Pending {
 
     /// Whether there would probably be no room for a reply.
     pub(super) fn lacks_reply_room(&self) -> bool {
-        self.reply_room.as_ref().is_some_and(ReplyRoom::is_lacking)
+        match &self.reply_room {
+            Some(room) => room.is_lacking(),
+            None => self
+                .reply_to
+                .as_ref()
+                .is_some_and(ReplyTo::lacks_reply_room),
+        }
+    }
+
+    /// The request is not queued any more: its sender may send another one.
+    pub(super) fn return_credit(&mut self) {
+        if let Some(reply_to) = &mut self.reply_to {
+            reply_to.return_credit();
+        }
+    }
+
+    /// Whether a request that has just left its queue need not be handed out, as nobody waits for
+    /// the answer any more.
+    pub(super) fn is_left_in_queue(&self) -> bool {
+        let reply_to = self.reply_to.as_ref();
+        reply_to.is_none_or(ReplyTo::is_left_in_queue) || self.meta.deadline.remaining().is_zero()
     }
 
     /// Marks the request as next. From now on the answer depends on this fence.
@@ -113,7 +126,7 @@ impl Pending {
                 RequestError::no_reply("the receiver dropped the request without an answer")
             }
         };
-        reply_to.send(Err(error), None).is_ok()
+        reply_to.fail(error)
     }
 
     /// Answers that the request was rejected, and returns its message.
@@ -130,6 +143,12 @@ impl Pending {
 
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        let source = || self.reply_to.as_ref().and_then(ReplyTo::caller);
+        let caller = self.meta.caller.as_ref().or_else(source);
+        caller.unwrap_or(&Caller::LOCAL)
     }
 
     /// Whether nobody waits for the answer any more.
@@ -164,29 +183,45 @@ impl Pending {
         self.max_reply_bytes
     }
 
-    /// Answers. Returns the answer if nobody waits for it any more.
-    pub(crate) fn answer(mut self, answer: Answer) -> Result<(), Answer> {
-        match self.reply_to.take() {
-            Some(reply_to) => reply_to.send(answer, None),
-            None => Err(answer),
-        }
+    /// Answers with an error. Returns whether somebody waited for the answer.
+    pub(crate) fn fail(mut self, error: RequestError) -> bool {
+        self.reply_to.take().is_some_and(|to| to.fail(error))
     }
 
     /// Answers with a reply of this length. If there is no room for it, the requester gets an error
     /// that reports this.
-    pub(crate) fn reply(mut self, reply: Body, length: usize) -> Result<(), LostReply> {
+    pub(crate) fn reply<R: Message>(mut self, reply: R, length: usize) -> Result<(), LostReply<R>> {
         let Some(reply_to) = self.reply_to.take() else {
-            return Err(LostReply::gone(Ok(reply)));
+            return Err(LostReply::RequesterGone(Some(reply)));
         };
         let room = self.reply_room.take();
-        match room.map(|room| room.take(length + REPLY_BYTES)).transpose() {
-            Ok(charge) => reply_to.send(Ok(reply), charge).map_err(LostReply::gone),
-            Err(BudgetFull) => match reply_to.send(Err(RequestError::no_reply_room()), None) {
-                Ok(()) => Err(LostReply::NoRoom(reply)),
-                Err(_) => Err(LostReply::gone(Ok(reply))),
-            },
+        if room.is_none()
+            && let Some(sent) = reply_to.reply_small(&reply, length)
+        {
+            return sent.map_err(|error| match error {
+                NotRepliedSmall::Gone => LostReply::RequesterGone(Some(reply)),
+                NotRepliedSmall::NoRoom => LostReply::NoRoom(Some(reply)),
+            });
         }
+        let reply = Body::value(reply);
+        let sent = match room.map(|room| room.take(length + REPLY_BYTES)).transpose() {
+            Ok(charge) => reply_to.reply(reply, length, charge),
+            Err(BudgetFull) => match reply_to.fail(RequestError::no_reply_room()) {
+                true => Err(AnswerNotSent::NoRoom(reply)),
+                false => Err(AnswerNotSent::Gone(Ok(reply))),
+            },
+        };
+        sent.map_err(|error| match error {
+            AnswerNotSent::Gone(answer) => LostReply::RequesterGone(answer.ok().and_then(unsent)),
+            AnswerNotSent::NoRoom(reply) => LostReply::NoRoom(unsent(reply)),
+        })
     }
+}
+
+/// Returns the reply that was not sent to the actor that gave it.
+#[cold]
+fn unsent<R: Message>(reply: Body) -> Option<R> {
+    reply.into_message().ok()
 }
 
 impl Drop for Pending {
@@ -211,7 +246,7 @@ mod tests {
             deadline: Deadline::after(time),
             token: None,
             headers: Headers::default(),
-            caller: Caller::local(),
+            caller: Some(Caller::local()),
         };
         let (reply_to, answer) = ReplyTo::channel();
         let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);

@@ -6,17 +6,42 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::budget::Charge;
+use super::caller::Caller;
 use super::slab::SlabKey;
 use crate::error::RequestError;
-use crate::message::Body;
+use crate::message::{AnyMessage, Body};
 
 /// The answer to a request.
 pub(crate) type Answer = Result<Body, RequestError>;
 
 /// A connection whose requests are answered straight into its send buffer.
 pub(super) trait RequestSource: Send + Sync {
-    /// Answers a request. Gives the answer back if nobody waits for it any more.
-    fn answer(&self, key: SlabKey, answer: Answer, charge: Option<Charge>) -> Result<(), Answer>;
+    /// Answers a request with a reply of this length. Without a charge, the connection finds room
+    /// for it.
+    fn reply(
+        &self,
+        key: SlabKey,
+        reply: Body,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), NotReplied>;
+
+    /// Answers a request with a small reply, which needs no box: see [`is_small`].
+    fn reply_small(
+        &self,
+        key: SlabKey,
+        reply: &dyn AnyMessage,
+        length: usize,
+    ) -> Result<(), NotRepliedSmall>;
+
+    /// Answers a request with an error. Returns whether somebody waited for the answer.
+    fn fail(&self, key: SlabKey, error: &RequestError) -> bool;
+
+    /// Returns the other end.
+    fn caller(&self) -> &Caller;
+
+    /// Whether there was probably no room for a reply a moment ago.
+    fn lacks_reply_room(&self) -> bool;
 
     /// Whether nobody waits for the answer any more.
     fn is_gone(&self, key: SlabKey) -> bool;
@@ -25,29 +50,114 @@ pub(super) trait RequestSource: Send + Sync {
     fn poll_gone(&self, key: SlabKey, cx: &mut Context<'_>) -> Poll<()>;
 
     /// A request of so many bytes is queued no more.
-    fn return_credit(&self, bytes: usize);
+    fn return_credit(&self, bytes: u32);
 }
 
-/// The credit that a queued request uses. Dropped, it goes back to its sender.
-pub(super) struct RequestCredit {
+/// Why a reply was not sent.
+#[derive(Debug)]
+pub(super) enum NotReplied {
+    /// Nobody waits for it any more.
+    Gone(Body),
+    /// There is no room for it. The requester has received an error instead.
+    NoRoom(Body),
+}
+
+/// Why a small reply was not sent: see [`NotReplied`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotRepliedSmall {
+    Gone,
+    NoRoom,
+}
+
+impl NotRepliedSmall {
+    pub(super) fn with(self, reply: Body) -> NotReplied {
+        match self {
+            Self::Gone => NotReplied::Gone(reply),
+            Self::NoRoom => NotReplied::NoRoom(reply),
+        }
+    }
+}
+
+/// Whether a reply of this length is small: it is encoded at once, and sent in one piece.
+pub(super) const fn is_small(length: usize) -> bool {
+    length <= SMALL_REPLY_BYTES
+}
+
+/// The limit of a piece on a link.
+const SMALL_REPLY_BYTES: usize = 64 * 1024;
+
+/// A request of a [`RequestSource`] that is to be answered. It returns the credit of the request
+/// when it is dropped, unless that was done before.
+pub(super) struct SourceRequest {
     source: Arc<dyn RequestSource>,
-    bytes: usize,
+    key: SlabKey,
+    /// The bytes of credit that the request uses, until they are returned.
+    credit: Option<u32>,
 }
 
-impl RequestCredit {
-    pub(super) fn new(source: Arc<dyn RequestSource>, bytes: usize) -> Self {
-        Self { source, bytes }
+impl SourceRequest {
+    /// A request that uses this many bytes of credit.
+    pub(super) fn new(source: Arc<dyn RequestSource>, key: SlabKey, credit: u32) -> Self {
+        Self {
+            source,
+            key,
+            credit: Some(credit),
+        }
+    }
+
+    /// Returns the credit of the request to its sender, if that was not done before.
+    pub(super) fn return_credit(&mut self) {
+        if let Some(bytes) = self.credit.take() {
+            self.source.return_credit(bytes);
+        }
+    }
+
+    pub(super) fn reply(
+        &self,
+        reply: Body,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), NotReplied> {
+        self.source.reply(self.key, reply, length, charge)
+    }
+
+    pub(super) fn reply_small(
+        &self,
+        reply: &dyn AnyMessage,
+        length: usize,
+    ) -> Result<(), NotRepliedSmall> {
+        self.source.reply_small(self.key, reply, length)
+    }
+
+    pub(super) fn fail(&self, error: &RequestError) -> bool {
+        self.source.fail(self.key, error)
+    }
+
+    pub(super) fn caller(&self) -> &Caller {
+        self.source.caller()
+    }
+
+    pub(super) fn lacks_reply_room(&self) -> bool {
+        self.source.lacks_reply_room()
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.source.is_gone(self.key)
+    }
+
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.poll_gone(self.key, cx)
     }
 }
 
-impl Drop for RequestCredit {
+impl Drop for SourceRequest {
     fn drop(&mut self) {
-        self.source.return_credit(self.bytes);
+        self.return_credit();
     }
 }
 
-impl fmt::Debug for RequestCredit {
+impl fmt::Debug for SourceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestCredit({} bytes)", self.bytes)
+        write!(f, "SourceRequest({:?})", self.key)
     }
 }

@@ -6,8 +6,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::environment::Environment;
 
-/// The tasks of one server or one pool: those that encode large replies, and those in which hyper
-/// drives the connections of a pool.
+/// The tasks of one server or one pool: those that encode large replies, those in which hyper
+/// drives the connections of a pool, and those that drive its links.
 ///
 /// They are counted, so that their owner can wait until they end. Nothing aborts them individually:
 /// each ends when its connection does, and the owner ends the connections. A panic in one ends only

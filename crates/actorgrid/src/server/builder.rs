@@ -255,9 +255,20 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets whether the peer serves links, and whether its client uses them: the connections over
-    /// which processes of this library reach each other much faster than over gRPC, on the same
-    /// port. True by default; with false there is only gRPC.
+    /// Sets whether the peer serves links, and whether its client uses them. True by default.
+    ///
+    /// A link is the connection over which processes of this library send each other requests: many
+    /// at a time, in frames of their own instead of gRPC, on the same port. Requests of one client
+    /// to one mailbox arrive in the order in which they were sent, which gRPC does not guarantee.
+    /// Errors, deadlines, tokens and the sizes of messages are the same over both. The peer serves
+    /// gRPC in any case: clients of the Go library, clients with links turned off, and health
+    /// checks use it.
+    ///
+    /// With false, the peer announces no link in its registrations, accepts none, and sends its own
+    /// requests over gRPC. Turn links off if something between the peers passes only HTTP/2 (the
+    /// client falls back to gRPC by itself there, but tries the link again every minute), or if the
+    /// traffic between peers must be readable by tools for gRPC. Peers with and without links can
+    /// share a grid.
     #[must_use]
     pub fn link(mut self, link: bool) -> Self {
         self.settings.link = link;

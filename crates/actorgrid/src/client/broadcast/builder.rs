@@ -185,7 +185,7 @@ impl<R: Message> BroadcastBuilder<R> {
                 fail_fast: false,
                 from_handler: self.from_handler,
             };
-            Drive::new(&self.core, spec)
+            Drive::new(Arc::clone(&self.core), spec)
         };
         let mut drives: Vec<_> = self.group.members().iter().cloned().map(drive).collect();
         let mut answers = Answers::new(drives.len());
@@ -200,7 +200,7 @@ impl<R: Message> BroadcastBuilder<R> {
         // they got.
         let _ = deadline.bound(fan_out).await;
         let lost = self.fastest && answers.first.is_some();
-        let outcome = |(answer, drive): (Option<Outcome<R>>, &Drive<'_>)| match answer {
+        let outcome = |(answer, drive): (Option<Outcome<R>>, &Drive)| match answer {
             Some(outcome) => outcome,
             None if lost => Outcome::Cancelled {
                 may_have_executed: drive.executed() != Executed::No,
@@ -215,7 +215,7 @@ impl<R: Message> BroadcastBuilder<R> {
 
 /// Drives all requests to their ends, or until the first reply if that is enough.
 async fn fan_out<R: Message>(
-    drives: &mut [Drive<'_>],
+    drives: &mut [Drive],
     turns: &FanOutTurns,
     concurrency: usize,
     fastest: bool,

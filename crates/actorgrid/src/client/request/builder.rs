@@ -6,13 +6,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
-
-use super::drive::Drive;
+use super::new_request::NewRequest;
 use super::policy::RepeatPolicy;
-use super::spec::{Purpose, RequestSpec};
+use super::reply_future::ReplyFuture;
+use super::spec::Purpose;
 use crate::client::core::ClientCore;
-use crate::environment::Deadline;
 use crate::error::RequestError;
 use crate::message::{Body, Message};
 use crate::name::{Name, NameError};
@@ -21,17 +19,7 @@ use crate::route::Headers;
 /// A request that has not been sent yet. Await it to send it.
 #[must_use = "a request is sent when it is awaited"]
 pub struct RequestBuilder<R: Message> {
-    core: Arc<ClientCore>,
-    to: Result<Name, NameError>,
-    body: Body,
-    deadline: Duration,
-    policy: RepeatPolicy,
-    purpose: Purpose,
-    wait_for_name: bool,
-    fail_fast: bool,
-    from_handler: bool,
-    headers: Headers,
-    refused: Option<RequestError>,
+    request: NewRequest,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -42,24 +30,26 @@ impl<R: Message> RequestBuilder<R> {
         message: impl Message,
     ) -> Self {
         Self {
-            deadline: core.deadline,
-            core,
-            to,
-            body: Body::value(message),
-            policy: RepeatPolicy::IfNotExecuted,
-            purpose: Purpose::Message,
-            wait_for_name: false,
-            fail_fast: false,
-            from_handler: false,
-            headers: Headers::default(),
-            refused: None,
+            request: NewRequest {
+                deadline: core.deadline,
+                core,
+                to,
+                body: Body::value(message),
+                policy: RepeatPolicy::IfNotExecuted,
+                purpose: Purpose::Message,
+                wait_for_name: false,
+                fail_fast: false,
+                from_handler: false,
+                headers: Headers::default(),
+                refused: None,
+            },
             reply: PhantomData,
         }
     }
 
     /// Whether code that itself answers requests sends it.
     pub(in crate::client) fn sent_by_handler(mut self, from_handler: bool) -> Self {
-        self.from_handler = from_handler;
+        self.request.from_handler = from_handler;
         self
     }
 
@@ -67,13 +57,13 @@ impl<R: Message> RequestBuilder<R> {
     /// not set; at most [`MAX_DEADLINE`](crate::MAX_DEADLINE). The request ends at most 250 ms
     /// after it.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.request.deadline = deadline;
         self
     }
 
     /// Allows repeats even if the request may have been executed.
     pub fn idempotent(mut self) -> Self {
-        self.policy = RepeatPolicy::Always;
+        self.request.policy = RepeatPolicy::Always;
         self
     }
 
@@ -85,19 +75,19 @@ impl<R: Message> RequestBuilder<R> {
     /// `grid: unknown mailbox`), so it counts as a rejection here, although the actor has executed
     /// the request.
     pub fn once(mut self) -> Self {
-        self.policy = RepeatPolicy::Never;
+        self.request.policy = RepeatPolicy::Never;
         self
     }
 
     pub(in crate::client) fn purpose(mut self, purpose: Purpose) -> Self {
-        self.purpose = purpose;
+        self.request.purpose = purpose;
         self
     }
 
     /// Waits, within the deadline, for a mailbox of the name to be registered. By default, a name
     /// that nobody holds is an error at once.
     pub fn wait_for_name(mut self) -> Self {
-        self.wait_for_name = true;
+        self.request.wait_for_name = true;
         self
     }
 
@@ -111,7 +101,7 @@ impl<R: Message> RequestBuilder<R> {
     /// peer that was killed is noticed at once; a peer that is frozen or cut off, after the 2 s
     /// that connecting to it may take.
     pub fn fail_fast(mut self) -> Self {
-        self.fail_fast = true;
+        self.request.fail_fast = true;
         self
     }
 
@@ -121,8 +111,8 @@ impl<R: Message> RequestBuilder<R> {
     /// [`MAX_HEADERS`](crate::MAX_HEADERS). An invalid header is reported when the request is
     /// awaited.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Err(error) = self.headers.add(name, value) {
-            self.refused.get_or_insert(error);
+        if let Err(error) = self.request.headers.add(name, value) {
+            self.request.refused.get_or_insert(error);
         }
         self
     }
@@ -131,17 +121,7 @@ impl<R: Message> RequestBuilder<R> {
     /// differently, or [`Payload`](crate::Payload) for any reply.
     pub fn expecting<T: Message>(self) -> RequestBuilder<T> {
         RequestBuilder {
-            core: self.core,
-            to: self.to,
-            body: self.body,
-            deadline: self.deadline,
-            policy: self.policy,
-            purpose: self.purpose,
-            wait_for_name: self.wait_for_name,
-            fail_fast: self.fail_fast,
-            from_handler: self.from_handler,
-            headers: self.headers,
-            refused: self.refused,
+            request: self.request,
             reply: PhantomData,
         }
     }
@@ -156,47 +136,26 @@ impl<R: Message> RequestBuilder<R> {
     ///
     /// Dropping the future signals the receiver that nobody waits; it is then unknown whether the
     /// request was executed.
-    pub async fn send(self) -> Result<R, RequestError> {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
-        let deadline = Deadline::after(self.deadline);
-        let spec = RequestSpec {
-            receiver: self
-                .to
-                .map_err(|error| RequestError::invalid_name(&error))?,
-            deadline,
-            headers: self.headers,
-            body: self.body,
-            purpose: self.purpose,
-            policy: self.policy,
-            wait_for_name: self.wait_for_name,
-            fail_fast: self.fail_fast,
-            from_handler: self.from_handler,
-        };
-        let mut drive = Drive::new(&self.core, spec);
-        match deadline.bound(drive.answer()).await {
-            Some(answer) => answer,
-            None => Err(drive.overdue()),
-        }
+    pub fn send(self) -> ReplyFuture<R> {
+        ReplyFuture::new(self.request)
     }
 }
 
 impl<R: Message> IntoFuture for RequestBuilder<R> {
     type Output = Result<R, RequestError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
+    type IntoFuture = ReplyFuture<R>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
+        self.send()
     }
 }
 
 impl<R: Message> fmt::Debug for RequestBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBuilder")
-            .field("to", &self.to)
-            .field("message", &self.body)
-            .field("deadline", &self.deadline)
+            .field("to", &self.request.to)
+            .field("message", &self.request.body)
+            .field("deadline", &self.request.deadline)
             .finish_non_exhaustive()
     }
 }

@@ -1,31 +1,37 @@
 //! Drives one request, from its first try to its answer.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::policy::RepeatPolicy;
 use super::retry::{Decision, FailedTry, HolderFound, after_lookup, decide};
 use super::spec::{Purpose, RequestSpec};
 use crate::client::core::ClientCore;
-use crate::client::locations::{Freshness, Location};
+use crate::client::locations::{Freshness, KnownLocation, Location};
+use crate::client::name_turns::NameTurn;
 use crate::code::Code;
 use crate::counter::Counter;
+use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
+use crate::name::Name;
 use crate::registry::Kind;
-use crate::route::{Call, Caller, Meta, Route as _};
+use crate::route::{Call, Caller, LinkedCall, LinkedOutcome, Meta, MovedCall, Route as _};
 use crate::token::Token;
 
 /// Sends one request, as often as the retry policy allows.
 ///
 /// A drive does not end at the deadline on its own: its caller limits the time, drops the future of
 /// [`answer`](Self::answer), and asks whether the request may have been executed.
-pub(in crate::client) struct Drive<'a> {
-    core: &'a Arc<ClientCore>,
+pub(in crate::client) struct Drive {
+    core: Arc<ClientCore>,
     call: Call,
     purpose: Purpose,
     policy: RepeatPolicy,
     wait_for_name: bool,
     fail_fast: bool,
+    /// The place of the request on a link to which it has moved.
+    moved: Option<MovedCall>,
     /// Whether a try at the remembered location is under way.
     at_location: bool,
     /// The number of tries that have failed.
@@ -48,34 +54,39 @@ enum TryOutcome {
     SameHolder(RequestError),
 }
 
+/// As many requests wait for lookups as a client allows.
+struct TooManyWaiting;
+
 /// The registration at which a try failed, and its error, to compare with the next lookup.
 struct FailedAt {
     token: Option<Token>,
     error: RequestError,
 }
 
-impl<'a> Drive<'a> {
-    pub(in crate::client) fn new(core: &'a Arc<ClientCore>, spec: RequestSpec) -> Self {
+impl Drive {
+    pub(in crate::client) fn new(core: Arc<ClientCore>, spec: RequestSpec) -> Self {
         // An encoded message costs nothing to keep.
         let keep = spec.policy == RepeatPolicy::Always
             || spec.purpose != Purpose::Message
             || matches!(spec.body, Body::Encoded(_));
+        let id = core.ids.next();
         Self {
             core,
             call: Call {
                 receiver: spec.receiver,
                 meta: Meta {
-                    id: core.ids.next(),
+                    id,
                     deadline: spec.deadline,
                     token: None,
                     headers: spec.headers,
-                    caller: Caller::local(),
+                    caller: Some(Caller::local()),
                 },
                 keep,
                 body: Some(spec.body),
                 executed: Executed::No,
                 from_handler: spec.from_handler,
             },
+            moved: None,
             purpose: spec.purpose,
             policy: spec.policy,
             wait_for_name: spec.wait_for_name,
@@ -88,12 +99,87 @@ impl<'a> Drive<'a> {
 
     /// Sends the request and waits for its answer.
     pub(in crate::client) async fn answer<R: Message>(&mut self) -> Result<R, RequestError> {
-        let answer = self.drive().await;
+        self.answer_after(None).await
+    }
+
+    /// The same, after a first try that has failed, if there was one.
+    pub(super) async fn answer_after<R: Message>(
+        &mut self,
+        failed: Option<RequestError>,
+    ) -> Result<R, RequestError> {
+        let answer = self.drive(failed.map(TryOutcome::Failed)).await;
         let answer = answer.map_err(|error| match self.purpose {
             Purpose::Start => start_error(error),
             Purpose::Message | Purpose::Stop => error,
         });
-        answer?.into_message().map_err(unexpected::<R>)
+        read_reply(answer?)
+    }
+
+    /// Begins the first try over a link that is open to the place that is remembered of the
+    /// receiver. Returns that place, or `None`, with nothing done, if there is none or the message
+    /// goes another way.
+    pub(super) fn begin_linked(&mut self) -> Option<Arc<KnownLocation>> {
+        let core = &*self.core;
+        let known = core.locations.known(&self.call.receiver)?;
+        if known.location().token.cluster() != core.registry.cluster() {
+            return None;
+        }
+        if let Some((peer, local)) = &core.local
+            && (*peer == known.location().peer || local.knows(self.call.receiver.as_str()))
+        {
+            return None;
+        }
+        known.link(&core.pool)?;
+        if !core.name_turns.is_free(&self.call.receiver) {
+            return None;
+        }
+        self.call.meta.token = Some(known.location().token);
+        self.at_location = true;
+        self.count(&core.counters.remote_tries);
+        Some(known)
+    }
+
+    /// Drives the try that [`begin_linked`](Self::begin_linked) has begun.
+    pub(super) fn poll_linked(
+        &mut self,
+        known: &Arc<KnownLocation>,
+        linked: &mut LinkedCall,
+        cx: &mut Context<'_>,
+    ) -> Poll<LinkedOutcome> {
+        let outcome = match known.link(&self.core.pool) {
+            Some(link) => ready!(linked.poll(link, &mut self.call, cx)),
+            None => LinkedOutcome::Ended(None),
+        };
+        if !matches!(outcome, LinkedOutcome::Overdue) {
+            self.at_location = false;
+        }
+        Poll::Ready(match outcome {
+            LinkedOutcome::Failed(error) => {
+                LinkedOutcome::Failed(self.core.pool.lost_or_closed(error))
+            }
+            LinkedOutcome::Ended(moved) => {
+                self.core.locations.forget_link(&self.call.receiver, known);
+                LinkedOutcome::Ended(moved)
+            }
+            other => other,
+        })
+    }
+
+    /// Keeps the place of the request on the link to which it has moved, for the next try.
+    pub(super) fn keep_place(&mut self, moved: Option<MovedCall>) {
+        self.moved = moved;
+    }
+
+    /// Gives up the try that [`begin_linked`](Self::begin_linked) has begun.
+    pub(super) fn give_up_linked(&mut self, known: &KnownLocation, linked: &mut LinkedCall) {
+        if let Some(link) = known.link(&self.core.pool) {
+            linked.give_up(link, &mut self.call);
+        }
+    }
+
+    /// The time by which the request must have ended.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.call.meta.deadline
     }
 
     /// Whether the request may have been executed by now, if its answer is abandoned.
@@ -112,10 +198,14 @@ impl<'a> Drive<'a> {
         RequestError::deadline(self.executed())
     }
 
-    async fn drive(&mut self) -> Result<Body, RequestError> {
+    async fn drive(&mut self, mut first: Option<TryOutcome>) -> Result<Body, RequestError> {
         let mut failed_at = None;
         loop {
-            let (error, absent) = match self.attempt(failed_at.as_ref()).await {
+            let outcome = match first.take() {
+                Some(outcome) => outcome,
+                None => self.attempt(failed_at.as_ref()).await,
+            };
+            let (error, absent) = match outcome {
                 TryOutcome::Replied(reply) => return Ok(reply),
                 // Counted when its try failed.
                 TryOutcome::SameHolder(error) => return Err(error.at_least(self.worst)),
@@ -167,7 +257,9 @@ impl<'a> Drive<'a> {
     /// Makes one try at the receiver. After a failed try, the registry is asked first, and the
     /// holder at which the try failed is not tried again at once.
     async fn attempt(&mut self, failed_at: Option<&FailedAt>) -> TryOutcome {
-        let core = &**self.core;
+        let core = Arc::clone(&self.core);
+        // Free again if this try goes another way.
+        let moved = self.moved.take();
         if let Err(closed) = core.pool.check_open() {
             return TryOutcome::Failed(closed);
         }
@@ -185,10 +277,15 @@ impl<'a> Drive<'a> {
             None => Freshness::MayLag,
         };
         let cluster = core.registry.cluster();
-        let location = match core.locations.get(&self.call.receiver) {
-            Some(location) if location.token.cluster() == cluster => location,
-            // The location is unknown, or of a cluster that was left.
-            _ => match self.core.look_up(&self.call.receiver, freshness).await {
+        let known = core.locations.get(&self.call.receiver);
+        // The location is unknown, or of a cluster that was left.
+        let known = known.filter(|location| location.token.cluster() == cluster);
+        let Ok(turn) = turn(&core, &self.call.receiver, failed_at, known.is_some()) else {
+            return TryOutcome::Failed(too_many_waiting());
+        };
+        let location = match known {
+            Some(location) => location,
+            None => match self.core.look_up(&self.call.receiver, freshness).await {
                 Ok(Some(location)) => location,
                 Ok(None) => return TryOutcome::Absent,
                 // A client that is closed meanwhile abandons its lookups.
@@ -203,17 +300,20 @@ impl<'a> Drive<'a> {
         {
             return TryOutcome::SameHolder(failed_at.error.clone());
         }
+        if let Some(turn) = &turn {
+            turn.come(core.environment()).await;
+        }
         self.call.meta.token = Some(location.token);
         self.at_location = true;
         let answer = match &core.local {
             Some((peer, local)) if *peer == location.peer => {
                 self.count(&core.counters.local_tries);
-                local.call(&mut self.call).await
+                in_turn(turn, local.call(&mut self.call)).await
             }
             _ => {
                 self.count(&core.counters.remote_tries);
                 let route = core.pool.route(&location.address, location.capabilities);
-                route.call(&mut self.call).await
+                in_turn(turn, route.call_from(moved, &mut self.call)).await
             }
         };
         self.at_location = false;
@@ -278,6 +378,35 @@ impl TryOutcome {
     }
 }
 
+/// Takes a place behind the requests to the same name whose holder is being looked up, if this one
+/// is to be looked up too, or would overtake them. A request that was rejected has lost its place.
+/// Fails if too many wait.
+fn turn<'a>(
+    core: &'a ClientCore,
+    receiver: &Name,
+    failed_at: Option<&FailedAt>,
+    is_known: bool,
+) -> Result<Option<NameTurn<'a>>, TooManyWaiting> {
+    let turns = &core.name_turns;
+    if failed_at.is_some() || is_known && turns.is_free(receiver) {
+        return Ok(None);
+    }
+    turns.join(receiver).map(Some).ok_or(TooManyWaiting)
+}
+
+/// Makes a call, after which the next one to the same name may go on.
+async fn in_turn<F: Future>(turn: Option<NameTurn<'_>>, call: F) -> F::Output {
+    match turn {
+        None => call.await,
+        Some(turn) => turn.pass(call).await,
+    }
+}
+
+fn too_many_waiting() -> RequestError {
+    let text = "as many requests wait for lookups as a client allows";
+    RequestError::refused(RequestErrorKind::Busy, text)
+}
+
 /// Whether an error casts doubt on the location at which it occurred, so that the next request
 /// looks it up again.
 fn contradicts_location(kind: RequestErrorKind) -> bool {
@@ -302,6 +431,11 @@ fn start_error(error: RequestError) -> RequestError {
         _ => RequestErrorKind::StartFailed,
     };
     error.of_kind(kind)
+}
+
+/// Reads a reply as an `R`.
+pub(super) fn read_reply<R: Message>(reply: Body) -> Result<R, RequestError> {
+    reply.into_message().map_err(unexpected::<R>)
 }
 
 fn unexpected<R: Message>(error: BodyError) -> RequestError {

@@ -2,11 +2,14 @@
 
 mod builder;
 mod drive;
+mod new_request;
 mod policy;
+mod reply_future;
 mod retry;
 mod spec;
 
 pub use builder::RequestBuilder;
 pub(in crate::client) use drive::Drive;
 pub(in crate::client) use policy::RepeatPolicy;
+pub use reply_future::ReplyFuture;
 pub(in crate::client) use spec::{Purpose, RequestSpec};

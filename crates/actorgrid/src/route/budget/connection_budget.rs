@@ -63,6 +63,11 @@ impl ConnectionBudget {
         Ok(Charge::reserved(self.clone(), bytes))
     }
 
+    /// Creates a charge for no bytes.
+    pub(super) fn charge_nothing(&self) -> Charge {
+        Charge::reserved(self.clone(), 0)
+    }
+
     /// Like [`charge`](Self::charge), for a small message of which only a part has arrived.
     pub(in crate::route) fn charge_arriving(&self, bytes: usize) -> Result<Charge, BudgetFull> {
         self.reserve(bytes)?;
@@ -355,6 +360,16 @@ impl Charge {
             bytes,
             arriving: true,
         }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Notes that there was no room for something of this size: see
+    /// [`is_crowded`](ConnectionBudget::is_crowded).
+    pub(super) fn note_unmet(&self, bytes: usize) {
+        self.connection.0.unmet.store(bytes, Ordering::Relaxed);
     }
 
     /// Marks the message as complete: from now on its bytes count as queued.

@@ -10,6 +10,7 @@ mod connection_budget;
 mod level;
 mod limits;
 mod peer_budget;
+mod purse;
 mod ticket_queue;
 
 pub(super) use byte_budget::ByteBudget;
@@ -17,3 +18,4 @@ pub(crate) use connection_budget::Charge;
 pub(super) use connection_budget::{BudgetFull, ConnectionBudget};
 pub(crate) use limits::BudgetLimits;
 pub(super) use peer_budget::SourceBudget;
+pub(super) use purse::Purse;

@@ -36,6 +36,8 @@ pub(super) struct Peer {
     /// The link, where the peer announces one and the client uses links.
     pub(super) link: Option<LinkPlace>,
     pub(super) last_asked: AtomicU64,
+    /// The calls that had come to the link when the pool looked last.
+    seen_uses: AtomicU64,
 }
 
 impl Peer {
@@ -57,7 +59,16 @@ impl Peer {
             next: AtomicUsize::new(0),
             link,
             last_asked: AtomicU64::new(0),
+            seen_uses: AtomicU64::new(0),
             shared,
+        }
+    }
+
+    /// Counts calls over the link as asking for the peer now: they do not ask the pool.
+    pub(super) fn note_uses(&self, now: u64) {
+        let uses = self.link.as_ref().map_or(0, LinkPlace::uses);
+        if uses != self.seen_uses.swap(uses, Ordering::Relaxed) {
+            self.last_asked.store(now, Ordering::Relaxed);
         }
     }
 

@@ -15,13 +15,17 @@ use crate::registry::Capabilities;
 /// The number of peers that are remembered: every peer of a grid of a thousand. A further one
 /// replaces the least recently used.
 const MAX_PEERS: usize = 1024;
+/// The processes that are remembered of one address: the present one, and those that names were
+/// cached of before it. They must not disturb the connections to each other.
+const MAX_PROCESSES: usize = 4;
 
 /// The connections of a client to peers, opened when first needed.
 ///
 /// Dropping the pool ends them at once, as [`close`](Self::close) does; then every route fails.
 pub(crate) struct Pool {
     shared: Arc<PoolCore>,
-    peers: Mutex<HashMap<Address, Arc<Peer>>>,
+    /// The processes at each address.
+    peers: Mutex<HashMap<Address, Vec<Arc<Peer>>>>,
     clock: AtomicU64,
 }
 
@@ -40,29 +44,52 @@ impl Pool {
     pub(crate) fn route(&self, address: &Address, capabilities: Capabilities) -> PeerRoute {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut peers = lock(&self.peers);
-        let peer = match peers.get(address) {
-            Some(peer) if peer.capabilities == capabilities => Arc::clone(peer),
-            _ => {
-                if peers.len() >= MAX_PEERS {
-                    let oldest = peers
-                        .iter()
-                        .min_by_key(|(_, peer)| peer.last_asked.load(Ordering::Relaxed))
-                        .map(|(address, _)| address.clone());
-                    // Calls in flight keep their peer until they are over.
-                    oldest.and_then(|address| peers.remove(&address));
+        if peers.len() >= MAX_PEERS && !peers.contains_key(address) {
+            let all = peers.values().flatten();
+            all.for_each(|peer| peer.note_uses(now));
+            let oldest = peers
+                .iter()
+                .min_by_key(|(_, processes)| processes.iter().map(last_asked).max())
+                .map(|(address, _)| address.clone());
+            // Calls in flight keep their peer until they are over.
+            oldest.and_then(|address| peers.remove(&address));
+        }
+        let processes = match peers.get_mut(address) {
+            Some(processes) => processes,
+            None => peers.entry(address.clone()).or_default(),
+        };
+        let known = processes
+            .iter()
+            .find(|peer| peer.capabilities == capabilities);
+        let peer = match known {
+            Some(peer) => Arc::clone(peer),
+            None => {
+                if processes.len() >= MAX_PROCESSES {
+                    let oldest = (0..)
+                        .zip(&*processes)
+                        .min_by_key(|(_, peer)| last_asked(peer));
+                    oldest
+                        .map(|(place, _)| place)
+                        .map(|place| processes.swap_remove(place));
                 }
                 let peer = Arc::new(Peer::new(
                     Arc::clone(&self.shared),
                     address.clone(),
                     capabilities,
                 ));
-                peers.insert(address.clone(), Arc::clone(&peer));
+                processes.push(Arc::clone(&peer));
                 peer
             }
         };
         drop(peers);
         peer.last_asked.store(now, Ordering::Relaxed);
         PeerRoute::new(peer)
+    }
+
+    /// Reports a connection that was lost because the pool was closed as
+    /// [`ClientClosed`](RequestErrorKind::ClientClosed).
+    pub(crate) fn lost_or_closed(&self, error: RequestError) -> RequestError {
+        self.shared.lost_or_closed(error)
     }
 
     /// Fails if the pool is closed.
@@ -96,6 +123,10 @@ impl Pool {
     }
 }
 
+fn last_asked(peer: &Arc<Peer>) -> u64 {
+    peer.last_asked.load(Ordering::Relaxed)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -109,6 +140,8 @@ impl Drop for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Incarnation;
+    use crate::route::link::announced_link;
 
     fn pool() -> Pool {
         let config = PoolConfig {
@@ -118,6 +151,27 @@ mod tests {
             link_namespace: None,
         };
         Pool::new(Environment::real(), config)
+    }
+
+    #[test]
+    fn remembers_the_processes_of_an_address_that_were_asked_last() {
+        let pool = pool();
+        let address: Address = "10.0.0.1:1".parse().unwrap();
+        let process = |number| {
+            let link = Some(announced_link(Incarnation::new(number)));
+            Capabilities::ACTORGRID.with_link(link)
+        };
+        for number in 1..10 {
+            pool.route(&address, process(number));
+            pool.route(&address, process(1));
+        }
+        let peers = lock(&pool.peers);
+        let mut numbers: Vec<_> = peers[&address]
+            .iter()
+            .map(|peer| peer.capabilities.link().unwrap().incarnation.get())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 7, 8, 9]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::counter::Counter;
 use crate::environment::Environment;
@@ -50,9 +51,13 @@ pub(super) struct PoolCore {
 
 impl PoolCore {
     pub(super) fn new(environment: Environment, config: PoolConfig) -> Self {
-        let link_client = config.link_namespace.map(|namespace| {
-            let client = LinkClient::new(&environment, &namespace, config.max_message_bytes);
-            Arc::new(client)
+        let link_client = config.link_namespace.and_then(|namespace| {
+            LinkClient::new(&environment, &namespace, config.max_message_bytes)
+                .inspect_err(
+                    |error| warn!(%error, "no links are used: there is no secret for them"),
+                )
+                .ok()
+                .map(Arc::new)
         });
         Self {
             link_client,
@@ -74,6 +79,16 @@ impl PoolCore {
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.closed.cancel();
+    }
+
+    /// Reports a connection that was lost because the pool was closed as
+    /// [`ClientClosed`](RequestErrorKind::ClientClosed).
+    pub(super) fn lost_or_closed(&self, error: RequestError) -> RequestError {
+        if error.kind() == RequestErrorKind::ConnectionLost && self.is_closed() {
+            let closed = Self::closed_error();
+            return RequestError::new(closed.kind(), error.executed(), closed.text());
+        }
+        error
     }
 
     pub(super) fn closed_error() -> RequestError {

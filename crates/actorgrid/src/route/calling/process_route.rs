@@ -123,11 +123,7 @@ impl ProcessRoute {
     /// Reports a connection that was lost because the client was closed as
     /// [`ClientClosed`](RequestErrorKind::ClientClosed).
     pub(super) fn lost_or_closed(&self, error: RequestError) -> RequestError {
-        if error.kind() == RequestErrorKind::ConnectionLost && self.peer.shared.is_closed() {
-            let closed = PoolCore::closed_error();
-            return RequestError::new(closed.kind(), error.executed(), closed.text());
-        }
-        error
+        self.peer.shared.lost_or_closed(error)
     }
 }
 

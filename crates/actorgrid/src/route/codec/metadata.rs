@@ -172,7 +172,7 @@ pub(crate) fn read(
         deadline,
         token: read_token(&metadata)?,
         headers: texts,
-        caller,
+        caller: Some(caller),
     };
     Ok((meta, receiver))
 }
@@ -255,7 +255,7 @@ mod tests {
             deadline: Deadline::after(Duration::from_secs(5)),
             token: Some("2a:17".parse().unwrap()),
             headers: texts,
-            caller: Caller::local(),
+            caller: Some(Caller::local()),
         }
     }
 

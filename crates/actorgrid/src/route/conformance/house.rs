@@ -11,7 +11,7 @@ use crate::request::{MessageSet, Request};
 use crate::route::directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved};
 use crate::route::incoming::{Incoming, Refused};
 
-type Unread = Arc<Mutex<Vec<Incoming>>>;
+pub(in crate::route) type Unread = Arc<Mutex<Vec<Incoming>>>;
 type Handler = Box<dyn Fn(Incoming) -> Result<(), Refused> + Send + Sync>;
 
 /// As if all requests had the same place.
@@ -109,15 +109,16 @@ impl House {
         queue
     }
 
-    /// Adds a mailbox that nobody reads.
-    pub(in crate::route) fn unread(&self, name: &str) {
+    /// Adds a mailbox that nobody reads. Returns its queue.
+    pub(in crate::route) fn unread(&self, name: &str) -> Unread {
         let queued = Unread::default();
         let queue = queued.clone();
         let handler = move |incoming| {
             queue.lock().unwrap().push(incoming);
             Ok(())
         };
-        self.insert(name, Box::new(handler), false, queued);
+        self.insert(name, Box::new(handler), false, queued.clone());
+        queued
     }
 
     pub(in crate::route) fn echo(&self, name: &str) {

@@ -11,9 +11,9 @@ pub(crate) struct Agreement {
     pub(crate) features: u64,
 }
 
-/// Returns what the two sides agree on; each side decides it alike. The server uses its own `Hello`
-/// with all versions that it speaks, and answers with the one that is chosen; the client uses the
-/// server's answer.
+/// Returns the version and the features of the link. Both sides call this and get the same result:
+/// the server with a `Hello` that states all versions that it speaks, the client with the server's
+/// answer, which states the chosen one.
 ///
 /// # Errors
 ///

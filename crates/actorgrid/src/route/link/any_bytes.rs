@@ -17,7 +17,7 @@ const LIMITS: InternLimits = InternLimits {
     bytes: 512,
 };
 
-/// All that was read from a stream, to its end or to the first error.
+/// Everything that was read from a stream, up to its end or its first error.
 #[derive(Debug, Default, PartialEq)]
 struct ReadStream {
     /// The frames, encoded again.
@@ -28,12 +28,13 @@ struct ReadStream {
     error: Option<LinkError>,
 }
 
-/// Reads the bytes as the stream of a client and as that of a server, from its beginning and behind
-/// a `Hello`, whole and in parts, as the bytes themselves say.
+/// Reads the bytes as the stream of a client and as that of a server, before and after its `Hello`.
+/// They arrive whole, one by one, and in parts whose lengths are taken from the bytes themselves;
+/// the result must be the same.
 ///
 /// # Panics
 ///
-/// If something does not hold that must hold for all streams.
+/// If an invariant does not hold.
 pub(crate) fn any_bytes(bytes: &[u8]) {
     for sender in [LinkSide::Client, LinkSide::Server] {
         for begin in [Decoder::new, Decoder::behind_hello] {
@@ -48,7 +49,8 @@ pub(crate) fn any_bytes(bytes: &[u8]) {
     }
 }
 
-/// Reads a stream of which `part_bytes` come at a time.
+/// Reads a stream that arrives in parts. `part_bytes` returns the length of the part that begins at
+/// an offset.
 fn read_in_parts(
     mut decoder: Decoder,
     sender: LinkSide,
@@ -61,7 +63,7 @@ fn read_in_parts(
     let (mut begin, mut end, mut needed) = (0, 0, HEADER_BYTES);
     while end < bytes.len() {
         end = bytes.len().min(end + part_bytes(end).max(1));
-        // A reader that knows how much it needs need not look earlier.
+        // A reader that knows how many bytes it needs does not decode before it has them.
         while end - begin >= needed {
             match decoder.decode(&bytes[begin..end]) {
                 Ok(Decoded::Incomplete { needed: more }) => {
@@ -122,7 +124,7 @@ impl ReadStream {
     }
 }
 
-/// Checks that a frame that was read is read again from its own encoding.
+/// Checks that a frame that was read is equal to what its own encoding decodes to.
 fn comes_back(sender: LinkSide, frame: &LinkFrame<'_>) {
     if matches!(frame, LinkFrame::Rejected(_)) {
         return;

@@ -17,7 +17,7 @@ const LAST: u8 = 0x02;
 pub(crate) struct ChunkFrame<'a> {
     /// The number of the request.
     pub(crate) sequence: u64,
-    /// Whether the message ends with it.
+    /// Whether it is the last part of the message.
     pub(crate) is_last: bool,
     /// 1 to 65,536 bytes.
     pub(crate) bytes: &'a [u8],

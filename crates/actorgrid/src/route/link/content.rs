@@ -56,14 +56,14 @@ impl<'a> FrameContent<'a> {
         }
     }
 
-    /// Writes the field of the length, if it has one.
+    /// Appends the field with the length of the message, if the message follows in chunks.
     pub(super) fn put_field(self, frame: &mut OpenFrame, buffer: &mut BytesMut) {
         if let Self::Chunked { bytes } = self {
             frame.field(buffer, TOTAL_TAG, &[&bytes.to_le_bytes()]);
         }
     }
 
-    /// Writes the body, behind all fields.
+    /// Appends the body. Call this after all fields are appended.
     pub(super) fn put_body(self, buffer: &mut BytesMut) {
         if let Self::Whole(body) = self {
             buffer.extend_from_slice(body);

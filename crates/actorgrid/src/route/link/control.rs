@@ -1,4 +1,4 @@
-//! Small frames that say something about the link itself, or about a request under way.
+//! Small frames about the link itself, or about a request in flight.
 
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -11,9 +11,9 @@ use super::open_frame::{FrameTooLarge, OpenFrame};
 /// Permission to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CreditFrame {
-    /// So much more may be sent on the link.
+    /// Returned credit: this much more may be sent on the link.
     Link {
-        /// 0 from a client, as nobody sends it requests.
+        /// 0 from a client, which receives no requests.
         requests: u32,
         bytes: u64,
     },
@@ -57,7 +57,7 @@ impl CreditFrame {
         let requests = fixed.try_get_u32_le().map_err(short)?;
         let bytes = fixed.try_get_u64_le().map_err(short)?;
         match (header.sequence, requests, bytes) {
-            // It would say nothing: only a flood consists of such.
+            // An empty frame has no use except in a flood, and a ticket is for bytes alone.
             (0, 0, 0) | (1.., 1.., _) | (1.., _, 0) => Err(LinkError::Value(FrameKind::Credit)),
             (0, requests, bytes) => Ok(Self::Link { requests, bytes }),
             (sequence, _, bytes) => Ok(Self::Ticket { sequence, bytes }),
@@ -65,7 +65,7 @@ impl CreditFrame {
     }
 }
 
-/// Nobody waits for the answer to a request any more.
+/// The client no longer waits for the answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CancelFrame {
     /// The number of the request.
@@ -90,7 +90,7 @@ impl CancelFrame {
     }
 }
 
-/// A question whether the other side is there.
+/// Asks the other side for a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PingFrame(pub(crate) [u8; 8]);
 

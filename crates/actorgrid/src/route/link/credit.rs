@@ -7,8 +7,8 @@ const fn reserved(limit: u64) -> u64 {
     limit / 4
 }
 
-/// The credit for requests. The client spends it as it sends, and the server as it reads, so both
-/// count alike.
+/// The credit for requests. The client spends it as it sends and the server as it reads, so both
+/// sides have the same count.
 #[derive(Debug)]
 pub(super) struct RequestCreditLine {
     requests: LeftOf,
@@ -26,7 +26,7 @@ impl LeftOf {
         Self { left: limit, limit }
     }
 
-    /// Returns the rest after so much more, if that is allowed.
+    /// Returns what is left after this amount is spent; `None` if it must not be spent.
     fn after(self, amount: u64, is_from_handler: bool) -> Option<Self> {
         let least = match is_from_handler {
             true => 0,
@@ -45,7 +45,7 @@ impl LeftOf {
 }
 
 impl RequestCreditLine {
-    /// The credit that a server's `Hello` states.
+    /// Creates the credit that a server's `Hello` states.
     pub(super) fn new(requests: u32, bytes: u64) -> Self {
         Self {
             requests: LeftOf::new(requests.into()),
@@ -53,7 +53,7 @@ impl RequestCreditLine {
         }
     }
 
-    /// Whether any request of the largest size could be sent now.
+    /// Whether a request of this length can be sent now.
     pub(super) fn allows(&self, bytes: u64, is_from_handler: bool) -> bool {
         self.after(bytes, is_from_handler).is_some()
     }
@@ -62,18 +62,18 @@ impl RequestCreditLine {
     ///
     /// # Errors
     ///
-    /// There is not enough: of a server, the client has violated the protocol.
+    /// There is not enough credit. For a server this means that the client violated the protocol.
     pub(super) fn spend(&mut self, bytes: u64, is_from_handler: bool) -> Result<(), LinkError> {
         let after = self.after(bytes, is_from_handler);
         *self = after.ok_or(LinkError::CreditExceeded)?;
         Ok(())
     }
 
-    /// The credit of so many requests has come back.
+    /// Adds the returned credit of requests.
     ///
     /// # Errors
     ///
-    /// It would be more than there was in the beginning.
+    /// The credit would exceed what `Hello` stated.
     pub(super) fn add(&mut self, requests: u32, bytes: u64) -> Result<(), LinkError> {
         self.requests.add(requests.into())?;
         self.bytes.add(bytes)
@@ -92,7 +92,7 @@ impl RequestCreditLine {
 pub(super) struct ReplyCreditLine(LeftOf);
 
 impl ReplyCreditLine {
-    /// The credit that a client's `Hello` states.
+    /// Creates the credit that a client's `Hello` states.
     pub(super) const fn new(bytes: u64) -> Self {
         Self(LeftOf::new(bytes))
     }
@@ -108,7 +108,7 @@ impl ReplyCreditLine {
         Ok(())
     }
 
-    /// Some has come back.
+    /// Adds returned credit, or fails if it would exceed what `Hello` stated.
     pub(super) fn add(&mut self, bytes: u64) -> Result<(), LinkError> {
         self.0.add(bytes)
     }

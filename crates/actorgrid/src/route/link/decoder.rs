@@ -6,8 +6,9 @@ use super::header::{FrameHeader, HEADER_BYTES};
 use super::link_error::LinkError;
 use super::side::LinkSide;
 
-/// Reads the frames that one side sends, behind its greeting, and checks that they may come at this
-/// point: `Hello` first and once, each kind from the right side, numbers of requests that grow.
+/// Reads the frames that one side sends, behind its greeting, and checks that each is allowed at
+/// this point: `Hello` first and once, each kind from the right side, numbers of requests that
+/// grow.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     sender: LinkSide,
@@ -21,10 +22,10 @@ pub(crate) enum Decoded<'a> {
     /// A frame, which takes this many bytes with its header.
     Frame { frame: LinkFrame<'a>, bytes: usize },
     /// A frame of a kind that this version does not know and need not know. It takes this many
-    /// bytes. The caller counts them, because a flood of such frames costs time as well.
+    /// bytes. The caller counts such frames, because a flood of them costs time.
     Skipped { bytes: usize },
-    /// A part of a frame. The buffer must have this many bytes for the next step, which are more
-    /// than it has.
+    /// The buffer ends within a frame. The next step needs this many bytes, which is more than the
+    /// buffer has.
     Incomplete { needed: usize },
 }
 
@@ -70,7 +71,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// The link must be closed, and the decoder not be used any more.
+    /// The link must be closed, and the decoder must not be used again.
     pub(crate) fn decode<'a>(&mut self, buffer: &'a [u8]) -> Result<Decoded<'a>, LinkError> {
         let Some(header) = FrameHeader::read(buffer) else {
             let needed = HEADER_BYTES;
@@ -97,7 +98,7 @@ impl Decoder {
         Ok(Decoded::Frame { frame, bytes })
     }
 
-    /// Checks that a frame with this header may come now.
+    /// Checks that a frame with this header is allowed now.
     fn check_turn(&self, kind: Option<FrameKind>, header: FrameHeader) -> Result<(), LinkError> {
         let Some(kind) = kind else {
             return match self.has_greeted {

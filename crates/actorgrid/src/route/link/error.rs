@@ -22,6 +22,8 @@ const HOLDER_TAG: u8 = 0x01;
 const TOKEN_TAG: u8 = 0x02;
 const DETAIL_TYPE_TAG: u8 = 0x03;
 const DETAIL_TAG: u8 = 0x04;
+/// As much of a text as is sent to a client that takes no errors.
+const SHORT_TEXT_BYTES: usize = 256;
 
 /// The error that answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,17 @@ impl<'a> ErrorFrame<'a> {
             token: error.token(),
             detail: detail.filter(|detail| detail.length() <= MAX_DETAIL_BYTES),
         }
+    }
+
+    /// The same with as much as a caller must know: the beginning of the text, and no detail.
+    pub(crate) fn shortened(mut self) -> Self {
+        let mut end = self.text.len().min(SHORT_TEXT_BYTES);
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text = self.text.get(..end).unwrap_or_default();
+        self.detail = None;
+        self
     }
 
     /// Returns the error for the caller.
@@ -162,7 +175,7 @@ impl<'a> ErrorFrame<'a> {
             code,
             text: read_text(body, MAX_BODY_BYTES, KIND)?,
             holder,
-            // One that cannot be read only says less.
+            // A malformed token is ignored: the error is useful without it.
             token: token.and_then(read_token),
             detail,
         })

@@ -6,7 +6,8 @@ use super::link_error::LinkError;
 /// The bytes of a field before its value: its tag, and the length of its value.
 pub(super) const FIELD_HEAD_BYTES: usize = 3;
 
-/// The bit of a tag that a receiver must know, or else not act on the frame.
+/// The bit that marks a tag as critical: a receiver that does not know the tag must not act on the
+/// frame.
 const CRITICAL_TAG: u8 = 0x80;
 
 /// An optional field.
@@ -39,7 +40,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Checks that none of them is critical, for a kind that has no fields.
+    /// Skips the fields of a kind that defines none. Fails if one of them is critical.
     pub(super) fn ignore(self, kind: FrameKind) -> Result<(), LinkError> {
         for field in self {
             reject_critical(field, kind)?;
@@ -71,7 +72,7 @@ pub(super) fn reject_critical(field: Field<'_>, kind: FrameKind) -> Result<(), L
     }
 }
 
-/// Takes the value of a field that may occur once.
+/// Stores the value of a field that may occur once.
 pub(super) fn set_once<'a>(
     place: &mut Option<&'a [u8]>,
     field: Field<'a>,

@@ -3,7 +3,7 @@
 use super::limits::MAX_BODY_BYTES;
 use super::side::LinkSide;
 
-/// The bit of a kind that a receiver must know, or else close the link.
+/// The bit that marks a kind as critical: a receiver that does not know the kind closes the link.
 pub(super) const CRITICAL_KIND: u8 = 0x80;
 
 /// The kind of a frame.
@@ -60,8 +60,8 @@ impl FrameKind {
         }
     }
 
-    /// Returns whether a frame may have this number. That of a request is not 0. A `Credit` has one
-    /// where it is a ticket.
+    /// Returns whether a frame of this kind may have this sequence number. The number of a request
+    /// is never 0; a `Credit` has one only if it is a ticket.
     pub(super) const fn allows_sequence(self, sequence: u64) -> bool {
         match self {
             Self::Request | Self::Chunk | Self::Reply | Self::Error | Self::Cancel => sequence != 0,

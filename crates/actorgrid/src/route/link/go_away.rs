@@ -1,4 +1,4 @@
-//! The last frame that a side sends, or the announcement that it will soon send none.
+//! The frame with which a side announces the end of a link.
 
 use bytes::{Buf, BufMut, BytesMut};
 

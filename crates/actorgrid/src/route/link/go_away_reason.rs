@@ -30,11 +30,11 @@ pub(crate) enum GoAwayReason {
     FrameSize,
     /// A reference to a text that is not remembered, or one beyond the limits of what is.
     Reference,
-    /// More was sent than there was credit for.
+    /// More was sent than the credit allowed.
     FlowControl,
     /// Too many frames that carry nothing forward.
     Flood,
-    /// Something that was due did not come in time.
+    /// For too long, nothing was received, or nothing could be written.
     Timeout,
     /// The side that ends the link has failed.
     Internal,
@@ -44,7 +44,7 @@ pub(crate) enum GoAwayReason {
 
 impl GoAwayReason {
     /// All reasons with names.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(super) const NAMED: [Self; 16] = [
         Self::Shutdown,
         Self::Idle,

@@ -10,7 +10,7 @@ pub(crate) enum Sniffed {
     /// A link; its frames begin behind the greeting.
     Link,
     Other,
-    /// A link so far, but the greeting is not complete.
+    /// The bytes so far are a part of the greeting.
     Undecided,
 }
 

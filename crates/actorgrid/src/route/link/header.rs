@@ -45,8 +45,8 @@ impl FrameHeader {
         place.put_u64_le(self.sequence);
     }
 
-    /// Checks everything that the header alone shows, so that a frame that is not acceptable is
-    /// never waited for. Returns `None` for a kind to skip.
+    /// Checks everything that the header alone shows, so that a frame is refused before the rest of
+    /// it arrives. Returns `None` for a frame to skip.
     pub(super) fn check(self) -> Result<Option<FrameKind>, LinkError> {
         let length = self.length_bytes();
         let fields = self.fields_bytes();

@@ -14,7 +14,7 @@ pub(super) const HEADER_TAG: u8 = 0x04;
 /// The headers of a request, to be written or as they were read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct HeaderFields<'a> {
-    /// All fields of the frame: those that are headers were checked.
+    /// All optional fields of the frame. The headers among them were checked.
     received: Fields<'a>,
     to_send: Option<&'a Headers>,
 }

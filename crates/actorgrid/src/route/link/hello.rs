@@ -1,4 +1,4 @@
-//! The first frame of each side: who it is, what it speaks, and what it allows the other one.
+//! The first frame of each side: its identity, the versions that it speaks, and its limits.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const NAMESPACE_TAG: u8 = 0x81;
 const MIN_CREDIT_BYTES: u64 = 128 * 1024;
 /// The least number of requests that a server allows, so that a quarter of it is one.
 const MIN_REQUESTS: u32 = 4;
-/// More than the longest namespace.
+/// More than most namespaces take.
 const EXPECTED_FIELDS_BYTES: usize = 64;
 
 /// The first frame of each side.
@@ -32,7 +32,7 @@ pub(crate) struct HelloFrame<'a> {
     /// From a server, that of its process; from a client, that of the process which it wants to
     /// reach, or 0 for any.
     pub(crate) incarnation: u64,
-    /// From a client.
+    /// Present in the `Hello` of a client only.
     pub(crate) client: Option<ClientIdentity>,
     pub(crate) limits: HelloLimits,
     pub(crate) namespace: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct LinkVersions {
 /// The client behind a link, so that its links follow each other in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientIdentity {
-    /// Secret: who knows it can replace the client's link. Not all 0.
+    /// Secret: any process that knows it can replace the client's link. Not all 0.
     pub(crate) id: [u8; 16],
     /// Grows with each link of the client.
     pub(crate) generation: u64,
@@ -64,13 +64,13 @@ impl fmt::Debug for ClientIdentity {
 /// The limits that a side sets to what the other one sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct HelloLimits {
-    /// The largest message that it takes.
+    /// The largest message that it accepts.
     pub(crate) max_message_bytes: u32,
-    /// The bytes of requests, or of replies, that may come before it returns credit.
+    /// The bytes of requests, or of replies, that may arrive before it returns credit.
     pub(crate) credit_bytes: u64,
-    /// The requests that may come before it returns credit; 0 from a client.
+    /// The requests that may arrive before it returns credit; 0 from a client.
     pub(crate) credit_requests: u32,
-    /// The requests that may be unanswered, others are busy; 0 from a client.
+    /// The requests that may be unanswered; more are answered busy. 0 from a client.
     pub(crate) max_unanswered: u32,
     /// The names of receivers that it remembers; none from a client.
     pub(crate) names: InternLimits,
@@ -172,7 +172,7 @@ impl<'a> HelloFrame<'a> {
         })
     }
 
-    /// Checks what a `Hello` of this side must hold.
+    /// Checks the values that depend on the side that sends this `Hello`.
     pub(super) fn check(&self, side: LinkSide) -> Result<(), LinkError> {
         let is_client = side == LinkSide::Client;
         if self.client.is_some() != is_client {

@@ -5,8 +5,8 @@ use super::interned_id::InternedId;
 use super::link_error::LinkError;
 use super::reference::TextReference;
 
-/// Texts of one kind that the sender has defined, as `T`s. Their number and their bytes are within
-/// the limits that this side announced in its `Hello`.
+/// The texts of one kind that the sender has defined, each converted to a `T`. Their number and
+/// their bytes are within the limits that this side announced in its `Hello`.
 #[derive(Debug)]
 pub(crate) struct InternedTexts<T> {
     limits: InternLimits,
@@ -56,7 +56,8 @@ impl<T> InternedTexts<T> {
     }
 
     /// Returns the text that a frame refers to. `make` turns one that is written out into a `T`.
-    /// Every reference that was read must come here in order, or later ones refer to other texts.
+    /// Call this for every reference that was read, in order: otherwise later ids refer to the
+    /// wrong texts.
     ///
     /// # Errors
     ///

@@ -1,14 +1,16 @@
-//! The sender's side of interning: a text that repeats is written once, and then by its id.
+//! The sender's side of interning: a repeated text is written out once and then sent as an id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::hello::InternLimits;
 use super::interned_id::InternedId;
 use super::reference::TextReference;
 
-/// The most texts that are defined, and their bytes, whatever the other side allows: a client that
-/// sends to more names than this in turn saves little by remembering them.
+/// The limits on the texts that are defined, even if the other side allows more: a client that
+/// sends to more names than this in turn saves little by defining them.
 const MAX_TEXTS: InternLimits = InternLimits {
     entries: 4096,
     bytes: 256 * 1024,
@@ -17,24 +19,25 @@ const MAX_TEXTS: InternLimits = InternLimits {
 /// The texts of one kind that the other side remembers for this one, within the limits that it
 /// announced.
 ///
-/// When there is no room, a text replaces one that was not used since the last time it was looked
-/// at, one place at a time: a text that is sent once does not displace one that is sent often.
+/// When there is no room, each new text inspects the next place, in turn, and replaces the text
+/// there unless it was used since the previous inspection. So a text that is sent once does not
+/// displace one that is sent often.
 #[derive(Debug)]
 pub(crate) struct Interner {
     limits: InternLimits,
     /// The longest text that may be written at all.
     max_text_bytes: usize,
-    ids: HashMap<Arc<str>, usize>,
+    ids: HashMap<Arc<str>, usize, RandomState>,
     texts: Vec<Defined>,
-    /// No less than the other side counts.
+    /// The bytes that count against the limit: at least as many as the other side counts.
     bytes: usize,
-    /// The place to look at next.
+    /// The place to inspect next.
     hand: usize,
 }
 
 #[derive(Debug)]
 struct Defined {
-    /// None: its definition was not sent.
+    /// `None` if its definition was not sent.
     text: Option<Arc<str>>,
     /// The bytes that count for it.
     bytes: usize,
@@ -53,7 +56,7 @@ impl Interner {
                 bytes: limits.bytes.min(MAX_TEXTS.bytes),
             },
             max_text_bytes,
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             texts: Vec::new(),
             bytes: 0,
             hand: 0,
@@ -78,8 +81,8 @@ impl Interner {
         }
     }
 
-    /// Finds a place for a text that is not known. Returns `None` if it is not to be remembered
-    /// now.
+    /// Finds a place for a text that is not defined. Returns `None` if it is to be written out
+    /// without a definition this time.
     fn place(&mut self, text: &str) -> Option<usize> {
         let max_bytes = usize::try_from(self.limits.bytes).unwrap_or(usize::MAX);
         let max_entries = usize::try_from(self.limits.entries).unwrap_or(usize::MAX);
@@ -136,7 +139,7 @@ impl Interner {
             return;
         }
         self.ids.remove(text);
-        // The other side still has the text before.
+        // The other side still remembers the previous text.
         self.bytes = self.bytes - known.bytes + known.bytes_before;
         known.bytes = known.bytes_before;
         known.text = None;

@@ -2,8 +2,8 @@
 
 use crate::name::MAX_NAME_LEN;
 
-/// The largest body of a frame: a larger message comes in chunks of this size, between which others
-/// have their turn.
+/// The largest body of a frame: a larger message is sent in chunks of this size, between which
+/// other frames are sent.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The most bytes of the optional fields of a frame: the names of receiver and type, and all

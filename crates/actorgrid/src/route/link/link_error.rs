@@ -1,4 +1,4 @@
-//! The errors of the other side for which a link must be closed.
+//! The errors of the other side for which a link is closed.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(crate) enum LinkError {
     NotHello(u8),
     /// A critical frame of a kind that is not known, or a frame whose fields overrun it.
     UnknownKind(u8),
-    /// A frame that this side never sends, or not twice.
+    /// A frame that the other side must never send, or not a second time.
     UnexpectedKind(FrameKind),
     FrameTooLarge {
         /// The bytes behind the header.
@@ -52,7 +52,7 @@ pub(crate) enum LinkError {
     TooManyTexts(u32),
     /// The remembered texts would have this many bytes.
     TooManyTextBytes(usize),
-    /// More was sent than there was credit for.
+    /// More was sent than the credit allowed.
     CreditExceeded,
     /// A limit that a `Hello` announces is not allowed.
     HelloLimit(&'static str),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, ReadHalf};
 
-use super::outbox::{Batch, LinkWriter, Outbox, spare};
+use super::outbox::{Batch, LinkWriter, Outbox, release_room, spare};
 use crate::route::transport::Transport;
 
 /// The room for a read while little comes, so that an idle link costs little.
@@ -26,8 +26,11 @@ pub(super) trait HasOutbox {
 pub(super) enum IoEvent {
     /// This many bytes were appended to the read buffer.
     Read(usize),
-    /// Everything that was to be written is. Reported only where that is wanted.
+    /// Everything that was to be written is: nothing is left. Reported only where that is wanted.
     Flushed,
+    /// A batch is written, of which more may follow. Reported only while nothing is read, as that
+    /// may depend on what waits to be written.
+    Written,
     /// Somebody has called for the link's task.
     Attention,
     /// The other side has closed its side, or the socket has failed.
@@ -54,6 +57,7 @@ pub(super) struct LinkIo {
     /// Whether something was written since the last [`IoEvent::Flushed`].
     has_written: bool,
     read_bytes: usize,
+    max_read_bytes: usize,
     written: u64,
     is_blocked: bool,
 }
@@ -68,6 +72,7 @@ impl LinkIo {
             has_yielded: false,
             has_written: false,
             read_bytes: SMALL_READ_BYTES,
+            max_read_bytes: LARGE_READ_BYTES,
             written: 0,
             is_blocked: false,
         }
@@ -83,6 +88,11 @@ impl LinkIo {
         self.is_blocked
     }
 
+    /// The bytes of urgent frames in what was taken to be written and is not.
+    pub(super) const fn urgent_bytes(&self) -> usize {
+        self.batch.urgent
+    }
+
     /// Whether nothing is left of what was taken to be written.
     pub(super) fn is_idle(&self) -> bool {
         self.batch.bytes.is_empty()
@@ -93,6 +103,23 @@ impl LinkIo {
         self.read_bytes = SMALL_READ_BYTES;
         if buffer.is_empty() {
             *buffer = BytesMut::new();
+        } else if buffer.capacity() > buffer.len() + 2 * SMALL_READ_BYTES {
+            // A part of a frame keeps its own room, and none for others.
+            let mut less = BytesMut::with_capacity(buffer.len() + SMALL_READ_BYTES);
+            less.extend_from_slice(buffer);
+            *buffer = less;
+        }
+        release_room(&mut self.batch.bytes);
+    }
+
+    /// Reads no more than this at a time.
+    pub(super) fn limit_reads(&mut self, bytes: usize, buffer: &mut BytesMut) {
+        self.max_read_bytes = bytes.clamp(SMALL_READ_BYTES, LARGE_READ_BYTES);
+        if self.read_bytes > self.max_read_bytes {
+            self.read_bytes = self.max_read_bytes;
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
         }
     }
 
@@ -108,12 +135,16 @@ impl LinkIo {
             match self.poll_flush(cx, link) {
                 Poll::Ready(Ok(Flush::Yield)) => return Poll::Pending,
                 Poll::Ready(Ok(Flush::Attention)) => return Poll::Ready(IoEvent::Attention),
-                Poll::Ready(Ok(Flush::Done | Flush::Rest)) | Poll::Pending => {}
+                Poll::Ready(Ok(Flush::Done)) => {
+                    if mode.reports_flush && std::mem::take(&mut self.has_written) {
+                        return Poll::Ready(IoEvent::Flushed);
+                    }
+                }
+                Poll::Ready(Ok(Flush::Rest)) if !mode.reads => {
+                    return Poll::Ready(IoEvent::Written);
+                }
+                Poll::Ready(Ok(Flush::Rest)) | Poll::Pending => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(IoEvent::Ended(Err(error))),
-            }
-            let is_flushed = !self.is_blocked && self.batch.bytes.is_empty();
-            if mode.reports_flush && is_flushed && std::mem::take(&mut self.has_written) {
-                return Poll::Ready(IoEvent::Flushed);
             }
             if mode.reads
                 && let Poll::Ready(event) = self.poll_read(cx, buffer)
@@ -122,6 +153,10 @@ impl LinkIo {
             }
             if self.is_blocked {
                 return Poll::Pending;
+            }
+            if mode.reports_flush && self.has_written {
+                // Whether that was all shows when the next batch is taken.
+                continue;
             }
             let writer = &mut self.writer;
             if link.with_outbox(|outbox| outbox.sleep(cx.waker(), writer)) {
@@ -140,7 +175,7 @@ impl LinkIo {
             Ok(0) => IoEvent::Ended(Ok(())),
             Ok(bytes) => {
                 if bytes == room {
-                    self.read_bytes = (2 * self.read_bytes).min(LARGE_READ_BYTES);
+                    self.read_bytes = (2 * self.read_bytes).min(self.max_read_bytes);
                 }
                 IoEvent::Read(bytes)
             }
@@ -148,8 +183,8 @@ impl LinkIo {
         })
     }
 
-    /// Writes one batch. Yields once before it takes the batch: those who are about to answer do so,
-    /// and all answers leave together.
+    /// Writes one batch. Yields once before it takes the batch: those who are about to answer do
+    /// so, and all answers leave together.
     fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -184,6 +219,8 @@ impl LinkIo {
                 *writer = Some(back);
             }
             *written += outbox.take_written();
+            // Nothing is left of the batch.
+            outbox.refund(std::mem::take(&mut batch.paid));
             if outbox.is_broken() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -229,6 +266,7 @@ impl LinkIo {
             }
         }
         self.batch.charges.clear();
+        self.batch.urgent = 0;
         self.has_written = true;
         Poll::Ready(Ok(()))
     }

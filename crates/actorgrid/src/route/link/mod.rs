@@ -4,10 +4,10 @@
 //! [`serving`] and [`calling`] are its sides. Both encode straight into the send buffer of the link
 //! ([`outbox`]), and one task drives its socket ([`link_io`]).
 //!
-//! The other files are the bytes, and pure: no I/O, no clock, no task. A [`Decoder`] finds the frames
-//! in a buffer. A frame borrows from that buffer, so decoding allocates nothing. Each frame appends
-//! itself to a send buffer. Texts that repeat are interned: an [`Interner`] decides how a sender
-//! encodes one, and [`InternedTexts`] holds the ones that a receiver remembers.
+//! The other files define the bytes, and are pure: no I/O, no clock, no task. A [`Decoder`] finds
+//! the frames in a buffer. A frame borrows from that buffer, so decoding allocates nothing. Each
+//! frame appends itself to a send buffer. Texts that repeat are interned: an [`Interner`] decides
+//! how a sender encodes one, and [`InternedTexts`] holds the ones that a receiver remembers.
 
 mod agreement;
 #[cfg(any(test, fuzzing))]

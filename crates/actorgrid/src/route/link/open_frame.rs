@@ -32,8 +32,8 @@ impl std::error::Error for FrameTooLarge {}
 /// A frame that is being written at the end of a send buffer: fixed fields, then optional fields,
 /// then the body. A message can be encoded straight into its place.
 ///
-/// One that is dropped without [`finish`](Self::finish) or [`discard`](Self::discard) leaves a
-/// frame in the buffer that nobody can read: where encoding may panic, remember to discard.
+/// Dropping it without [`finish`](Self::finish) or [`discard`](Self::discard) leaves an invalid
+/// frame in the buffer. If encoding the message may panic, catch the panic and discard the frame.
 #[derive(Debug)]
 pub(crate) struct OpenFrame {
     kind: FrameKind,
@@ -47,7 +47,7 @@ pub(crate) struct OpenFrame {
 }
 
 impl OpenFrame {
-    /// Begins a frame. `more` is how many bytes behind the fixed fields are expected.
+    /// Begins a frame. `more` is the expected number of bytes behind the fixed fields.
     pub(super) fn begin(
         buffer: &mut BytesMut,
         kind: FrameKind,
@@ -56,7 +56,7 @@ impl OpenFrame {
         more: usize,
     ) -> Self {
         let start = buffer.len();
-        // More than the limit is never kept.
+        // A frame above the limit is discarded, so it needs no room.
         let more = more.min(MAX_FIELDS_BYTES + MAX_BODY_BYTES);
         buffer.reserve(HEADER_BYTES + kind.fixed_bytes() + more);
         buffer.put_bytes(0, HEADER_BYTES);

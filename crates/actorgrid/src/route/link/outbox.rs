@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, WriteHalf};
 
 use super::chunk::ChunkFrame;
 use super::limits::MAX_BODY_BYTES;
-use crate::route::budget::Charge;
+use crate::route::budget::{BudgetFull, Charge, Purse};
 use crate::route::transport::Transport;
 
 /// The writing half of a link's socket.
@@ -21,20 +21,32 @@ const MERGED_BYTES: usize = 16 * 1024;
 /// A buffer that has grown beyond this is not kept.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
 
+/// A buffer that has grown beyond this is not kept by a link on which nothing happens, of which
+/// there may be thousands.
+const MAX_IDLE_BYTES: usize = 16 * 1024;
+
 /// Frames that wait to be written. Behind a lock that the link's task and everyone who sends share:
 /// each encodes straight into it.
 ///
 /// Urgent frames go first. The chunks of large messages go last, one of each in turn, so that
-/// whatever is small never waits for more than one of them.
+/// whatever is small never waits for more than one of them. Of two batches at least one has what is
+/// not urgent, and a chunk: nothing starves.
 #[derive(Debug)]
 pub(super) struct Outbox<W = LinkWriter> {
     urgent: BytesMut,
     data: BytesMut,
-    /// Those of the replies in `data`.
+    /// Those of the replies in `data` that have one of their own.
     charges: Vec<Charge>,
+    /// The room of the other replies in `data`, and of those that are being written. None on the
+    /// calling side, whose requests are not charged.
+    purse: Option<Purse>,
+    /// The bytes that were paid for the replies in `data`.
+    paid: usize,
     large: VecDeque<LargeMessage>,
     /// Whether `data` begins within a frame, of which the rest must go next.
     is_torn: bool,
+    /// Whether the last batch left `data` behind: it goes next.
+    owes_data: bool,
     /// The link's task, while it sleeps.
     sleeper: Option<Waker>,
     /// The socket, while the link's task sleeps.
@@ -64,6 +76,10 @@ pub(super) struct Batch {
     pub(super) bytes: BytesMut,
     /// Released when the bytes are written.
     pub(super) charges: Vec<Charge>,
+    /// To be [refunded](Outbox::refund) when the bytes are written.
+    pub(super) paid: usize,
+    /// The bytes of urgent frames among them.
+    pub(super) urgent: usize,
 }
 
 impl<W> Outbox<W> {
@@ -72,8 +88,11 @@ impl<W> Outbox<W> {
             urgent: BytesMut::new(),
             data: BytesMut::new(),
             charges: Vec::new(),
+            purse: None,
+            paid: 0,
             large: VecDeque::new(),
             is_torn: false,
+            owes_data: false,
             sleeper: None,
             writer: None,
             needs_attention: false,
@@ -81,6 +100,45 @@ impl<W> Outbox<W> {
             batches: 0,
             written: 0,
             is_broken: false,
+        }
+    }
+
+    /// The same, which pays for replies.
+    pub(super) fn paying(purse: Purse) -> Self {
+        Self {
+            purse: Some(purse),
+            ..Self::new()
+        }
+    }
+
+    /// Pays for a reply that is appended to the data next.
+    pub(super) fn pay(&mut self, bytes: usize) -> Result<(), BudgetFull> {
+        if let Some(purse) = &mut self.purse {
+            purse.pay(bytes)?;
+            self.paid += bytes;
+        }
+        Ok(())
+    }
+
+    /// The reply that was paid for last is not sent.
+    pub(super) fn unpay(&mut self, bytes: usize) {
+        self.paid -= bytes;
+        self.refund(bytes);
+    }
+
+    /// Replies for which this was paid are written.
+    pub(super) fn refund(&mut self, bytes: usize) {
+        if let Some(purse) = &mut self.purse
+            && bytes > 0
+        {
+            purse.refund(bytes);
+        }
+    }
+
+    /// Gives back the room that is kept for further replies.
+    pub(super) fn trim_purse(&mut self) {
+        if let Some(purse) = &mut self.purse {
+            purse.trim();
         }
     }
 
@@ -113,6 +171,12 @@ impl<W> Outbox<W> {
         self.large.remove(place)
     }
 
+    /// Nothing happens on the link: large buffers are released if they are empty.
+    pub(super) fn release_room(&mut self) {
+        release_room(&mut self.urgent);
+        release_room(&mut self.data);
+    }
+
     /// The number of the batch that takes what is appended now: it is in no earlier one.
     pub(super) const fn next_batch(&self) -> u64 {
         self.batches
@@ -132,36 +196,40 @@ impl<W> Outbox<W> {
         self.batches += 1;
         let mut batch = Batch {
             bytes: spare,
-            charges: Vec::new(),
+            ..Batch::default()
         };
-        if self.is_torn {
-            self.is_torn = false;
-            self.take_data(&mut batch);
-        } else if self.urgent.is_empty() {
+        let is_torn = std::mem::take(&mut self.is_torn);
+        let owes_data = std::mem::take(&mut self.owes_data);
+        if is_torn || owes_data || self.urgent.is_empty() {
             self.take_data(&mut batch);
             self.take_chunk(&mut batch);
+            return batch;
+        }
+        batch.urgent = self.urgent.len();
+        std::mem::swap(&mut batch.bytes, &mut self.urgent);
+        if self.data.len() <= MERGED_BYTES {
+            batch.bytes.extend_from_slice(&self.data);
+            self.data.clear();
+            self.take_charges(&mut batch);
+            self.take_chunk(&mut batch);
         } else {
-            std::mem::swap(&mut batch.bytes, &mut self.urgent);
-            if self.data.len() <= MERGED_BYTES {
-                batch.bytes.extend_from_slice(&self.data);
-                self.data.clear();
-                batch.charges.append(&mut self.charges);
-                self.take_chunk(&mut batch);
-            }
+            self.owes_data = true;
         }
         batch
     }
 
     fn take_data(&mut self, batch: &mut Batch) {
         std::mem::swap(&mut batch.bytes, &mut self.data);
+        self.take_charges(batch);
+    }
+
+    fn take_charges(&mut self, batch: &mut Batch) {
         batch.charges.append(&mut self.charges);
+        batch.paid += std::mem::take(&mut self.paid);
     }
 
     /// Appends a chunk of the large message whose turn it is.
     fn take_chunk(&mut self, batch: &mut Batch) {
-        if batch.bytes.len() > MAX_BODY_BYTES {
-            return;
-        }
         let Some(mut message) = self.large.pop_front() else {
             return;
         };
@@ -234,6 +302,11 @@ impl<W> Outbox<W> {
         std::mem::take(&mut self.written)
     }
 
+    /// Frames of others are lost: nothing more can be sent.
+    pub(super) fn break_off(&mut self) {
+        self.is_broken = true;
+    }
+
     /// Whether the socket has failed.
     pub(super) const fn is_broken(&self) -> bool {
         self.is_broken
@@ -245,7 +318,9 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
     /// nothing else happens. Returns the task if it must be woken.
     pub(super) fn write_now(&mut self) -> Option<Waker> {
         let is_alone = self.urgent.is_empty() && self.large.is_empty() && !self.is_torn;
-        let Some(writer) = self.writer.as_mut().filter(|_| is_alone) else {
+        // A socket that takes nothing of nothing is not broken.
+        let writes = is_alone && !self.data.is_empty() && !self.is_broken;
+        let Some(writer) = self.writer.as_mut().filter(|_| writes) else {
             return self.take_sleeper();
         };
         // If the socket takes nothing now, the link's task waits for it in its own name.
@@ -257,6 +332,8 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
                 if bytes == self.data.len() {
                     self.data.clear();
                     self.charges.clear();
+                    let paid = std::mem::take(&mut self.paid);
+                    self.refund(paid);
                     return None;
                 }
                 self.data.advance(bytes);
@@ -266,6 +343,13 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
             Poll::Pending => {}
         }
         self.take_sleeper()
+    }
+}
+
+/// Releases a large buffer that is empty.
+pub(super) fn release_room(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > MAX_IDLE_BYTES {
+        *buffer = BytesMut::new();
     }
 }
 
@@ -326,6 +410,33 @@ mod tests {
     }
 
     #[test]
+    fn a_large_message_beside_much_data_has_a_chunk_in_each_batch() {
+        let mut outbox = TestOutbox::new();
+        outbox.push_large(large(1, 3));
+        for _ in 0..3 {
+            outbox.data().extend_from_slice(&[0; 2 * MAX_BODY_BYTES]);
+            let batch = outbox.take(BytesMut::new());
+            assert!(batch.bytes.len() > 3 * MAX_BODY_BYTES);
+        }
+        assert!(!outbox.has_output());
+    }
+
+    #[test]
+    fn data_beside_urgent_frames_that_never_end_is_in_every_second_batch() {
+        let mut outbox = TestOutbox::new();
+        outbox.push_large(large(1, 2));
+        let mut sizes = Vec::new();
+        for _ in 0..4 {
+            outbox.urgent().extend_from_slice(b"urgent");
+            outbox.data().extend_from_slice(&[0; MERGED_BYTES + 1]);
+            let batch = outbox.take(BytesMut::new());
+            sizes.push((batch.urgent, batch.bytes.len() > 2 * MERGED_BYTES));
+        }
+        assert_eq!(sizes, [(6, false), (0, true), (12, false), (0, true)]);
+        assert!(outbox.large.is_empty());
+    }
+
+    #[test]
     fn what_is_urgent_goes_first_and_chunks_go_last() {
         let mut outbox = TestOutbox::new();
         outbox.push_large(large(1, 1));
@@ -356,6 +467,33 @@ mod tests {
         assert_eq!(outbox.take(BytesMut::new()).bytes, &b"urgent"[..]);
         assert_eq!(outbox.take_written(), 6);
         assert!(outbox.awake().is_some());
+    }
+
+    #[tokio::test]
+    async fn one_who_has_nothing_to_write_at_once_wakes_the_task_and_breaks_nothing() {
+        let (writer, _reader) = tokio::io::duplex(6);
+        let mut outbox = Outbox::new();
+        assert!(outbox.sleep(Waker::noop(), &mut Some(writer)));
+        assert!(outbox.write_now().is_some());
+        assert!(!outbox.is_broken());
+    }
+
+    #[test]
+    fn an_idle_link_keeps_no_large_buffer() {
+        let mut outbox = TestOutbox::new();
+        outbox.urgent().extend_from_slice(&[0; MAX_IDLE_BYTES + 1]);
+        outbox.data().extend_from_slice(&[0; MAX_IDLE_BYTES + 1]);
+        // It swaps the buffers: both are kept while the link is busy.
+        for _ in 0..2 {
+            let batch = outbox.take(BytesMut::new());
+            outbox.data = spare(batch.bytes);
+        }
+        assert!(outbox.data.capacity() > MAX_IDLE_BYTES);
+        outbox.release_room();
+        assert!(outbox.data.capacity() + outbox.urgent.capacity() <= 2 * MAX_IDLE_BYTES);
+        outbox.data().extend_from_slice(&[0; MAX_IDLE_BYTES + 1]);
+        outbox.release_room();
+        assert_eq!(outbox.data().len(), MAX_IDLE_BYTES + 1);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! References to texts: written out, written out and remembered, or by the id of one remembered.
+//! References to texts: a text that is written out, one that is written out and remembered, or the
+//! id of one that is remembered.
 
 use super::fields::read_text;
 use super::frame_kind::FrameKind;
@@ -17,7 +18,7 @@ pub(crate) enum TextReference<'a> {
 }
 
 impl<'a> TextReference<'a> {
-    /// Returns the number that stands for it among the fixed fields.
+    /// Returns its number among the fixed fields.
     pub(super) const fn number(self) -> u32 {
         match self {
             Self::Inline(_) => 0,
@@ -34,7 +35,8 @@ impl<'a> TextReference<'a> {
         }
     }
 
-    /// Reads the reference of a number among the fixed fields and a field.
+    /// Reads a reference from its number among the fixed fields and the optional field with its
+    /// text.
     pub(super) fn read(
         number: u32,
         field: Option<&'a [u8]>,

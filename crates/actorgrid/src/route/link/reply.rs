@@ -12,10 +12,11 @@ use super::open_frame::{FrameTooLarge, OpenFrame};
 use super::reference::TextReference;
 
 const KIND: FrameKind = FrameKind::Reply;
-/// More than a type and a length have, mostly.
+/// Usually more than the type and the length take.
 const EXPECTED_FIELDS_BYTES: usize = 64;
 
-/// The reply to a request: with the last of its chunks, if it has some, the request is answered.
+/// The reply to a request. It answers the request, or, if its message is in chunks, the last chunk
+/// does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReplyFrame<'a> {
     /// The number of the request.

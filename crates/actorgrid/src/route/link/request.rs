@@ -21,7 +21,7 @@ use crate::token::Token;
 const KIND: FrameKind = FrameKind::Request;
 const FROM_HANDLER: u8 = 0x04;
 const RECEIVER_TAG: u8 = 0x81;
-/// More than the names and the length of a request have, mostly.
+/// Usually more than the names and the length take.
 const EXPECTED_FIELDS_BYTES: usize = 128;
 
 /// A request.
@@ -85,9 +85,8 @@ impl<'a> RequestFrame<'a> {
     }
 }
 
-/// A request that must not be executed, as its frame is understood only in part. It is answered
-/// with the error of its [flaw](Self::flaw). Its definitions are remembered all the same, and it
-/// uses credit as others do.
+/// A request that must not be executed because its frame has a [flaw](Self::flaw). It is answered
+/// with an error. It uses credit like any other request, and its definitions are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RejectedRequest<'a> {
     pub(crate) sequence: u64,
@@ -98,12 +97,12 @@ pub(crate) struct RejectedRequest<'a> {
     pub(crate) flaw: RequestFlaw,
 }
 
-/// The reason to reject one request, but not to close the link.
+/// A reason to reject a request without closing the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestFlaw {
     /// It states no token: all its 16 bytes are 0.
     NoToken,
-    /// Its token is none that a registration can have.
+    /// No registration can have its token.
     Token,
     /// It has more headers, or larger ones, than it may have, or one that is not valid.
     Headers,
@@ -129,7 +128,7 @@ impl fmt::Display for RequestFlaw {
     }
 }
 
-/// A request as it is read: executable, or not.
+/// A request that was read: one that can be executed, or one to reject.
 #[derive(Debug)]
 pub(super) enum ReadRequest<'a> {
     Whole(RequestFrame<'a>),

@@ -19,8 +19,8 @@ pub(super) fn token_bytes(token: Token) -> [u8; TOKEN_BYTES] {
     bytes
 }
 
-/// Reads the token in these bytes. Returns `None` if its revision is not positive, as no
-/// registration has that.
+/// Reads the token in these bytes. Returns `None` if the revision is not positive: no registration
+/// has such a token.
 pub(super) fn read_token(mut bytes: &[u8]) -> Option<Token> {
     let cluster = bytes.try_get_u64_le().ok()?;
     let revision = bytes.try_get_i64_le().ok()?;

@@ -13,11 +13,11 @@ const SMALLEST: TurnSize = TurnSize {
 
 /// How much a connection may do in one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TurnSize {
+pub(in crate::route) struct TurnSize {
     /// The number of bytes to read.
-    pub(super) bytes: usize,
+    pub(in crate::route) bytes: usize,
     /// The number of requests that may begin. As many may end.
-    pub(super) requests: u32,
+    pub(in crate::route) requests: u32,
 }
 
 /// The number of connections of a peer that have more to do than one turn allows. Cheap to clone.
@@ -25,11 +25,11 @@ pub(super) struct TurnSize {
 /// Before a request is answered, it has to wait more than once for a turn of each of them. The more
 /// there are, the smaller the turns, to limit this wait.
 #[derive(Debug, Clone, Default)]
-pub(super) struct BusyConnections(Arc<AtomicUsize>);
+pub(in crate::route) struct BusyConnections(Arc<AtomicUsize>);
 
 /// One connection of the peer. It is counted while it is busy, until its place is dropped.
 #[derive(Debug)]
-pub(super) struct BusyPlace {
+pub(in crate::route) struct BusyPlace {
     all: BusyConnections,
     is_busy: bool,
 }
@@ -43,7 +43,7 @@ impl TurnSize {
     };
 
     /// Whether the turn is smaller than a full one, because many connections are busy.
-    pub(super) fn is_reduced(self) -> bool {
+    pub(in crate::route) const fn is_reduced(self) -> bool {
         self.requests < Self::FULL.requests
     }
 
@@ -60,7 +60,7 @@ impl TurnSize {
 
 impl BusyConnections {
     /// Returns the place of one more connection, which is not busy yet.
-    pub(super) fn place(&self) -> BusyPlace {
+    pub(in crate::route) fn place(&self) -> BusyPlace {
         BusyPlace {
             all: self.clone(),
             is_busy: false,
@@ -70,7 +70,7 @@ impl BusyConnections {
 
 impl BusyPlace {
     /// Notes whether the connection had more to do than its last turn allowed.
-    pub(super) fn set(&mut self, is_busy: bool) {
+    pub(in crate::route) fn set(&mut self, is_busy: bool) {
         if is_busy == self.is_busy {
             return;
         }
@@ -82,7 +82,7 @@ impl BusyPlace {
     }
 
     /// Returns the size of the connection's next turn.
-    pub(super) fn turn(&self) -> TurnSize {
+    pub(in crate::route) fn turn(&self) -> TurnSize {
         TurnSize::among(self.all.0.load(Ordering::Relaxed))
     }
 }

@@ -23,9 +23,9 @@ pub(in crate::route) struct ConnectionActivity {
 /// Why a connection may be closed to make room, the better reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::route) enum Disuse {
-    /// It has not sent its preface since it was accepted, at this time.
+    /// It has not completed its greeting since it was accepted, at this time.
     Silent(Timestamp),
-    /// It has had no stream since this time.
+    /// It has had no stream, and a link no request, since this time.
     Idle(Timestamp),
 }
 

@@ -24,3 +24,10 @@ pub(crate) struct ServingCounters {
     /// Replies that their clients did not receive in time.
     pub(crate) replies_not_taken: Counter,
 }
+
+impl ServingCounters {
+    /// Returns the number of connections that are open.
+    pub(in crate::route) fn open(&self) -> u64 {
+        self.taken.get().saturating_sub(self.ended.get())
+    }
+}

@@ -33,6 +33,7 @@ pub use bounds::{
     DEFAULT_MAX_STREAMS_PER_CONNECTION,
 };
 pub(crate) use bounds::{MIN_MESSAGES_PER_CONNECTION, WireBounds};
+pub(in crate::route) use busy_connections::{BusyConnections, BusyPlace, TurnSize};
 pub(in crate::route) use end_orders::EndOrders;
 pub(in crate::route) use keep_alive::{KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look};
 pub(in crate::route) use served_connection::ServedConnection;

@@ -19,7 +19,7 @@ pub(in crate::route) struct ServedConnection {
     pub(in crate::route) activity: Arc<ConnectionActivity>,
     pub(in crate::route) control: ControlBudget,
     /// The busy connections of the peer.
-    pub(super) busy: BusyConnections,
+    pub(in crate::route) busy: BusyConnections,
     pub(in crate::route) caller: Caller,
     /// Its share of the memory for received messages.
     pub(in crate::route) received: ConnectionBudget,

@@ -1,4 +1,5 @@
-//! The server of the unary gRPC route: starts and ends the accept loop.
+//! The server of a peer's wire port, for links and the unary gRPC route: starts and ends the accept
+//! loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(crate) struct ServerConfig {
     /// alone for our clients, and includes the envelope for others, as in the Go library.
     pub(crate) max_message_bytes: usize,
     pub(crate) bounds: WireBounds,
-    /// The incarnation of the process, which its links have; none if there are to be no links.
+    /// The incarnation of the process, which links state; `None` turns links off.
     pub(crate) incarnation: Option<Incarnation>,
 }
 
@@ -77,7 +78,7 @@ impl ServingGauges {
     }
 }
 
-/// Serves the mailboxes of a peer over the unary route, and reports its health.
+/// Serves the mailboxes of a peer over links and the unary route, and reports its health.
 ///
 /// Dropping it ends all connections at once.
 pub(crate) struct ProcessServer {

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::address::Address;
 use crate::environment::{Environment, Simulation};
@@ -19,31 +17,39 @@ use crate::request::{MessageSet as _, Request};
 use crate::route::calling::{PeerRoute, Pool};
 use crate::route::conformance::{House, LIMIT, call, echo, pool, serve, serve_with};
 use crate::route::link::announced_link;
-use crate::route::link::{HelloFrame, HelloLimits, InternLimits, LINK_VERSIONS, LinkFrame};
 use crate::route::serving::{ProcessServer, ServerConfig, WireBounds};
 use crate::route::{Call, Route};
 
 /// That of the servers of the suite.
-const INCARNATION: u64 = 7;
+pub(super) const INCARNATION: u64 = 7;
 
-type Calling = Pin<Box<dyn Future<Output = (Call, Result<Body, RequestError>)> + Send>>;
+pub(super) type Calling = Pin<Box<dyn Future<Output = (Call, Result<Body, RequestError>)> + Send>>;
 
-struct LinkedWorld {
-    environment: Environment,
-    house: Arc<House>,
-    server: ProcessServer,
-    pool: Pool,
-    route: PeerRoute,
+pub(super) struct LinkedWorld {
+    pub(super) environment: Environment,
+    pub(super) house: Arc<House>,
+    pub(super) server: ProcessServer,
+    pub(super) address: Address,
+    pub(super) pool: Pool,
+    pub(super) route: PeerRoute,
 }
 
-fn linked(pool: &Pool, address: &Address) -> PeerRoute {
-    let link = Some(announced_link(Incarnation::new(INCARNATION)));
+pub(super) fn linked(pool: &Pool, address: &Address) -> PeerRoute {
+    linked_to(pool, address, INCARNATION)
+}
+
+/// The route to the process of this incarnation.
+fn linked_to(pool: &Pool, address: &Address, incarnation: u64) -> PeerRoute {
+    let link = Some(announced_link(Incarnation::new(incarnation)));
     pool.route(address, Capabilities::ACTORGRID.with_link(link))
 }
 
-fn calling(route: &PeerRoute, receiver: &str, text: &str) -> Calling {
+pub(super) fn calling(route: &PeerRoute, receiver: &str, text: &str) -> Calling {
+    sending(route, call(receiver, EchoMsg::new(text)))
+}
+
+pub(super) fn sending(route: &PeerRoute, mut call: Call) -> Calling {
     let route = route.clone();
-    let mut call = call(receiver, EchoMsg::new(text));
     call.meta.token = Some("1:1".parse().unwrap());
     Box::pin(async move {
         let answer = route.call(&mut call).await;
@@ -52,7 +58,7 @@ fn calling(route: &PeerRoute, receiver: &str, text: &str) -> Calling {
 }
 
 impl LinkedWorld {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let environment = Simulation::new(1).environment();
         let house: Arc<House> = Arc::default();
         house.echo("echo");
@@ -63,11 +69,12 @@ impl LinkedWorld {
             environment,
             house,
             server,
+            address,
             pool,
         }
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.pool.close().await;
         self.server.shutdown(Duration::from_secs(5)).await;
     }
@@ -123,6 +130,51 @@ async fn calls_to_one_mailbox_arrive_in_the_order_of_their_first_poll() {
         own.map(|(_, length)| *length).collect()
     };
     assert_eq!((from_a, from_b), (of("a"), of("b")));
+    assert_eq!(world.pool.connections().opened.get(), 1);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_polls_holds_up_only_its_own_receiver() {
+    let world = LinkedWorld::new().await;
+    let mut queue = world.house.queue("a");
+    let texts = ["1", "2", "3"];
+    let mut unpolled = texts.map(|text| calling(&world.route, "a", text));
+    for call in &mut unpolled {
+        assert!(call.as_mut().now_or_never().is_none());
+    }
+    let other = calling(&world.route, "echo", "hi");
+    let limit = Duration::from_secs(1);
+    let other = world.environment.timeout(limit, other).await;
+    let (_, answer) = other.expect("it is behind calls that nobody polls");
+    assert_eq!(echo(answer.unwrap()).msg, "hi");
+    let handles = async {
+        for text in texts {
+            let request = queue.recv().await.unwrap();
+            assert_eq!(request.message().msg, text);
+            let _ = request.respond(EchoMsg::default());
+        }
+    };
+    let (answers, ()) = tokio::join!(join_all(unpolled.into_iter().rev()), handles);
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_cached_of_the_process_before_do_not_disturb_the_link_to_the_present_one() {
+    let world = LinkedWorld::new().await;
+    for _ in 0..3 {
+        let before = linked_to(&world.pool, &world.address, INCARNATION - 1);
+        let (_, answer) = calling(&before, "echo", "hi").await;
+        let error = answer.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.executed()),
+            (Kind::Unreachable, Executed::No)
+        );
+        let present = linked(&world.pool, &world.address);
+        let (_, answer) = calling(&present, "echo", "hi").await;
+        assert_eq!(echo(answer.unwrap()).msg, "hi");
+    }
     assert_eq!(world.pool.connections().opened.get(), 1);
     world.end().await;
 }
@@ -211,57 +263,6 @@ async fn where_no_link_comes_about_calls_go_over_grpc_at_once() {
     }
     pool.close().await;
     server.shutdown(Duration::from_secs(5)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_is_frozen_is_noticed_within_three_seconds() {
-    let environment = Simulation::new(1).environment();
-    let mut listener = environment
-        .listen("127.0.0.1:0".parse().unwrap())
-        .await
-        .unwrap();
-    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-    let peer = environment.spawn(async move {
-        let mut socket = listener.accept().await.unwrap();
-        let mut first = [0; 64];
-        socket.read_exact(&mut first).await.unwrap();
-        let hello = LinkFrame::Hello(HelloFrame {
-            versions: LINK_VERSIONS,
-            features: 0,
-            required: 0,
-            incarnation: INCARNATION,
-            client: None,
-            limits: HelloLimits {
-                max_message_bytes: 1000,
-                credit_bytes: 1024 * 1024,
-                credit_requests: 100,
-                max_unanswered: 100,
-                names: InternLimits::default(),
-                types: InternLimits::default(),
-            },
-            namespace: "test",
-        });
-        let mut bytes = BytesMut::new();
-        hello.encode(&mut bytes).unwrap();
-        socket.write_all(&bytes).await.unwrap();
-        (listener, socket)
-    });
-    let pool = pool(&environment);
-    let route = linked(&pool, &address);
-    let began = environment.now();
-    let (call, answer) = calling(&route, "a", "x").await;
-    let error = answer.unwrap_err();
-    assert_eq!(
-        (error.kind(), call.executed),
-        (Kind::ConnectionLost, Executed::Maybe)
-    );
-    let took = environment.now().since(began);
-    assert!(
-        took > Duration::from_secs(2) && took < Duration::from_secs(3),
-        "{took:?}"
-    );
-    drop(peer.await);
-    pool.close().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,25 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::address::Address;
 use crate::environment::{Environment, Simulation, Socket};
 use crate::error::{Executed, RequestErrorKind as Kind};
 use crate::message::EchoMsg;
-use crate::route::conformance::{House, LIMIT, namespace, serve};
+use crate::registry::Incarnation;
+use crate::route::Incoming;
+use crate::route::conformance::{House, LIMIT, namespace, serve_with};
 use crate::route::link::{
     CancelFrame, ChunkFrame, ClientIdentity, CreditFrame, Decoded, Decoder, FrameContent, GREETING,
     GoAwayReason, HeaderFields, HelloFrame, HelloLimits, InternLimits, InternedId, LINK_VERSIONS,
     LinkFrame, LinkSide, PingFrame, RequestFrame, TextReference,
 };
 use crate::route::meta::RequestId;
-use crate::route::serving::ProcessServer;
+use crate::route::serving::{ProcessServer, ServerConfig, WireBounds};
 use crate::token::Token;
 
 /// A frame of the server, as far as tests look at it.
 #[derive(Debug, PartialEq)]
-enum Seen {
+pub(super) enum Seen {
     Hello(HelloLimits),
     Reply(u64, usize),
     Chunk(u64, bool),
@@ -34,14 +36,14 @@ enum Seen {
     End,
 }
 
-struct RawLink {
-    socket: Socket,
+pub(super) struct RawLink<S = Socket> {
+    socket: S,
     decoder: Decoder,
     buffer: BytesMut,
 }
 
 impl RawLink {
-    async fn send(&mut self, frames: &[LinkFrame<'_>]) {
+    pub(super) async fn send(&mut self, frames: &[LinkFrame<'_>]) {
         let mut bytes = BytesMut::new();
         for frame in frames {
             frame.encode(&mut bytes).unwrap();
@@ -49,8 +51,56 @@ impl RawLink {
         self.socket.write_all(&bytes).await.unwrap();
     }
 
+    /// Sends bytes that are not a whole frame.
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends these bytes so many times, and returns the reason for which the server ends the link;
+    /// none if it does not within a minute.
+    pub(super) async fn flood(
+        self,
+        environment: &Environment,
+        bytes: &[u8],
+        times: usize,
+    ) -> Option<GoAwayReason> {
+        let (reader, mut writer) = tokio::io::split(self.socket);
+        let mut link = RawLink {
+            socket: reader,
+            decoder: self.decoder,
+            buffer: self.buffer,
+        };
+        let writing = async {
+            for _ in 0..times {
+                if writer.write_all(bytes).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let reading = async {
+            loop {
+                match link.read().await {
+                    Seen::GoAway(_, reason) => return Some(reason),
+                    Seen::End => return None,
+                    _ => {}
+                }
+            }
+        };
+        let flooding = async {
+            tokio::select! {
+                () = writing => None,
+                reason = reading => reason,
+            }
+        };
+        let minute = Duration::from_secs(60);
+        environment.timeout(minute, flooding).await.flatten()
+    }
+}
+
+impl<S: AsyncRead + Unpin> RawLink<S> {
     /// The next frame.
-    async fn read(&mut self) -> Seen {
+    pub(super) async fn read(&mut self) -> Seen {
         loop {
             if let Decoded::Frame { frame, bytes } = self.decoder.decode(&self.buffer).unwrap() {
                 let seen = seen(&frame);
@@ -65,7 +115,7 @@ impl RawLink {
     }
 
     /// The next frame that is no credit.
-    async fn answer(&mut self) -> Seen {
+    pub(super) async fn answer(&mut self) -> Seen {
         loop {
             match self.read().await {
                 Seen::Credit(..) => {}
@@ -91,7 +141,7 @@ fn seen(frame: &LinkFrame<'_>) -> Seen {
     }
 }
 
-fn hello(client: u8, generation: u64) -> HelloFrame<'static> {
+pub(super) fn hello(client: u8, generation: u64) -> HelloFrame<'static> {
     HelloFrame {
         versions: LINK_VERSIONS,
         features: 0,
@@ -114,9 +164,9 @@ fn hello(client: u8, generation: u64) -> HelloFrame<'static> {
     }
 }
 
-const TIME_MS: u32 = 5_000;
+pub(super) const TIME_MS: u32 = 5_000;
 
-fn request<'a>(sequence: u64, receiver: &'a str, body: &'a [u8]) -> RequestFrame<'a> {
+pub(super) fn request<'a>(sequence: u64, receiver: &'a str, body: &'a [u8]) -> RequestFrame<'a> {
     RequestFrame {
         sequence,
         is_from_handler: false,
@@ -130,20 +180,31 @@ fn request<'a>(sequence: u64, receiver: &'a str, body: &'a [u8]) -> RequestFrame
     }
 }
 
-struct LinkWorld {
-    environment: Environment,
-    house: Arc<House>,
-    server: ProcessServer,
+pub(super) struct LinkWorld {
+    pub(super) environment: Environment,
+    pub(super) house: Arc<House>,
+    pub(super) server: ProcessServer,
     address: Address,
 }
 
 impl LinkWorld {
     async fn new() -> Self {
+        Self::with(WireBounds::default(), LIMIT).await
+    }
+
+    pub(super) async fn with(bounds: WireBounds, max_message_bytes: usize) -> Self {
         let environment = Simulation::new(1).environment();
         let house: Arc<House> = Arc::default();
         house.echo("echo");
         house.unread("unread");
-        let (server, address) = serve(&environment, &house, 0).await;
+        let config = ServerConfig {
+            namespace: namespace(),
+            max_message_bytes,
+            bounds,
+            incarnation: Some(Incarnation::new(7)),
+        };
+        let serving = tokio::sync::watch::Sender::new(None).subscribe();
+        let (server, address) = serve_with(&environment, &house, 0, serving, config).await;
         Self {
             environment,
             house,
@@ -152,7 +213,7 @@ impl LinkWorld {
         }
     }
 
-    async fn connect(&self, hello: &HelloFrame<'_>) -> RawLink {
+    pub(super) async fn connect(&self, hello: &HelloFrame<'_>) -> RawLink {
         let mut socket = self.environment.connect(&self.address).await.unwrap();
         socket.write_all(&GREETING).await.unwrap();
         let mut link = RawLink {
@@ -166,14 +227,19 @@ impl LinkWorld {
 
     /// An open link, and what the server states.
     async fn open(&self) -> (RawLink, HelloLimits) {
-        let mut link = self.connect(&hello(1, 1)).await;
+        self.open_of(1).await
+    }
+
+    /// An open link of this client, and what the server states.
+    pub(super) async fn open_of(&self, client: u8) -> (RawLink, HelloLimits) {
+        let mut link = self.connect(&hello(client, 1)).await;
         let Seen::Hello(limits) = link.read().await else {
             panic!("no Hello");
         };
         (link, limits)
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.server.shutdown(Duration::from_secs(5)).await;
     }
 }
@@ -389,6 +455,56 @@ async fn a_newer_link_of_a_client_replaces_the_older_one() {
     assert!(queue.try_recv().is_err());
     let mut stale = world.connect(&hello(1, 2)).await;
     assert_eq!(stale.read().await, Seen::GoAway(0, GoAwayReason::Replaced));
+    drop(newer);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_link_of_a_client_withdraws_what_the_older_one_has_queued() {
+    let world = LinkWorld::new().await;
+    let queued = world.house.unread("a");
+    let mut handled = world.house.queue("slow");
+    let (mut older, _) = world.open().await;
+    let large = RequestFrame {
+        content: FrameContent::Chunked { bytes: 70_000 },
+        ..request(4, "a", b"")
+    };
+    older
+        .send(&[
+            LinkFrame::Request(request(1, "a", b"")),
+            LinkFrame::Request(request(2, "slow", b"")),
+            LinkFrame::Request(request(3, "a", b"")),
+            LinkFrame::Request(large),
+        ])
+        .await;
+    let handled = handled.recv().await.unwrap();
+    assert_eq!(older.answer().await, Seen::Ticket(4, 70_000));
+    let mut newer = world.connect(&hello(1, 2)).await;
+    newer
+        .send(&[LinkFrame::Request(request(10, "a", b""))])
+        .await;
+    assert!(matches!(newer.read().await, Seen::Hello(_)));
+    let of_newer = |incoming: &Incoming| incoming.meta().id == RequestId(10);
+    while !queued.lock().unwrap().iter().any(of_newer) {
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        queued.lock().unwrap().iter().all(of_newer),
+        "requests of the older link are queued when the newer one has its first one admitted"
+    );
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(older.answer().await);
+    }
+    let withdrawn = |sequence| Seen::Error(sequence, Kind::MailboxClosed, Executed::No);
+    for answer in [1, 3, 4].map(withdrawn) {
+        assert!(answers.contains(&answer), "{answer:?} in {answers:?}");
+    }
+    assert!(answers.contains(&Seen::GoAway(4, GoAwayReason::Replaced)));
+    // A request that was handed out before goes on.
+    handled.respond(EchoMsg::default()).unwrap();
+    assert_eq!(older.answer().await, Seen::Reply(2, 0));
+    assert_eq!(older.answer().await, Seen::End);
     drop(newer);
     world.end().await;
 }

@@ -4,8 +4,14 @@
 mod bounds;
 mod cancelled;
 mod health;
+mod http2_proxy;
 mod link;
+mod link_bounds;
+mod link_calling;
+mod link_fallback;
 mod link_frames;
+mod link_frozen;
+mod link_serving;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,24 +1,37 @@
 //! A link to a peer, as its task and all calls on it share it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use super::calling_state::{CallingState, LinkPhase, NotNow, Wakers};
-use super::pending_call::{CallStage, LinkEnding, LinkOutcome, ReadAnswer};
+use super::calling_state::{CallingState, Leftovers, LinkPhase, NotNow};
+use super::pending_call::{CallStage, LinkEnding, LinkOutcome, PendingCall, ReadAnswer};
+use crate::environment::Deadline;
 use crate::error::{Executed, RequestError};
-use crate::name::Name;
+use crate::message::Body;
 use crate::route::call::Call;
 use crate::route::link::link_io::HasOutbox;
 use crate::route::link::outbox::{LargeMessage, Outbox};
-use crate::route::link::{GoAwayFrame, GoAwayReason, HelloLimits, LinkError, PingFrame, PongFrame};
+use crate::route::link::{
+    GoAwayFrame, GoAwayReason, HelloLimits, LinkError, MAX_BODY_BYTES, PingFrame, PongFrame,
+};
 use crate::route::slab::SlabKey;
+
+/// While more bytes of answers to the peer's questions than this wait for it, nothing of it is
+/// read: a peer that asks and does not read could have any number.
+const MAX_URGENT_BYTES: usize = 1024 * 1024;
 
 /// A link to a peer.
 pub(super) struct CalledLink {
     state: Mutex<CallingState>,
-    max_reply_bytes: usize,
-    /// Of replies.
-    credit_bytes: u64,
+    own: HelloLimits,
+    /// The largest message of this side, in both directions.
+    max_message_bytes: usize,
+    /// Whether a task was asked to open it.
+    is_begun: AtomicBool,
+    /// The link to which calls have moved that this one did not take. Not begun by itself.
+    next: OnceLock<Arc<CalledLink>>,
 }
 
 impl CalledLink {
@@ -26,9 +39,21 @@ impl CalledLink {
     pub(super) fn new(own: HelloLimits) -> Self {
         Self {
             state: Mutex::new(CallingState::new(own)),
-            max_reply_bytes: usize::try_from(own.max_message_bytes).unwrap_or(usize::MAX),
-            credit_bytes: own.credit_bytes,
+            max_message_bytes: usize::try_from(own.max_message_bytes).unwrap_or(usize::MAX),
+            own,
+            is_begun: AtomicBool::new(false),
+            next: OnceLock::new(),
         }
+    }
+
+    /// Returns whether a task is to open the link: it was not begun before.
+    pub(super) fn begin(&self) -> bool {
+        !self.is_begun.swap(true, Ordering::Relaxed)
+    }
+
+    /// The link that takes the place of this one, if calls have moved to it.
+    pub(super) fn next(&self) -> Option<&Arc<Self>> {
+        self.next.get()
     }
 
     /// The link is open, to a peer with these limits.
@@ -43,6 +68,19 @@ impl CalledLink {
     /// Whether calls can still go over it.
     pub(super) fn is_usable(&self) -> bool {
         matches!(self.lock().phase, LinkPhase::Connecting | LinkPhase::Open)
+    }
+
+    /// Whether it was opened, and calls can go over it.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.lock().phase, LinkPhase::Open)
+    }
+
+    /// How it has ended, or will have.
+    pub(super) fn ending(&self) -> Option<LinkEnding> {
+        match &self.lock().phase {
+            LinkPhase::Connecting | LinkPhase::Open => None,
+            LinkPhase::Closing(ending) | LinkPhase::Ended(ending) => Some(ending.clone()),
+        }
     }
 
     pub(super) fn uses(&self) -> u64 {
@@ -60,6 +98,30 @@ impl CalledLink {
         !state.calls.is_empty() || state.unanswered.count() > 0
     }
 
+    /// Whether so many answers to the peer's questions wait that nothing more should be read.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.lock().outbox.urgent_bytes() > MAX_URGENT_BYTES
+    }
+
+    /// Takes no further calls, if there is none and there were none since so many.
+    pub(super) fn close_unused(&self, uses: u64) -> bool {
+        let mut state = self.lock();
+        let is_unused =
+            state.uses == uses && state.calls.is_empty() && state.unanswered.count() == 0;
+        if is_unused && matches!(state.phase, LinkPhase::Open) {
+            state.phase = LinkPhase::Closing(LinkEnding::Lost("it is not used".to_owned()));
+        }
+        is_unused
+    }
+
+    /// Takes a look: calls whose callers do not come let others pass.
+    pub(super) fn pass_absent(&self) {
+        let wakers = self.lock().pass_absent();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
     pub(super) fn ping(&self) {
         let mut state = self.lock();
         let _ = PingFrame([0; 8]).encode(state.outbox.urgent());
@@ -74,7 +136,7 @@ impl CalledLink {
     pub(super) fn go_away(&self, reason: GoAwayReason, text: &str) {
         let mut state = self.lock();
         if matches!(state.phase, LinkPhase::Open) {
-            state.phase = LinkPhase::Closing;
+            state.phase = LinkPhase::Closing(LinkEnding::of(reason, text.to_owned()));
         }
         let frame = GoAwayFrame {
             last_sequence: 0,
@@ -86,40 +148,61 @@ impl CalledLink {
 
     /// The peer takes no further requests: those above this number were not read.
     pub(super) fn gone_away(&self, last_sequence: u64, reason: GoAwayReason) {
+        let ending = LinkEnding::of(reason, reason.to_string());
         let mut state = self.lock();
-        if matches!(state.phase, LinkPhase::Open) {
-            state.phase = LinkPhase::Closing;
-        }
-        let ending = LinkEnding::Lost(reason.to_string());
-        let wakers = state.end_calls(&ending, |call, _| {
-            (call.sequence == 0 || call.sequence > last_sequence).then_some(Executed::No)
-        });
+        let left = match state.phase {
+            LinkPhase::Open => {
+                let left = self.end_calls(&mut state, &ending, Some(last_sequence));
+                state.phase = LinkPhase::Closing(ending);
+                left
+            }
+            _ => state.end_calls(&ending, Some(last_sequence), None),
+        };
         drop(state);
-        wake_all(wakers);
+        wake_callers(left);
     }
 
     /// The link has ended, and all calls on it.
     pub(super) fn end(&self, ending: LinkEnding) {
         let mut state = self.lock();
-        if matches!(state.phase, LinkPhase::Ended(_)) {
-            return;
-        }
-        let wakers = state.end_calls(&ending, |call, next_batch| {
-            let is_unsent = call.sequence == 0
-                || call.batch >= next_batch
-                || call.large.is_some()
-                || call.holds.is_some();
-            Some(if is_unsent {
-                Executed::No
-            } else {
-                Executed::Maybe
-            })
-        });
+        let (ending, left) = match &state.phase {
+            LinkPhase::Ended(_) => return,
+            // For which it was closed.
+            LinkPhase::Closing(first) => {
+                let first = first.clone();
+                let left = state.end_calls(&first, None, None);
+                (first, left)
+            }
+            LinkPhase::Connecting | LinkPhase::Open => {
+                let left = self.end_calls(&mut state, &ending, None);
+                (ending, left)
+            }
+        };
         state.phase = LinkPhase::Ended(ending);
         let outbox = std::mem::replace(&mut state.outbox, Outbox::new());
         drop(state);
         drop(outbox);
-        wake_all(wakers);
+        wake_callers(left);
+    }
+
+    /// Ends calls, all or those above a number. Those that the link has not taken move to the next
+    /// one, if there can be one.
+    fn end_calls(
+        &self,
+        state: &mut CallingState,
+        ending: &LinkEnding,
+        last_sequence: Option<u64>,
+    ) -> Vec<PendingCall> {
+        if !matches!(ending, LinkEnding::Lost(_)) || state.calls.is_empty() {
+            return state.end_calls(ending, last_sequence, None);
+        }
+        let next = Self::new(self.own);
+        let left = state.end_calls(ending, last_sequence, Some(&mut *next.lock()));
+        // With the lock still held: a call that comes to this link now finds the next one.
+        if next.has_calls() {
+            let _ = self.next.set(Arc::new(next));
+        }
+        left
     }
 
     /// Credit has come.
@@ -148,12 +231,28 @@ impl CalledLink {
         }
     }
 
+    /// Ends the calls whose deadlines have passed, and notes when the link's task looks again: at
+    /// the deadline that passes next, but not before `soonest`, and at the latest at `latest`.
+    pub(super) fn sweep(&self, now: Deadline, soonest: Deadline, latest: Deadline) -> Deadline {
+        let mut state = self.lock();
+        let (next, left) = state.expire(now);
+        let next = next.map_or(latest, |next| next.clamp(soonest, latest));
+        state.sweep_at = Some(next);
+        let first = state.first_waker();
+        drop(state);
+        wake_callers(left);
+        wake(first);
+        next
+    }
+
     /// Receivers whose large messages are with the socket take other calls.
     pub(super) fn release_sent(&self) {
         let mut state = self.lock();
         for sequence in state.outbox.take_finished() {
-            let holds = state.call(sequence).and_then(|(_, call)| call.holds.take());
-            if let Some(receiver) = holds {
+            if let Some((_, call)) = state.call(sequence)
+                && std::mem::take(&mut call.holds)
+            {
+                let receiver = call.receiver.clone();
                 state.order.release(&receiver);
             }
         }
@@ -171,19 +270,21 @@ impl CalledLink {
         &self,
         answers: impl Iterator<Item = (u64, u64, ReadAnswer)>,
     ) -> Result<(), LinkError> {
-        let mut wakers = Vec::new();
+        let mut left = Leftovers::default();
         let mut state = self.lock();
         let mut failed = Ok(());
         for (sequence, credit, answer) in answers {
-            failed = state.answered(sequence, credit, answer, self.max_reply_bytes, &mut wakers);
+            failed = state.answered(sequence, credit, answer, self.max_message_bytes, &mut left);
             if failed.is_err() {
                 break;
             }
         }
-        state.return_credit(self.credit_bytes);
-        wakers.extend(state.first_waker());
+        state.return_credit(self.own.credit_bytes);
+        left.wakers.extend(state.first_waker());
         drop(state);
-        wake_all(wakers);
+        for waker in left.wakers {
+            waker.wake();
+        }
         failed
     }
 
@@ -194,10 +295,51 @@ impl CalledLink {
         call: &mut Call,
         cx: &mut Context<'_>,
     ) -> Poll<LinkOutcome> {
-        let mut state = self.lock();
+        // Declared before the lock is taken, so it is dropped after.
+        let mut stale = Leftovers::default();
+        self.poll_locked(self.lock(), key, call, None, cx, &mut stale)
+    }
+
+    /// The same, for a call whose caller leaves its deadline to the link. It is not sent if the
+    /// link is not open, or if its message is to be sent in chunks. `time_left` counts at the first
+    /// poll.
+    pub(super) fn poll_open_call(
+        &self,
+        key: &mut Option<SlabKey>,
+        call: &mut Call,
+        time_left: Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<LinkOutcome> {
+        let mut stale = Leftovers::default();
+        let state = self.lock();
+        if key.is_none() {
+            let length = call.body.as_ref().map_or(0, Body::encoded_len);
+            if length > MAX_BODY_BYTES.min(self.max_message_bytes) {
+                return Poll::Ready(LinkOutcome::TooLarge);
+            }
+            if !matches!(state.phase, LinkPhase::Open) {
+                return Poll::Ready(LinkOutcome::Gone {
+                    executed: Executed::No,
+                    ending: LinkEnding::Lost("it is not open".to_owned()),
+                });
+            }
+        }
+        let time_left = key.is_none().then_some(time_left);
+        self.poll_locked(state, key, call, time_left, cx, &mut stale)
+    }
+
+    fn poll_locked(
+        &self,
+        mut state: MutexGuard<'_, CallingState>,
+        key: &mut Option<SlabKey>,
+        call: &mut Call,
+        time_left: Option<Duration>,
+        cx: &mut Context<'_>,
+        stale: &mut Leftovers,
+    ) -> Poll<LinkOutcome> {
         let own = match *key {
             Some(own) => own,
-            None => match state.arrive() {
+            None => match state.arrive(call) {
                 Ok(own) => *key.insert(own),
                 Err(outcome) => return Poll::Ready(outcome),
             },
@@ -210,28 +352,34 @@ impl CalledLink {
         };
         if matches!(pending.stage, CallStage::Done(_)) {
             *key = None;
-            let outcome = state.take_done(own);
+            let done = state.take_done(own);
             let task = self.unlock_returned(state);
             wake(task);
-            return Poll::Ready(outcome);
+            return Poll::Ready(outcome_of(done));
         }
-        if !pending
+        let is_known = pending
             .waker
             .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()))
-        {
-            pending.waker = Some(cx.waker().clone());
+            .is_some_and(|known| known.will_wake(cx.waker()));
+        if !is_known {
+            let before = pending.waker.replace(cx.waker().clone());
+            stale.wakers.extend(before);
         }
         if matches!(pending.stage, CallStage::Sent) {
             return Poll::Pending;
         }
-        let is_alone = state.unanswered.count() == 0;
-        match state.send(own, call) {
+        state.come(own);
+        // Not if others have just been answered: they are about to send, too.
+        let is_alone = state.calls.len() == 1;
+        match state.send(own, call, time_left) {
             Ok(()) => {
                 call.executed = Executed::Maybe;
-                let task = match is_alone {
-                    true => state.outbox.write_now(),
-                    false => state.outbox.take_sleeper(),
+                let task = if state.is_sweep_due_before(call.meta.deadline) {
+                    state.outbox.call_attention()
+                } else if is_alone {
+                    state.outbox.write_now()
+                } else {
+                    state.outbox.take_sleeper()
                 };
                 let next = state.first_waker();
                 drop(state);
@@ -239,12 +387,27 @@ impl CalledLink {
                 wake(next);
                 Poll::Pending
             }
-            Err(NotNow::Waits) => Poll::Pending,
+            Err(NotNow::Waits) => {
+                let task = match state.is_sweep_due_before(call.meta.deadline) {
+                    true => state.outbox.call_attention(),
+                    false => None,
+                };
+                drop(state);
+                wake(task);
+                Poll::Pending
+            }
             Err(NotNow::Fails(outcome)) => {
                 *key = None;
-                state.forget_waiting(own, &call.receiver);
+                let left = state.forget_waiting(own);
+                // A message may have broken the link.
+                let task = state
+                    .outbox
+                    .is_broken()
+                    .then(|| state.outbox.take_sleeper());
                 let next = state.first_waker();
                 drop(state);
+                drop(left);
+                wake(task.flatten());
                 wake(next);
                 Poll::Ready(outcome)
             }
@@ -252,30 +415,35 @@ impl CalledLink {
     }
 
     /// Nobody waits for a call any more. Returns what it may have done.
-    pub(super) fn abandon(&self, key: SlabKey, receiver: &Name) -> Executed {
+    pub(super) fn abandon(&self, key: SlabKey) -> Executed {
         let mut state = self.lock();
         let Some(pending) = state.calls.get_mut(key) else {
             return Executed::Maybe;
         };
         match &pending.stage {
             CallStage::Waiting => {
-                state.forget_waiting(key, receiver);
+                let left = state.forget_waiting(key);
                 let next = state.first_waker();
                 drop(state);
+                drop(left);
                 wake(next);
                 Executed::No
             }
             CallStage::Done(_) => {
-                let executed = state.take_done(key).executed();
+                let done = state.take_done(key);
                 let task = self.unlock_returned(state);
                 wake(task);
-                executed
+                match (outcome_of(done), self.next()) {
+                    (LinkOutcome::Moved(key), Some(next)) => next.abandon(key),
+                    (outcome, _) => outcome.executed(),
+                }
             }
             CallStage::Sent => {
-                let executed = state.cancel(key);
+                let (executed, left) = state.cancel(key);
                 let task = state.outbox.take_sleeper();
                 let next = state.first_waker();
                 self.unlock_returned(state);
+                drop(left);
                 wake(task);
                 wake(next);
                 executed
@@ -285,7 +453,7 @@ impl CalledLink {
 
     /// Returns credit, and unlocks. Returns the task to wake.
     fn unlock_returned(&self, mut state: MutexGuard<'_, CallingState>) -> Option<Waker> {
-        match state.return_credit(self.credit_bytes) {
+        match state.return_credit(self.own.credit_bytes) {
             true => state.outbox.take_sleeper(),
             false => None,
         }
@@ -302,9 +470,18 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-fn wake_all(wakers: Wakers) {
-    for waker in wakers {
-        waker.wake();
+/// Wakes the callers of calls that have ended.
+fn wake_callers(left: Vec<PendingCall>) {
+    for mut call in left {
+        wake(call.waker.take());
+    }
+}
+
+/// The outcome of a call that was taken.
+fn outcome_of(done: Option<PendingCall>) -> LinkOutcome {
+    match done.map(|call| call.stage) {
+        Some(CallStage::Done(outcome)) => outcome,
+        _ => LinkOutcome::Failed(RequestError::no_reply("the call is gone")),
     }
 }
 
@@ -313,3 +490,6 @@ impl HasOutbox for CalledLink {
         act(&mut self.lock().outbox)
     }
 }
+
+#[cfg(test)]
+mod tests;

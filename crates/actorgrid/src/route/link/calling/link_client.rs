@@ -1,5 +1,6 @@
 //! The state that all links of a client share: its identity, and its limits.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,22 +23,26 @@ pub(in crate::route) struct LinkClient {
 }
 
 impl LinkClient {
+    /// Draws the identity of a client.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random bytes. With an id that others can guess, they could replace the
+    /// client's links, so it must not have any.
     pub(in crate::route) fn new(
         environment: &Environment,
         namespace: &str,
         max_message_bytes: usize,
-    ) -> Self {
-        let mut id = [0; 16];
-        let (low, high) = id.split_at_mut(8);
-        low.copy_from_slice(&environment.random_u64().to_le_bytes());
-        // Not all 0.
-        high.copy_from_slice(&(environment.random_u64() | 1).to_le_bytes());
-        Self {
+    ) -> io::Result<Self> {
+        let mut id = environment.secret()?;
+        // Not all 0, which would mean that there is none.
+        id[0] |= 1;
+        Ok(Self {
             namespace: namespace.into(),
             id,
             generations: AtomicU64::new(1),
             max_message_bytes,
-        }
+        })
     }
 
     pub(super) const fn max_message_bytes(&self) -> usize {

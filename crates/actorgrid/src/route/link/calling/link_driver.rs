@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::called_link::CalledLink;
-use super::link_silence::{LOOK_INTERVAL, LinkSilence, SilenceStep};
+use super::link_silence::{LOOK_INTERVAL, LinkSilence, LinkTraffic, SilenceStep};
 use super::open_link::OpenedLink;
 use super::pending_call::{LinkEnding, ReadAnswer};
-use crate::environment::{Environment, Timestamp};
+use crate::environment::{Deadline, Environment, Timestamp};
 use crate::message::Payload;
 use crate::route::link::link_io::{IoEvent, IoMode, LinkIo};
 use crate::route::link::serving::TYPES;
@@ -24,6 +24,8 @@ use crate::route::link::{
 
 /// A link without a call for this long is closed.
 const IDLE_TIME: Duration = Duration::from_secs(300);
+/// A deadline is noticed at most this long after it has passed: a timer for each costs more.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// The time for the last word.
 const LAST_WORD_TIME: Duration = Duration::from_millis(100);
 
@@ -32,12 +34,16 @@ enum CalledLinkEvent {
     /// The client is closed.
     Closed,
     Look,
+    /// Deadlines are to be looked at.
+    Sweep,
     Io(IoEvent),
 }
 
 /// Why a link ends.
 enum CalledLinkEnd {
     Broken(String),
+    /// The peer does not answer.
+    Dead(String),
     /// The peer has this word.
     GoAway {
         reason: GoAwayReason,
@@ -58,9 +64,12 @@ struct CallingDriver {
     /// The bytes that had been read at the last look.
     read_before: u64,
     look: Pin<Box<tokio::time::Sleep>>,
+    sweep: Pin<Box<tokio::time::Sleep>>,
     idle_since: Timestamp,
     uses: u64,
     is_closing: bool,
+    /// Whether the peer may have asked more than it reads answers.
+    may_be_backed_up: bool,
     answers: Vec<(u64, u64, ReadAnswer)>,
 }
 
@@ -82,48 +91,61 @@ pub(super) async fn drive(
         read: 0,
         read_before: 0,
         look: Box::pin(environment.sleep(LOOK_INTERVAL)),
+        sweep: Box::pin(environment.sleep(LOOK_INTERVAL)),
         idle_since: environment.now(),
         uses: 0,
         is_closing: false,
+        may_be_backed_up: false,
         answers: Vec::new(),
     };
     link.open(opened.limits);
+    driver.sweep();
     let mut ended = driver.read().err();
     while ended.is_none() {
         let event = driver.next(closed).await;
         ended = driver.handle(event).err();
     }
-    let (text, last_word) = match ended {
-        Some(CalledLinkEnd::GoAway { reason, text }) => (text.clone(), Some((reason, text))),
-        Some(CalledLinkEnd::Broken(text)) => (text, None),
-        None => (String::new(), None),
+    let ending = match ended {
+        Some(CalledLinkEnd::GoAway { reason, text }) => {
+            debug!(reason = %text, "a link to a peer is closed");
+            link.go_away(reason, &text);
+            driver.flush().await;
+            LinkEnding::of(reason, text)
+        }
+        Some(CalledLinkEnd::Broken(text)) => {
+            debug!(reason = %text, "a link to a peer has ended");
+            LinkEnding::Lost(text)
+        }
+        Some(CalledLinkEnd::Dead(text)) => {
+            debug!(reason = %text, "a link to a peer has ended");
+            LinkEnding::Dead(text)
+        }
+        None => LinkEnding::Lost(String::new()),
     };
-    debug!(reason = %text, "a link to a peer has ended");
-    if let Some((reason, text)) = last_word {
-        link.go_away(reason, &text);
-        driver.flush().await;
-    }
-    link.end(LinkEnding::Lost(text));
+    link.end(ending);
 }
 
 impl CallingDriver {
     /// Waits for what happens next.
     async fn next(&mut self, closed: &CancellationToken) -> CalledLinkEvent {
+        self.may_be_backed_up = self.may_be_backed_up && self.link.is_backed_up();
         let mode = IoMode {
-            reads: true,
-            reports_flush: false,
+            reads: !self.may_be_backed_up,
+            reports_flush: self.may_be_backed_up,
         };
         let Self {
             link,
             io,
             buffer,
             look,
+            sweep,
             ..
         } = self;
         tokio::select! {
             biased;
             () = closed.cancelled() => CalledLinkEvent::Closed,
             () = look.as_mut() => CalledLinkEvent::Look,
+            () = sweep.as_mut() => CalledLinkEvent::Sweep,
             event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => CalledLinkEvent::Io(event),
         }
     }
@@ -139,8 +161,12 @@ impl CallingDriver {
                 self.read += bytes as u64;
                 self.read()?;
             }
-            CalledLinkEvent::Io(IoEvent::Attention) => self.link.release_sent(),
-            CalledLinkEvent::Io(IoEvent::Flushed) => {}
+            CalledLinkEvent::Sweep => self.sweep(),
+            CalledLinkEvent::Io(IoEvent::Attention) => {
+                self.link.release_sent();
+                self.sweep();
+            }
+            CalledLinkEvent::Io(IoEvent::Flushed | IoEvent::Written) => {}
             CalledLinkEvent::Io(IoEvent::Ended(Ok(()))) => {
                 let text = "the peer has closed it";
                 return Err(CalledLinkEnd::Broken(text.to_owned()));
@@ -149,10 +175,18 @@ impl CallingDriver {
                 return Err(CalledLinkEnd::Broken(error.to_string()));
             }
         }
-        match self.is_closing && !self.link.has_calls() {
+        match self.is_closing && !self.link.has_unanswered() {
             true => Err(CalledLinkEnd::Broken("it was closed".to_owned())),
             false => Ok(()),
         }
+    }
+
+    /// Ends the calls whose deadlines have passed.
+    fn sweep(&mut self) {
+        let now = Deadline::after(Duration::ZERO);
+        let (soonest, latest) = (now.later(SWEEP_INTERVAL), now.later(LOOK_INTERVAL));
+        let next = self.link.sweep(now, soonest, latest);
+        self.sweep = Box::pin(self.environment.sleep(next.remaining()));
     }
 
     /// Takes all frames that are there whole.
@@ -174,6 +208,7 @@ impl CallingDriver {
             let (link, types) = (&self.link, &mut self.types);
             match take(link, types, frame, bytes - HEADER_BYTES, &mut answers) {
                 Ok(AnswerFrame::Frame) => {}
+                Ok(AnswerFrame::Ping) => self.may_be_backed_up = true,
                 Ok(AnswerFrame::GoAway) => self.is_closing = true,
                 Err(error) => break Some(error),
             }
@@ -204,19 +239,25 @@ impl CallingDriver {
         if self.read == std::mem::replace(&mut self.read_before, self.read) {
             self.io.expect_little(&mut self.buffer);
         }
-        let wants = self.link.has_unanswered();
-        match self.silence.look(self.read, self.io.written(), wants) {
+        self.link.pass_absent();
+        let seen = LinkTraffic {
+            read: self.read,
+            written: self.io.written(),
+            owes_answers: self.link.has_unanswered(),
+            is_blocked: self.io.is_blocked(),
+        };
+        match self.silence.look(seen) {
             SilenceStep::Nothing => {}
             SilenceStep::Ask => self.link.ping(),
             SilenceStep::Dead => {
-                return Err(CalledLinkEnd::Broken("the peer does not answer".to_owned()));
+                return Err(CalledLinkEnd::Dead("the peer does not answer".to_owned()));
             }
         }
         let now = self.environment.now();
         let uses = self.link.uses();
         if uses != std::mem::replace(&mut self.uses, uses) || self.link.has_calls() {
             self.idle_since = now;
-        } else if now >= self.idle_since + IDLE_TIME {
+        } else if now >= self.idle_since + IDLE_TIME && self.link.close_unused(uses) {
             return Err(CalledLinkEnd::goes_away(GoAwayReason::Idle));
         }
         Ok(())
@@ -239,7 +280,7 @@ impl CallingDriver {
             loop {
                 match poll_fn(|cx| io.poll(cx, &**link, mode, buffer)).await {
                     IoEvent::Flushed | IoEvent::Ended(_) => return,
-                    IoEvent::Read(_) | IoEvent::Attention => {}
+                    IoEvent::Read(_) | IoEvent::Written | IoEvent::Attention => {}
                 }
             }
         };
@@ -259,6 +300,8 @@ impl CalledLinkEnd {
 /// The consequence of a frame for the link.
 enum AnswerFrame {
     Frame,
+    /// It was answered.
+    Ping,
     /// The peer takes no further requests.
     GoAway,
 }
@@ -302,7 +345,10 @@ fn take(
             link.add_credit(requests, bytes)?;
         }
         LinkFrame::Credit(CreditFrame::Ticket { sequence, .. }) => link.ticket(sequence),
-        LinkFrame::Ping(ping) => link.pong(ping.0),
+        LinkFrame::Ping(ping) => {
+            link.pong(ping.0);
+            return Ok(AnswerFrame::Ping);
+        }
         LinkFrame::Pong(_) => {}
         LinkFrame::GoAway(away) => {
             link.gone_away(away.last_sequence, away.reason);

@@ -1,5 +1,6 @@
-//! The calling side of links: one link to a peer, which all calls of a client to it share.
+//! The calling side of links: all calls of a client to one peer share one link.
 
+mod call_deadlines;
 mod call_order;
 mod called_link;
 mod calling_state;
@@ -10,6 +11,8 @@ mod link_place;
 mod link_silence;
 mod open_link;
 mod pending_call;
+mod request_encoding;
 
+pub(crate) use link_call::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall};
 pub(in crate::route) use link_client::LinkClient;
 pub(in crate::route) use link_place::{LinkPlace, LinkTarget};

@@ -1,7 +1,7 @@
 //! Messages of more than 64 KiB that arrive in chunks: which ones wait for a ticket, and which ones
 //! have one.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,16 @@ use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::link::{ChunkFrame, FrameKind, LinkError};
 use crate::route::meta::Meta;
-use crate::route::request_source::RequestCredit;
+use crate::route::request_source::SourceRequest;
 use crate::route::slab::SlabKey;
 
-/// A client with a ticket must bring so much, or the rest, in [`PROGRESS_TIME`].
+/// A client with a ticket must send this much of the message, or the rest of it, in each
+/// [`PROGRESS_TIME`].
 const PROGRESS_BYTES: usize = 16 * 1024;
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
+/// The messages of a link must together bring this much in that time while other connections wait
+/// for the room that they hold, as on a gRPC connection.
+const CONTENDED_PROGRESS_BYTES: u64 = 1024 * 1024;
 /// The room made ahead for a message: its announced length is only a claim.
 const FIRST_CAPACITY_BYTES: usize = 64 * 1024;
 
@@ -27,12 +31,12 @@ pub(super) struct ArrivingRequest {
     pub(super) receiver: Arc<str>,
     pub(super) message_type: Arc<str>,
     pub(super) meta: Meta,
-    pub(super) credit: RequestCredit,
+    pub(super) reply_to: SourceRequest,
     /// The length of its message.
     pub(super) total: usize,
 }
 
-/// A request whose message has come.
+/// A request whose message has arrived.
 pub(super) struct ArrivedRequest {
     pub(super) request: ArrivingRequest,
     pub(super) bytes: Bytes,
@@ -45,22 +49,31 @@ pub(super) struct Ticket {
     pub(super) reply: Charge,
 }
 
-/// The requests of a link whose messages have not come. In the order of their numbers; tickets are
-/// given in this order.
+/// The part of a message that a chunk has brought.
+pub(super) enum TakenChunk {
+    /// It was on its way when its request was answered.
+    Discarded,
+    Part,
+    Last(Box<ArrivedRequest>),
+}
+
+/// The requests of a link whose messages have not come, by their numbers; tickets are given in this
+/// order. There may be thousands, and a chunk can be as small as a byte: each is found at once.
 #[derive(Default)]
 pub(super) struct ArrivingMessages {
-    waiting: VecDeque<ArrivingRequest>,
-    receiving: Vec<Receiving>,
+    waiting: BTreeMap<u64, ArrivingRequest>,
+    receiving: BTreeMap<u64, Receiving>,
 }
 
 struct Receiving {
     request: ArrivingRequest,
     bytes: BytesMut,
     ticket: Ticket,
-    /// By then it must have made progress.
+    /// The time by which it must have made progress.
     patience: Deadline,
-    /// The bytes that had come when this time began.
+    /// The bytes that had come when this time began: of the message, and on the link.
     before: usize,
+    received_before: u64,
 }
 
 impl ArrivingMessages {
@@ -69,55 +82,52 @@ impl ArrivingMessages {
     }
 
     pub(super) fn push(&mut self, request: ArrivingRequest) {
-        self.waiting.push_back(request);
+        self.waiting.insert(request.sequence, request);
     }
 
-    /// The request that gets the next ticket.
+    /// Returns the request that gets the next ticket.
     pub(super) fn applicant(&self) -> Option<&ArrivingRequest> {
-        self.waiting.front()
+        self.waiting.first_key_value().map(|(_, request)| request)
     }
 
-    /// The applicant has its ticket, or does not get one.
+    /// Removes the applicant, which has its ticket or gets none.
     pub(super) fn take_applicant(&mut self) -> Option<ArrivingRequest> {
-        self.waiting.pop_front()
+        self.waiting.pop_first().map(|(_, request)| request)
     }
 
-    /// A request has its ticket.
-    pub(super) fn receive(&mut self, request: ArrivingRequest, ticket: Ticket, now: Deadline) {
+    /// A request has its ticket. `received` is what has come of all messages of the link.
+    pub(super) fn receive(
+        &mut self,
+        request: ArrivingRequest,
+        ticket: Ticket,
+        now: Deadline,
+        received: u64,
+    ) {
         let bytes = BytesMut::with_capacity(request.total.min(FIRST_CAPACITY_BYTES));
-        self.receiving.push(Receiving {
+        let sequence = request.sequence;
+        let receiving = Receiving {
             request,
             bytes,
             ticket,
             patience: now.later(PROGRESS_TIME),
             before: 0,
-        });
+            received_before: received,
+        };
+        self.receiving.insert(sequence, receiving);
     }
 
-    /// A chunk has come. Returns the request, if its message is complete.
-    ///
-    /// A chunk of a request that is not known here was on its way when that was answered.
+    /// A chunk has come.
     ///
     /// # Errors
     ///
     /// It came without a ticket, or does not fit to what was announced.
-    pub(super) fn chunk(
-        &mut self,
-        chunk: ChunkFrame<'_>,
-    ) -> Result<Option<ArrivedRequest>, LinkError> {
+    pub(super) fn chunk(&mut self, chunk: ChunkFrame<'_>) -> Result<TakenChunk, LinkError> {
         let sequence = chunk.sequence;
-        let place = self
-            .receiving
-            .iter()
-            .position(|of| of.request.sequence == sequence);
-        let Some(place) = place else {
-            return match self.waiting.iter().any(|of| of.sequence == sequence) {
+        let Some(receiving) = self.receiving.get_mut(&sequence) else {
+            return match self.waiting.contains_key(&sequence) {
                 true => Err(LinkError::CreditExceeded),
-                false => Ok(None),
+                false => Ok(TakenChunk::Discarded),
             };
-        };
-        let Some(receiving) = self.receiving.get_mut(place) else {
-            return Ok(None);
         };
         let total = receiving.request.total;
         let length = receiving.bytes.len() + chunk.bytes.len();
@@ -130,58 +140,74 @@ impl ArrivingMessages {
             receiving.bytes.reserve(grown - receiving.bytes.len());
         }
         receiving.bytes.extend_from_slice(chunk.bytes);
-        if !chunk.is_last {
-            return Ok(None);
-        }
+        let arrived = chunk.is_last.then(|| self.receiving.remove(&sequence));
+        let Some(arrived) = arrived.flatten() else {
+            return Ok(TakenChunk::Part);
+        };
         let Receiving {
             request,
             bytes,
             mut ticket,
             ..
-        } = self.receiving.swap_remove(place);
+        } = arrived;
         ticket.message.arrived();
-        Ok(Some(ArrivedRequest {
+        Ok(TakenChunk::Last(Box::new(ArrivedRequest {
             request,
             bytes: bytes.freeze(),
             ticket,
-        }))
+        })))
     }
 
-    /// Takes a request out that is answered before its message has come.
+    /// Removes a request that is answered before its message has arrived.
     pub(super) fn remove(&mut self, sequence: u64) -> Option<ArrivingRequest> {
-        let receiving = self.receiving.iter();
-        let place = receiving
-            .clone()
-            .position(|of| of.request.sequence == sequence);
-        if let Some(place) = place {
-            return Some(self.receiving.swap_remove(place).request);
+        match self.receiving.remove(&sequence) {
+            Some(receiving) => Some(receiving.request),
+            None => self.waiting.remove(&sequence),
         }
-        let place = self.waiting.iter().position(|of| of.sequence == sequence)?;
-        self.waiting.remove(place)
     }
 
-    /// Takes those out that bring too little.
-    pub(super) fn take_slow(&mut self, now: Deadline) -> Vec<ArrivingRequest> {
-        let mut slow = Vec::new();
-        let mut place = 0;
-        while let Some(receiving) = self.receiving.get_mut(place) {
-            if now < receiving.patience {
-                place += 1;
-            } else if receiving.bytes.len() - receiving.before >= PROGRESS_BYTES {
-                receiving.before = receiving.bytes.len();
-                receiving.patience = now.later(PROGRESS_TIME);
-                place += 1;
-            } else {
-                slow.push(self.receiving.swap_remove(place).request);
-            }
-        }
-        slow
+    /// Takes those out that bring too little. `received` is what has come of all messages of the
+    /// link, and `is_contended` tells whether other connections wait for their room.
+    pub(super) fn take_slow(
+        &mut self,
+        now: Deadline,
+        received: u64,
+        is_contended: impl Fn() -> bool,
+    ) -> Vec<ArrivingRequest> {
+        let overdue = self
+            .receiving
+            .iter_mut()
+            .filter(|(_, of)| of.patience <= now);
+        let slow = overdue.filter_map(|(sequence, of)| {
+            let is_slow = !of.goes_on(now, received, &is_contended);
+            is_slow.then_some(*sequence)
+        });
+        let slow: Vec<u64> = slow.collect();
+        let taken = slow.iter().filter_map(|of| self.receiving.remove(of));
+        taken.map(|receiving| receiving.request).collect()
     }
 
-    /// Takes all.
+    /// Removes all requests.
     pub(super) fn take_all(&mut self) -> Vec<ArrivingRequest> {
-        let receiving = self.receiving.drain(..).map(|of| of.request);
-        let waiting = self.waiting.drain(..);
-        receiving.chain(waiting).collect()
+        let receiving = std::mem::take(&mut self.receiving).into_values();
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        receiving.map(|of| of.request).chain(waiting).collect()
+    }
+}
+
+impl Receiving {
+    /// Its time is over. Returns whether it has brought enough to go on, for as long again.
+    fn goes_on(&mut self, now: Deadline, received: u64, is_contended: impl Fn() -> bool) -> bool {
+        if self.bytes.len() - self.before < PROGRESS_BYTES {
+            return false;
+        }
+        let on_link = received - self.received_before;
+        if on_link < CONTENDED_PROGRESS_BYTES && is_contended() {
+            return false;
+        }
+        self.before = self.bytes.len();
+        self.received_before = received;
+        self.patience = now.later(PROGRESS_TIME);
+        true
     }
 }

@@ -1,10 +1,10 @@
-//! How long a client that sends too many frames that carry nothing forward is held up. Pure.
+//! Decides when a client has sent too many frames that carry nothing forward for too long. Pure.
 
 use std::time::Duration;
 
 use crate::environment::Timestamp;
 
-/// How long a client may keep ahead of its pace.
+/// How long a client may exceed its pace.
 const MAX_TIME_BEHIND: Duration = Duration::from_secs(5);
 /// A client that is not held up for this long has caught up.
 const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
@@ -12,9 +12,9 @@ const CAUGHT_UP_TIME: Duration = Duration::from_millis(100);
 /// Follows one client.
 #[derive(Debug)]
 pub(super) struct FloodPace {
-    /// When it was held up first, without having caught up since.
+    /// When it was first held up without having caught up since.
     behind_since: Timestamp,
-    /// When it is not held up any more.
+    /// When the current pause ends.
     held_up_until: Timestamp,
 }
 
@@ -26,7 +26,7 @@ impl FloodPace {
         }
     }
 
-    /// It is held up for so long. Returns whether it has been ahead of its pace for too long.
+    /// Notes a pause. Returns whether the client has exceeded its pace for too long.
     pub(super) fn hold_up(&mut self, pause: Duration, now: Timestamp) -> bool {
         if now.since(self.held_up_until) > CAUGHT_UP_TIME {
             self.behind_since = now;

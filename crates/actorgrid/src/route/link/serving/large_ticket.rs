@@ -1,4 +1,4 @@
-//! Waiting for the room of a large message, for as long as that helps.
+//! Waits for the room of a large message, as long as waiting can help.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) async fn large_ticket(
     replies: ConnectionBudget,
     total: usize,
 ) -> Result<Ticket, BudgetFull> {
-    // No byte of it waits unread meanwhile: the client sends none before it has the ticket.
+    // 0 bytes of it wait unread meanwhile: the client sends nothing of it before it has the ticket.
     let mut tickets = pin!(async {
         let reply = replies.ticket(total, 0).await?;
         let message = received.ticket(total, 0).await?;

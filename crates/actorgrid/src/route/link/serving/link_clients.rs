@@ -1,5 +1,4 @@
-//! The clients that have links to a server, so that a newer link of one takes the place of the
-//! older.
+//! The clients that have links to a server. A newer link of a client replaces its older one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,9 @@ use crate::route::link::{ClientIdentity, LinkError};
 /// The open links of a server, by their clients: as many as there are connections.
 #[derive(Debug, Default)]
 pub(super) struct LinkClients {
-    links: Mutex<HashMap<[u8; 16], OpenLink>>,
+    /// Those of each client in the order of their generations. Older ones are still there until
+    /// they have ended.
+    links: Mutex<HashMap<[u8; 16], Vec<OpenLink>>>,
 }
 
 #[derive(Debug)]
@@ -20,17 +21,16 @@ struct OpenLink {
     orders: ReplaceOrders,
 }
 
-/// How a link learns that a newer one takes its place, and how that one learns that this has
-/// happened.
+/// The signals between a link and the newer link of the same client that replaces it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReplaceOrders {
-    /// Read nothing more.
+    /// Tells the older link to read nothing more, and to withdraw what is queued.
     pub(super) replaced: CancellationToken,
-    /// Nothing more is read.
+    /// The older link reads nothing more, and has nothing queued.
     pub(super) stopped: CancellationToken,
 }
 
-/// The place of a link among those of its server. Dropped, it is free.
+/// The place of a link among those of its server. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct ClientPlace {
     clients: Arc<LinkClients>,
@@ -39,8 +39,9 @@ pub(super) struct ClientPlace {
 }
 
 impl LinkClients {
-    /// Takes the place for a new link, once the client's older link, if there is one, reads nothing
-    /// more. That link's task does so at once.
+    /// Takes the place for a new link, once all older links of the client read nothing more and
+    /// have nothing queued. Their tasks see to it at once. Each is waited for by itself: one that
+    /// still waits may go first.
     ///
     /// # Errors
     ///
@@ -50,31 +51,36 @@ impl LinkClients {
         identity: ClientIdentity,
     ) -> Result<ClientPlace, LinkError> {
         let orders = ReplaceOrders::default();
-        let older = {
+        let older: Vec<ReplaceOrders> = {
             let mut links = self.lock();
-            let older = links.get(&identity.id);
-            if older.is_some_and(|older| older.generation >= identity.generation) {
+            let of_client = links.entry(identity.id).or_default();
+            let newest = of_client.last().map(|link| link.generation);
+            if newest.is_some_and(|newest| newest >= identity.generation) {
                 return Err(LinkError::Generation);
             }
-            let link = OpenLink {
+            let older = of_client.iter().map(|link| link.orders.clone());
+            let older = older.collect();
+            of_client.push(OpenLink {
                 generation: identity.generation,
                 orders: orders.clone(),
-            };
-            links.insert(identity.id, link)
+            });
+            older
         };
         let place = ClientPlace {
             clients: Arc::clone(self),
             identity,
             orders,
         };
-        if let Some(older) = older {
-            older.orders.replaced.cancel();
-            older.orders.stopped.cancelled().await;
+        for older in &older {
+            older.replaced.cancel();
+        }
+        for older in &older {
+            older.stopped.cancelled().await;
         }
         Ok(place)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 16], OpenLink>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 16], Vec<OpenLink>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,8 +89,11 @@ impl Drop for ClientPlace {
     fn drop(&mut self) {
         self.orders.stopped.cancel();
         let mut links = self.clients.lock();
-        let own = links.get(&self.identity.id);
-        if own.is_some_and(|own| own.generation == self.identity.generation) {
+        let Some(of_client) = links.get_mut(&self.identity.id) else {
+            return;
+        };
+        of_client.retain(|link| link.generation != self.identity.generation);
+        if of_client.is_empty() {
             links.remove(&self.identity.id);
         }
     }
@@ -121,6 +130,26 @@ mod tests {
         drop(first);
         assert_eq!(clients.lock().len(), 1, "the newer one is still there");
         drop(second);
+        assert!(clients.lock().is_empty());
+    }
+
+    #[test]
+    fn a_link_that_gives_up_waiting_lets_no_newer_one_overtake_the_oldest() {
+        let clients = Arc::new(LinkClients::default());
+        let take = |generation| clients.take_place(identity(1, generation));
+        let first = take(1).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(take(2));
+        assert!(second.as_mut().now_or_never().is_none());
+        let mut third = Box::pin(take(3));
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(second);
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(third);
+        let mut fourth = Box::pin(take(4));
+        assert!(fourth.as_mut().now_or_never().is_none());
+        first.orders.stopped.cancel();
+        assert!(fourth.now_or_never().unwrap().is_ok());
+        drop(first);
         assert!(clients.lock().is_empty());
     }
 }

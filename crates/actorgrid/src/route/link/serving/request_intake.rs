@@ -5,55 +5,81 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::{debug, error};
+use tracing::error;
 
-use super::arriving_messages::{ArrivedRequest, ArrivingMessages, ArrivingRequest, Ticket};
+use super::arriving_messages::{
+    ArrivedRequest, ArrivingMessages, ArrivingRequest, TakenChunk, Ticket,
+};
+use super::cancel_allowance::CancelAllowance;
 use super::link_service::LinkService;
 use super::request_log::{LoggedRequest, RequestLog};
+use super::request_room::RequestRoom;
 use super::served_link::ServedLink;
 use crate::environment::Deadline;
-use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::error::{RequestError, RequestErrorKind};
 use crate::message::{Body, Payload};
 use crate::route::answer::ReplyTo;
-use crate::route::budget::{BudgetFull, Charge};
+use crate::route::budget::{BudgetFull, Charge, Purse};
 use crate::route::directory::{Queued, deliver, is_busy};
 use crate::route::headers::Headers;
 use crate::route::incoming::Incoming;
 use crate::route::link::credit::RequestCreditLine;
 use crate::route::link::link_io::HasOutbox as _;
 use crate::route::link::{
-    CreditFrame, FrameContent, FrameKind, HelloLimits, InternedTexts, LinkError, LinkFrame,
-    PongFrame, RejectedRequest, RequestFrame,
+    ChunkFrame, CreditFrame, FrameContent, FrameKind, HelloLimits, InternedTexts, LinkError,
+    LinkFrame, PongFrame, RejectedRequest, RequestFrame,
 };
 use crate::route::meta::Meta;
 use crate::route::reply_room::ReplyRoom;
-use crate::route::request_source::{RequestCredit, RequestSource};
+use crate::route::request_source::{RequestSource, SourceRequest};
 use crate::route::serving::ServedConnection;
 use crate::route::slab::SlabKey;
 
 /// The time that a request has whose client states none.
 const DEFAULT_TIME: Duration = Duration::from_secs(60);
 /// The bytes that each request is charged beyond its frame.
-const REQUEST_BYTES: usize = 512;
-/// More entries of requests that may be answered are looked through at once.
-const MAX_LOGGED: usize = 16 * 1024;
+pub(super) const REQUEST_BYTES: usize = 512;
+/// The fields of a request that have more bytes than this are charged until it is answered: its
+/// headers stay with it.
+const LARGE_HEAD_BYTES: usize = 1024;
+/// More entries of requests that may be answered are looked through at once, and again when there
+/// are twice as many as remained.
+pub(super) const MAX_LOGGED: usize = 16 * 1024;
 /// The weight of a frame that carries nothing forward, as of a ping on a gRPC connection.
-const IDLE_FRAME_WEIGHT: u32 = 4;
+pub(super) const IDLE_FRAME_WEIGHT: u32 = 4;
 /// The weight of a frame that returns credit.
 const CREDIT_WEIGHT: u32 = 1;
+/// The weight of a chunk that is discarded, or brings little.
+const CHUNK_WEIGHT: u32 = 1;
+/// A chunk that brings less, and is not the last one, brings little: senders fill them.
+const FULL_CHUNK_BYTES: usize = 1024;
 
 /// The requests of one link. Dropped, it withdraws those that are queued, and the link is over.
 pub(super) struct RequestIntake {
-    link: Arc<ServedLink>,
-    service: Arc<LinkService>,
-    connection: Arc<ServedConnection>,
-    names: InternedTexts<Arc<str>>,
-    types: InternedTexts<Arc<str>>,
-    credit: RequestCreditLine,
-    log: RequestLog<Queued>,
+    pub(super) link: Arc<ServedLink>,
+    pub(super) service: Arc<LinkService>,
+    pub(super) connection: Arc<ServedConnection>,
+    pub(super) names: InternedTexts<Arc<str>>,
+    pub(super) types: InternedTexts<Arc<str>>,
+    pub(super) credit: RequestCreditLine,
+    /// The credit that is to be returned: requests and bytes.
+    pub(super) to_return: (u32, u64),
+    /// The room of the requests that use credit.
+    pub(super) queued: Purse,
+    /// The bytes of messages that came in this batch.
+    pub(super) received: usize,
+    /// Whether there was little room for replies when the batch began.
+    pub(super) lacks_reply_room: bool,
+    pub(super) room: RequestRoom,
+    pub(super) log: RequestLog<Queued>,
+    /// The entries at which the log is swept ahead of its time.
+    pub(super) sweeps_at: usize,
+    pub(super) cancels: CancelAllowance,
     pub(super) arriving: ArrivingMessages,
+    /// Whether replies waited for credit at the last sweep.
+    pub(super) replies_wait: bool,
     /// Whether further requests are discarded.
-    is_closing: bool,
+    pub(super) is_closing: bool,
 }
 
 /// The consequence of a frame for the link.
@@ -61,6 +87,8 @@ pub(super) struct RequestIntake {
 pub(super) enum TakenFrame {
     /// One that carries something forward.
     Useful,
+    /// One that ends a request early. More than so many are read later.
+    Cancelled,
     /// One of which only so many may come.
     Weight(u32),
     /// The client sends no further requests.
@@ -74,9 +102,18 @@ struct WholeRequest {
     body: Bytes,
     message_type: Arc<str>,
     meta: Meta,
-    charge: Charge,
-    reply_room: ReplyRoom,
-    credit: RequestCredit,
+    reply_to: SourceRequest,
+    head: Option<Charge>,
+    /// The room of a message that came in chunks, and of its reply.
+    ticket: Option<Ticket>,
+}
+
+/// A request that may come in.
+struct AdmittedRequest {
+    key: SlabKey,
+    reply_to: SourceRequest,
+    /// The room that it occupies until it is answered, if that is much.
+    head: Option<Charge>,
 }
 
 impl RequestIntake {
@@ -84,44 +121,82 @@ impl RequestIntake {
         link: Arc<ServedLink>,
         service: Arc<LinkService>,
         connection: Arc<ServedConnection>,
+        limits: HelloLimits,
     ) -> Self {
         let HelloLimits {
             credit_requests,
             credit_bytes,
+            max_unanswered,
             names,
             types,
             ..
-        } = service.limits();
+        } = limits;
         Self {
+            to_return: (0, 0),
+            queued: Purse::new(&connection.received),
+            received: 0,
+            lacks_reply_room: false,
             link,
             service,
-            connection,
             names: InternedTexts::new(names),
             types: InternedTexts::new(types),
             credit: RequestCreditLine::new(credit_requests, credit_bytes),
+            room: RequestRoom::new(connection.under_way.clone()),
             log: RequestLog::new(),
+            sweeps_at: MAX_LOGGED,
+            cancels: CancelAllowance::new(max_unanswered),
             arriving: ArrivingMessages::default(),
+            replies_wait: false,
             is_closing: false,
+            connection,
         }
     }
 
-    /// Further requests are discarded; those whose messages have not come are given up.
+    /// Frames that were read together follow.
+    pub(super) fn begin_batch(&mut self) {
+        self.collect_credit();
+        self.lacks_reply_room = self.link.look_for_reply_room();
+    }
+
+    /// The frames that were read together are taken.
+    pub(super) fn end_batch(&mut self) {
+        let received = std::mem::take(&mut self.received);
+        self.connection.received.note_received(received);
+        self.return_much_credit();
+    }
+
+    /// Gives back room that is kept for what comes next: nothing comes.
+    pub(super) fn trim(&mut self) {
+        self.queued.trim();
+        self.link.with_outbox(|outbox| outbox.trim_purse());
+    }
+
+    /// Further requests are discarded.
     pub(super) fn close(&mut self) {
         self.is_closing = true;
     }
 
-    /// Those whose messages have not come are not executed.
-    pub(super) fn give_up_arriving(&mut self) {
+    /// Withdraws all requests that are not handed out: those whose messages have not come, and
+    /// those that are queued. They are answered, and not executed.
+    pub(super) fn withdraw_all(&mut self) {
+        let text = "the link is replaced by a newer one";
+        let error = RequestError::refused(RequestErrorKind::MailboxClosed, text);
         for request in self.arriving.take_all() {
-            let text = "the link is replaced by a newer one";
-            let error = RequestError::refused(RequestErrorKind::MailboxClosed, text);
             self.link.fail(request.key, &error);
+        }
+        for (key, mut place) in self.log.take_places() {
+            if place.withdraw() == Some(true) {
+                self.link.fail(key, &error);
+            }
         }
     }
 
     /// Whether there is anything to sweep.
     pub(super) fn needs_sweep(&self) -> bool {
-        !self.log.is_empty() || !self.link.returned().is_empty()
+        !self.log.is_empty()
+            || self.to_return.0 > 0
+            || self.replies_wait
+            || !self.link.returned().is_empty()
     }
 
     /// Takes one frame, which has so many bytes behind its header.
@@ -137,11 +212,11 @@ impl RequestIntake {
     ) -> Result<TakenFrame, LinkError> {
         match frame {
             LinkFrame::Request(request) => self.request(&request, length, now)?,
-            LinkFrame::Rejected(request) => self.rejected(&request, length)?,
-            LinkFrame::Chunk(chunk) => match self.arriving.chunk(chunk)? {
-                Some(arrived) => self.arrived(arrived),
-                None => self.connection.received.note_received(length),
-            },
+            LinkFrame::Rejected(request) => {
+                self.rejected(&request, length)?;
+                return Ok(TakenFrame::Weight(IDLE_FRAME_WEIGHT));
+            }
+            LinkFrame::Chunk(chunk) => return self.chunk(chunk),
             LinkFrame::Cancel(cancel) => return Ok(self.cancel(cancel.sequence)),
             LinkFrame::Credit(CreditFrame::Link { requests: 0, bytes }) => {
                 self.link.add_credit(bytes)?;
@@ -170,24 +245,34 @@ impl RequestIntake {
         length: usize,
         now: Deadline,
     ) -> Result<(), LinkError> {
-        let credit = self.spend(length, frame.is_from_handler)?;
+        self.spend(length, frame.is_from_handler)?;
+        self.cancels.note_request();
         let receiver = self.names.resolve(frame.receiver, |text| text.into())?;
         let receiver = Arc::clone(receiver.get());
         let message_type = self.types.resolve(frame.message_type, |text| text.into())?;
         let message_type = Arc::clone(message_type.get());
         if self.is_closing {
+            self.unused(length);
             return Ok(());
         }
-        let meta = self.meta(frame, now);
-        if let Err(error) = self.admit(frame, length, &receiver, message_type, meta, credit) {
-            self.link.reject(frame.sequence, &error);
+        match self.admit(frame, length, &receiver, now) {
+            Ok(admitted) => {
+                let meta = self.meta(frame, now);
+                self.receive(frame, receiver, message_type, meta, admitted);
+            }
+            Err(error) => {
+                self.unused(length);
+                self.link.reject(frame.sequence, &error);
+            }
         }
         Ok(())
     }
 
     /// Answers a request that must not be executed. All else holds for it as for others.
     fn rejected(&mut self, frame: &RejectedRequest<'_>, length: usize) -> Result<(), LinkError> {
-        let _credit = self.spend(length, frame.is_from_handler)?;
+        self.spend(length, frame.is_from_handler)?;
+        self.unused(length);
+        self.cancels.note_request();
         self.names.resolve(frame.receiver, |text| text.into())?;
         self.types.resolve(frame.message_type, |text| text.into())?;
         if !self.is_closing {
@@ -196,18 +281,19 @@ impl RequestIntake {
         Ok(())
     }
 
-    fn spend(&mut self, length: usize, is_from_handler: bool) -> Result<RequestCredit, LinkError> {
+    fn spend(&mut self, length: usize, is_from_handler: bool) -> Result<(), LinkError> {
         let bytes = u64::try_from(length).unwrap_or(u64::MAX);
-        self.credit.spend(bytes, is_from_handler)?;
-        let source = Arc::clone(&self.link) as Arc<dyn RequestSource>;
-        Ok(RequestCredit::new(source, length))
+        self.credit.spend(bytes, is_from_handler)
+    }
+
+    /// The credit that was spent last is to be returned.
+    fn unused(&mut self, length: usize) {
+        let (requests, bytes) = &mut self.to_return;
+        *requests += 1;
+        *bytes += u64::try_from(length).unwrap_or(u64::MAX);
     }
 
     fn meta(&self, frame: &RequestFrame<'_>, now: Deadline) -> Meta {
-        let time = match frame.time_left_ms {
-            0 => DEFAULT_TIME,
-            time => Duration::from_millis(time.into()),
-        };
         let mut headers = Headers::default();
         for (name, value) in frame.headers.iter() {
             // They were checked when the frame was read.
@@ -215,79 +301,154 @@ impl RequestIntake {
         }
         Meta {
             id: frame.id,
-            deadline: now.later(time),
+            deadline: now.later(time_left(frame)),
             token: Some(frame.token),
             headers,
-            caller: self.connection.caller.clone(),
+            caller: None,
         }
     }
 
-    /// Delivers a request, or lets its message come. An error answers it.
+    /// Decides whether a request may come in, and finds its room. An error answers it.
     fn admit(
         &mut self,
         frame: &RequestFrame<'_>,
         length: usize,
-        receiver: &Arc<str>,
-        message_type: Arc<str>,
-        meta: Meta,
-        credit: RequestCredit,
-    ) -> Result<(), RequestError> {
+        receiver: &str,
+        now: Deadline,
+    ) -> Result<AdmittedRequest, RequestError> {
         let connection = &self.connection;
         let total = frame.content.message_bytes();
         if total > self.service.max_message_bytes {
             let limit = self.service.max_message_bytes;
             return Err(RequestError::message_too_large(total, limit));
         }
-        if connection.replies.is_crowded() {
+        if self.lacks_reply_room {
             connection.counters.no_room.increment();
             return Err(RequestError::replies_not_taken());
         }
-        let sequence = frame.sequence;
-        let begin = || {
-            let key = self
-                .link
-                .begin(sequence, meta.deadline, frame.is_from_handler);
-            key.ok_or_else(too_many)
+        let head = match frame.content {
+            FrameContent::Whole(body) => {
+                let fields = length.saturating_sub(body.len());
+                match fields > LARGE_HEAD_BYTES {
+                    true => Some(self.head(fields)?),
+                    false => None,
+                }
+            }
+            FrameContent::Chunked { .. } if is_busy(&*self.service.directory, receiver) => {
+                return Err(RequestError::busy());
+            }
+            FrameContent::Chunked { .. } => Some(self.head(length)?),
         };
+        let paid = self.queued.pay(length + REQUEST_BYTES);
+        paid.map_err(|BudgetFull| self.no_room())?;
+        let deadline = now.later(time_left(frame));
+        let begun = self.begin(frame.sequence, deadline, frame.is_from_handler);
+        let key = begun.inspect_err(|_| self.queued.refund(length + REQUEST_BYTES))?;
+        let source = Arc::clone(&self.link) as Arc<dyn RequestSource>;
+        let credit = u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(AdmittedRequest {
+            key,
+            reply_to: SourceRequest::new(source, key, credit),
+            head,
+        })
+    }
+
+    /// Delivers a request, or lets its message come.
+    fn receive(
+        &mut self,
+        frame: &RequestFrame<'_>,
+        receiver: Arc<str>,
+        message_type: Arc<str>,
+        meta: Meta,
+        admitted: AdmittedRequest,
+    ) {
+        let AdmittedRequest {
+            key,
+            reply_to,
+            head,
+        } = admitted;
+        let sequence = frame.sequence;
         match frame.content {
             FrameContent::Whole(body) => {
-                connection.received.note_received(total);
-                let charge = connection.received.charge(length + REQUEST_BYTES);
-                let charge = charge.map_err(|BudgetFull| {
-                    connection.counters.no_room.increment();
-                    RequestError::no_request_room()
-                })?;
+                self.received += body.len();
                 let request = WholeRequest {
                     sequence,
-                    key: begin()?,
+                    key,
                     // A queued message must not keep the read buffer alive.
                     body: Bytes::copy_from_slice(body),
                     message_type,
-                    charge,
-                    reply_room: ReplyRoom::Of(connection.replies.clone()),
-                    credit,
+                    head,
                     meta,
+                    reply_to,
+                    ticket: None,
                 };
-                self.deliver(receiver, request);
+                self.deliver(&receiver, request);
             }
             FrameContent::Chunked { .. } => {
-                if is_busy(&*self.service.directory, receiver) {
-                    return Err(RequestError::busy());
-                }
-                let key = begin()?;
-                self.log(sequence, key, meta.deadline, None);
+                self.log(sequence, key, meta.deadline, None, head);
                 self.arriving.push(ArrivingRequest {
                     sequence,
                     key,
-                    receiver: Arc::clone(receiver),
+                    receiver,
                     message_type,
                     meta,
-                    credit,
-                    total,
+                    reply_to,
+                    total: frame.content.message_bytes(),
                 });
             }
         }
-        Ok(())
+    }
+
+    /// A request begins to be unanswered.
+    fn begin(
+        &mut self,
+        sequence: u64,
+        deadline: Deadline,
+        is_from_handler: bool,
+    ) -> Result<SlabKey, RequestError> {
+        let Self {
+            link,
+            room,
+            connection,
+            ..
+        } = self;
+        let begin = |room| link.begin(sequence, deadline, is_from_handler, room);
+        if let Some(key) = begin(room.requests()) {
+            return Ok(key);
+        }
+        if link.unanswered() >= room.requests() && !room.grow() {
+            connection.counters.no_room.increment();
+            return Err(RequestError::no_request_room());
+        }
+        begin(room.requests()).ok_or_else(too_many)
+    }
+
+    /// Charges what a request occupies until it is answered, apart from its message.
+    fn head(&self, bytes: usize) -> Result<Charge, RequestError> {
+        let charge = self.connection.under_way.charge(bytes + REQUEST_BYTES);
+        charge.map_err(|BudgetFull| self.no_room())
+    }
+
+    /// Counts a request for which there is no room.
+    fn no_room(&self) -> RequestError {
+        self.connection.counters.no_room.increment();
+        RequestError::no_request_room()
+    }
+
+    fn chunk(&mut self, chunk: ChunkFrame<'_>) -> Result<TakenFrame, LinkError> {
+        let bytes = chunk.bytes.len();
+        let taken = self.arriving.chunk(chunk)?;
+        if !matches!(taken, TakenChunk::Discarded) {
+            self.received += bytes;
+        }
+        Ok(match taken {
+            TakenChunk::Part if bytes >= FULL_CHUNK_BYTES => TakenFrame::Useful,
+            TakenChunk::Discarded | TakenChunk::Part => TakenFrame::Weight(CHUNK_WEIGHT),
+            TakenChunk::Last(arrived) => {
+                self.arrived(*arrived);
+                TakenFrame::Useful
+            }
+        })
     }
 
     /// The message of a request has come.
@@ -295,18 +456,18 @@ impl RequestIntake {
         let ArrivedRequest {
             request,
             bytes,
-            ticket: Ticket { message, reply },
+            ticket,
         } = arrived;
-        self.connection.received.note_received(bytes.len());
         let whole = WholeRequest {
             sequence: request.sequence,
             key: request.key,
             body: bytes,
             message_type: request.message_type,
             meta: request.meta,
-            charge: message,
-            reply_room: ReplyRoom::Reserved(reply),
-            credit: request.credit,
+            reply_to: request.reply_to,
+            // The log has it.
+            head: None,
+            ticket: Some(ticket),
         };
         self.deliver(&request.receiver, whole);
     }
@@ -318,21 +479,29 @@ impl RequestIntake {
             body,
             message_type,
             meta,
-            charge,
-            reply_room,
-            credit,
+            reply_to,
+            head,
+            ticket,
         } = request;
         let deadline = meta.deadline;
         let body = Body::Encoded(Payload::shared(message_type, body));
-        let reply_to = ReplyTo::source(Arc::clone(&self.link) as Arc<dyn RequestSource>, key);
-        let incoming = Incoming::new(body, meta, self.link.max_reply_bytes(), reply_to)
-            .charged(charge, reply_room)
-            .with_credit(credit);
+        // One whose message came in chunks.
+        let is_logged = ticket.is_some();
+        let reply_to = ReplyTo::source(reply_to);
+        let mut incoming = Incoming::new(body, meta, self.link.max_reply_bytes(), reply_to);
+        if let Some(Ticket { message, reply }) = ticket {
+            incoming = incoming.charged(message, ReplyRoom::Reserved(reply));
+        }
         let directory = &*self.service.directory;
         // It asks the type of the mailbox whether it takes such a message: code of users.
         let delivered = catch_unwind(AssertUnwindSafe(|| deliver(directory, receiver, incoming)));
         match delivered {
-            Ok(Ok(queued)) => self.log(sequence, key, deadline, Some(queued)),
+            Ok(Ok(queued)) if is_logged => {
+                if let Some(logged) = self.log.find(sequence) {
+                    logged.place = Some(queued);
+                }
+            }
+            Ok(Ok(queued)) => self.log(sequence, key, deadline, Some(queued), head),
             Ok(Err(refused)) => {
                 self.link.fail(key, &refused.error);
             }
@@ -344,99 +513,25 @@ impl RequestIntake {
         }
     }
 
-    /// Remembers where a request is.
-    fn log(&mut self, sequence: u64, key: SlabKey, deadline: Deadline, place: Option<Queued>) {
-        if let Some(known) = self.log.find(sequence) {
-            known.place = place;
-            return;
-        }
+    /// Remembers a request that has come, and where it is.
+    fn log(
+        &mut self,
+        sequence: u64,
+        key: SlabKey,
+        deadline: Deadline,
+        place: Option<Queued>,
+        head: Option<Charge>,
+    ) {
         self.log.push(LoggedRequest {
             sequence,
             key,
             deadline,
             place,
+            head,
         });
-        if self.log.len() >= MAX_LOGGED {
+        if self.log.len() >= self.sweeps_at {
             self.sweep(Deadline::after(Duration::ZERO));
-        }
-    }
-
-    /// Nobody waits for an answer any more.
-    fn cancel(&mut self, sequence: u64) -> TakenFrame {
-        let Some(logged) = self.log.find(sequence) else {
-            self.link.give_up_reply(sequence);
-            return TakenFrame::Weight(IDLE_FRAME_WEIGHT);
-        };
-        let (key, place) = (logged.key, logged.place.take());
-        let executed = self.withdraw(sequence, place);
-        let error = RequestError::new(
-            RequestErrorKind::NoReply,
-            executed,
-            "the request was cancelled",
-        );
-        if !self.link.fail(key, &error) {
-            self.link.give_up_reply(sequence);
-        }
-        TakenFrame::Useful
-    }
-
-    /// Takes a request back from where it is. Returns what was done.
-    fn withdraw(&mut self, sequence: u64, place: Option<Queued>) -> Executed {
-        let is_withdrawn = match place {
-            Some(mut queued) => queued.withdraw() == Some(true),
-            None => self.arriving.remove(sequence).is_some(),
-        };
-        if is_withdrawn {
-            Executed::No
-        } else {
-            Executed::Maybe
-        }
-    }
-
-    /// Answers the requests whose time is over, and forgets those that are answered.
-    pub(super) fn sweep(&mut self, now: Deadline) {
-        let log = &mut self.log;
-        let swept = self.link.with_open(|is_open| log.sweep(now, is_open));
-        for answered in swept.answered {
-            if let Some(place) = answered.place {
-                place.release();
-            }
-        }
-        for expired in swept.expired {
-            let executed = self.withdraw(expired.sequence, expired.place);
-            self.link
-                .fail(expired.key, &RequestError::deadline(executed));
-        }
-        for slow in self.arriving.take_slow(now) {
-            debug!("a large message came too slowly");
-            self.connection.counters.slow.increment();
-            self.link.fail(slow.key, &RequestError::too_slow());
-        }
-        if self.link.has_waiting_replies() {
-            self.link.expire_replies(now);
-        }
-        self.return_credit();
-    }
-
-    /// Returns the credit of requests that are queued no more.
-    pub(super) fn return_credit(&mut self) {
-        let (requests, bytes) = self.link.returned().take();
-        if requests == 0 {
-            return;
-        }
-        // Never more than was spent.
-        let _ = self.credit.add(requests, bytes);
-        let frame = CreditFrame::Link { requests, bytes };
-        // It fails only if it is too large.
-        let _ = self
-            .link
-            .with_outbox(|outbox| frame.encode(outbox.urgent()));
-    }
-
-    /// Returns credit, if it is worth a frame of its own.
-    pub(super) fn return_much_credit(&mut self) {
-        if self.link.returned().is_much() {
-            self.return_credit();
+            self.sweeps_at = MAX_LOGGED.max(2 * self.log.len());
         }
     }
 
@@ -454,7 +549,8 @@ impl RequestIntake {
                 let _ = self
                     .link
                     .with_outbox(|outbox| frame.encode(outbox.urgent()));
-                self.arriving.receive(request, ticket, now);
+                let received = self.connection.received.received();
+                self.arriving.receive(request, ticket, now, received);
             }
             Err(BudgetFull) => {
                 self.connection.counters.no_room.increment();
@@ -462,6 +558,14 @@ impl RequestIntake {
                     .fail(request.key, &RequestError::no_request_room());
             }
         }
+    }
+}
+
+/// The time in which the client wants an answer.
+fn time_left(frame: &RequestFrame<'_>) -> Duration {
+    match frame.time_left_ms {
+        0 => DEFAULT_TIME,
+        time => Duration::from_millis(time.into()),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::environment::Deadline;
+use crate::route::budget::Charge;
 use crate::route::slab::SlabKey;
 
-/// The requests that were read and not known to be answered. Only the link's task has it: the
-/// actor that answers a request does not look here, so entries of answered ones are removed later,
-/// by [`sweep`](Self::sweep).
+/// The requests that were read and are not known to be answered. Only the link's task uses it. An
+/// actor that answers a request does not, so the entries of answered requests are removed later, by
+/// [`sweep`](Self::sweep).
 #[derive(Debug)]
 pub(super) struct RequestLog<P> {
     entries: VecDeque<LoggedRequest<P>>,
@@ -19,8 +20,11 @@ pub(super) struct LoggedRequest<P> {
     pub(super) sequence: u64,
     pub(super) key: SlabKey,
     pub(super) deadline: Deadline,
-    /// Its place in a queue; none while its message arrives.
+    /// Its place in a queue; `None` while its message arrives.
     pub(super) place: Option<P>,
+    /// The room for its head until it is answered, if that is large.
+    #[allow(dead_code)] // held for its drop
+    pub(super) head: Option<Charge>,
 }
 
 /// The entries that have left a log.
@@ -56,7 +60,13 @@ impl<P> RequestLog<P> {
         entries.get_mut(place.ok()?)
     }
 
-    /// Takes out those that are answered, and those whose time is over.
+    /// Takes all places in queues.
+    pub(super) fn take_places(&mut self) -> impl Iterator<Item = (SlabKey, P)> {
+        let entries = self.entries.iter_mut();
+        entries.filter_map(|entry| Some((entry.key, entry.place.take()?)))
+    }
+
+    /// Removes the requests that are answered, and those whose deadline has passed.
     pub(super) fn sweep(&mut self, now: Deadline, is_open: impl Fn(SlabKey) -> bool) -> Swept<P> {
         let mut swept = Swept {
             answered: Vec::new(),
@@ -97,6 +107,7 @@ mod tests {
                 key,
                 deadline: now.later(Duration::from_secs(sequence)),
                 place: Some(sequence),
+                head: None,
             });
         }
         let key = log.find(40).unwrap().key;

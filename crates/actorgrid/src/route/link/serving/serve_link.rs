@@ -6,23 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::arriving_messages::Ticket;
 use super::flood_pace::FloodPace;
 use super::large_ticket::large_ticket;
+use super::linger::{LINGER_TIME, linger};
 use super::link_clients::ClientPlace;
+use super::link_greeting::{GreetedClient, NoHello, read_hello, refuse};
 use super::link_service::LinkService;
+use super::link_turn::LinkTurn;
+use super::part_of_frame::PartOfFrame;
 use super::request_intake::{RequestIntake, TakenFrame};
 use super::served_link::ServedLink;
 use crate::environment::{Deadline, Environment};
 use crate::route::budget::BudgetFull;
 use crate::route::link::link_io::{HasOutbox as _, IoEvent, IoMode, LinkIo};
+use crate::route::link::outbox::Outbox;
 use crate::route::link::{
-    ClientIdentity, Decoded, Decoder, GoAwayFrame, GoAwayReason, HEADER_BYTES, HelloLimits,
-    LinkError, LinkFrame, LinkSide, LinkVersions, agree,
+    Decoded, Decoder, GoAwayFrame, GoAwayReason, HEADER_BYTES, LinkError, LinkSide, LinkVersions,
 };
 use crate::route::serving::{
     EndOrders, KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look, ServedConnection,
@@ -31,13 +34,12 @@ use crate::route::transport::Transport;
 
 /// How often deadlines are looked at while requests are unanswered: a timer for each costs more.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
+/// A client from which less comes between two looks needs little room for it.
+const LITTLE_BYTES: u64 = 64 * 1024;
+/// After so many sweeps since something was read, nothing happens on the link.
+const SWEEPS_UNTIL_IDLE: u8 = 2;
 /// The time for the client of an evicted link to learn which of its requests were not read.
 const EVICTION_TIME: Duration = Duration::from_millis(500);
-/// How long the client has to read the last word and to close.
-const LINGER_TIME: Duration = Duration::from_millis(500);
-/// The bytes that are read at a time, and discarded, meanwhile.
-const DISCARD_BYTES: usize = 4096;
-
 /// Serves a link to its end. `unread` are bytes that have come behind the greeting; `too_late` ends
 /// when the client has not sent its `Hello` in time.
 pub(in crate::route) async fn serve_link(
@@ -75,66 +77,9 @@ pub(in crate::route) async fn serve_link(
         }
         Err(NoHello::Refused(error)) => {
             debug!(%error, "a link is refused");
-            let text = error.to_string();
-            let frame = GoAwayFrame {
-                last_sequence: 0,
-                reason: error.reason(),
-                text: &text,
-            };
-            let mut bytes = BytesMut::new();
-            let _ = frame.encode(&mut bytes);
-            let environment = &connection.environment;
-            let written = environment.timeout(LINGER_TIME, transport.write_all(&bytes));
-            if written.await.is_some_and(|written| written.is_ok()) {
-                linger(environment, transport).await;
-            }
+            refuse(&connection.environment, transport, &error).await;
         }
         Err(NoHello::Gone) => debug!("a connection does not complete its greeting"),
-    }
-}
-
-/// The `Hello` of a client.
-struct GreetedClient {
-    identity: ClientIdentity,
-    limits: HelloLimits,
-    version: u16,
-}
-
-/// Why there is no link.
-enum NoHello {
-    /// The client learns why.
-    Refused(LinkError),
-    Gone,
-}
-
-async fn read_hello(
-    service: &LinkService,
-    transport: &mut Transport,
-    decoder: &mut Decoder,
-    unread: &mut BytesMut,
-) -> Result<GreetedClient, NoHello> {
-    loop {
-        let decoded = decoder.decode(unread).map_err(NoHello::Refused)?;
-        if let Decoded::Frame { frame, bytes } = decoded {
-            let LinkFrame::Hello(hello) = frame else {
-                return Err(NoHello::Gone);
-            };
-            let agreed = agree(&hello, &service.offer()).map_err(NoHello::Refused)?;
-            let Some(identity) = hello.client else {
-                return Err(NoHello::Gone);
-            };
-            let client = GreetedClient {
-                identity,
-                limits: hello.limits,
-                version: agreed.version,
-            };
-            unread.advance(bytes);
-            return Ok(client);
-        }
-        match transport.read_buf(unread).await {
-            Ok(bytes) if bytes > 0 => {}
-            _ => return Err(NoHello::Gone),
-        }
     }
 }
 
@@ -148,6 +93,8 @@ enum ServedLinkEvent {
     Sweep,
     /// A client that was held up may send on.
     Resume,
+    /// Others have had their turn.
+    NextTurn,
     Ticket(Result<Ticket, BudgetFull>),
     Io(IoEvent),
 }
@@ -176,9 +123,10 @@ struct LinkDriver {
     place: ClientPlace,
     keep_alive: KeepAlive,
     pace: FloodPace,
+    turn: LinkTurn,
     /// The reason for which no further requests are taken.
     closing: Option<GoAwayReason>,
-    /// Whether anything is read.
+    /// Whether what comes is looked at. Otherwise it is discarded.
     reads: bool,
     look: Pin<Box<tokio::time::Sleep>>,
     sweep: Pin<Box<tokio::time::Sleep>>,
@@ -187,8 +135,13 @@ struct LinkDriver {
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
     /// The ticket that the first of the large messages waits for, with its number.
     ticket: Option<(u64, TicketFuture)>,
-    /// Whether something was read since the last look.
-    has_read: bool,
+    /// The bytes that had been read at the last look.
+    read_before: u64,
+    part: PartOfFrame,
+    /// The number in the first `GoAway`, above which nothing is executed.
+    last_taken: Option<u64>,
+    /// The sweeps until the link counts as idle.
+    sweeps_left: u8,
 }
 
 /// Drives a link until it ends.
@@ -220,20 +173,24 @@ impl LinkDriver {
         place: ClientPlace,
     ) -> Self {
         let environment = connection.environment.clone();
+        let limits = service.limits_among(connection.counters.open());
         let link = Arc::new(ServedLink::new(
             Arc::clone(&service.directory),
+            connection.caller.clone(),
+            connection.replies.clone(),
             service.max_message_bytes,
-            service.limits(),
+            limits,
             client.limits,
         ));
-        let hello = service.hello(LinkVersions {
+        let version = LinkVersions {
             oldest: client.version,
             newest: client.version,
-        });
+        };
+        let hello = service.hello(version, limits);
         // It fails only if the namespace is too long, which none is.
         let _ = link.with_outbox(|outbox| hello.encode(outbox.urgent()));
         Self {
-            intake: RequestIntake::new(link.clone(), service.clone(), connection.clone()),
+            intake: RequestIntake::new(link.clone(), service.clone(), connection.clone(), limits),
             connection: connection.clone(),
             link,
             io: LinkIo::new(transport),
@@ -242,6 +199,7 @@ impl LinkDriver {
             place,
             keep_alive: KeepAlive::default(),
             pace: FloodPace::new(environment.now()),
+            turn: LinkTurn::new(&connection.busy),
             closing: None,
             reads: true,
             look: Box::pin(environment.sleep(LOOK_INTERVAL)),
@@ -249,7 +207,10 @@ impl LinkDriver {
             is_sweeping: false,
             pause: None,
             ticket: None,
-            has_read: false,
+            read_before: 0,
+            part: PartOfFrame::new(connection.received.clone()),
+            last_taken: None,
+            sweeps_left: 0,
             environment,
         }
     }
@@ -262,10 +223,11 @@ impl LinkDriver {
     ) -> ServedLinkEvent {
         let is_open = self.closing.is_none();
         let replaced: &CancellationToken = &self.place.orders.replaced;
-        let is_backed_up = self.link.is_backed_up();
+        let may_go_on = self.may_read();
+        let is_turn_over = self.turn.is_over();
         let mode = IoMode {
-            reads: self.reads && self.pause.is_none() && !is_backed_up,
-            reports_flush: !is_open || is_backed_up,
+            reads: may_go_on && !is_turn_over,
+            reports_flush: !is_open,
         };
         let Self {
             link,
@@ -275,6 +237,7 @@ impl LinkDriver {
             sweep,
             pause,
             ticket,
+            turn,
             ..
         } = self;
         tokio::select! {
@@ -291,6 +254,8 @@ impl LinkDriver {
                 Some((_, ticket)) => ticket.as_mut().poll(cx),
                 None => std::task::Poll::Pending,
             }) => ServedLinkEvent::Ticket(granted),
+            () = poll_fn(|cx| turn.poll_others(cx)),
+                if may_go_on && is_turn_over => ServedLinkEvent::NextTurn,
             event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => ServedLinkEvent::Io(event),
         }
     }
@@ -303,16 +268,30 @@ impl LinkDriver {
             ServedLinkEvent::Look => self.look()?,
             ServedLinkEvent::Sweep => self.swept(),
             ServedLinkEvent::Resume => self.pause = None,
+            ServedLinkEvent::NextTurn => {
+                if self.turn.begin() {
+                    self.io.limit_reads(self.turn.bytes(), &mut self.buffer);
+                }
+                self.read()?;
+            }
             ServedLinkEvent::Ticket(ticket) => {
                 self.ticket = None;
                 self.intake.ticket(ticket, now());
             }
             ServedLinkEvent::Io(IoEvent::Read(bytes)) => {
-                self.has_read = true;
+                self.sweeps_left = SWEEPS_UNTIL_IDLE;
+                self.turn.note_read(bytes);
                 self.connection.activity.note_read(bytes);
-                self.read()?;
+                match self.reads {
+                    true => self.read()?,
+                    // It is read only to learn that the client has closed.
+                    false => {
+                        self.buffer.clear();
+                        self.part.note(None, true);
+                    }
+                }
             }
-            ServedLinkEvent::Io(IoEvent::Flushed) => {}
+            ServedLinkEvent::Io(IoEvent::Flushed | IoEvent::Written) => {}
             ServedLinkEvent::Io(IoEvent::Attention) => self.attend(),
             ServedLinkEvent::Io(IoEvent::Ended(ended)) => {
                 debug!(?ended, "a link has ended");
@@ -328,14 +307,25 @@ impl LinkDriver {
         }
     }
 
-    /// Takes all frames that are there whole.
+    /// Whether anything may be read now.
+    fn may_read(&self) -> bool {
+        self.pause.is_none() && !self.link.is_backed_up(self.io.urgent_bytes())
+    }
+
+    /// Takes the frames that are there whole, as many as a turn allows.
     fn read(&mut self) -> Result<(), ServedLinkEnd> {
         // Once for all of them: reading it costs as much as a small request.
         let now = now();
+        self.intake.begin_batch();
         let mut taken = 0;
         let mut frames = 0;
+        let mut part = None;
         let mut weight = 0_u32;
+        let mut cancelled = 0_u32;
         let failed = loop {
+            if !self.turn.takes_frame() {
+                break None;
+            }
             let rest = self.buffer.get(taken..).unwrap_or_default();
             let (frame, bytes) = match self.decoder.decode(rest) {
                 Ok(Decoded::Frame { frame, bytes }) => (frame, bytes),
@@ -344,12 +334,16 @@ impl LinkDriver {
                     weight = weight.saturating_add(4);
                     continue;
                 }
-                Ok(Decoded::Incomplete { .. }) => break None,
+                Ok(Decoded::Incomplete { needed }) => {
+                    part = Some(needed).filter(|_| !rest.is_empty());
+                    break None;
+                }
                 Err(error) => break Some(error),
             };
             frames += 1;
             match self.intake.take(frame, bytes - HEADER_BYTES, now) {
                 Ok(TakenFrame::Useful) => {}
+                Ok(TakenFrame::Cancelled) => cancelled += 1,
                 Ok(TakenFrame::Weight(more)) => weight = weight.saturating_add(more),
                 Ok(TakenFrame::LastRequest) => {
                     self.closing.get_or_insert(GoAwayReason::Shutdown);
@@ -363,16 +357,22 @@ impl LinkDriver {
             true => self.buffer.clear(),
             false => self.buffer.advance(taken),
         }
+        self.intake.end_batch();
         if let Some(error) = failed {
             return Err(ServedLinkEnd::violated(error));
         }
         self.link.note_alone(frames == 1 && self.buffer.is_empty());
-        self.intake.return_much_credit();
-        self.hold_up(weight)
+        self.part.note(part, taken > 0);
+        self.hold_up(weight, cancelled)?;
+        let may_go_on = self.turn.is_over() && self.may_read();
+        self.turn.note_busy(may_go_on);
+        Ok(())
     }
 
-    /// Holds up a client that sends too many frames that carry nothing forward.
-    fn hold_up(&mut self, weight: u32) -> Result<(), ServedLinkEnd> {
+    /// Holds up a client that sends too many frames that carry nothing forward, or cancels too many
+    /// requests. The latter does not close the link: each request may be cancelled.
+    fn hold_up(&mut self, idle: u32, cancelled: u32) -> Result<(), ServedLinkEnd> {
+        let weight = idle.saturating_add(cancelled);
         if weight == 0 {
             return Ok(());
         }
@@ -380,7 +380,7 @@ impl LinkDriver {
         let Some(pause) = self.connection.control.spend(weight, now) else {
             return Ok(());
         };
-        if self.pace.hold_up(pause, now) {
+        if idle > 0 && self.pace.hold_up(pause, now) {
             self.connection.counters.over_pace.increment();
             return Err(ServedLinkEnd::GoAway {
                 reason: GoAwayReason::Flood,
@@ -397,16 +397,18 @@ impl LinkDriver {
         self.intake.close();
         if reason == GoAwayReason::Replaced {
             self.reads = false;
-            self.intake.give_up_arriving();
-            // From here on nothing of it is read.
+            // Before the newer link has anything admitted.
+            self.intake.withdraw_all();
             self.place.orders.stopped.cancel();
         }
         self.send_go_away(reason, "");
     }
 
-    fn send_go_away(&self, reason: GoAwayReason, text: &str) {
+    fn send_go_away(&mut self, reason: GoAwayReason, text: &str) {
+        // Requests that come behind the first one are discarded, so their numbers count no more.
+        let last_sequence = self.decoder.last_sequence();
         let frame = GoAwayFrame {
-            last_sequence: self.decoder.last_sequence(),
+            last_sequence: *self.last_taken.get_or_insert(last_sequence),
             reason,
             text,
         };
@@ -419,14 +421,23 @@ impl LinkDriver {
     /// Looks whether the client is there.
     fn look(&mut self) -> Result<(), ServedLinkEnd> {
         self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
-        if !std::mem::take(&mut self.has_read) {
+        let read = self.connection.activity.bytes_read();
+        if read - std::mem::replace(&mut self.read_before, read) < LITTLE_BYTES {
             self.io.expect_little(&mut self.buffer);
+            self.intake.trim();
+        }
+        if self.part.is_overdue() {
+            self.connection.counters.no_room.increment();
+            return Err(ServedLinkEnd::GoAway {
+                reason: GoAwayReason::Crowded,
+                text: GoAwayReason::Crowded.to_string(),
+            });
         }
         let step = self.keep_alive.look(Look {
-            bytes_read: self.connection.activity.bytes_read(),
+            bytes_read: read,
             bytes_written: self.io.written(),
             is_write_blocked: self.io.is_blocked(),
-            is_throttled: self.pause.is_some(),
+            is_throttled: !(self.reads && self.may_read()),
         });
         match step {
             // The client asks, if it has nothing else to send.
@@ -447,6 +458,14 @@ impl LinkDriver {
         self.intake.sweep(now());
         let activity = &self.connection.activity;
         let unanswered = usize::try_from(self.link.unanswered()).unwrap_or(usize::MAX);
+        self.sweeps_left = self.sweeps_left.saturating_sub(1);
+        if self.sweeps_left == 0 && unanswered == 0 {
+            // There may be thousands of idle links: none keeps the buffers or the room of a busy
+            // one.
+            self.intake.trim();
+            self.io.expect_little(&mut self.buffer);
+            self.link.with_outbox(Outbox::release_room);
+        }
         if unanswered == 0 && activity.streams() > 0 {
             activity.idle_from(self.environment.now());
         }
@@ -488,16 +507,24 @@ impl LinkDriver {
     }
 
     fn arm_sweep(&mut self) {
-        if !self.is_sweeping && self.intake.needs_sweep() {
-            self.is_sweeping = true;
-            self.sweep = Box::pin(self.environment.sleep(SWEEP_INTERVAL));
+        if self.is_sweeping {
+            return;
+        }
+        let is_needed = self.intake.needs_sweep();
+        if is_needed {
             // Busy from the first request on, so that it is not closed for another connection.
             self.connection.activity.set_streams(1);
+        }
+        if is_needed || self.sweeps_left > 0 {
+            self.is_sweeping = true;
+            self.sweep = Box::pin(self.environment.sleep(SWEEP_INTERVAL));
         }
     }
 
     /// Ends the link.
     async fn end(mut self, end: ServedLinkEnd) {
+        // A newer link of the client need not wait: nothing of this one is read any more.
+        self.place.orders.stopped.cancel();
         match end {
             ServedLinkEnd::Broken => return,
             ServedLinkEnd::GoAway { reason, text } => {
@@ -518,11 +545,14 @@ impl LinkDriver {
             io,
             link,
             intake,
+            place,
             ..
         } = self;
         let transport = io.into_transport(&*link);
         // Whatever is queued must not be executed while the client closes.
         drop(intake);
+        // A newer link of the client need not wait.
+        drop(place);
         if let Some(transport) = transport {
             linger(&environment, transport).await;
         }
@@ -540,7 +570,7 @@ impl LinkDriver {
         loop {
             match poll_fn(|cx| io.poll(cx, &**link, mode, buffer)).await {
                 IoEvent::Flushed | IoEvent::Ended(_) => return,
-                IoEvent::Read(_) | IoEvent::Attention => {}
+                IoEvent::Read(_) | IoEvent::Written | IoEvent::Attention => {}
             }
         }
     }
@@ -560,17 +590,4 @@ impl ServedLinkEnd {
 /// Now, as requests count time.
 fn now() -> Deadline {
     Deadline::after(Duration::ZERO)
-}
-
-/// Closes our side, and reads what still comes until the client closes too: otherwise the system
-/// would answer it with a reset, which can overtake the last word.
-async fn linger(environment: &Environment, mut transport: Transport) {
-    let discarding = async {
-        if transport.shutdown().await.is_err() {
-            return;
-        }
-        let mut bytes = [0; DISCARD_BYTES];
-        while let Ok(1..) = transport.read(&mut bytes).await {}
-    };
-    environment.timeout(LINGER_TIME, discarding).await;
 }

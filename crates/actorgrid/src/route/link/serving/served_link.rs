@@ -1,105 +1,52 @@
 //! An accepted link, as its task and everyone who answers a request share it.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::encoded_reply::{EncodedReply, Unencodable, encode};
 use super::returned_credit::ReturnedCredit;
+use super::served_state::{MAX_URGENT_BYTES, NotSmall, ServedRequest, ServedState, UnencodedReply};
+use super::waiting_replies::WaitingReplies;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::message::Body;
-use crate::route::budget::Charge;
+use crate::message::{AnyMessage, Body};
+use crate::route::budget::{BudgetFull, Charge, ConnectionBudget, Purse};
+use crate::route::caller::Caller;
 use crate::route::directory::Directory;
 use crate::route::link::credit::{ReplyCreditLine, Unanswered};
 use crate::route::link::link_io::HasOutbox;
-use crate::route::link::outbox::{LargeMessage, Outbox};
-use crate::route::link::{
-    ErrorFrame, FrameContent, HEADER_BYTES, HelloLimits, Interner, LinkError, MAX_BODY_BYTES,
-    MAX_TYPE_BYTES, ReplyFrame,
-};
-use crate::route::request_source::{Answer, RequestSource};
+use crate::route::link::outbox::Outbox;
+use crate::route::link::{HelloLimits, Interner, LinkError, MAX_BODY_BYTES, MAX_TYPE_BYTES};
+use crate::route::pending::REPLY_BYTES;
+use crate::route::request_source::{NotReplied, NotRepliedSmall, RequestSource};
 use crate::route::slab::{Slab, SlabKey};
 
 /// A larger reply is encoded in a task of its own, so that neither the actor nor the link is held
 /// up.
 const ENCODED_IN_TASK_BYTES: usize = 256 * 1024;
-/// While more bytes of urgent frames than this wait for the client, nothing of it is read.
-const MAX_URGENT_BYTES: usize = 1024 * 1024;
-/// The bytes of a reply's frame beside its type and its message: fixed fields, and the heads of its
-/// optional fields.
-const REPLY_OVERHEAD_BYTES: usize = 32;
 
 /// An accepted link.
 pub(super) struct ServedLink {
     state: Mutex<ServedState>,
     returned: ReturnedCredit,
     directory: Arc<dyn Directory>,
+    caller: Caller,
+    replies: ConnectionBudget,
+    /// Whether there was little room for replies when the link's task looked last.
+    lacks_reply_room: AtomicBool,
     max_reply_bytes: usize,
 }
-
-struct ServedState {
-    /// Those that are unanswered.
-    requests: Slab<ServedRequest>,
-    unanswered: Unanswered,
-    outbox: Outbox,
-    types: Interner,
-    credit: ReplyCreditLine,
-    /// Replies for which there is no credit, in order.
-    waiting: VecDeque<EncodedReply>,
-    /// Large replies, for the link's task.
-    unencoded: Vec<UnencodedReply>,
-    /// Whether the one unanswered request is all that happens on the link.
-    is_alone: bool,
-}
-
-/// A request that is unanswered.
-struct ServedRequest {
-    sequence: u64,
-    deadline: Deadline,
-    /// The task that waits until nobody wants the answer any more.
-    waiter: Option<Waker>,
-}
-
-/// A reply that is encoded.
-struct EncodedReply {
-    sequence: u64,
-    /// Not taken by then, it is given up.
-    until: Deadline,
-    wire_name: String,
-    bytes: Bytes,
-    charge: Option<Charge>,
-}
-
-impl EncodedReply {
-    /// The most credit that it can need.
-    fn credit(&self) -> u64 {
-        credit_of(&self.wire_name, self.bytes.len())
-    }
-}
-
-/// A large reply that is yet to be encoded.
-pub(super) struct UnencodedReply {
-    pub(super) key: SlabKey,
-    pub(super) body: Body,
-    pub(super) charge: Option<Charge>,
-}
-
-/// The most credit that a reply can need.
-fn credit_of(wire_name: &str, length: usize) -> u64 {
-    let bytes = REPLY_OVERHEAD_BYTES + wire_name.len() + length;
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
-/// The encoding of a reply panicked, or is not as long as it says.
-struct Unencodable;
 
 impl ServedLink {
     /// A link to a client with these limits.
     pub(super) fn new(
         directory: Arc<dyn Directory>,
+        caller: Caller,
+        replies: ConnectionBudget,
         max_reply_bytes: usize,
         own: HelloLimits,
         client: HelloLimits,
@@ -109,15 +56,18 @@ impl ServedLink {
             state: Mutex::new(ServedState {
                 requests: Slab::new(),
                 unanswered: Unanswered::new(own.max_unanswered),
-                outbox: Outbox::new(),
+                outbox: Outbox::paying(Purse::new(&replies)),
                 types: Interner::new(client.types, MAX_TYPE_BYTES),
                 credit: ReplyCreditLine::new(client.credit_bytes),
-                waiting: VecDeque::new(),
+                waiting: WaitingReplies::new(),
                 unencoded: Vec::new(),
                 is_alone: false,
             }),
             returned: ReturnedCredit::new(own.credit_requests, own.credit_bytes),
             directory,
+            lacks_reply_room: AtomicBool::new(false),
+            caller,
+            replies,
             max_reply_bytes: max_reply_bytes.min(client_max),
         }
     }
@@ -126,19 +76,28 @@ impl ServedLink {
         self.max_reply_bytes
     }
 
+    /// Looks whether there is little room for replies, for all that ask until the next look.
+    pub(super) fn look_for_reply_room(&self) -> bool {
+        let lacks_room = self.replies.is_crowded();
+        self.lacks_reply_room.store(lacks_room, Ordering::Relaxed);
+        lacks_room
+    }
+
     pub(super) const fn returned(&self) -> &ReturnedCredit {
         &self.returned
     }
 
-    /// A request begins to be unanswered; none if too many are.
+    /// A request begins to be unanswered; none if too many are, or if there is no room for more
+    /// than there are.
     pub(super) fn begin(
         &self,
         sequence: u64,
         deadline: Deadline,
         is_from_handler: bool,
+        room: u64,
     ) -> Option<SlabKey> {
         let mut state = self.lock();
-        if !state.unanswered.allows(is_from_handler) {
+        if !state.unanswered.allows(is_from_handler) || state.unanswered.count() >= room {
             return None;
         }
         state.unanswered.begin();
@@ -172,11 +131,10 @@ impl ServedLink {
     /// Gives up what is left of a reply that nobody waits for any more.
     pub(super) fn give_up_reply(&self, sequence: u64) {
         let mut state = self.lock();
-        let place = state
-            .waiting
-            .iter()
-            .position(|reply| reply.sequence == sequence);
-        let waiting = place.and_then(|place| state.waiting.remove(place));
+        let waiting = state.waiting.remove(sequence);
+        if waiting.is_some() {
+            state.unanswered.end();
+        }
         let large = state.outbox.remove_large(sequence);
         if waiting.is_some() || large.is_some() {
             let error = RequestError::new(
@@ -201,6 +159,7 @@ impl ServedLink {
                 break;
             }
             if let Some(reply) = state.waiting.pop_front() {
+                state.unanswered.end();
                 state.send_encoded(reply);
             }
         }
@@ -211,15 +170,12 @@ impl ServedLink {
     /// Replies for which there was no credit in time are lost.
     pub(super) fn expire_replies(&self, now: Deadline) {
         let mut state = self.lock();
-        let mut expired = Vec::new();
-        for _ in 0..state.waiting.len() {
-            match state.waiting.pop_front() {
-                Some(reply) if reply.until <= now => expired.push(reply),
-                Some(reply) => state.waiting.push_back(reply),
-                None => break,
-            }
+        let expired = state.waiting.take_expired(now);
+        if expired.is_empty() {
+            return;
         }
         for reply in &expired {
+            state.unanswered.end();
             state.send_error(reply.sequence, &RequestError::no_reply_room());
         }
         self.unlock(state);
@@ -237,10 +193,11 @@ impl ServedLink {
         act(&|key| state.requests.get(key).is_some())
     }
 
-    /// Whether so many errors and other urgent frames wait that nothing more should be read: they are
-    /// outside of the budgets, and a client that does not read them could have any number.
-    pub(super) fn is_backed_up(&self) -> bool {
-        self.lock().outbox.urgent_bytes() > MAX_URGENT_BYTES
+    /// Whether so many errors and other urgent frames wait that nothing more should be read: they
+    /// are outside of the budgets, and a client that does not read them could have any number. Of
+    /// those, so many bytes are with the socket.
+    pub(super) fn is_backed_up(&self, with_socket: usize) -> bool {
+        self.lock().outbox.urgent_bytes() + with_socket > MAX_URGENT_BYTES
     }
 
     pub(super) fn unanswered(&self) -> u64 {
@@ -261,11 +218,18 @@ impl ServedLink {
 
     /// Encodes a large reply and sends it.
     pub(super) fn encode_large(&self, reply: UnencodedReply) {
-        let UnencodedReply { key, body, charge } = reply;
-        if encode(&body).is_ok_and(|bytes| self.send_large(key, &body, bytes, charge)) {
-            return;
-        }
-        self.fail(key, &unencodable());
+        let UnencodedReply {
+            key,
+            wire_name,
+            body,
+            length,
+            charge,
+        } = reply;
+        // If neither is sent, nobody waits for it any more.
+        match encode(|| body.encode(), length) {
+            Ok(bytes) => self.send_large(key, wire_name, bytes, charge),
+            Err(Unencodable) => self.fail(key, &Unencodable::error()),
+        };
     }
 
     /// Whether everything is answered, and everything is with the socket.
@@ -278,7 +242,7 @@ impl ServedLink {
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         let requests = state.requests.take_all();
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting = std::mem::replace(&mut state.waiting, WaitingReplies::new());
         let unencoded = std::mem::take(&mut state.unencoded);
         // No frame is read or written any more, and its charges are released.
         let outbox = std::mem::replace(&mut state.outbox, Outbox::new());
@@ -289,70 +253,145 @@ impl ServedLink {
         }
     }
 
-    fn reply(&self, key: SlabKey, body: Body, charge: Option<Charge>) -> Result<(), Answer> {
-        let length = body.encoded_len();
-        if length > self.max_reply_bytes {
-            let text = format!(
-                "the reply has {length} bytes and the limit is {}",
-                self.max_reply_bytes
-            );
-            let error = RequestError::new(RequestErrorKind::ReplyTooLarge, Executed::Yes, text);
-            return match self.fail(key, &error) {
-                true => Ok(()),
-                false => Err(Ok(body)),
-            };
-        }
-        if length > MAX_BODY_BYTES {
-            return self.reply_large(key, body, length, charge);
-        }
-        let mut state = self.lock();
-        let Some(request) = state.finish(key) else {
-            drop(state);
-            return Err(Ok(body));
-        };
-        let sent = state.send_small(&request, &body, length, charge);
-        if sent.is_err() {
-            state.send_error(request.sequence, &unencodable());
-        }
-        self.unlock(state);
-        wake(request.waiter);
-        Ok(())
-    }
-
-    fn reply_large(
+    fn send_reply(
         &self,
         key: SlabKey,
         body: Body,
         length: usize,
         charge: Option<Charge>,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), NotReplied> {
+        if length > self.max_reply_bytes {
+            return match self.send_too_large(key, length) {
+                true => Ok(()),
+                false => Err(NotReplied::Gone(body)),
+            };
+        }
+        if length > MAX_BODY_BYTES {
+            // Code of the message, which may panic: not with the lock, nor once the request counts
+            // as answered.
+            let named = catch_unwind(AssertUnwindSafe(|| body.wire_name().to_owned()));
+            let Ok(wire_name) = named else {
+                return self.fail_reply(key, body, &Unencodable::error());
+            };
+            return match self.charge(length, charge) {
+                Ok(charge) => self.reply_large(key, wire_name, body, length, Some(charge)),
+                Err(BudgetFull) => {
+                    match RequestSource::fail(self, key, &RequestError::no_reply_room()) {
+                        true => Err(NotReplied::NoRoom(body)),
+                        false => Err(NotReplied::Gone(body)),
+                    }
+                }
+            };
+        }
+        let sent = match &body {
+            Body::Value(value) => self.send_small(key, &**value, length, charge),
+            Body::Encoded(payload) => self.send_small(key, payload, length, charge),
+        };
+        sent.map_err(|error| error.with(body))
+    }
+
+    /// Sends a reply of at most 64 KiB.
+    fn send_small(
+        &self,
+        key: SlabKey,
+        reply: &dyn AnyMessage,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), NotRepliedSmall> {
+        // Code of the message, which may panic: not with the lock, nor once the request counts as
+        // answered.
+        let Ok(wire_name) = catch_unwind(AssertUnwindSafe(|| reply.wire_name())) else {
+            return match self.fail(key, &Unencodable::error()) {
+                true => Ok(()),
+                false => Err(NotRepliedSmall::Gone),
+            };
+        };
+        let mut state = self.lock();
+        let Some(request) = state.finish(key) else {
+            return Err(NotRepliedSmall::Gone);
+        };
+        let replies = &self.replies;
+        let sent = match state.send_small(&request, wire_name, reply, length, charge, replies) {
+            Ok(()) => Ok(()),
+            Err(NotSmall::Unencodable) => {
+                state.send_error(request.sequence, &Unencodable::error());
+                Ok(())
+            }
+            Err(NotSmall::NoRoom) => {
+                state.send_error(request.sequence, &RequestError::no_reply_room());
+                Err(NotRepliedSmall::NoRoom)
+            }
+        };
+        self.unlock(state);
+        wake(request.waiter);
+        sent
+    }
+
+    /// Answers that the reply is too large for the client. Returns whether somebody waited for it.
+    #[cold]
+    fn send_too_large(&self, key: SlabKey, length: usize) -> bool {
+        let limit = self.max_reply_bytes;
+        let text = format!("the reply has {length} bytes and the limit is {limit}");
+        let error = RequestError::new(RequestErrorKind::ReplyTooLarge, Executed::Yes, text);
+        RequestSource::fail(self, key, &error)
+    }
+
+    /// The room of a reply of its own.
+    fn charge(&self, length: usize, charge: Option<Charge>) -> Result<Charge, BudgetFull> {
+        charge.map_or_else(|| self.replies.charge(length + REPLY_BYTES), Ok)
+    }
+
+    /// Answers with an error in place of a reply.
+    fn fail_reply(&self, key: SlabKey, body: Body, error: &RequestError) -> Result<(), NotReplied> {
+        match self.fail(key, error) {
+            true => Ok(()),
+            false => Err(NotReplied::Gone(body)),
+        }
+    }
+
+    fn reply_large(
+        &self,
+        key: SlabKey,
+        wire_name: String,
+        body: Body,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), NotReplied> {
         if matches!(body, Body::Value(_)) && length > ENCODED_IN_TASK_BYTES {
             let mut state = self.lock();
             if state.requests.get(key).is_none() {
                 drop(state);
-                return Err(Ok(body));
+                return Err(NotReplied::Gone(body));
             }
-            state.unencoded.push(UnencodedReply { key, body, charge });
+            state.unencoded.push(UnencodedReply {
+                key,
+                wire_name,
+                body,
+                length,
+                charge,
+            });
             let task = state.outbox.call_attention();
             drop(state);
             wake(task);
             return Ok(());
         }
-        match encode(&body) {
-            Ok(bytes) => match self.send_large(key, &body, bytes, charge) {
+        match encode(|| body.encode(), length) {
+            Ok(bytes) => match self.send_large(key, wire_name, bytes, charge) {
                 true => Ok(()),
-                false => Err(Ok(body)),
+                false => Err(NotReplied::Gone(body)),
             },
-            Err(Unencodable) => {
-                self.fail(key, &unencodable());
-                Ok(())
-            }
+            Err(Unencodable) => self.fail_reply(key, body, &Unencodable::error()),
         }
     }
 
     /// Sends a large reply, if its request is unanswered. Returns whether it was.
-    fn send_large(&self, key: SlabKey, body: &Body, bytes: Bytes, charge: Option<Charge>) -> bool {
-        let wire_name = body.wire_name().to_owned();
+    fn send_large(
+        &self,
+        key: SlabKey,
+        wire_name: String,
+        bytes: Bytes,
+        charge: Option<Charge>,
+    ) -> bool {
         let mut state = self.lock();
         let Some(request) = state.finish(key) else {
             return false;
@@ -384,131 +423,6 @@ impl ServedLink {
     }
 }
 
-impl ServedState {
-    /// A request is answered.
-    fn finish(&mut self, key: SlabKey) -> Option<ServedRequest> {
-        let request = self.requests.remove(key)?;
-        self.unanswered.end();
-        Some(request)
-    }
-
-    fn send_error(&mut self, sequence: u64, error: &RequestError) {
-        // It fails only if it is too large, which no error is.
-        let _ = ErrorFrame::of(sequence, error).encode(self.outbox.urgent());
-    }
-
-    fn send_error_in_order(&mut self, sequence: u64, error: &RequestError) {
-        let _ = ErrorFrame::of(sequence, error).encode(self.outbox.data());
-    }
-
-    /// Sends a reply of at most 64 KiB: it is encoded straight into the send buffer.
-    fn send_small(
-        &mut self,
-        request: &ServedRequest,
-        body: &Body,
-        length: usize,
-        charge: Option<Charge>,
-    ) -> Result<(), Unencodable> {
-        let wire_name = body.wire_name();
-        if !self.waiting.is_empty() || !self.credit.allows(credit_of(wire_name, length)) {
-            let reply = EncodedReply {
-                sequence: request.sequence,
-                until: request.deadline,
-                wire_name: wire_name.to_owned(),
-                bytes: encode(body)?,
-                charge,
-            };
-            self.waiting.push_back(reply);
-            return Ok(());
-        }
-        let reference = self.types.reference(wire_name);
-        let data = self.outbox.data();
-        let start = data.len();
-        let frame = ReplyFrame {
-            sequence: request.sequence,
-            message_type: reference,
-            content: FrameContent::Whole(&[]),
-        };
-        let open = frame.begin(data, length);
-        // Code of the message, which may panic.
-        let is_encoded = match catch_unwind(AssertUnwindSafe(|| body.encode_into(data))) {
-            Ok(()) => open.finish(data).is_ok(),
-            Err(_) => {
-                open.discard(data);
-                false
-            }
-        };
-        if !is_encoded {
-            self.types.forget(reference);
-            return Err(Unencodable);
-        }
-        let used = data.len() - start - HEADER_BYTES;
-        // Never more than was checked.
-        let _ = self.credit.spend(used as u64);
-        self.outbox.charge(charge);
-        Ok(())
-    }
-
-    fn send_or_wait(&mut self, reply: EncodedReply) {
-        match self.waiting.is_empty() && self.credit.allows(reply.credit()) {
-            true => self.send_encoded(reply),
-            false => self.waiting.push_back(reply),
-        }
-    }
-
-    /// Sends a reply for which there is credit.
-    fn send_encoded(&mut self, reply: EncodedReply) {
-        let EncodedReply {
-            sequence,
-            wire_name,
-            bytes,
-            charge,
-            ..
-        } = reply;
-        let is_large = bytes.len() > MAX_BODY_BYTES;
-        let content = match is_large {
-            true => FrameContent::Chunked {
-                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            },
-            false => FrameContent::Whole(&bytes),
-        };
-        let reference = self.types.reference(&wire_name);
-        let frame = ReplyFrame {
-            sequence,
-            message_type: reference,
-            content,
-        };
-        let data = self.outbox.data();
-        let start = data.len();
-        if frame.encode(data).is_err() {
-            self.types.forget(reference);
-            self.send_error(sequence, &unencodable());
-            return;
-        }
-        let rest = if is_large { bytes.len() } else { 0 };
-        let used = data.len() - start - HEADER_BYTES + rest;
-        let _ = self.credit.spend(used as u64);
-        match is_large {
-            true => self.outbox.push_large(LargeMessage {
-                sequence,
-                bytes,
-                charge,
-            }),
-            false => self.outbox.charge(charge),
-        }
-    }
-}
-
-/// The error for a reply whose encoding panicked, or is longer than it says.
-fn unencodable() -> RequestError {
-    RequestError::no_reply("the reply cannot be encoded")
-}
-
-fn encode(body: &Body) -> Result<Bytes, Unencodable> {
-    // Code of the message, which may panic.
-    catch_unwind(AssertUnwindSafe(|| body.encode())).map_err(|_| Unencodable)
-}
-
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
@@ -516,17 +430,45 @@ fn wake(waker: Option<Waker>) {
 }
 
 impl RequestSource for ServedLink {
-    fn answer(&self, key: SlabKey, answer: Answer, charge: Option<Charge>) -> Result<(), Answer> {
-        match answer {
-            Ok(body) => self.reply(key, body, charge),
-            Err(error) => match self.fail(key, &error) {
-                true => {
-                    self.directory.failed(error.kind());
-                    Ok(())
-                }
-                false => Err(Err(error)),
-            },
+    fn reply(
+        &self,
+        key: SlabKey,
+        reply: Body,
+        length: usize,
+        charge: Option<Charge>,
+    ) -> Result<(), NotReplied> {
+        self.send_reply(key, reply, length, charge)
+    }
+
+    fn reply_small(
+        &self,
+        key: SlabKey,
+        reply: &dyn AnyMessage,
+        length: usize,
+    ) -> Result<(), NotRepliedSmall> {
+        if length > self.max_reply_bytes {
+            return match self.send_too_large(key, length) {
+                true => Ok(()),
+                false => Err(NotRepliedSmall::Gone),
+            };
         }
+        self.send_small(key, reply, length, None)
+    }
+
+    fn fail(&self, key: SlabKey, error: &RequestError) -> bool {
+        let is_answered = Self::fail(self, key, error);
+        if is_answered {
+            self.directory.failed(error.kind());
+        }
+        is_answered
+    }
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn lacks_reply_room(&self) -> bool {
+        self.lacks_reply_room.load(Ordering::Relaxed)
     }
 
     fn is_gone(&self, key: SlabKey) -> bool {
@@ -544,7 +486,7 @@ impl RequestSource for ServedLink {
         Poll::Pending
     }
 
-    fn return_credit(&self, bytes: usize) {
+    fn return_credit(&self, bytes: u32) {
         if self.returned.add(bytes) {
             let task = self.lock().outbox.call_attention();
             wake(task);

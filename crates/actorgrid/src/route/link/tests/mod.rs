@@ -359,6 +359,9 @@ fn the_largest_error_and_the_largest_request_fit() {
         assert_eq!(frame.detail.is_some(), detail_bytes < 8 * 1024);
         let buffer = encoded(&LinkFrame::Error(frame));
         assert!(buffer.len() <= HEADER_BYTES + MAX_LENGTH);
+        let short = frame.shortened();
+        assert!(short.text.len() == 256 && short.detail.is_none());
+        assert_eq!((short.kind, short.executed), (frame.kind, frame.executed));
     }
 
     let mut headers = Headers::default();

@@ -1,0 +1,210 @@
+//! The decisions of a link about its calls, without a task or a socket.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
+
+use bytes::BytesMut;
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::message::EchoMsg;
+use crate::route::conformance::call;
+use crate::route::link::calling::link_call;
+use crate::route::link::{InternLimits, MAX_BODY_BYTES};
+
+type Calling = Pin<Box<dyn Future<Output = LinkOutcome>>>;
+
+/// The number of the first request of a link.
+const FIRST: u64 = 1 << 16;
+
+fn limits() -> HelloLimits {
+    HelloLimits {
+        max_message_bytes: 1_000_000,
+        credit_bytes: 1_000_000,
+        credit_requests: 1_000,
+        max_unanswered: 1_000,
+        names: InternLimits::default(),
+        types: InternLimits::default(),
+    }
+}
+
+fn opened() -> Arc<CalledLink> {
+    let link = CalledLink::new(limits());
+    link.open(limits());
+    Arc::new(link)
+}
+
+fn calling(link: &Arc<CalledLink>, receiver: &str, text: &str) -> Calling {
+    let link = Arc::clone(link);
+    let mut call = call(receiver, EchoMsg::new(text));
+    call.meta.token = Some("1:1".parse().unwrap());
+    Box::pin(async move { link_call::call(&link, &mut call, None).await })
+}
+
+fn lost() -> LinkEnding {
+    LinkEnding::Lost("test".to_owned())
+}
+
+/// Takes what is to be written. Returns how many bytes that is.
+fn take(link: &CalledLink) -> usize {
+    link.with_outbox(|outbox| outbox.take(BytesMut::new()).bytes.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_may_be_executed_once_its_last_chunk_is_with_the_socket() {
+    for is_whole in [false, true] {
+        let link = opened();
+        let text = "x".repeat(MAX_BODY_BYTES + 10_000);
+        let mut large = calling(&link, "a", &text);
+        assert!(large.as_mut().now_or_never().is_none());
+        take(&link);
+        link.ticket(FIRST);
+        assert!(take(&link) > MAX_BODY_BYTES);
+        if is_whole {
+            assert!(take(&link) > 10_000);
+        }
+        link.end(lost());
+        let outcome = large.now_or_never().unwrap();
+        let executed = if is_whole {
+            Executed::Maybe
+        } else {
+            Executed::No
+        };
+        assert_eq!(outcome.executed(), executed, "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_terminal_frame_of_a_request_counts() {
+    let link = opened();
+    let mut given_up = calling(&link, "a", "x");
+    let mut other = calling(&link, "a", "y");
+    assert!(given_up.as_mut().now_or_never().is_none());
+    assert!(other.as_mut().now_or_never().is_none());
+    drop(given_up);
+    let answer = |sequence| (sequence, 0, ReadAnswer::Error(RequestError::busy()));
+    let unanswered = || link.lock().unanswered.count();
+    assert_eq!(unanswered(), 2);
+    for _ in 0..2 {
+        link.complete([answer(FIRST)].into_iter()).unwrap();
+        assert_eq!(unanswered(), 1);
+    }
+    let third = calling(&link, "a", "z").now_or_never();
+    assert!(third.is_none());
+    for _ in 0..2 {
+        link.complete([answer(2 * FIRST + 1)].into_iter()).unwrap();
+        assert_eq!(unanswered(), 1, "the third");
+    }
+    let outcome = other.now_or_never().unwrap();
+    assert!(matches!(outcome, LinkOutcome::Failed(_)), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_do_not_come_let_the_others_pass_within_some_looks() {
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let link = Arc::new(CalledLink::new(limits()));
+    let mut calls = Vec::new();
+    for number in 0..100 {
+        let mut call = calling(&link, &number.to_string(), "x");
+        assert!(call.as_mut().now_or_never().is_none());
+        calls.push(call);
+    }
+    let mut last = calling(&link, "last", "x");
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(last.as_mut().poll(&mut cx).is_pending());
+    link.open(limits());
+    for _ in 0..6 {
+        assert!(last.as_mut().poll(&mut cx).is_pending());
+        assert!(!link.has_unanswered());
+        link.pass_absent();
+    }
+    assert!(woken.0.load(Ordering::Relaxed) > 0);
+    assert!(last.as_mut().poll(&mut cx).is_pending());
+    assert!(link.has_unanswered());
+    for call in &mut calls {
+        assert!(call.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(link.lock().unanswered.count(), 101);
+}
+
+/// A waker that needs the link where it is dropped, as one does whose task has the last part of a
+/// call on the link.
+struct NeedsLink(Arc<CalledLink>);
+
+impl Wake for NeedsLink {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for NeedsLink {
+    fn drop(&mut self) {
+        let link = self.0.state.try_lock();
+        assert!(link.is_ok(), "a waker is dropped with the lock");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wakers_are_dropped_without_the_lock() {
+    let link = Arc::new(CalledLink::new(limits()));
+    let poll = |call: &mut Calling| {
+        let waker = Waker::from(Arc::new(NeedsLink(Arc::clone(&link))));
+        let mut cx = Context::from_waker(&waker);
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+    };
+    let mut calls: Vec<_> = (0..4).map(|_| calling(&link, "a", "x")).collect();
+    for call in &mut calls {
+        poll(call);
+        poll(call);
+    }
+    drop(calls.pop());
+    link.open(limits());
+    for call in &mut calls {
+        poll(call);
+    }
+    drop(calls.pop());
+    let answer = (FIRST, 0, ReadAnswer::Error(RequestError::busy()));
+    link.complete([answer].into_iter()).unwrap();
+    link.end(lost());
+    for mut call in calls {
+        let waker = Waker::from(Arc::new(NeedsLink(Arc::clone(&link))));
+        let mut cx = Context::from_waker(&waker);
+        assert!(call.as_mut().poll(&mut cx).is_ready());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_used_meanwhile_is_not_closed_as_idle() {
+    let link = opened();
+    let uses = link.uses();
+    let mut call = calling(&link, "a", "x");
+    assert!(call.as_mut().now_or_never().is_none());
+    assert!(!link.close_unused(uses) && link.is_usable());
+    drop(call);
+    assert!(!link.close_unused(link.uses()), "its answer is not there");
+    let answer = (FIRST, 0, ReadAnswer::Error(RequestError::busy()));
+    link.complete([answer].into_iter()).unwrap();
+    assert!(!link.close_unused(uses));
+    assert!(link.close_unused(link.uses()) && !link.is_usable());
+    let outcome = calling(&link, "a", "x").now_or_never().unwrap();
+    assert_eq!(outcome.executed(), Executed::No);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_read_is_not_owed_an_answer() {
+    let link = opened();
+    let mut given_up = calling(&link, "a", "x");
+    assert!(given_up.as_mut().now_or_never().is_none());
+    drop(given_up);
+    assert!(link.has_unanswered());
+    link.gone_away(0, GoAwayReason::Idle);
+    assert!(!link.has_unanswered());
+}
