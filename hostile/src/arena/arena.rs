@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::findings::Findings;
+use super::target::Target;
 use super::throttle::{Throttle, process_time};
 
 /// The first address that attackers connect from. Honest callers connect from 127.0.0.1.
@@ -22,8 +23,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Arena(Arc<Ground>);
 
 struct Ground {
-    target: SocketAddr,
-    peer: String,
+    target: Target,
     connections: usize,
     begun: Instant,
     cpu: Duration,
@@ -36,15 +36,13 @@ impl Arena {
     /// Creates the arena of an attack. `share` is the share of a processor that the attacker may
     /// use.
     pub(crate) fn new(
-        target: SocketAddr,
-        peer: String,
+        target: Target,
         connections: usize,
         time: Duration,
         share: Option<f64>,
     ) -> Self {
         Self(Arc::new(Ground {
             target,
-            peer,
             connections,
             begun: Instant::now(),
             cpu: process_time(),
@@ -56,7 +54,12 @@ impl Arena {
 
     /// Returns the peer's name in the grid.
     pub(crate) fn peer(&self) -> &str {
-        &self.0.peer
+        &self.0.target.peer
+    }
+
+    /// Returns the token of a mailbox, as a request on a link states it.
+    pub(crate) fn token(&self, mailbox: &str) -> [u8; 16] {
+        self.0.target.token(mailbox)
     }
 
     /// Returns the number of connections to attack from.
@@ -104,7 +107,7 @@ impl Arena {
         socket.set_reuseaddr(true)?;
         let source = Ipv4Addr::from_bits(FIRST_SOURCE + (index % 200) as u32);
         socket.bind(SocketAddr::from((source, 0)))?;
-        let connected = socket.connect(self.0.target).await;
+        let connected = socket.connect(self.0.target.address).await;
         let connected = connected.and_then(|stream| {
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -123,11 +126,21 @@ impl Arena {
         A: Fn(Arena, usize) -> F + Clone + Send + 'static,
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        self.each(self.connections(), move |arena, index| {
+        self.attack_from_many(1, attack).await;
+    }
+
+    /// The same with `at_a_time` connections for each of the attack's connections, from the same
+    /// source address.
+    pub(crate) async fn attack_from_many<A, F>(&self, at_a_time: usize, attack: A)
+    where
+        A: Fn(Arena, usize) -> F + Clone + Send + 'static,
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.each(self.connections() * at_a_time, move |arena, task| {
             let attack = attack.clone();
             async move {
                 while !arena.is_over() {
-                    let attacking = attack(arena.clone(), index);
+                    let attacking = attack(arena.clone(), task / at_a_time);
                     match tokio::time::timeout(arena.left(), attacking).await {
                         Ok(Ok(())) => tokio::task::yield_now().await,
                         Ok(Err(_)) => {

@@ -3,7 +3,9 @@
 
 mod arena;
 mod findings;
+mod target;
 mod throttle;
 
 pub(crate) use arena::Arena;
 pub use findings::Findings;
+pub use target::{MailboxToken, Target};

@@ -1,11 +1,10 @@
 //! An attack: its name, what it does, and what else the peer has to bear meanwhile.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::arena::{Arena, Findings};
+use crate::arena::{Arena, Findings, Target};
 
 /// A running attack.
 pub(super) type Attacking = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -38,17 +37,16 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Attacks the peer named `peer` at `target`, and returns the findings. `share` is the share of
-    /// a processor that the attacker may use.
+    /// Attacks the peer, and returns the findings. `share` is the share of a processor that the
+    /// attacker may use.
     pub async fn run(
         &self,
-        target: SocketAddr,
-        peer: String,
+        target: Target,
         connections: usize,
         time: Duration,
         share: Option<f64>,
     ) -> Findings {
-        let arena = Arena::new(target, peer, connections, time, share);
+        let arena = Arena::new(target, connections, time, share);
         (self.run)(arena.clone()).await;
         arena.conclude()
     }

@@ -3,7 +3,9 @@
 use super::attack::Attack;
 use super::{
     churn, control_floods, dribble, garbage, handshakes, header_floods, idle, interleaved,
-    mutations, rapid_reset, stalled_streams, starts, tokens, unread_mailbox, unread_replies,
+    link_chunks, link_floods, link_garbage, link_idle, link_names, link_openings, link_over_credit,
+    link_unread, mutations, rapid_reset, stalled_streams, starts, tokens, unread_mailbox,
+    unread_replies,
 };
 
 /// Returns all attacks.
@@ -25,6 +27,14 @@ pub fn all_attacks() -> Vec<Attack> {
         garbage::ATTACKS,
         mutations::ATTACKS,
         starts::ATTACKS,
+        link_garbage::ATTACKS,
+        link_openings::ATTACKS,
+        link_over_credit::ATTACKS,
+        link_chunks::ATTACKS,
+        link_floods::ATTACKS,
+        link_unread::ATTACKS,
+        link_names::ATTACKS,
+        link_idle::ATTACKS,
     ]
     .concat()
 }

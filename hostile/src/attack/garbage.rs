@@ -35,11 +35,14 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 /// Sends the bytes that `write` makes of each of many numbers, each on a new connection.
-pub(super) async fn send(arena: Arena, write: fn(u64) -> Vec<u8>) {
+pub(super) async fn send<W>(arena: Arena, write: W)
+where
+    W: Fn(u64) -> Vec<u8> + Clone + Send + 'static,
+{
     arena
-        .each(
-            arena.connections() * AT_A_TIME,
-            move |arena, task| async move {
+        .each(arena.connections() * AT_A_TIME, move |arena, task| {
+            let write = write.clone();
+            async move {
                 for turn in 0_u64.. {
                     if arena.is_over() {
                         break;
@@ -49,8 +52,8 @@ pub(super) async fn send(arena: Arena, write: fn(u64) -> Vec<u8>) {
                         tokio::time::sleep(READ_BOUND).await;
                     }
                 }
-            },
-        )
+            }
+        })
         .await;
 }
 

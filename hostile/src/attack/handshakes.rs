@@ -14,23 +14,30 @@ use crate::http2::PREFACE;
 const AT_A_TIME: usize = 100;
 /// The peer requires a greeting within 5 s; the rest is slack for a busy machine.
 const GREETING_BOUND: Duration = Duration::from_secs(8);
+/// Between two bytes of a slow greeting.
+pub(super) const SLOW_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "stalled-handshake",
         "100 connections at a time that send half of a greeting",
-        |arena| Box::pin(greet(arena, Duration::MAX)),
+        |arena| Box::pin(greet(arena, half_of_preface, Duration::MAX)),
     )
     .lasts(10),
     Attack::new(
         "slow-handshake",
         "100 connections at a time that send a byte of the greeting every half second",
-        |arena| Box::pin(greet(arena, Duration::from_millis(500))),
+        |arena| Box::pin(greet(arena, half_of_preface, SLOW_PAUSE)),
     )
     .lasts(10),
 ];
 
-async fn greet(arena: Arena, pause: Duration) {
+fn half_of_preface(index: usize) -> Vec<u8> {
+    PREFACE[..PREFACE.len() / 2 + index % 8].to_vec()
+}
+
+/// Begins greetings, with the bytes for the index of each connection, and completes none.
+pub(super) async fn greet(arena: Arena, bytes: fn(usize) -> Vec<u8>, pause: Duration) {
     arena
         .each(
             arena.connections() * AT_A_TIME,
@@ -39,8 +46,7 @@ async fn greet(arena: Arena, pause: Duration) {
                     let connection = index / AT_A_TIME;
                     let greeting = async {
                         let mut stream = arena.connect(connection).await?;
-                        let bytes = &PREFACE[..PREFACE.len() / 2 + index % 8];
-                        greet_slowly(&arena, &mut stream, bytes, pause).await
+                        greet_slowly(&arena, &mut stream, &bytes(index), pause).await
                     };
                     let _ = tokio::time::timeout(arena.left(), greeting).await;
                     tokio::time::sleep(Duration::from_millis(10)).await;

@@ -14,7 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[Attack::new(
 .lasts(10)];
 
 fn mutated_request(seed: u64) -> Vec<u8> {
-    mutation(&valid_request(), &mut fastrand::Rng::with_seed(seed))
+    mutation(&valid_request(), PREFACE.len(), seed)
 }
 
 fn valid_request() -> Vec<u8> {
@@ -28,16 +28,17 @@ fn valid_request() -> Vec<u8> {
     frames.take().to_vec()
 }
 
-/// Changes bits, bytes or pieces at one to eight places after the preface.
-fn mutation(valid: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+/// Changes bits, bytes or pieces at one to eight places, but not in the first `kept` bytes.
+pub(super) fn mutation(valid: &[u8], kept: usize, seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut bytes = valid.to_vec();
     for _ in 0..random.usize(1..=8) {
-        let at = random.usize(PREFACE.len()..bytes.len());
+        let at = random.usize(kept..bytes.len());
         match random.u8(0..5) {
             0 => bytes[at] ^= 1 << random.u8(0..8),
             1 => bytes[at] = random.u8(..),
             2 => bytes.insert(at, random.u8(..)),
-            3 if bytes.len() > PREFACE.len() + 16 => drop(bytes.remove(at)),
+            3 if bytes.len() > kept + 16 => drop(bytes.remove(at)),
             _ => {
                 let end = random.usize(at..bytes.len());
                 let piece = bytes[at..end].to_vec();
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_mutation_again() {
         let valid = valid_request();
-        let of = |seed| mutation(&valid, &mut fastrand::Rng::with_seed(seed));
+        let of = |seed| mutation(&valid, PREFACE.len(), seed);
         for seed in 0..1_000 {
             assert_eq!(of(seed), of(seed));
             assert_eq!(of(seed)[..PREFACE.len()], *PREFACE);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use hostile::arena::{MailboxToken, Target};
 use hostile::attack::attack_named;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -22,6 +23,9 @@ struct Options {
     /// The peer's name in the grid.
     #[arg(long)]
     peer: String,
+    /// The token of a mailbox, as `mailbox=token`; may be given several times.
+    #[arg(long = "token")]
+    tokens: Vec<MailboxToken>,
     /// The number of connections, or of source addresses.
     #[arg(long, default_value_t = 1)]
     connections: usize,
@@ -42,14 +46,13 @@ async fn main() -> ExitCode {
     };
     raise_descriptors();
     let time = Duration::from_secs_f64(options.seconds);
+    let target = Target {
+        address: options.target,
+        peer: options.peer,
+        tokens: options.tokens,
+    };
     let findings = attack
-        .run(
-            options.target,
-            options.peer,
-            options.connections,
-            time,
-            options.share,
-        )
+        .run(target, options.connections, time, options.share)
         .await;
     match serde_json::to_string(&findings) {
         Ok(findings) => println!("{findings}"),

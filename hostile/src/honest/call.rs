@@ -47,6 +47,29 @@ impl CallKind {
     }
 }
 
+/// The route of calls to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HonestRoute {
+    /// The link, which clients of the library use by default.
+    Link,
+    /// gRPC alone.
+    Grpc,
+}
+
+impl HonestRoute {
+    /// Both routes.
+    pub const ALL: [Self; 2] = [Self::Link, Self::Grpc];
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Grpc => "gRPC",
+        }
+    }
+}
+
 /// The reason why a call failed.
 #[derive(Debug)]
 pub(super) struct CallError {
@@ -69,6 +92,7 @@ pub(super) struct Caller {
     pub(super) registry: Registry,
     pub(super) client: Client,
     pub(super) peer: String,
+    pub(super) route: HonestRoute,
 }
 
 impl Caller {
@@ -80,6 +104,7 @@ impl Caller {
             CallKind::Fresh => {
                 let client = Client::builder(NAMESPACE, self.registry.clone())
                     .deadline(FRESH_DEADLINE)
+                    .link(self.route == HonestRoute::Link)
                     .build();
                 let echoed = echo(&client, 50).await;
                 client.close().await;

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use actorgrid::{BoxError, Client, Registry};
 use tokio::task::JoinSet;
 
-use super::call::{CallKind, Caller};
+use super::call::{CallKind, Caller, HonestRoute};
 use super::phase::Phase;
 use crate::peer::NAMESPACE;
 
 /// One call every 5 ms, whether or not the previous ones have ended: 200 per second.
 const PACE: Duration = Duration::from_millis(5);
-/// The number of clients that share the calls, each with its own connection.
+/// The number of clients that share the calls, each with its own connection. Every other one uses
+/// links.
 const CLIENTS: u64 = 4;
 
 /// Honest callers, which call until they are dropped. They connect from 127.0.0.1.
@@ -34,10 +35,16 @@ impl Callers {
     pub async fn start(registry: &str, peer: &str) -> Result<Self, BoxError> {
         let registry = Registry::connect(registry).await?;
         let callers: Vec<Caller> = (0..CLIENTS)
-            .map(|_| Caller {
-                client: Client::new(NAMESPACE, registry.clone()),
-                registry: registry.clone(),
-                peer: peer.to_owned(),
+            .map(|number| {
+                let route = HonestRoute::ALL[(number % 2) as usize];
+                Caller {
+                    client: Client::builder(NAMESPACE, registry.clone())
+                        .link(route == HonestRoute::Link)
+                        .build(),
+                    registry: registry.clone(),
+                    peer: peer.to_owned(),
+                    route,
+                }
             })
             .collect();
         let current = Arc::<CurrentPhase>::default();
@@ -67,12 +74,13 @@ async fn call_for_ever(current: Arc<CurrentPhase>, callers: Vec<Caller>) {
         while calls.try_join_next().is_some() {}
         let kind = CallKind::of_number(number);
         let phase = Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
-        let caller = callers[(number % CLIENTS) as usize].clone();
+        // Each second, calls of a kind come from another client.
+        let caller = callers[((number + number / 200) % CLIENTS) as usize].clone();
         phase.begin();
         let begun = Instant::now();
         calls.spawn(async move {
             let result = caller.call(kind, number).await;
-            phase.end(kind, begun.elapsed(), result);
+            phase.end(caller.route, kind, begun.elapsed(), result);
         });
     }
 }

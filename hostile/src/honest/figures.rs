@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bench::LatencyHistogram;
 
-use super::call::{CallError, CallKind};
+use super::call::{CallError, CallKind, HonestRoute};
 
 /// The results of the honest callers in one phase.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,8 @@ pub struct HonestFigures {
     pub slowest_fresh: Duration,
     /// The longest call of 64 KiB or more.
     pub slowest_large: Duration,
-    small: LatencyHistogram,
+    small_over_link: LatencyHistogram,
+    small_over_grpc: LatencyHistogram,
 }
 
 impl HonestFigures {
@@ -30,16 +31,26 @@ impl HonestFigures {
         self.errors.values().sum()
     }
 
-    /// Returns the latency that this share of the small requests did not exceed.
+    /// Returns the latency that this share of the small requests over each route did not exceed, in
+    /// the order of [`HonestRoute::ALL`].
     #[must_use]
-    pub fn latency(&self, share: f64) -> Duration {
-        self.small.quantile(share)
+    pub fn latencies(&self, share: f64) -> [Duration; 2] {
+        [&self.small_over_link, &self.small_over_grpc].map(|small| small.quantile(share))
     }
 
-    pub(super) fn count(&mut self, kind: CallKind, took: Duration, result: Result<(), CallError>) {
+    pub(super) fn count(
+        &mut self,
+        route: HonestRoute,
+        kind: CallKind,
+        took: Duration,
+        result: Result<(), CallError>,
+    ) {
         self.calls += 1;
         match kind {
-            CallKind::Small => self.small.record(took),
+            CallKind::Small => match route {
+                HonestRoute::Link => self.small_over_link.record(took),
+                HonestRoute::Grpc => self.small_over_grpc.record(took),
+            },
             CallKind::Medium | CallKind::Large => {
                 self.slowest_large = self.slowest_large.max(took);
             }
@@ -51,7 +62,7 @@ impl HonestFigures {
             Ok(()) => {}
             Err(error) if error.is_busy && kind == CallKind::Start => self.busy_starts += 1,
             Err(error) => {
-                let what = format!("{}: {}", kind.as_str(), error.text);
+                let what = format!("{} over {}: {}", kind.as_str(), route.as_str(), error.text);
                 *self.errors.entry(what).or_default() += 1;
             }
         }
@@ -71,13 +82,21 @@ mod tests {
                 text: "busy".to_owned(),
             })
         };
-        figures.count(CallKind::Start, Duration::from_secs(1), busy());
-        assert_eq!((figures.failed(), figures.busy_starts), (0, 1));
-        figures.count(CallKind::Small, Duration::from_secs(2), busy());
-        figures.count(CallKind::Small, Duration::from_secs(2), busy());
-        assert_eq!(figures.failed(), 2);
-        assert_eq!(figures.errors["small: busy"], 2);
+        let mut count = |kind, seconds| {
+            figures.count(
+                HonestRoute::Grpc,
+                kind,
+                Duration::from_secs(seconds),
+                busy(),
+            );
+        };
+        count(CallKind::Start, 1);
+        count(CallKind::Small, 2);
+        count(CallKind::Small, 2);
+        assert_eq!((figures.failed(), figures.busy_starts), (2, 1));
+        assert_eq!(figures.errors["small over gRPC: busy"], 2);
         assert_eq!(figures.calls, 3);
-        assert!(figures.latency(0.99) > Duration::from_secs(1));
+        let [link, grpc] = figures.latencies(0.99);
+        assert!(link.is_zero() && grpc > Duration::from_secs(1));
     }
 }

@@ -5,6 +5,7 @@ mod callers;
 mod figures;
 mod phase;
 
+pub use call::HonestRoute;
 pub use callers::Callers;
 pub use figures::HonestFigures;
 pub use phase::Phase;

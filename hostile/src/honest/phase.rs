@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::call::{CallError, CallKind};
+use super::call::{CallError, CallKind, HonestRoute};
 use super::figures::HonestFigures;
 
 /// How often to check whether all calls have ended.
@@ -39,10 +39,16 @@ impl Phase {
         self.state().under_way += 1;
     }
 
-    pub(super) fn end(&self, kind: CallKind, took: Duration, result: Result<(), CallError>) {
+    pub(super) fn end(
+        &self,
+        route: HonestRoute,
+        kind: CallKind,
+        took: Duration,
+        result: Result<(), CallError>,
+    ) {
         let mut state = self.state();
         state.under_way -= 1;
-        state.figures.count(kind, took, result);
+        state.figures.count(route, kind, took, result);
     }
 
     fn state(&self) -> MutexGuard<'_, PhaseState> {

@@ -14,6 +14,9 @@ use super::ledger::Ledger;
 pub const NAMESPACE: &str = "hostile";
 /// Answers each message with the message itself.
 pub const ECHO: &str = "echo";
+/// Answers each message with the message itself, and is not called by honest callers: behind ten
+/// thousand requests in one mailbox, everybody waits alike.
+pub const MIRROR: &str = "mirror";
 /// Answers each message with an empty one.
 pub const SINK: &str = "sink";
 /// Answers each message with one of 4 MiB.
@@ -24,6 +27,8 @@ pub const SILENT: &str = "silent";
 pub const DEAF_100: &str = "deaf-100";
 /// Never reads its mailbox, which has 1,000 places.
 pub const DEAF_1000: &str = "deaf-1000";
+/// Never reads its mailbox, which has 4,000 places.
+pub const DEAF_4000: &str = "deaf-4000";
 /// The type whose constructor never ends.
 pub const HANGING: &str = "hanging";
 /// The text of a message that must never be executed.
@@ -64,14 +69,16 @@ pub async fn serve(
 ///
 /// Fails if one of the starts does.
 pub async fn start_actors(server: &Server) -> Result<(), BoxError> {
-    for name in [ECHO, SINK, LARGE, SILENT, DEAF_100, DEAF_1000] {
+    for name in [
+        ECHO, MIRROR, SINK, LARGE, SILENT, DEAF_100, DEAF_1000, DEAF_4000,
+    ] {
         let start = ActorStart::new(name, name);
         server.client().start(server.peer(), start).await?;
     }
     Ok(())
 }
 
-fn actor_types(ledger: &Arc<Ledger>) -> [ActorType; 6] {
+fn actor_types(ledger: &Arc<Ledger>) -> [ActorType; 8] {
     let ledger = Arc::clone(ledger);
     let large = "l".repeat(LARGE_REPLY_BYTES);
     [
@@ -79,12 +86,14 @@ fn actor_types(ledger: &Arc<Ledger>) -> [ActorType; 6] {
             ledger.echo(message.msg == FORBIDDEN);
             message.clone()
         }),
+        answering(MIRROR, Clone::clone),
         answering(SINK, |_| EchoMsg::default()),
         answering(LARGE, move |_| EchoMsg::new(large.clone())),
         ActorType::from_fn(SILENT, async |_start, ctx| stay_silent(ctx).await)
             .mailbox::<Request<EchoMsg>>(CAPACITY),
         deaf(DEAF_100, 100),
         deaf(DEAF_1000, 1_000),
+        deaf(DEAF_4000, 4_000),
     ]
 }
 

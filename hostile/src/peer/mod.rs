@@ -7,8 +7,8 @@ mod report;
 mod reporter;
 
 pub use actors::{
-    DEAF_100, DEAF_1000, ECHO, FORBIDDEN, HANGING, LARGE, NAMESPACE, SILENT, SINK, serve,
-    start_actors,
+    DEAF_100, DEAF_1000, DEAF_4000, ECHO, FORBIDDEN, HANGING, LARGE, MIRROR, NAMESPACE, SILENT,
+    SINK, serve, start_actors,
 };
 pub use ledger::Ledger;
 pub use process_status::ProcessStatus;

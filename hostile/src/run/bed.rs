@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use actorgrid::BoxError;
+use actorgrid::{BoxError, Client, Kind, Registry};
 use testbed::{Etcd, Proxy};
 use tokio::task::block_in_place;
 
 use super::peer_process::PeerProcess;
 use super::verdict::Quiet;
+use crate::arena::MailboxToken;
 use crate::honest::Callers;
+use crate::peer::NAMESPACE;
 
 /// Callers connect and look up before their calls count.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -32,6 +34,8 @@ pub struct Bed {
     pub(super) options: BedOptions,
     pub(super) callers: Callers,
     pub(super) peer: PeerProcess,
+    /// The tokens of the peer's mailboxes.
+    pub(super) tokens: Vec<MailboxToken>,
     /// The peer's connection to etcd, which can be cut. Honest callers have their own.
     pub(super) etcd_of_peer: Proxy,
     _etcd: Etcd,
@@ -53,6 +57,7 @@ impl Bed {
         let registry = format!("etcd://{}", etcd_of_peer.address());
         let peer = block_in_place(|| PeerProcess::start(&program, &registry, ttl, descriptors))?;
         let callers = Callers::start(&etcd.url(), &peer.name).await?;
+        let tokens = tokens_of_mailboxes(&etcd.url()).await?;
         tokio::time::sleep(WARM_UP).await;
         let phase = callers.begin();
         tokio::time::sleep(options.quiet_time).await;
@@ -67,12 +72,25 @@ impl Bed {
             options: options.clone(),
             callers,
             peer,
+            tokens,
             etcd_of_peer,
             _etcd: etcd,
             quiet: Quiet {
-                p99: honest.latency(0.99),
+                p99: honest.latencies(0.99),
                 report,
             },
         })
     }
+}
+
+/// Reads the tokens of all mailboxes from the registry, as any client of the grid can.
+async fn tokens_of_mailboxes(registry: &str) -> Result<Vec<MailboxToken>, BoxError> {
+    let client = Client::new(NAMESPACE, Registry::connect(registry).await?);
+    let registered = client.query(Kind::Mailbox).await?;
+    client.close().await;
+    let tokens = registered.into_iter().map(|mailbox| MailboxToken {
+        mailbox: mailbox.name.to_string(),
+        token: mailbox.token,
+    });
+    Ok(tokens.collect())
 }

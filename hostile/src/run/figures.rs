@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::arena::Findings;
-use crate::honest::HonestFigures;
+use crate::honest::{HonestFigures, HonestRoute};
 use crate::peer::PeerReport;
 
 /// The figures of one round.
@@ -25,13 +25,15 @@ impl fmt::Display for RoundFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let honest = &self.honest;
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(f, "honest {}/{}", honest.calls, honest.failed())?;
+        let (half, most) = (honest.latencies(0.5), honest.latencies(0.99));
+        for (route, (p50, p99)) in HonestRoute::ALL.iter().zip(half.into_iter().zip(most)) {
+            let (p50, p99) = (millis(p50), millis(p99));
+            write!(f, ", {} p50 {p50:.1} p99 {p99:.1} ms", route.as_str())?;
+        }
         write!(
             f,
-            "honest {}/{} p50 {:.1} p99 {:.1} ms, new {:.0} ms, large {:.0} ms",
-            honest.calls,
-            honest.failed(),
-            millis(honest.latency(0.5)),
-            millis(honest.latency(0.99)),
+            ", new {:.0} ms, large {:.0} ms",
             millis(honest.slowest_fresh),
             millis(honest.slowest_large),
         )?;

@@ -47,6 +47,10 @@ fn start_attacker(bed: &Bed, planned: &PlannedRound, share: Option<f64>) -> Proc
         .args(["--peer", &bed.peer.name])
         .args(["--connections", &planned.connections.to_string()])
         .args(["--seconds", &planned.time.as_secs_f64().to_string()]);
+    for known in &bed.tokens {
+        let token = format!("{}={}", known.mailbox, known.token);
+        command.args(["--token", &token]);
+    }
     if let Some(share) = share {
         command.args(["--share", &share.to_string()]);
     }

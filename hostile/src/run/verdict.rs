@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::figures::RoundFigures;
 use crate::attack::HonestStarts;
+use crate::honest::HonestRoute;
 use crate::peer::PeerReport;
 
 /// A latency that honest callers may always see, on any machine.
@@ -21,8 +22,8 @@ const SPARE_TASKS: u64 = 24;
 /// The figures without an attack.
 #[derive(Debug, Clone, Default)]
 pub struct Quiet {
-    /// The latency that one in a hundred small requests exceeds.
-    pub p99: Duration,
+    /// The latency that one in a hundred small requests exceeds, over each route.
+    pub p99: [Duration; 2],
     /// The peer's report.
     pub report: PeerReport,
 }
@@ -126,12 +127,15 @@ fn failures_of_service(
     if honest.busy_starts > 0 && demands.honest_starts == HonestStarts::Succeed {
         failures.push(format!("{} honest starts were busy", honest.busy_starts));
     }
-    let (p99, bound) = (
-        honest.latency(0.99),
-        demands.p99_floor.max(quiet.p99 * P99_FACTOR),
-    );
-    if p99 > bound {
-        failures.push(format!("the p99 is {p99:.0?}, above {bound:.0?}"));
+    let latencies = honest.latencies(0.99).into_iter().zip(quiet.p99);
+    for (route, (p99, quiet)) in HonestRoute::ALL.iter().zip(latencies) {
+        let bound = demands.p99_floor.max(quiet * P99_FACTOR);
+        if p99 > bound {
+            let route = route.as_str();
+            failures.push(format!(
+                "the p99 over {route} is {p99:.0?}, above {bound:.0?}"
+            ));
+        }
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
 
     fn quiet() -> Quiet {
         Quiet {
-            p99: Duration::from_millis(2),
+            p99: [Duration::from_millis(2); 2],
             report: report(),
         }
     }
