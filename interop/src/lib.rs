@@ -1,15 +1,24 @@
-//! Runs programs of the Go library `github.com/lytics/grid/v3` beside ours.
+//! Runs programs of the Go library `github.com/lytics/grid/v3`, and of the version of our library
+//! before this one, beside ours.
 //!
-//! - [`GoClient`] drives a client of the Go library with a script.
 //! - [`Bed`] is one etcd with one grid on it, whose peers are processes of either library; [`Peer`]
-//!   is one of them.
+//!   is one of them. [`VersionBed`] is the same with both versions of our library.
+//! - [`ScriptedClient`] drives a client in another process with a script.
+//! - [`run_scenarios`] runs the scenarios of a test side by side.
 //!
 //! Operations that fail panic with the reason, at the line that called them: everything here is for
-//! tests. The Go programs are built by `make interop`.
+//! tests. `make interop` builds the Go programs, `make interop-versions` those of the previous
+//! version.
 
 mod bed;
-mod go_client;
+mod peer;
 mod programs;
+mod scenarios;
+mod scripted_client;
+mod version_bed;
 
-pub use bed::{Bed, Kind, NAMESPACE, Peer, secs};
-pub use go_client::{Command, Entry, Failed, GoClient, Outcome, Replies, Reply};
+pub use bed::{Bed, Kind, NAMESPACE, secs};
+pub use peer::Peer;
+pub use scenarios::{Scenario, run_scenarios};
+pub use scripted_client::{Command, Entry, Failed, Outcome, Replies, Reply, ScriptedClient};
+pub use version_bed::{Version, VersionBed};

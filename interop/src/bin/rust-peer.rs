@@ -1,5 +1,8 @@
 //! A peer of our library, with the same actors as the Go peer of these tests and lines of the same
 //! form: READY, LEADER, ACTOR, STOPPED, FAILED. SIGTERM stops it gracefully.
+//!
+//! `interop/previous.sh` also builds this program with the previous version of the library, so it
+//! uses only what that version has.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorContext, ActorResult, ActorType, BoxError, Code, EchoMsg, Failure, Request, RespondError,
-    RespondErrorKind, ServerBuilder,
+    ActorContext, ActorResult, ActorStart, ActorType, BoxError, Code, EchoMsg, Failure, Mailbox,
+    Request, RespondError, RespondErrorKind, ServerBuilder,
 };
 use clap::Parser;
 use examples::{GridOptions, interrupted, line, log_to_stderr};
@@ -66,9 +69,29 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 async fn lead(ctx: ActorContext) -> ActorResult {
+    let mailbox = ctx.mailbox(100).await?;
     line(format_args!("LEADER start peer={}", ctx.peer()));
-    ctx.stopping().await;
+    start_actors(&ctx, mailbox).await?;
     line(format_args!("LEADER stop peer={}", ctx.peer()));
+    Ok(())
+}
+
+/// Starts the actors that requests ask for: `<peer> <name> <type>`.
+async fn start_actors(ctx: &ActorContext, mut mailbox: Mailbox<Request<EchoMsg>>) -> ActorResult {
+    while let Some(request) = mailbox.recv().await {
+        let words: Vec<_> = request.message().msg.split(' ').collect();
+        let started = match words[..] {
+            [peer, name, actor_type] => {
+                let start = ActorStart::new(name, actor_type);
+                ctx.client().start(peer, start).await.map_err(Failure::from)
+            }
+            _ => Err("not `<peer> <name> <type>`".into()),
+        };
+        gone(match started {
+            Ok(_) => request.respond(EchoMsg::default()),
+            Err(failure) => request.fail(failure),
+        })?;
+    }
     Ok(())
 }
 
@@ -189,6 +212,11 @@ fn actors(server: ServerBuilder) -> ServerBuilder {
             ctx.stopping().await;
             line("LINGERING");
             std::future::pending().await
+        })
+        // Starts actors as the leader does.
+        .actor_fn("starter", async |_start, ctx| {
+            let mailbox = ctx.mailbox(100).await?;
+            start_actors(&ctx, mailbox).await
         })
         .actor_fn("idle", async |_start, ctx| {
             ctx.stopping().await;

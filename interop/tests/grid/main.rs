@@ -20,28 +20,14 @@ mod registrations;
 mod requests;
 mod rings;
 
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use interop::Bed;
+use interop::{Bed, Scenario, run_scenarios, scenarios};
 
-type Scenario = fn(Arc<Bed>) -> BoxFuture<'static, ()>;
-
-macro_rules! scenarios {
-    ($($module:ident::$name:ident),* $(,)?) => {
-        &[$((concat!(stringify!($module), "::", stringify!($name)), |bed| {
-            Box::pin(async move { $module::$name(&bed).await })
-        })),*]
-    };
-}
-
-const SCENARIOS: &[(&str, Scenario)] = scenarios![
+const SCENARIOS: &[Scenario<Bed>] = scenarios![
     requests::go_asks_rust,
     requests::rust_asks_go,
+    requests::the_first_call_to_a_go_peer_takes_less_than_a_second,
     requests::both_start_actors_on_the_other,
     requests::names_with_the_vendor_prefix_are_taken_by_both,
     requests::long_calls_and_quiet_connections_last_both_ways,
@@ -63,54 +49,16 @@ const SCENARIOS: &[(&str, Scenario)] = scenarios![
 ];
 
 /// These load the whole machine, so they run one by one after all others.
-const SEQUENTIAL: &[(&str, Scenario)] = scenarios![
+const SEQUENTIAL: &[Scenario<Bed>] = scenarios![
     bursts::all_of_80_large_requests_are_answered,
     bursts::requests_that_nobody_takes_are_answered_busy,
 ];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let wanted: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
-    let bed = Arc::new(Bed::start(env!("CARGO_BIN_EXE_rust-peer")).await);
+    let bed = Bed::start(env!("CARGO_BIN_EXE_rust-peer")).await;
     println!("etcd {}, Go library v3.2.15", bed.etcd.version());
-
-    let mut results = Vec::new();
-    for group in std::iter::once(SCENARIOS).chain(SEQUENTIAL.chunks(1)) {
-        let wanted = group.iter().filter(|(name, _)| is_wanted(name));
-        results.extend(side_by_side(&bed, wanted).await);
-    }
-    let count = results.len();
-    let failed = results.iter().filter(|ok| !**ok).count();
-    if count == 0 || failed > 0 {
-        println!(
-            "{failed} of {count} scenarios failed; what the peers printed:\n{:?}",
-            bed.transcript
-        );
-        return ExitCode::FAILURE;
-    }
-    println!("{count} scenarios passed");
-    ExitCode::SUCCESS
-}
-
-/// Runs scenarios concurrently. Returns whether each one passed.
-async fn side_by_side(
-    bed: &Arc<Bed>,
-    scenarios: impl Iterator<Item = &(&'static str, Scenario)>,
-) -> Vec<bool> {
-    let mut running = tokio::task::JoinSet::new();
-    for &(name, scenario) in scenarios {
-        let bed = Arc::clone(bed);
-        running.spawn(async move {
-            let begun = Instant::now();
-            let ended = AssertUnwindSafe(scenario(bed)).catch_unwind().await;
-            let word = if ended.is_ok() { "ok" } else { "FAILED" };
-            println!("{word:6} {name} ({:.1} s)", begun.elapsed().as_secs_f64());
-            ended.is_ok()
-        });
-    }
-    running.join_all().await
+    let transcript = bed.transcript.clone();
+    let groups = std::iter::once(SCENARIOS).chain(SEQUENTIAL.chunks(1));
+    run_scenarios(bed, &transcript, groups).await
 }

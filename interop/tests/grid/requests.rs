@@ -1,5 +1,7 @@
 //! Requests and starts, in both directions.
 
+use std::time::Instant;
+
 use actorgrid::{ActorStart, Client, EchoMsg, Payload, Registry, RequestErrorKind};
 use interop::{Bed, Command, Kind, NAMESPACE, secs};
 use prost::Message as _;
@@ -99,6 +101,24 @@ pub(crate) async fn rust_asks_go(bed: &Bed) {
     let error = generous.request(name, EchoMsg::new(text_of(long)));
     let error = error.await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::MessageTooLarge);
+}
+
+/// A Go peer announces no link, so no time is lost with an attempt at one.
+pub(crate) async fn the_first_call_to_a_go_peer_takes_less_than_a_second(bed: &Bed) {
+    let peer = bed.serving(Kind::Go, "go-first", &[]).await;
+    let name = "first-of-rust";
+    let start = ActorStart::new(name, "echo");
+    bed.rust.start(peer.id.as_str(), start).await.unwrap();
+    let there = bed.rust.request(name, EchoMsg::new("")).wait_for_name();
+    there.await.unwrap();
+    let registry = Registry::connect(&bed.etcd.url()).await.unwrap();
+    let client = Client::new(NAMESPACE, registry);
+    let began = Instant::now();
+    let answer = client.request(name, EchoMsg::new("hello")).await;
+    let took = began.elapsed();
+    assert_eq!(answer.unwrap().msg, "hello");
+    println!("the first call of our client to a Go peer takes {took:.1?}");
+    assert!(took < secs(1), "{took:?}");
 }
 
 pub(crate) async fn both_start_actors_on_the_other(bed: &Bed) {
