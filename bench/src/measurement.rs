@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bench_kit::Noise;
+
 use crate::case::LoadCase;
 
 /// The figures of one run of a case.
@@ -23,10 +25,9 @@ pub struct Measurement {
     pub caller_cpu_micros: f64,
     /// The CPU time of the actor's process per request, in microseconds; zero with the local route.
     pub actor_cpu_micros: f64,
-    /// The share of the machine's CPU time that other processes used.
-    pub foreign_share: f64,
-    /// The share of the machine's CPU time that its hypervisor gave to others.
-    pub steal_share: f64,
+    /// The share of the machine that others used.
+    #[serde(flatten)]
+    pub noise: Noise,
 }
 
 impl fmt::Display for Measurement {
@@ -41,8 +42,8 @@ impl fmt::Display for Measurement {
             self.p99_micros,
             self.caller_cpu_micros,
             self.actor_cpu_micros,
-            self.foreign_share * 100.0,
-            self.steal_share * 100.0
+            self.noise.foreign_share * 100.0,
+            self.noise.steal_share * 100.0
         )
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use actorgrid::BoxError;
-use bench::{LoadCase, LoadRoute, Measurement, RatioSummary, is_quiet};
+use bench::{LoadCase, LoadRoute, Measurement, Summary};
 use clap::Parser;
 
 /// A round is repeated while the machine is busy with other things, but not for ever: there are at
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 /// The ratios of the rounds that count, and how many do not.
-fn compare(options: &Options, case: LoadCase) -> Result<(Option<RatioSummary>, usize), BoxError> {
+fn compare(options: &Options, case: LoadCase) -> Result<(Option<Summary>, usize), BoxError> {
     let mut ratios = Vec::new();
     let mut dropped = 0;
     for attempt in 0..options.rounds * ATTEMPTS_PER_ROUND {
@@ -92,13 +92,13 @@ fn compare(options: &Options, case: LoadCase) -> Result<(Option<RatioSummary>, u
             (measure(&options.base, options.seconds, case)?, current)
         };
         eprintln!("base    {base}\ncurrent {current}");
-        if is_quiet(&base) && is_quiet(&current) {
+        if base.noise.is_quiet() && current.noise.is_quiet() {
             ratios.push(current.requests_per_second / base.requests_per_second);
         } else {
             dropped += 1;
         }
     }
-    Ok((RatioSummary::of(&ratios), dropped))
+    Ok((Summary::of(ratios), dropped))
 }
 
 fn measure(load: &Path, seconds: f64, case: LoadCase) -> Result<Measurement, BoxError> {

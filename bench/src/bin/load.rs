@@ -1,13 +1,10 @@
 //! The load generator: `load run` measures one case, `load serve` is the other process of it.
 
 use std::process::{ExitCode, Stdio};
-use std::time::{Duration, Instant};
 
 use actorgrid::{BoxError, Client, Registry};
-use bench::{
-    LoadCase, LoadRoute, Measurement, NAMESPACE, ProcessCpu, SystemCpu, drive, start_actor,
-    start_peer,
-};
+use bench::{LoadCase, LoadRoute, Measurement, NAMESPACE, drive, start_actor, start_peer};
+use bench_kit::{ProcessCpu, SystemCpu, Window};
 use clap::Parser;
 use testbed::Etcd;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -119,15 +116,14 @@ async fn measure(
     etcd: Option<u32>,
 ) -> Result<Measurement, BoxError> {
     let case = options.case;
-    let begin = Instant::now() + Duration::from_secs_f64(options.warm_up);
-    let end = begin + Duration::from_secs_f64(options.seconds);
+    let window = Window::after(options.warm_up, options.seconds);
     let cpu = async {
-        tokio::time::sleep_until(begin.into()).await;
+        tokio::time::sleep_until(window.begin.into()).await;
         let before = CpuReading::take(serving, etcd)?;
-        tokio::time::sleep_until(end.into()).await;
+        tokio::time::sleep_until(window.end.into()).await;
         Ok::<_, BoxError>((before, CpuReading::take(serving, etcd)?))
     };
-    let traffic = drive(client, actor, case.in_flight, case.bytes, begin, end);
+    let traffic = drive(client, actor, case.in_flight, case.bytes, window);
     let (cpu, traffic) = tokio::join!(cpu, traffic);
     let ((before, after), traffic) = (cpu?, traffic?);
 
@@ -138,7 +134,7 @@ async fn measure(
     let caller = after.caller.since(before.caller);
     let serving = after.serving.since(before.serving);
     let own = caller.plus(serving).plus(after.etcd.since(before.etcd));
-    let (foreign_share, steal_share) = after.system.noise_since(before.system, own);
+    let noise = after.system.noise_since(before.system, own);
     Ok(Measurement {
         case,
         seconds: options.seconds,
@@ -147,8 +143,7 @@ async fn measure(
         p99_micros: traffic.latency(0.99).as_secs_f64() * 1e6,
         caller_cpu_micros: caller.micros() / requests as f64,
         actor_cpu_micros: serving.micros() / requests as f64,
-        foreign_share,
-        steal_share,
+        noise,
     })
 }
 

@@ -12,6 +12,7 @@ const BUCKETS: usize = 64 * STEPS as usize;
 pub struct LatencyHistogram {
     counts: Vec<u64>,
     total: u64,
+    greatest: Duration,
 }
 
 impl Default for LatencyHistogram {
@@ -27,6 +28,7 @@ impl LatencyHistogram {
         Self {
             counts: vec![0; BUCKETS],
             total: 0,
+            greatest: Duration::ZERO,
         }
     }
 
@@ -35,6 +37,7 @@ impl LatencyHistogram {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
+        self.greatest = self.greatest.max(latency);
     }
 
     /// Counts all that another one has counted.
@@ -43,12 +46,19 @@ impl LatencyHistogram {
             *count += more;
         }
         self.total += other.total;
+        self.greatest = self.greatest.max(other.greatest);
     }
 
     /// How many were recorded.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// The greatest latency, exactly; zero if there are none.
+    #[must_use]
+    pub fn greatest(&self) -> Duration {
+        self.greatest
     }
 
     /// The least latency of the bucket that `share` of all latencies do not exceed; zero if there
@@ -112,6 +122,7 @@ mod tests {
             all.add(&one);
         }
         assert_eq!(all.total(), 100);
+        assert_eq!(all.greatest(), Duration::from_nanos(100));
         assert_eq!(all.quantile(0.5), Duration::from_nanos(50));
         assert_eq!(all.quantile(0.99), Duration::from_nanos(98));
         assert_eq!(all.quantile(1.0), Duration::from_nanos(100));

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::noise::Noise;
 use crate::process_cpu::ProcessCpu;
 
 /// The time of all CPUs so far, in the kernel's ticks.
@@ -26,15 +27,16 @@ impl SystemCpu {
         Self::parse(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The shares of all CPU time since `earlier` that other processes used, and that was stolen.
+    /// The shares of all CPU time since `earlier` that others had.
     /// `own` is what the load's own processes used.
     #[must_use]
-    pub fn noise_since(self, earlier: Self, own: ProcessCpu) -> (f64, f64) {
+    pub fn noise_since(self, earlier: Self, own: ProcessCpu) -> Noise {
         let total = self.total.saturating_sub(earlier.total).max(1) as f64;
         let processes = self.processes.saturating_sub(earlier.processes);
-        let foreign = processes.saturating_sub(own.ticks()) as f64 / total;
-        let steal = self.steal.saturating_sub(earlier.steal) as f64 / total;
-        (foreign, steal)
+        Noise {
+            foreign_share: processes.saturating_sub(own.ticks()) as f64 / total,
+            steal_share: self.steal.saturating_sub(earlier.steal) as f64 / total,
+        }
     }
 
     fn parse(stat: &str) -> Option<Self> {
@@ -75,9 +77,9 @@ mod tests {
         let before = SystemCpu::parse("cpu  100 0 50 800 10 5 5 30 7 0\ncpu0 1 2\n").unwrap();
         let after = SystemCpu::parse("cpu  160 10 80 870 10 5 5 60 9 0\n").unwrap();
         let noise = after.noise_since(before, ProcessCpu::from_ticks(80));
-        assert_eq!(noise, (0.1, 0.15));
+        assert_eq!((noise.foreign_share, noise.steal_share), (0.1, 0.15));
         let noise = after.noise_since(before, ProcessCpu::from_ticks(1000));
-        assert_eq!(noise, (0.0, 0.15));
+        assert_eq!((noise.foreign_share, noise.steal_share), (0.0, 0.15));
         assert_eq!(SystemCpu::parse("cpu 1 2 3"), None);
     }
 }

@@ -1,0 +1,121 @@
+//! murmer's edge client and a node of its cluster.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench_kit::{About, BoxError, Caller, Contender, EchoOptions, LoadOptions, Served, echoed};
+use contenders::{version_of, wait_until_answered};
+use iroh::{EndpointAddr, EndpointId, SecretKey, TransportAddr};
+use murmer::MurmerClient;
+use murmer::cluster::config::ClusterConfig;
+use murmer::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Both sides know it.
+const COOKIE: &str = "bench";
+const LABEL: &str = "echo/main";
+/// How long the actor is waited for.
+const LOOKUP: Duration = Duration::from_secs(20);
+
+struct Murmer;
+
+#[derive(Debug)]
+struct EchoActor;
+
+impl Actor for EchoActor {
+    type State = ();
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Message)]
+#[message(result = String, remote = "bench::Echo")]
+struct Echo {
+    text: String,
+}
+
+#[handlers]
+impl EchoActor {
+    #[handler]
+    fn echo(&mut self, _ctx: &ActorContext<Self>, _state: &mut (), message: Echo) -> String {
+        let mut text = message.text;
+        text.truncate(echoed(text.len()));
+        text
+    }
+}
+
+impl Contender for Murmer {
+    type Caller = MurmerCaller;
+
+    fn about() -> About {
+        About {
+            name: "murmer".to_owned(),
+            version: version_of("murmer"),
+            messages: "serde (bincode), typed".to_owned(),
+            names: "a registry that nodes replicate".to_owned(),
+            deadline: "none".to_owned(),
+            encryption: "TLS (QUIC)".to_owned(),
+            settings: "defaults, with an edge client".to_owned(),
+        }
+    }
+
+    async fn serve(_options: &EchoOptions) -> Result<Served, BoxError> {
+        let config = ClusterConfig::builder()
+            .name("echo")
+            .listen("127.0.0.1:0".parse::<SocketAddr>()?)
+            .cookie(COOKIE)
+            .secret_key(SecretKey::generate())
+            .build()?;
+        let system = System::clustered_auto(config).await?;
+        let address = system.local_addr().ok_or("the node has no address")?;
+        let id = system.endpoint_id().ok_or("the node has no identity")?;
+        let echo = system.start_public(LABEL, EchoActor, ());
+        Ok(
+            Served::at(format!("{id} {address}")).stopped_by(async move {
+                system.shutdown().await;
+                drop(echo);
+                Ok(())
+            }),
+        )
+    }
+
+    async fn connect(options: &LoadOptions) -> Result<MurmerCaller, BoxError> {
+        let (id, address) = options.address.split_once(' ').ok_or("no such address")?;
+        let address = TransportAddr::Ip(address.parse()?);
+        let node = EndpointAddr::from_parts(id.parse::<EndpointId>()?, [address]);
+        let client = MurmerClient::connect(node, COOKIE).await?;
+        let echo = client.lookup_wait::<EchoActor>(LABEL, LOOKUP).await?;
+        let caller = MurmerCaller {
+            echo,
+            _client: Arc::new(client),
+        };
+        wait_until_answered(&caller).await?;
+        Ok(caller)
+    }
+}
+
+#[derive(Clone)]
+struct MurmerCaller {
+    echo: Endpoint<EchoActor>,
+    /// The connection lasts as long as it.
+    _client: Arc<MurmerClient>,
+}
+
+impl Caller for MurmerCaller {
+    type Message = Echo;
+
+    fn message(&self, bytes: usize) -> Echo {
+        Echo {
+            text: "x".repeat(bytes),
+        }
+    }
+
+    async fn call(&self, message: &Echo) -> Result<usize, BoxError> {
+        let answer = self.echo.send(message.clone()).await;
+        Ok(answer.map_err(|error| error.to_string())?.len())
+    }
+}
+
+fn main() -> ExitCode {
+    bench_kit::run_contender::<Murmer>()
+}
