@@ -21,6 +21,7 @@ PURE := \
 	crates/actorgrid/src/session/claim_rules.rs \
 	crates/actorgrid/src/session/claim_scheduler.rs \
 	crates/actorgrid/src/client/request/retry.rs \
+	crates/actorgrid/src/route/link/calling/link_silence.rs \
 	crates/actorgrid/src/client/watch/resume.rs \
 	crates/actorgrid/src/server/leader/candidate.rs \
 	crates/actorgrid/src/ring/numbered.rs \
@@ -70,8 +71,16 @@ interop: etcd ## Run the Go library's peers and clients in one grid with ours (i
 	@cd interop/go && go run ./cmd/symbols
 	$(call INTEROP,)
 
+# The previous version of the library: the last commit that does not have links.
+PREVIOUS_VERSION := 72b270bfe5633022d010cffcd5cf4b85d0ea8982
+
+.PHONY: interop-previous
+interop-previous: etcd ## Run peers and clients of the previous version in one grid with ours (builds it once)
+	@interop/previous.sh target/interop/previous $(PREVIOUS_VERSION)
+	$(CARGO) test --package interop --test versions
+
 .PHONY: interop-versions
-interop-versions: interop ## Run interop also against the system's etcd (3.4 on Debian 12) and etcd 3.7 (takes minutes)
+interop-versions: interop interop-previous ## Run interop-previous, and interop also against the system's etcd (3.4 on Debian 12) and etcd 3.7 (takes minutes)
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd system))
 	$(call INTEROP,$$(tools/etcd/setup.sh target/etcd go-3.7.mod))
 
@@ -80,13 +89,30 @@ storm: ## Run 1,000 broadcasts for the fastest reply of 1,000 members, a few at 
 	ACTORGRID_STORM=1000 $(CARGO) test --release --package actorgrid --test broadcast -- \
 		harms_nobody harm_nobody --nocapture --test-threads 1
 
-# How long each fuzz target runs.
-FUZZ_SECONDS ?= 300
+.PHONY: accounted
+accounted: etcd ## Account for every request, for a minute, while its peer is killed, stopped and frozen, and watch calls to others meanwhile
+	ACCOUNTED_SECONDS=60 $(CARGO) test --release --package acceptance --test accounted \
+		--test dead_beside_live -- --nocapture --test-threads 1
 
+# How many seconds each fuzz target runs, and the cargo-fuzz that is installed for it.
+FUZZ_SECONDS ?= 300
+CARGO_FUZZ := 0.13.2
+# Recorded frames in hexadecimal, each on a line behind its name. The fuzzer begins with them, and
+# reaches more code.
+LINK_FRAMES := crates/actorgrid/src/route/link/tests/version_1.txt
+
+# Without a sanitizer the stable toolchain suffices. The library has no unsafe code, so a defect
+# shows as a panic: overflow checks and debug assertions are on.
 .PHONY: fuzz
-fuzz: ## Fuzz what reads bytes from the network (needs a nightly toolchain, installs cargo-fuzz)
-	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
-	$(CARGO) +nightly fuzz run link_bytes -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
+fuzz: ## Fuzz what reads bytes from the network, for FUZZ_SECONDS (needs a C++ compiler, installs cargo-fuzz in target)
+	@target/tools/bin/cargo-fuzz --version 2>/dev/null | grep -qFx "cargo-fuzz $(CARGO_FUZZ)" || \
+		$(CARGO) install --locked --quiet --root target/tools --version $(CARGO_FUZZ) cargo-fuzz
+	@mkdir -p target/fuzz-corpus/link_bytes target/fuzz-seeds/link_bytes
+	@perl -ne 'if (/: ([0-9a-f]+)$$/) { open my $$seed, ">", "target/fuzz-seeds/link_bytes/$$."; \
+		print $$seed pack "H*", $$1 }' $(LINK_FRAMES)
+	target/tools/bin/cargo-fuzz run --sanitizer none --target-dir target/fuzz link_bytes \
+		target/fuzz-corpus/link_bytes target/fuzz-seeds/link_bytes \
+		-- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
 
 HOSTILE = $(CARGO) run --release --locked --quiet --package hostile --bin hostile --
 
@@ -96,7 +122,7 @@ hostile-build: etcd
 	@$(CARGO) build --release --locked --quiet --package hostile
 
 .PHONY: hostile
-hostile: hostile-build ## Run every attack on a peer: at half a processor, at full speed, and with 1,024 descriptors (takes forty minutes)
+hostile: hostile-build ## Run every attack on a peer: at half a processor, at full speed, and with 1,024 descriptors (takes an hour and a quarter)
 	@failed=0; \
 	for how in "" "--full-speed --seconds 5" "--descriptors 1024 --each-once --seconds 5"; do \
 		echo "hostile $$how"; \
@@ -108,6 +134,11 @@ hostile: hostile-build ## Run every attack on a peer: at half a processor, at fu
 hostile-smoke: hostile-build ## Run every attack on a peer once (takes three minutes)
 	@$(HOSTILE) --smoke
 
+.PHONY: instructions
+instructions: ## Count the instructions of a request over a link, and fail if they are not within the budget (installs valgrind)
+	@tools/install-valgrind.sh
+	@$(CARGO) run --release --locked --quiet --package instructions
+
 # The commit that `make bench-compare` compares with, and how often it runs each case.
 BASE ?= 75bea76
 ROUNDS ?= 5
@@ -115,6 +146,14 @@ ROUNDS ?= 5
 .PHONY: bench-compare
 bench-compare: etcd ## Compare the requests per second with those of the commit BASE (takes ten minutes on a quiet machine)
 	@bench/compare.sh $(BASE) $(ROUNDS)
+
+.PHONY: bench
+bench: etcd ## Measure beside raw TCP, gRPC and other libraries, and write bench/RESULTS.md: takes twenty minutes on a quiet machine
+	@bench/run.sh full
+
+.PHONY: bench-smoke
+bench-smoke: etcd ## Run a moment of each measurement, and check only that it works
+	@bench/run.sh smoke
 
 .PHONY: verify
 verify: test check ## Run the tests and every check, as CI does
