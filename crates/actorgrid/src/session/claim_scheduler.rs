@@ -443,7 +443,10 @@ impl<W, R> ClaimScheduler<W, R> {
     }
 
     fn send(&mut self, exchange: ClaimExchange, pause: Duration) {
-        self.commands.push(ClaimCommand::Send { exchange, pause });
+        // One answer can end the session and then free names. The end answers and frees all.
+        if !self.ended {
+            self.commands.push(ClaimCommand::Send { exchange, pause });
+        }
     }
 
     /// Grants a claim that has committed. Without a waiter, its names are released at once.
