@@ -58,6 +58,9 @@ impl KnownLocation {
             return Some(link);
         }
         let location = &self.location;
+        if !pool.may_link(location.capabilities) {
+            return None;
+        }
         let route = pool.route(&location.address, location.capabilities);
         let link = route.open_link()?;
         Some(self.link.get_or_init(|| link))

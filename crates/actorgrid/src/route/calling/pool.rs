@@ -92,6 +92,11 @@ impl Pool {
         self.shared.lost_or_closed(error)
     }
 
+    /// Whether a peer with these capabilities may be reached over a link. Takes no lock.
+    pub(crate) fn may_link(&self, capabilities: Capabilities) -> bool {
+        self.shared.link_client.is_some() && capabilities.link().is_some()
+    }
+
     /// Fails if the pool is closed.
     pub(crate) fn check_open(&self) -> Result<(), RequestError> {
         match self.shared.is_closed() {
