@@ -14,8 +14,8 @@ use crate::address::Address;
 use crate::error::RequestError;
 use crate::name::Name;
 use crate::registry::Capabilities;
-use crate::route::LinkHandle;
 use crate::route::calling::Pool;
+use crate::route::{LinkHandle, WeakLinkHandle};
 use crate::token::Token;
 
 /// The maximum number of remembered locations. One takes some 200 bytes with names of a usual
@@ -37,7 +37,7 @@ pub(super) struct Location {
 pub(super) struct KnownLocation {
     location: Location,
     /// Set by the first request that found the link open.
-    link: OnceLock<LinkHandle>,
+    link: OnceLock<WeakLinkHandle>,
 }
 
 impl KnownLocation {
@@ -53,18 +53,32 @@ impl KnownLocation {
     }
 
     /// Returns the link there, which may have ended meanwhile, if there is one.
-    pub(super) fn link(&self, pool: &Pool) -> Option<&LinkHandle> {
+    fn link(&self, pool: &Pool) -> RememberedLink {
         if let Some(link) = self.link.get() {
-            return Some(link);
+            return link
+                .upgrade()
+                .map_or(RememberedLink::Gone, RememberedLink::Is);
         }
         let location = &self.location;
         if !pool.may_link(location.capabilities) {
-            return None;
+            return RememberedLink::None;
         }
         let route = pool.route(&location.address, location.capabilities);
-        let link = route.open_link()?;
-        Some(self.link.get_or_init(|| link))
+        let Some(link) = route.open_link() else {
+            return RememberedLink::None;
+        };
+        // If another request was faster, both have the same link, or one that ends.
+        let _ = self.link.set(link.downgrade());
+        RememberedLink::Is(link)
     }
+}
+
+/// The link to a location.
+enum RememberedLink {
+    Is(LinkHandle),
+    /// The link that is remembered is gone.
+    Gone,
+    None,
 }
 
 /// How old the result of a lookup may be.
@@ -122,6 +136,23 @@ impl Locations {
     /// The same, with the way there, and without a copy.
     pub(super) fn known(&self, name: &Name) -> Option<Arc<KnownLocation>> {
         self.store.cache.get(name)
+    }
+
+    /// Returns the link to a location, which may have ended meanwhile, if there is one.
+    pub(super) fn link(
+        &self,
+        name: &Name,
+        known: &Arc<KnownLocation>,
+        pool: &Pool,
+    ) -> Option<LinkHandle> {
+        match known.link(pool) {
+            RememberedLink::Is(link) => Some(link),
+            RememberedLink::Gone => {
+                self.forget_link(name, known);
+                None
+            }
+            RememberedLink::None => None,
+        }
     }
 
     /// Forgets the link of a location: it has ended.

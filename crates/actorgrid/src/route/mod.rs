@@ -44,7 +44,7 @@ pub use incoming::Incoming;
 pub(crate) use link::announced_link;
 #[cfg(fuzzing)]
 pub(crate) use link::any_bytes::any_bytes;
-pub(crate) use link::calling::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall};
+pub(crate) use link::calling::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall, WeakLinkHandle};
 pub(crate) use local::LocalRoute;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;

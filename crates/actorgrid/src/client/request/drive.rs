@@ -16,7 +16,9 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::{Body, BodyError, Message};
 use crate::name::Name;
 use crate::registry::Kind;
-use crate::route::{Call, Caller, LinkedCall, LinkedOutcome, Meta, MovedCall, Route as _};
+use crate::route::{
+    Call, Caller, LinkHandle, LinkedCall, LinkedOutcome, Meta, MovedCall, Route as _,
+};
 use crate::token::Token;
 
 /// Sends one request, as often as the retry policy allows.
@@ -116,9 +118,9 @@ impl Drive {
     }
 
     /// Begins the first try over a link that is open to the place that is remembered of the
-    /// receiver. Returns that place, or `None`, with nothing done, if there is none or the message
-    /// goes another way.
-    pub(super) fn begin_linked(&mut self) -> Option<Arc<KnownLocation>> {
+    /// receiver. Returns that place and the link, or `None`, with nothing done, if there is none or
+    /// the message goes another way.
+    pub(super) fn begin_linked(&mut self) -> Option<(Arc<KnownLocation>, LinkHandle)> {
         let core = &*self.core;
         let known = core.locations.known(&self.call.receiver)?;
         if known.location().token.cluster() != core.registry.cluster() {
@@ -129,14 +131,16 @@ impl Drive {
         {
             return None;
         }
-        known.link(&core.pool)?;
+        let link = core
+            .locations
+            .link(&self.call.receiver, &known, &core.pool)?;
         if !core.name_turns.is_free(&self.call.receiver) {
             return None;
         }
         self.call.meta.token = Some(known.location().token);
         self.at_location = true;
         self.count(&core.counters.remote_tries);
-        Some(known)
+        Some((known, link))
     }
 
     /// Drives the try that [`begin_linked`](Self::begin_linked) has begun.
@@ -146,10 +150,7 @@ impl Drive {
         linked: &mut LinkedCall,
         cx: &mut Context<'_>,
     ) -> Poll<LinkedOutcome> {
-        let outcome = match known.link(&self.core.pool) {
-            Some(link) => ready!(linked.poll(link, &mut self.call, cx)),
-            None => LinkedOutcome::Ended(None),
-        };
+        let outcome = ready!(linked.poll(&mut self.call, cx));
         if !matches!(outcome, LinkedOutcome::Overdue) {
             self.at_location = false;
         }
@@ -171,10 +172,8 @@ impl Drive {
     }
 
     /// Gives up the try that [`begin_linked`](Self::begin_linked) has begun.
-    pub(super) fn give_up_linked(&mut self, known: &KnownLocation, linked: &mut LinkedCall) {
-        if let Some(link) = known.link(&self.core.pool) {
-            linked.give_up(link, &mut self.call);
-        }
+    pub(super) fn give_up_linked(&mut self, linked: &mut LinkedCall) {
+        linked.give_up(&mut self.call);
     }
 
     /// The time by which the request must have ended.

@@ -64,10 +64,10 @@ impl<R: Message> Future for ReplyFuture<R> {
             let time = request.time();
             let mut drive = request.begin()?;
             *stage = match drive.begin_linked() {
-                Some(known) => ReplyStage::Linked(LinkedTry {
+                Some((known, link)) => ReplyStage::Linked(LinkedTry {
                     drive: Some(drive),
                     known,
-                    linked: LinkedCall::new(time),
+                    linked: LinkedCall::new(link, time),
                 }),
                 None => ReplyStage::Driven(Box::pin(driven(drive, None))),
             };
@@ -140,7 +140,7 @@ impl LinkedTry {
 impl Drop for LinkedTry {
     fn drop(&mut self) {
         if let Some(drive) = &mut self.drive {
-            drive.give_up_linked(&self.known, &mut self.linked);
+            drive.give_up_linked(&mut self.linked);
         }
     }
 }

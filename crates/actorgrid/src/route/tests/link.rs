@@ -346,3 +346,16 @@ async fn each_request_is_accounted_for_while_its_peer_restarts() {
     pool.close().await;
     server.shutdown(Duration::from_secs(1)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_has_ended_is_not_kept_by_those_who_remember_it() {
+    let world = LinkedWorld::new().await;
+    let (_, answer) = calling(&world.route, "echo", "x").await;
+    assert!(answer.is_ok());
+    let remembered = world.route.open_link().unwrap().downgrade();
+    assert!(remembered.upgrade().is_some());
+    world.pool.close().await;
+    drop(world.route);
+    assert!(remembered.upgrade().is_none());
+    world.server.shutdown(Duration::from_secs(5)).await;
+}

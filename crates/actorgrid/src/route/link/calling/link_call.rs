@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -53,6 +53,28 @@ impl LinkHandle {
     pub(super) const fn new(link: Arc<CalledLink>) -> Self {
         Self(link)
     }
+
+    /// The same, which does not keep the link.
+    pub(crate) fn downgrade(&self) -> WeakLinkHandle {
+        WeakLinkHandle(Arc::downgrade(&self.0))
+    }
+}
+
+/// A [`LinkHandle`] to remember. A link that has ended leads to the one after it, so whatever keeps
+/// one keeps all that have followed it.
+pub(crate) struct WeakLinkHandle(Weak<CalledLink>);
+
+impl WeakLinkHandle {
+    /// Returns the link, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<LinkHandle> {
+        self.0.upgrade().map(LinkHandle)
+    }
+}
+
+impl fmt::Debug for WeakLinkHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakLinkHandle").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for LinkHandle {
@@ -64,9 +86,10 @@ impl fmt::Debug for LinkHandle {
 /// A call that begins over a link that is open, without a future of its own.
 ///
 /// The link's task sees to its deadline. Its owner must [give it up](Self::give_up) if it does not
-/// poll it to its end, and passes the same link each time.
+/// poll it to its end.
 #[derive(Debug)]
 pub(crate) struct LinkedCall {
+    link: LinkHandle,
     /// None before it has come to the link, and when it has returned.
     key: Option<SlabKey>,
     /// The time that it has at the first poll: reading the clock once more is not free.
@@ -119,23 +142,18 @@ pub(crate) enum LinkedOutcome {
 
 impl LinkedCall {
     /// A call that has this much time left, and is polled at once.
-    pub(crate) const fn new(time_left: Duration) -> Self {
+    pub(crate) const fn new(link: LinkHandle, time_left: Duration) -> Self {
         Self {
+            link,
             key: None,
             time_left,
         }
     }
 
     /// Polls it. The first poll decides about its place in the order of the calls.
-    pub(crate) fn poll(
-        &mut self,
-        link: &LinkHandle,
-        call: &mut Call,
-        cx: &mut Context<'_>,
-    ) -> Poll<LinkedOutcome> {
-        let polled = link
-            .0
-            .poll_open_call(&mut self.key, call, self.time_left, cx);
+    pub(crate) fn poll(&mut self, call: &mut Call, cx: &mut Context<'_>) -> Poll<LinkedOutcome> {
+        let link = &self.link.0;
+        let polled = link.poll_open_call(&mut self.key, call, self.time_left, cx);
         let outcome = ready!(polled);
         call.executed = outcome.executed();
         Poll::Ready(match outcome {
@@ -148,7 +166,7 @@ impl LinkedCall {
             } => LinkedOutcome::Ended(None),
             LinkOutcome::TooLarge => LinkedOutcome::TooLarge,
             LinkOutcome::Moved(key) => {
-                let next = link.0.next().cloned();
+                let next = self.link.0.next().cloned();
                 LinkedOutcome::Ended(next.map(|link| MovedCall {
                     link,
                     key: Some(key),
@@ -159,9 +177,9 @@ impl LinkedCall {
     }
 
     /// Cancels it, unless it has returned.
-    pub(crate) fn give_up(&mut self, link: &LinkHandle, call: &mut Call) {
+    pub(crate) fn give_up(&mut self, call: &mut Call) {
         if let Some(key) = self.key.take() {
-            call.executed = link.0.abandon(key);
+            call.executed = self.link.0.abandon(key);
         }
     }
 }

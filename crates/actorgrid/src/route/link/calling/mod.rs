@@ -13,6 +13,6 @@ mod open_link;
 mod pending_call;
 mod request_encoding;
 
-pub(crate) use link_call::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall};
+pub(crate) use link_call::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall, WeakLinkHandle};
 pub(in crate::route) use link_client::LinkClient;
 pub(in crate::route) use link_place::{LinkPlace, LinkTarget};
