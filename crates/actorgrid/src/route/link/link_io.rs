@@ -49,7 +49,7 @@ pub(super) struct IoMode {
 /// The socket of a link.
 pub(super) struct LinkIo {
     reader: ReadHalf<Transport>,
-    /// Here while the task is awake, or bytes are left of a batch.
+    /// Here while a batch is written; otherwise whoever sends may write.
     writer: Option<LinkWriter>,
     batch: Batch,
     /// Whether others have had their turn before the next batch is taken.
@@ -158,8 +158,8 @@ impl LinkIo {
                 // Whether that was all shows when the next batch is taken.
                 continue;
             }
-            let writer = &mut self.writer;
-            if link.with_outbox(|outbox| outbox.sleep(cx.waker(), writer)) {
+            let reports_flush = mode.reports_flush;
+            if link.with_outbox(|outbox| outbox.sleep(cx.waker(), reports_flush)) {
                 return Poll::Pending;
             }
         }
@@ -211,14 +211,15 @@ impl LinkIo {
             writer,
             batch,
             has_yielded,
+            has_written,
             written,
             ..
         } = self;
         link.with_outbox(|outbox| {
-            if let Some(back) = outbox.awake() {
-                *writer = Some(back);
-            }
-            *written += outbox.take_written();
+            outbox.awake(writer);
+            let by_others = outbox.take_written();
+            *written += by_others;
+            *has_written |= by_others > 0;
             // Nothing is left of the batch.
             outbox.refund(std::mem::take(&mut batch.paid));
             if outbox.is_broken() {
@@ -237,6 +238,7 @@ impl LinkIo {
             *has_yielded = false;
             let empty = spare(std::mem::take(&mut batch.bytes));
             *batch = outbox.take(empty);
+            *writer = outbox.take_writer();
             Ok(Next::Batch)
         })
     }
@@ -273,8 +275,8 @@ impl LinkIo {
 
     /// The whole socket again, to close it.
     pub(super) fn into_transport(mut self, link: &impl HasOutbox) -> Option<Transport> {
-        if let Some(back) = link.with_outbox(Outbox::awake) {
-            self.writer = Some(back);
+        if let Some(writer) = link.with_outbox(Outbox::take_writer) {
+            self.writer = Some(writer);
         }
         Some(self.reader.unsplit(self.writer?))
     }

@@ -18,6 +18,12 @@ pub(super) type LinkWriter = WriteHalf<Transport>;
 /// Urgent frames and others are written together if there are no more of the others than this: a
 /// copy costs less than another call to the system.
 const MERGED_BYTES: usize = 16 * 1024;
+/// One who sends writes as soon as this share of all that is in flight (a quarter) waits, and does
+/// not leave it to the link's task. If everything travelled together, the two sides would take
+/// turns, each idle while the other works: 0.29 instead of 0.54 of raw TCP with 64 in flight.
+const EARLY_SHARE: u64 = 4;
+/// Fewer frames than this wait for the link's task: the call to the system would cost more.
+const MIN_EARLY_FRAMES: u64 = 16;
 /// A buffer that has grown beyond this is not kept.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
 
@@ -49,8 +55,12 @@ pub(super) struct Outbox<W = LinkWriter> {
     owes_data: bool,
     /// The link's task, while it sleeps.
     sleeper: Option<Waker>,
-    /// The socket, while the link's task sleeps.
+    /// Whether the link's task is woken once everything is written.
+    reports_flush: bool,
+    /// The socket, unless the link's task has it because it writes.
     writer: Option<W>,
+    /// How often something was appended since something was written.
+    appended: u64,
     /// Whether the link's task must look at more than frames.
     needs_attention: bool,
     /// The large messages whose last chunk was taken.
@@ -94,7 +104,9 @@ impl<W> Outbox<W> {
             is_torn: false,
             owes_data: false,
             sleeper: None,
+            reports_flush: false,
             writer: None,
+            appended: 0,
             needs_attention: false,
             finished: Vec::new(),
             batches: 0,
@@ -194,6 +206,7 @@ impl<W> Outbox<W> {
     /// Takes what is to be written next. `spare` is an empty buffer to go on with.
     pub(super) fn take(&mut self, spare: BytesMut) -> Batch {
         self.batches += 1;
+        self.appended = 0;
         let mut batch = Batch {
             bytes: spare,
             ..Batch::default()
@@ -253,11 +266,13 @@ impl<W> Outbox<W> {
         }
     }
 
-    /// The link's task falls asleep and leaves the socket here, unless there is something to do.
-    pub(super) fn sleep(&mut self, waker: &Waker, writer: &mut Option<W>) -> bool {
+    /// The link's task falls asleep, unless there is something to do. If it wants to know when
+    /// everything is written, others wake it for that.
+    pub(super) fn sleep(&mut self, waker: &Waker, reports_flush: bool) -> bool {
         if self.has_output() || self.needs_attention || self.is_broken {
             return false;
         }
+        self.reports_flush = reports_flush;
         if !self
             .sleeper
             .as_ref()
@@ -265,15 +280,19 @@ impl<W> Outbox<W> {
         {
             self.sleeper = Some(waker.clone());
         }
-        if writer.is_some() {
-            self.writer = writer.take();
-        }
         true
     }
 
-    /// The link's task is awake. Returns the socket, if it is here.
-    pub(super) fn awake(&mut self) -> Option<W> {
+    /// The link's task is awake, and has written what it took: the socket is here for all.
+    pub(super) fn awake(&mut self, writer: &mut Option<W>) {
         self.sleeper = None;
+        if writer.is_some() {
+            self.writer = writer.take();
+        }
+    }
+
+    /// The socket, for the link's task.
+    pub(super) fn take_writer(&mut self) -> Option<W> {
         self.writer.take()
     }
 
@@ -314,16 +333,28 @@ impl<W> Outbox<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
-    /// Writes the data at once if the link's task sleeps, without waking it. For a link on which
-    /// nothing else happens. Returns the task if it must be woken.
-    pub(super) fn write_now(&mut self) -> Option<Waker> {
-        let is_alone = self.urgent.is_empty() && self.large.is_empty() && !self.is_torn;
+    /// Something was appended, while so many requests are in flight. It is written at once if
+    /// nothing else happens on the link, or if much waits. Returns the link's task if it must be
+    /// woken: wake it without the lock.
+    pub(super) fn appended(&mut self, in_flight: u64, is_alone: bool) -> Option<Waker> {
+        self.appended += 1;
+        match is_alone || self.appended >= MIN_EARLY_FRAMES.max(in_flight / EARLY_SHARE) {
+            true => self.write_now(),
+            false => self.take_sleeper(),
+        }
+    }
+
+    /// Writes the data at once, without the link's task. Returns the task if it must be woken.
+    fn write_now(&mut self) -> Option<Waker> {
+        self.appended = 0;
+        let is_next = self.urgent.is_empty() && self.large.is_empty() && !self.is_torn;
         // A socket that takes nothing of nothing is not broken.
-        let writes = is_alone && !self.data.is_empty() && !self.is_broken;
+        let writes = is_next && !self.data.is_empty() && !self.is_broken;
         let Some(writer) = self.writer.as_mut().filter(|_| writes) else {
             return self.take_sleeper();
         };
-        // If the socket takes nothing now, the link's task waits for it in its own name.
+        // If the socket takes nothing now, the link's task, which is awake or woken, waits for it in
+        // its own name.
         let mut cx = Context::from_waker(Waker::noop());
         match Pin::new(writer).poll_write(&mut cx, &self.data) {
             Poll::Ready(Ok(bytes)) if bytes > 0 => {
@@ -334,7 +365,7 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
                     self.charges.clear();
                     let paid = std::mem::take(&mut self.paid);
                     self.refund(paid);
-                    return None;
+                    return self.sleeper.take_if(|_| self.reports_flush);
                 }
                 self.data.advance(bytes);
                 self.is_torn = true;
@@ -364,6 +395,8 @@ pub(super) fn spare(mut written: BytesMut) -> BytesMut {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
     use crate::route::link::decoder::{Decoded, Decoder};
     use crate::route::link::frame::LinkFrame;
@@ -456,24 +489,56 @@ mod tests {
     async fn one_who_sends_alone_writes_at_once_and_leaves_no_torn_frame_behind() {
         let (writer, _reader) = tokio::io::duplex(6);
         let mut outbox = Outbox::new();
-        let mut writer = Some(writer);
-        assert!(outbox.sleep(Waker::noop(), &mut writer));
+        outbox.awake(&mut Some(writer));
+        assert!(outbox.sleep(Waker::noop(), false));
         outbox.data().extend_from_slice(b"abcd");
-        assert!(outbox.write_now().is_none(), "all is written");
+        assert!(outbox.appended(1, true).is_none(), "all is written");
         outbox.data().extend_from_slice(b"efgh");
-        assert!(outbox.write_now().is_some(), "the rest is left");
+        assert!(outbox.appended(1, true).is_some(), "the rest is left");
         outbox.urgent().extend_from_slice(b"urgent");
         assert_eq!(outbox.take(BytesMut::new()).bytes, &b"gh"[..]);
         assert_eq!(outbox.take(BytesMut::new()).bytes, &b"urgent"[..]);
         assert_eq!(outbox.take_written(), 6);
-        assert!(outbox.awake().is_some());
+        assert!(outbox.take_writer().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_quarter_of_what_is_in_flight_is_written_without_the_task() {
+        let (writer, mut reader) = tokio::io::duplex(1024);
+        let mut outbox = Outbox::new();
+        outbox.awake(&mut Some(writer));
+        for in_flight in [1, 64, 400] {
+            let quarter = MIN_EARLY_FRAMES.max(in_flight / 4);
+            for _ in 1..quarter {
+                outbox.data().extend_from_slice(b"x");
+                assert!(outbox.appended(in_flight, false).is_none());
+                assert!(outbox.has_output(), "{in_flight}");
+            }
+            outbox.data().extend_from_slice(b"x");
+            assert!(outbox.appended(in_flight, false).is_none());
+            assert!(!outbox.has_output(), "{in_flight}");
+            let mut read = vec![0; usize::try_from(quarter).unwrap()];
+            reader.read_exact(&mut read).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_waits_until_everything_is_written_is_woken_then() {
+        let (writer, _reader) = tokio::io::duplex(6);
+        let mut outbox = Outbox::new();
+        outbox.awake(&mut Some(writer));
+        assert!(outbox.sleep(Waker::noop(), true));
+        outbox.data().extend_from_slice(b"abcd");
+        assert!(outbox.appended(1, true).is_some());
+        assert!(!outbox.has_output());
     }
 
     #[tokio::test]
     async fn one_who_has_nothing_to_write_at_once_wakes_the_task_and_breaks_nothing() {
         let (writer, _reader) = tokio::io::duplex(6);
         let mut outbox = Outbox::new();
-        assert!(outbox.sleep(Waker::noop(), &mut Some(writer)));
+        outbox.awake(&mut Some(writer));
+        assert!(outbox.sleep(Waker::noop(), false));
         assert!(outbox.write_now().is_some());
         assert!(!outbox.is_broken());
     }
@@ -500,11 +565,11 @@ mod tests {
     fn the_task_does_not_sleep_while_there_is_something_to_do() {
         let mut outbox = TestOutbox::new();
         outbox.data().extend_from_slice(b"data");
-        assert!(!outbox.sleep(Waker::noop(), &mut None));
+        assert!(!outbox.sleep(Waker::noop(), false));
         outbox.take(BytesMut::new());
-        assert!(outbox.sleep(Waker::noop(), &mut None));
+        assert!(outbox.sleep(Waker::noop(), false));
         assert!(outbox.call_attention().is_some());
-        assert!(!outbox.sleep(Waker::noop(), &mut None));
+        assert!(!outbox.sleep(Waker::noop(), false));
         assert!(outbox.take_attention() && !outbox.take_attention());
     }
 }

@@ -376,10 +376,9 @@ impl CalledLink {
                 call.executed = Executed::Maybe;
                 let task = if state.is_sweep_due_before(call.meta.deadline) {
                     state.outbox.call_attention()
-                } else if is_alone {
-                    state.outbox.write_now()
                 } else {
-                    state.outbox.take_sleeper()
+                    let in_flight = state.unanswered.count();
+                    state.outbox.appended(in_flight, is_alone)
                 };
                 let next = state.first_waker();
                 drop(state);

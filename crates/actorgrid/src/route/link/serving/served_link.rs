@@ -410,10 +410,9 @@ impl ServedLink {
 
     /// Unlocks the state and sees to it that what was appended is written.
     fn unlock(&self, mut state: MutexGuard<'_, ServedState>) {
-        let task = match std::mem::take(&mut state.is_alone) {
-            true => state.outbox.write_now(),
-            false => state.outbox.take_sleeper(),
-        };
+        let is_alone = std::mem::take(&mut state.is_alone);
+        let in_flight = state.unanswered.count();
+        let task = state.outbox.appended(in_flight, is_alone);
         drop(state);
         wake(task);
     }
