@@ -14,11 +14,15 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Whether requests may be queued. Does not read the clock: that decides when a request is
+    /// handed out.
     pub(super) fn admits(&self) -> bool {
-        !self.stop.is_asked() && !self.is_closed()
+        let stop = &self.stop;
+        !stop.is_asked() && !stop.is_ended() && !stop.fence().is_fenced()
     }
 
-    /// Whether no more requests are handed out.
+    /// Whether no more requests are handed out. The clock decides: the process may have been
+    /// stopped for longer than its session lasts.
     pub(super) fn is_closed(&self) -> bool {
         self.stop.is_ended() || !self.fence().admits()
     }

@@ -58,8 +58,6 @@ impl<S: MessageSet> Mailbox<S> {
                 }
                 Popped::Ended => return None,
             };
-            // The clock decides: the process may have been stopped, here or while the request
-            // waited.
             if self.inbox.gate.is_closed() {
                 self.inbox.dismiss(incoming);
                 self.reject();

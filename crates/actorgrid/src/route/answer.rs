@@ -101,13 +101,10 @@ impl ReplyTo {
         }
     }
 
-    /// The same for a request that has just left its queue: a connection takes requests that nobody
-    /// waits for out of their queues itself.
-    pub(super) fn is_left_in_queue(&self) -> bool {
-        match &self.0 {
-            ReplyPlace::Channel(sender) => sender.is_closed(),
-            ReplyPlace::Source(_) => false,
-        }
+    /// Whether the connection takes requests out of their queues itself when nobody waits for them
+    /// any more, or soon after their deadlines.
+    pub(super) const fn is_withdrawn_when_left(&self) -> bool {
+        matches!(self.0, ReplyPlace::Source(_))
     }
 
     /// Whether there was probably no room for a reply a moment ago.

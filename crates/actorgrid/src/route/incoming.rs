@@ -20,75 +20,62 @@ use crate::token::Token;
 /// A [`MessageSet`](crate::MessageSet) is created from it; user code sees it only if it implements
 /// that trait by hand.
 #[derive(Debug)]
-pub struct Incoming {
-    body: Body,
-    // Before the answer, also in a drop: a client that has an answer to all of its requests has
-    // their room and their credit back.
-    /// The room that its message occupies until it is decoded.
-    charge: Option<Charge>,
-    pending: Pending,
-}
+pub struct Incoming(Pending);
 
 impl Incoming {
     /// Creates a request. `reply_to` gets exactly one answer, whatever happens, unless the request
     /// is [rejected](Self::refuse).
     pub(crate) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
-        Self {
-            body,
-            charge: None,
-            pending: Pending::new(meta, max_reply_bytes, reply_to),
-        }
+        Self(Pending::new(body, meta, max_reply_bytes, reply_to))
     }
 
     /// Attaches the room that the message occupies until it is decoded or dropped, and the room for
     /// the reply.
     pub(super) fn charged(mut self, charge: Charge, reply_room: ReplyRoom) -> Self {
-        self.charge = Some(charge);
-        self.pending.take_reply_room(reply_room);
+        self.0.charge(charge, reply_room);
         self
     }
 
     /// Makes the tracker of this token wait for the end of the request: its answer or its drop.
     pub(crate) fn await_end(&mut self, awaited: TaskTrackerToken) {
-        self.pending.await_end(awaited);
+        self.0.await_end(awaited);
     }
 
     /// Whether there would probably be no room for a reply.
     pub(crate) fn lacks_reply_room(&self) -> bool {
-        self.pending.lacks_reply_room()
+        self.0.lacks_reply_room()
     }
 
     /// Answers that the request was rejected, and not executed.
     pub(crate) fn reject(mut self, error: RequestError) {
-        self.release();
+        self.0.release();
         // Without a requester nothing is lost.
-        let _ = self.pending.fail(error);
+        let _ = self.0.fail(error);
     }
 
     /// Returns the wire name of the message.
     #[must_use]
     pub fn wire_name(&self) -> &str {
-        self.body.wire_name()
+        self.0.wire_name()
     }
 
     pub(crate) fn meta(&self) -> &Meta {
-        self.pending.meta()
+        self.0.meta()
     }
 
     /// Returns the message to the route. Nothing is sent to `reply_to`.
     pub(crate) fn refuse(mut self, error: RequestError) -> Refused {
-        self.pending.forget();
+        self.0.forget();
         Refused {
             error,
-            body: Some(self.body),
+            body: self.0.take_body(),
         }
     }
 
     /// Rejects a request that was queued: its requester gets the message back with the error, if
     /// the route can transport it. Nothing was executed.
-    pub(crate) fn give_back(mut self, error: RequestError) {
-        self.release();
-        self.pending.give_back(error, self.body);
+    pub(crate) fn give_back(self, error: RequestError) {
+        self.0.give_back(error);
     }
 
     /// Whether it is meant for a mailbox that was registered under a token other than this one.
@@ -98,44 +85,33 @@ impl Incoming {
 
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.pending.is_left_in_queue()
+        self.0.is_left_in_queue()
     }
 
     /// Takes the request back without an answer.
     pub(crate) fn forget(&mut self) {
-        self.pending.forget();
+        self.0.forget();
     }
 
     /// Answers a request that is not handed out: its deadline has passed, or the mailbox is closed.
     /// Returns whether its requester still waited for the answer.
     pub(crate) fn dismiss(&mut self) -> bool {
-        self.release();
-        self.pending.dismiss()
-    }
-
-    /// Releases its room, and returns its credit.
-    fn release(&mut self) {
-        self.charge = None;
-        self.pending.return_credit();
+        self.0.release();
+        self.0.dismiss()
     }
 
     /// Marks the request as next: a message set now decodes it. From now on the answer depends on
     /// this fence.
     pub(crate) fn begin_reading(&mut self, fence: Arc<Fence>) {
-        self.pending.begin_reading(fence);
+        self.0.begin_reading(fence);
     }
 
     /// Decodes the message. If it is not an `M`, the requester gets an error.
     pub(crate) fn read<M: Message>(self) -> Option<(M, Pending)> {
-        let Self {
-            body,
-            charge,
-            mut pending,
-        } = self;
-        let read = body.into_message::<M>();
+        let Self(mut pending) = self;
+        let read = pending.take_body()?.into_message::<M>();
         // The bytes of the message are gone, so its room is free before anybody learns of it.
-        drop(charge);
-        pending.return_credit();
+        pending.release();
         match read {
             Ok(message) => Some((message, pending)),
             Err(BodyError::Type(body)) => {

@@ -1,11 +1,11 @@
-//! An answer that is owed to a requester.
+//! An answer that is owed to a requester, with the request's message until that is handed out.
 
 use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::answer::{AnswerNotSent, ReplyTo};
-use super::budget::BudgetFull;
+use super::budget::{BudgetFull, Charge};
 use super::caller::Caller;
 use super::meta::Meta;
 use super::reply_room::ReplyRoom;
@@ -15,8 +15,18 @@ use crate::message::{Body, DecodeError, Message};
 use crate::session::Fence;
 
 /// An answer that is owed. If dropped without an answer, it reports that there is none.
+///
+/// Boxed, as it passes through many hands on its way to the one who answers.
 #[derive(Debug)]
-pub struct Pending {
+pub struct Pending(Box<PendingRequest>);
+
+#[derive(Debug)]
+struct PendingRequest {
+    /// The room that the message occupies until it is decoded. Released before the answer is sent:
+    /// a client that has an answer to all of its requests has their room back.
+    charge: Option<Charge>,
+    /// The message, until it is decoded.
+    body: Option<Body>,
     reply_to: Option<ReplyTo>,
     meta: Meta,
     fence: Option<Arc<Fence>>,
@@ -53,8 +63,10 @@ enum RequestStage {
 }
 
 impl Pending {
-    pub(super) fn new(meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
-        Self {
+    pub(super) fn new(body: Body, meta: Meta, max_reply_bytes: usize, reply_to: ReplyTo) -> Self {
+        Self(Box::new(PendingRequest {
+            charge: None,
+            body: Some(body),
             reply_to: Some(reply_to),
             meta,
             fence: None,
@@ -62,59 +74,77 @@ impl Pending {
             max_reply_bytes,
             reply_room: None,
             awaited: None,
+        }))
+    }
+
+    /// Sets the room that the message occupies until it is decoded or dropped, and the room for the
+    /// reply.
+    pub(super) fn charge(&mut self, message: Charge, reply: ReplyRoom) {
+        self.0.charge = Some(message);
+        self.0.reply_room = Some(reply);
+    }
+
+    /// Returns the wire name of the message, which is still here.
+    pub(super) fn wire_name(&self) -> &str {
+        self.0.body.as_ref().map_or("", Body::wire_name)
+    }
+
+    /// Takes the message.
+    pub(super) fn take_body(&mut self) -> Option<Body> {
+        self.0.body.take()
+    }
+
+    /// Releases the room of the message, and returns the request's credit: its sender may send
+    /// another one.
+    pub(super) fn release(&mut self) {
+        self.0.charge = None;
+        if let Some(reply_to) = &mut self.0.reply_to {
+            reply_to.return_credit();
         }
     }
 
     /// Makes the tracker of this token wait for the end of the request.
     pub(super) fn await_end(&mut self, awaited: TaskTrackerToken) {
-        self.awaited = Some(awaited);
-    }
-
-    /// Sets the room that the reply occupies.
-    pub(super) fn take_reply_room(&mut self, room: ReplyRoom) {
-        self.reply_room = Some(room);
+        self.0.awaited = Some(awaited);
     }
 
     /// Whether there would probably be no room for a reply.
     pub(super) fn lacks_reply_room(&self) -> bool {
-        match &self.reply_room {
+        match &self.0.reply_room {
             Some(room) => room.is_lacking(),
             None => self
+                .0
                 .reply_to
                 .as_ref()
                 .is_some_and(ReplyTo::lacks_reply_room),
         }
     }
 
-    /// The request is not queued any more: its sender may send another one.
-    pub(super) fn return_credit(&mut self) {
-        if let Some(reply_to) = &mut self.reply_to {
-            reply_to.return_credit();
-        }
-    }
-
     /// Whether a request that has just left its queue need not be handed out, as nobody waits for
     /// the answer any more.
     pub(super) fn is_left_in_queue(&self) -> bool {
-        let reply_to = self.reply_to.as_ref();
-        reply_to.is_none_or(ReplyTo::is_left_in_queue) || self.meta.deadline.remaining().is_zero()
+        match &self.0.reply_to {
+            Some(reply_to) if reply_to.is_withdrawn_when_left() => false,
+            Some(reply_to) => reply_to.is_closed() || self.0.meta.deadline.remaining().is_zero(),
+            None => true,
+        }
     }
 
     /// Marks the request as next. From now on the answer depends on this fence.
     pub(super) fn begin_reading(&mut self, fence: Arc<Fence>) {
-        self.fence = Some(fence);
-        self.stage = RequestStage::Reading;
+        self.0.fence = Some(fence);
+        self.0.stage = RequestStage::Reading;
     }
 
     /// Answers with an error that reports how far the request has come, unless it is answered
     /// already. Returns whether the requester still waited for the answer.
     pub(super) fn dismiss(&mut self) -> bool {
-        let Some(reply_to) = self.reply_to.take() else {
+        let Some(reply_to) = self.0.reply_to.take() else {
             return false;
         };
         // The requester's own timer may fire a moment later.
-        let is_late = self.meta.deadline.remaining().is_zero();
-        let error = match self.stage {
+        let is_late = self.0.meta.deadline.remaining().is_zero();
+        let error = match self.0.stage {
             RequestStage::Queued if is_late => RequestError::deadline(Executed::No),
             RequestStage::Queued => RequestError::mailbox_closed(),
             // A retry would fare no better: decoding it panicked, or its set dropped it.
@@ -130,71 +160,74 @@ impl Pending {
     }
 
     /// Answers that the request was rejected, and returns its message.
-    pub(super) fn give_back(mut self, error: RequestError, body: Body) {
-        if let Some(reply_to) = self.reply_to.take() {
+    pub(super) fn give_back(mut self, error: RequestError) {
+        self.release();
+        if let Some(reply_to) = self.0.reply_to.take()
+            && let Some(body) = self.0.body.take()
+        {
             reply_to.give_back(error, body);
         }
     }
 
     /// Drops the owed answer without answering.
     pub(super) fn forget(&mut self) {
-        self.reply_to = None;
+        self.0.reply_to = None;
     }
 
     pub(crate) fn meta(&self) -> &Meta {
-        &self.meta
+        &self.0.meta
     }
 
     pub(crate) fn caller(&self) -> &Caller {
-        let source = || self.reply_to.as_ref().and_then(ReplyTo::caller);
-        let caller = self.meta.caller.as_ref().or_else(source);
+        let source = || self.0.reply_to.as_ref().and_then(ReplyTo::caller);
+        let caller = self.0.meta.caller.as_ref().or_else(source);
         caller.unwrap_or(&Caller::LOCAL)
     }
 
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.requester_has_gone() || self.meta.deadline.remaining().is_zero()
+        self.requester_has_gone() || self.0.meta.deadline.remaining().is_zero()
     }
 
     fn requester_has_gone(&self) -> bool {
-        self.reply_to.as_ref().is_none_or(ReplyTo::is_closed)
+        self.0.reply_to.as_ref().is_none_or(ReplyTo::is_closed)
     }
 
     /// Waits until nobody waits for the answer any more.
     pub(crate) async fn abandoned(&mut self) {
-        if let Some(reply_to) = &mut self.reply_to {
+        if let Some(reply_to) = &mut self.0.reply_to {
             tokio::select! {
                 () = reply_to.closed() => {}
-                () = self.meta.deadline.passed() => {}
+                () = self.0.meta.deadline.passed() => {}
             }
         }
     }
 
     /// Marks the request as handed out: from now on it may count as executed.
     pub(crate) fn hand_out(&mut self) {
-        self.stage = RequestStage::HandedOut;
+        self.0.stage = RequestStage::HandedOut;
     }
 
     pub(crate) fn is_fenced(&self) -> bool {
-        self.fence.as_ref().is_some_and(|fence| !fence.admits())
+        self.0.fence.as_ref().is_some_and(|fence| !fence.admits())
     }
 
     pub(crate) fn max_reply_bytes(&self) -> usize {
-        self.max_reply_bytes
+        self.0.max_reply_bytes
     }
 
     /// Answers with an error. Returns whether somebody waited for the answer.
     pub(crate) fn fail(mut self, error: RequestError) -> bool {
-        self.reply_to.take().is_some_and(|to| to.fail(error))
+        self.0.reply_to.take().is_some_and(|to| to.fail(error))
     }
 
     /// Answers with a reply of this length. If there is no room for it, the requester gets an error
     /// that reports this.
     pub(crate) fn reply<R: Message>(mut self, reply: R, length: usize) -> Result<(), LostReply<R>> {
-        let Some(reply_to) = self.reply_to.take() else {
+        let Some(reply_to) = self.0.reply_to.take() else {
             return Err(LostReply::RequesterGone(Some(reply)));
         };
-        let room = self.reply_room.take();
+        let room = self.0.reply_room.take();
         if room.is_none()
             && let Some(sent) = reply_to.reply_small(&reply, length)
         {
@@ -226,6 +259,8 @@ fn unsent<R: Message>(reply: Body) -> Option<R> {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        // The message, whose drop may run code of users, is dropped last.
+        self.0.charge = None;
         self.dismiss();
     }
 }

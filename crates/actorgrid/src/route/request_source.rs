@@ -8,11 +8,21 @@ use std::task::{Context, Poll};
 use super::budget::Charge;
 use super::caller::Caller;
 use super::slab::SlabKey;
+use crate::environment::Deadline;
 use crate::error::RequestError;
 use crate::message::{AnyMessage, Body};
 
 /// The answer to a request.
 pub(crate) type Answer = Result<Body, RequestError>;
+
+/// Names a request of a [`RequestSource`], with what its answer needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestKey {
+    /// The place that is taken while the request is unanswered.
+    pub(super) place: SlabKey,
+    pub(super) sequence: u64,
+    pub(super) deadline: Deadline,
+}
 
 /// A connection whose requests are answered straight into its send buffer.
 pub(super) trait RequestSource: Send + Sync {
@@ -20,7 +30,7 @@ pub(super) trait RequestSource: Send + Sync {
     /// for it.
     fn reply(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         reply: Body,
         length: usize,
         charge: Option<Charge>,
@@ -29,13 +39,13 @@ pub(super) trait RequestSource: Send + Sync {
     /// Answers a request with a small reply, which needs no box: see [`is_small`].
     fn reply_small(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         reply: &dyn AnyMessage,
         length: usize,
     ) -> Result<(), NotRepliedSmall>;
 
     /// Answers a request with an error. Returns whether somebody waited for the answer.
-    fn fail(&self, key: SlabKey, error: &RequestError) -> bool;
+    fn fail(&self, key: RequestKey, error: &RequestError) -> bool;
 
     /// Returns the other end.
     fn caller(&self) -> &Caller;
@@ -44,10 +54,10 @@ pub(super) trait RequestSource: Send + Sync {
     fn lacks_reply_room(&self) -> bool;
 
     /// Whether nobody waits for the answer any more.
-    fn is_gone(&self, key: SlabKey) -> bool;
+    fn is_gone(&self, key: RequestKey) -> bool;
 
     /// Ready when nobody waits for the answer any more.
-    fn poll_gone(&self, key: SlabKey, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_gone(&self, key: RequestKey, cx: &mut Context<'_>) -> Poll<()>;
 
     /// A request of so many bytes is queued no more.
     fn return_credit(&self, bytes: u32);
@@ -90,14 +100,14 @@ const SMALL_REPLY_BYTES: usize = 64 * 1024;
 /// when it is dropped, unless that was done before.
 pub(super) struct SourceRequest {
     source: Arc<dyn RequestSource>,
-    key: SlabKey,
+    key: RequestKey,
     /// The bytes of credit that the request uses, until they are returned.
     credit: Option<u32>,
 }
 
 impl SourceRequest {
     /// A request that uses this many bytes of credit.
-    pub(super) fn new(source: Arc<dyn RequestSource>, key: SlabKey, credit: u32) -> Self {
+    pub(super) fn new(source: Arc<dyn RequestSource>, key: RequestKey, credit: u32) -> Self {
         Self {
             source,
             key,

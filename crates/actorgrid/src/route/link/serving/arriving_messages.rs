@@ -11,8 +11,7 @@ use crate::environment::Deadline;
 use crate::route::budget::Charge;
 use crate::route::link::{ChunkFrame, FrameKind, LinkError};
 use crate::route::meta::Meta;
-use crate::route::request_source::SourceRequest;
-use crate::route::slab::SlabKey;
+use crate::route::request_source::{RequestKey, SourceRequest};
 
 /// A client with a ticket must send this much of the message, or the rest of it, in each
 /// [`PROGRESS_TIME`].
@@ -26,8 +25,7 @@ const FIRST_CAPACITY_BYTES: usize = 64 * 1024;
 
 /// A request whose message follows in chunks.
 pub(super) struct ArrivingRequest {
-    pub(super) sequence: u64,
-    pub(super) key: SlabKey,
+    pub(super) key: RequestKey,
     pub(super) receiver: Arc<str>,
     pub(super) message_type: Arc<str>,
     pub(super) meta: Meta,
@@ -82,7 +80,7 @@ impl ArrivingMessages {
     }
 
     pub(super) fn push(&mut self, request: ArrivingRequest) {
-        self.waiting.insert(request.sequence, request);
+        self.waiting.insert(request.key.sequence, request);
     }
 
     /// Returns the request that gets the next ticket.
@@ -104,7 +102,7 @@ impl ArrivingMessages {
         received: u64,
     ) {
         let bytes = BytesMut::with_capacity(request.total.min(FIRST_CAPACITY_BYTES));
-        let sequence = request.sequence;
+        let sequence = request.key.sequence;
         let receiving = Receiving {
             request,
             bytes,

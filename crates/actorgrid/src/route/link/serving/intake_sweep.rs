@@ -62,7 +62,7 @@ impl RequestIntake {
             }
         }
         for expired in swept.expired {
-            let executed = self.withdraw(expired.sequence, expired.place);
+            let executed = self.withdraw(expired.key.sequence, expired.place);
             self.link
                 .fail(expired.key, &RequestError::deadline(executed));
         }

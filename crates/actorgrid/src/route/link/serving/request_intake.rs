@@ -26,12 +26,12 @@ use crate::route::incoming::Incoming;
 use crate::route::link::credit::RequestCreditLine;
 use crate::route::link::link_io::HasOutbox as _;
 use crate::route::link::{
-    ChunkFrame, CreditFrame, FrameContent, FrameKind, HelloLimits, InternedTexts, LinkError,
-    LinkFrame, PongFrame, RejectedRequest, RequestFrame,
+    ChunkFrame, CreditFrame, FrameContent, FrameKind, HEADER_BYTES, HelloLimits, InternedTexts,
+    LinkError, LinkFrame, PongFrame, RejectedRequest, RequestFrame,
 };
 use crate::route::meta::Meta;
 use crate::route::reply_room::ReplyRoom;
-use crate::route::request_source::{RequestSource, SourceRequest};
+use crate::route::request_source::{RequestKey, RequestSource, SourceRequest};
 use crate::route::serving::ServedConnection;
 use crate::route::slab::SlabKey;
 
@@ -42,6 +42,8 @@ pub(super) const REQUEST_BYTES: usize = 512;
 /// The fields of a request that have more bytes than this are charged until it is answered: its
 /// headers stay with it.
 const LARGE_HEAD_BYTES: usize = 1024;
+/// Places for so many requests are taken at a time.
+const MAX_RESERVED: usize = 32;
 /// More entries of requests that may be answered are looked through at once, and again when there
 /// are twice as many as remained.
 pub(super) const MAX_LOGGED: usize = 16 * 1024;
@@ -66,6 +68,8 @@ pub(super) struct RequestIntake {
     pub(super) to_return: (u32, u64),
     /// The room of the requests that use credit.
     pub(super) queued: Purse,
+    /// Places for the requests that come next in this batch.
+    pub(super) places: Vec<SlabKey>,
     /// The bytes of messages that came in this batch.
     pub(super) received: usize,
     /// Whether there was little room for replies when the batch began.
@@ -97,8 +101,7 @@ pub(super) enum TakenFrame {
 
 /// A request whose message is there.
 struct WholeRequest {
-    sequence: u64,
-    key: SlabKey,
+    key: RequestKey,
     body: Bytes,
     message_type: Arc<str>,
     meta: Meta,
@@ -110,7 +113,7 @@ struct WholeRequest {
 
 /// A request that may come in.
 struct AdmittedRequest {
-    key: SlabKey,
+    key: RequestKey,
     reply_to: SourceRequest,
     /// The room that it occupies until it is answered, if that is much.
     head: Option<Charge>,
@@ -134,6 +137,7 @@ impl RequestIntake {
         Self {
             to_return: (0, 0),
             queued: Purse::new(&connection.received),
+            places: Vec::new(),
             received: 0,
             lacks_reply_room: false,
             link,
@@ -158,8 +162,10 @@ impl RequestIntake {
         self.lacks_reply_room = self.link.look_for_reply_room();
     }
 
-    /// The frames that were read together are taken.
-    pub(super) fn end_batch(&mut self) {
+    /// The frames that were read together are taken. Whether there was only one, and nothing is
+    /// behind it, decides how its answer is sent.
+    pub(super) fn end_batch(&mut self, is_one_frame: bool) {
+        self.link.end_batch(&mut self.places, is_one_frame);
         let received = std::mem::take(&mut self.received);
         self.connection.received.note_received(received);
         self.return_much_credit();
@@ -199,7 +205,8 @@ impl RequestIntake {
             || !self.link.returned().is_empty()
     }
 
-    /// Takes one frame, which has so many bytes behind its header.
+    /// Takes one frame, which has so many bytes behind its header, and `behind` it so many more that
+    /// have come.
     ///
     /// # Errors
     ///
@@ -208,10 +215,11 @@ impl RequestIntake {
         &mut self,
         frame: LinkFrame<'_>,
         length: usize,
+        behind: usize,
         now: Deadline,
     ) -> Result<TakenFrame, LinkError> {
         match frame {
-            LinkFrame::Request(request) => self.request(&request, length, now)?,
+            LinkFrame::Request(request) => self.request(&request, length, behind, now)?,
             LinkFrame::Rejected(request) => {
                 self.rejected(&request, length)?;
                 return Ok(TakenFrame::Weight(IDLE_FRAME_WEIGHT));
@@ -243,6 +251,7 @@ impl RequestIntake {
         &mut self,
         frame: &RequestFrame<'_>,
         length: usize,
+        behind: usize,
         now: Deadline,
     ) -> Result<(), LinkError> {
         self.spend(length, frame.is_from_handler)?;
@@ -255,9 +264,9 @@ impl RequestIntake {
             self.unused(length);
             return Ok(());
         }
-        match self.admit(frame, length, &receiver, now) {
+        match self.admit(frame, length, behind, &receiver, now) {
             Ok(admitted) => {
-                let meta = self.meta(frame, now);
+                let meta = Self::meta(frame, admitted.key.deadline);
                 self.receive(frame, receiver, message_type, meta, admitted);
             }
             Err(error) => {
@@ -293,7 +302,7 @@ impl RequestIntake {
         *bytes += u64::try_from(length).unwrap_or(u64::MAX);
     }
 
-    fn meta(&self, frame: &RequestFrame<'_>, now: Deadline) -> Meta {
+    fn meta(frame: &RequestFrame<'_>, deadline: Deadline) -> Meta {
         let mut headers = Headers::default();
         for (name, value) in frame.headers.iter() {
             // They were checked when the frame was read.
@@ -301,7 +310,7 @@ impl RequestIntake {
         }
         Meta {
             id: frame.id,
-            deadline: now.later(time_left(frame)),
+            deadline,
             token: Some(frame.token),
             headers,
             caller: None,
@@ -313,6 +322,7 @@ impl RequestIntake {
         &mut self,
         frame: &RequestFrame<'_>,
         length: usize,
+        behind: usize,
         receiver: &str,
         now: Deadline,
     ) -> Result<AdmittedRequest, RequestError> {
@@ -341,9 +351,13 @@ impl RequestIntake {
         };
         let paid = self.queued.pay(length + REQUEST_BYTES);
         paid.map_err(|BudgetFull| self.no_room())?;
-        let deadline = now.later(time_left(frame));
-        let begun = self.begin(frame.sequence, deadline, frame.is_from_handler);
-        let key = begun.inspect_err(|_| self.queued.refund(length + REQUEST_BYTES))?;
+        let begun = self.begin(frame.is_from_handler, behind / (HEADER_BYTES + length) + 1);
+        let place = begun.inspect_err(|_| self.queued.refund(length + REQUEST_BYTES))?;
+        let key = RequestKey {
+            place,
+            sequence: frame.sequence,
+            deadline: now.later(time_left(frame)),
+        };
         let source = Arc::clone(&self.link) as Arc<dyn RequestSource>;
         let credit = u32::try_from(length).unwrap_or(u32::MAX);
         Ok(AdmittedRequest {
@@ -367,12 +381,10 @@ impl RequestIntake {
             reply_to,
             head,
         } = admitted;
-        let sequence = frame.sequence;
         match frame.content {
             FrameContent::Whole(body) => {
                 self.received += body.len();
                 let request = WholeRequest {
-                    sequence,
                     key,
                     // A queued message must not keep the read buffer alive.
                     body: Bytes::copy_from_slice(body),
@@ -385,9 +397,8 @@ impl RequestIntake {
                 self.deliver(&receiver, request);
             }
             FrameContent::Chunked { .. } => {
-                self.log(sequence, key, meta.deadline, None, head);
+                self.log(key, None, head);
                 self.arriving.push(ArrivingRequest {
-                    sequence,
                     key,
                     receiver,
                     message_type,
@@ -399,28 +410,29 @@ impl RequestIntake {
         }
     }
 
-    /// A request begins to be unanswered.
-    fn begin(
-        &mut self,
-        sequence: u64,
-        deadline: Deadline,
-        is_from_handler: bool,
-    ) -> Result<SlabKey, RequestError> {
+    /// A request begins to be unanswered. `like_it` are the requests of its size for which there
+    /// are bytes: one lock of the link serves them all.
+    fn begin(&mut self, is_from_handler: bool, like_it: usize) -> Result<SlabKey, RequestError> {
         let Self {
             link,
             room,
             connection,
+            places,
             ..
         } = self;
-        let begin = |room| link.begin(sequence, deadline, is_from_handler, room);
-        if let Some(key) = begin(room.requests()) {
-            return Ok(key);
+        let wanted = like_it.clamp(1, MAX_RESERVED);
+        if places.is_empty() {
+            link.reserve(places, wanted, is_from_handler, room.requests());
+        }
+        if let Some(place) = places.pop() {
+            return Ok(place);
         }
         if link.unanswered() >= room.requests() && !room.grow() {
             connection.counters.no_room.increment();
             return Err(RequestError::no_request_room());
         }
-        begin(room.requests()).ok_or_else(too_many)
+        link.reserve(places, wanted, is_from_handler, room.requests());
+        places.pop().ok_or_else(too_many)
     }
 
     /// Charges what a request occupies until it is answered, apart from its message.
@@ -459,7 +471,6 @@ impl RequestIntake {
             ticket,
         } = arrived;
         let whole = WholeRequest {
-            sequence: request.sequence,
             key: request.key,
             body: bytes,
             message_type: request.message_type,
@@ -474,7 +485,6 @@ impl RequestIntake {
 
     fn deliver(&mut self, receiver: &str, request: WholeRequest) {
         let WholeRequest {
-            sequence,
             key,
             body,
             message_type,
@@ -483,7 +493,6 @@ impl RequestIntake {
             head,
             ticket,
         } = request;
-        let deadline = meta.deadline;
         let body = Body::Encoded(Payload::shared(message_type, body));
         // One whose message came in chunks.
         let is_logged = ticket.is_some();
@@ -497,11 +506,11 @@ impl RequestIntake {
         let delivered = catch_unwind(AssertUnwindSafe(|| deliver(directory, receiver, incoming)));
         match delivered {
             Ok(Ok(queued)) if is_logged => {
-                if let Some(logged) = self.log.find(sequence) {
+                if let Some(logged) = self.log.find(key.sequence) {
                     logged.place = Some(queued);
                 }
             }
-            Ok(Ok(queued)) => self.log(sequence, key, deadline, Some(queued), head),
+            Ok(Ok(queued)) => self.log(key, Some(queued), head),
             Ok(Err(refused)) => {
                 self.link.fail(key, &refused.error);
             }
@@ -514,21 +523,8 @@ impl RequestIntake {
     }
 
     /// Remembers a request that has come, and where it is.
-    fn log(
-        &mut self,
-        sequence: u64,
-        key: SlabKey,
-        deadline: Deadline,
-        place: Option<Queued>,
-        head: Option<Charge>,
-    ) {
-        self.log.push(LoggedRequest {
-            sequence,
-            key,
-            deadline,
-            place,
-            head,
-        });
+    fn log(&mut self, key: RequestKey, place: Option<Queued>, head: Option<Charge>) {
+        self.log.push(LoggedRequest { key, place, head });
         if self.log.len() >= self.sweeps_at {
             self.sweep(Deadline::after(Duration::ZERO));
             self.sweeps_at = MAX_LOGGED.max(2 * self.log.len());
@@ -543,7 +539,7 @@ impl RequestIntake {
         match ticket {
             Ok(ticket) => {
                 let frame = CreditFrame::Ticket {
-                    sequence: request.sequence,
+                    sequence: request.key.sequence,
                     bytes: u64::try_from(request.total).unwrap_or(u64::MAX),
                 };
                 let _ = self

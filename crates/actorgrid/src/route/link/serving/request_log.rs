@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::environment::Deadline;
 use crate::route::budget::Charge;
-use crate::route::slab::SlabKey;
+use crate::route::request_source::RequestKey;
 
 /// The requests that were read and are not known to be answered. Only the link's task uses it. An
 /// actor that answers a request does not, so the entries of answered requests are removed later, by
@@ -17,9 +17,7 @@ pub(super) struct RequestLog<P> {
 /// A request that was read.
 #[derive(Debug)]
 pub(super) struct LoggedRequest<P> {
-    pub(super) sequence: u64,
-    pub(super) key: SlabKey,
-    pub(super) deadline: Deadline,
+    pub(super) key: RequestKey,
     /// Its place in a queue; `None` while its message arrives.
     pub(super) place: Option<P>,
     /// The room for its head until it is answered, if that is large.
@@ -56,18 +54,22 @@ impl<P> RequestLog<P> {
 
     pub(super) fn find(&mut self, sequence: u64) -> Option<&mut LoggedRequest<P>> {
         let entries = &mut self.entries;
-        let place = entries.binary_search_by_key(&sequence, |entry| entry.sequence);
+        let place = entries.binary_search_by_key(&sequence, |entry| entry.key.sequence);
         entries.get_mut(place.ok()?)
     }
 
     /// Takes all places in queues.
-    pub(super) fn take_places(&mut self) -> impl Iterator<Item = (SlabKey, P)> {
+    pub(super) fn take_places(&mut self) -> impl Iterator<Item = (RequestKey, P)> {
         let entries = self.entries.iter_mut();
         entries.filter_map(|entry| Some((entry.key, entry.place.take()?)))
     }
 
     /// Removes the requests that are answered, and those whose deadline has passed.
-    pub(super) fn sweep(&mut self, now: Deadline, is_open: impl Fn(SlabKey) -> bool) -> Swept<P> {
+    pub(super) fn sweep(
+        &mut self,
+        now: Deadline,
+        is_open: impl Fn(RequestKey) -> bool,
+    ) -> Swept<P> {
         let mut swept = Swept {
             answered: Vec::new(),
             expired: Vec::new(),
@@ -78,7 +80,7 @@ impl<P> RequestLog<P> {
             };
             if !is_open(entry.key) {
                 swept.answered.push(entry);
-            } else if entry.deadline <= now {
+            } else if entry.key.deadline <= now {
                 swept.expired.push(entry);
             } else {
                 self.entries.push_back(entry);
@@ -101,22 +103,24 @@ mod tests {
         let mut slab = Slab::new();
         let mut log = RequestLog::new();
         for sequence in 1..=6 {
-            let key = slab.insert(());
-            log.push(LoggedRequest {
+            let key = RequestKey {
+                place: slab.insert(()),
                 sequence: 10 * sequence,
-                key,
                 deadline: now.later(Duration::from_secs(sequence)),
+            };
+            log.push(LoggedRequest {
+                key,
                 place: Some(sequence),
                 head: None,
             });
         }
         let key = log.find(40).unwrap().key;
-        slab.remove(key);
+        slab.remove(key.place);
         let swept = log.sweep(now.later(Duration::from_secs(2)), |key| {
-            slab.get(key).is_some()
+            slab.get(key.place).is_some()
         });
         let numbers = |entries: &[LoggedRequest<u64>]| -> Vec<u64> {
-            entries.iter().map(|entry| entry.sequence).collect()
+            entries.iter().map(|entry| entry.key.sequence).collect()
         };
         assert_eq!(numbers(&swept.answered), [40]);
         assert_eq!(numbers(&swept.expired), [10, 20]);

@@ -341,7 +341,8 @@ impl LinkDriver {
                 Err(error) => break Some(error),
             };
             frames += 1;
-            match self.intake.take(frame, bytes - HEADER_BYTES, now) {
+            let behind = rest.len() - bytes;
+            match self.intake.take(frame, bytes - HEADER_BYTES, behind, now) {
                 Ok(TakenFrame::Useful) => {}
                 Ok(TakenFrame::Cancelled) => cancelled += 1,
                 Ok(TakenFrame::Weight(more)) => weight = weight.saturating_add(more),
@@ -357,11 +358,10 @@ impl LinkDriver {
             true => self.buffer.clear(),
             false => self.buffer.advance(taken),
         }
-        self.intake.end_batch();
+        self.intake.end_batch(frames == 1 && self.buffer.is_empty());
         if let Some(error) = failed {
             return Err(ServedLinkEnd::violated(error));
         }
-        self.link.note_alone(frames == 1 && self.buffer.is_empty());
         self.part.note(part, taken > 0);
         self.hold_up(weight, cancelled)?;
         let may_go_on = self.turn.is_over() && self.may_read();
@@ -492,7 +492,7 @@ impl LinkDriver {
             self.ticket = None;
             return;
         };
-        let sequence = applicant.sequence;
+        let sequence = applicant.key.sequence;
         if self.ticket.as_ref().is_some_and(|(of, _)| *of == sequence) {
             return;
         }

@@ -22,7 +22,7 @@ use crate::route::link::link_io::HasOutbox;
 use crate::route::link::outbox::Outbox;
 use crate::route::link::{HelloLimits, Interner, LinkError, MAX_BODY_BYTES, MAX_TYPE_BYTES};
 use crate::route::pending::REPLY_BYTES;
-use crate::route::request_source::{NotReplied, NotRepliedSmall, RequestSource};
+use crate::route::request_source::{NotReplied, NotRepliedSmall, RequestKey, RequestSource};
 use crate::route::slab::{Slab, SlabKey};
 
 /// A larger reply is encoded in a task of its own, so that neither the actor nor the link is held
@@ -87,34 +87,44 @@ impl ServedLink {
         &self.returned
     }
 
-    /// A request begins to be unanswered; none if too many are, or if there is no room for more
-    /// than there are.
-    pub(super) fn begin(
+    /// Takes places for up to so many requests that begin to be unanswered, fewer if too many are
+    /// or if there is room only for so many in all. The places that are not used are
+    /// [given back](Self::end_batch).
+    pub(super) fn reserve(
         &self,
-        sequence: u64,
-        deadline: Deadline,
+        places: &mut Vec<SlabKey>,
+        wanted: usize,
         is_from_handler: bool,
         room: u64,
-    ) -> Option<SlabKey> {
+    ) {
         let mut state = self.lock();
-        if !state.unanswered.allows(is_from_handler) || state.unanswered.count() >= room {
-            return None;
+        for _ in 0..wanted {
+            if !state.unanswered.allows(is_from_handler) || state.unanswered.count() >= room {
+                return;
+            }
+            state.unanswered.begin();
+            places.push(state.requests.insert(ServedRequest::default()));
         }
-        state.unanswered.begin();
-        Some(state.requests.insert(ServedRequest {
-            sequence,
-            deadline,
-            waiter: None,
-        }))
+    }
+
+    /// The frames that were read together are taken: gives back the places that they did not use.
+    /// If there was one frame, and its request is the only one, its answer is written at once.
+    pub(super) fn end_batch(&self, unused: &mut Vec<SlabKey>, is_one_frame: bool) {
+        let mut state = self.lock();
+        for place in unused.drain(..) {
+            state.requests.remove(place);
+            state.unanswered.end();
+        }
+        state.is_alone = is_one_frame && state.unanswered.count() == 1;
     }
 
     /// Answers a request with an error, if it is unanswered. Returns whether it was.
-    pub(super) fn fail(&self, key: SlabKey, error: &RequestError) -> bool {
+    pub(super) fn fail(&self, key: RequestKey, error: &RequestError) -> bool {
         let mut state = self.lock();
         let Some(request) = state.finish(key) else {
             return false;
         };
-        state.send_error(request.sequence, error);
+        state.send_error(key.sequence, error);
         self.unlock(state);
         wake(request.waiter);
         true
@@ -188,9 +198,9 @@ impl ServedLink {
     }
 
     /// Runs something with the question whether a request is unanswered.
-    pub(super) fn with_open<R>(&self, act: impl FnOnce(&dyn Fn(SlabKey) -> bool) -> R) -> R {
+    pub(super) fn with_open<R>(&self, act: impl FnOnce(&dyn Fn(RequestKey) -> bool) -> R) -> R {
         let state = self.lock();
-        act(&|key| state.requests.get(key).is_some())
+        act(&|key| state.requests.get(key.place).is_some())
     }
 
     /// Whether so many errors and other urgent frames wait that nothing more should be read: they
@@ -202,13 +212,6 @@ impl ServedLink {
 
     pub(super) fn unanswered(&self) -> u64 {
         self.lock().unanswered.count()
-    }
-
-    /// Notes that one frame was read, or several. If its request is the only one, its answer is
-    /// written at once.
-    pub(super) fn note_alone(&self, is_one_frame: bool) {
-        let mut state = self.lock();
-        state.is_alone = is_one_frame && state.unanswered.count() == 1;
     }
 
     /// The large replies that are to be encoded.
@@ -255,7 +258,7 @@ impl ServedLink {
 
     fn send_reply(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         body: Body,
         length: usize,
         charge: Option<Charge>,
@@ -293,7 +296,7 @@ impl ServedLink {
     /// Sends a reply of at most 64 KiB.
     fn send_small(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         reply: &dyn AnyMessage,
         length: usize,
         charge: Option<Charge>,
@@ -311,14 +314,14 @@ impl ServedLink {
             return Err(NotRepliedSmall::Gone);
         };
         let replies = &self.replies;
-        let sent = match state.send_small(&request, wire_name, reply, length, charge, replies) {
+        let sent = match state.send_small(key, wire_name, reply, length, charge, replies) {
             Ok(()) => Ok(()),
             Err(NotSmall::Unencodable) => {
-                state.send_error(request.sequence, &Unencodable::error());
+                state.send_error(key.sequence, &Unencodable::error());
                 Ok(())
             }
             Err(NotSmall::NoRoom) => {
-                state.send_error(request.sequence, &RequestError::no_reply_room());
+                state.send_error(key.sequence, &RequestError::no_reply_room());
                 Err(NotRepliedSmall::NoRoom)
             }
         };
@@ -329,7 +332,7 @@ impl ServedLink {
 
     /// Answers that the reply is too large for the client. Returns whether somebody waited for it.
     #[cold]
-    fn send_too_large(&self, key: SlabKey, length: usize) -> bool {
+    fn send_too_large(&self, key: RequestKey, length: usize) -> bool {
         let limit = self.max_reply_bytes;
         let text = format!("the reply has {length} bytes and the limit is {limit}");
         let error = RequestError::new(RequestErrorKind::ReplyTooLarge, Executed::Yes, text);
@@ -342,7 +345,12 @@ impl ServedLink {
     }
 
     /// Answers with an error in place of a reply.
-    fn fail_reply(&self, key: SlabKey, body: Body, error: &RequestError) -> Result<(), NotReplied> {
+    fn fail_reply(
+        &self,
+        key: RequestKey,
+        body: Body,
+        error: &RequestError,
+    ) -> Result<(), NotReplied> {
         match self.fail(key, error) {
             true => Ok(()),
             false => Err(NotReplied::Gone(body)),
@@ -351,7 +359,7 @@ impl ServedLink {
 
     fn reply_large(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         wire_name: String,
         body: Body,
         length: usize,
@@ -359,7 +367,7 @@ impl ServedLink {
     ) -> Result<(), NotReplied> {
         if matches!(body, Body::Value(_)) && length > ENCODED_IN_TASK_BYTES {
             let mut state = self.lock();
-            if state.requests.get(key).is_none() {
+            if state.requests.get(key.place).is_none() {
                 drop(state);
                 return Err(NotReplied::Gone(body));
             }
@@ -387,7 +395,7 @@ impl ServedLink {
     /// Sends a large reply, if its request is unanswered. Returns whether it was.
     fn send_large(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         wire_name: String,
         bytes: Bytes,
         charge: Option<Charge>,
@@ -397,8 +405,8 @@ impl ServedLink {
             return false;
         };
         state.send_or_wait(EncodedReply {
-            sequence: request.sequence,
-            until: request.deadline,
+            sequence: key.sequence,
+            until: key.deadline,
             wire_name,
             bytes,
             charge,
@@ -431,7 +439,7 @@ fn wake(waker: Option<Waker>) {
 impl RequestSource for ServedLink {
     fn reply(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         reply: Body,
         length: usize,
         charge: Option<Charge>,
@@ -441,7 +449,7 @@ impl RequestSource for ServedLink {
 
     fn reply_small(
         &self,
-        key: SlabKey,
+        key: RequestKey,
         reply: &dyn AnyMessage,
         length: usize,
     ) -> Result<(), NotRepliedSmall> {
@@ -454,7 +462,7 @@ impl RequestSource for ServedLink {
         self.send_small(key, reply, length, None)
     }
 
-    fn fail(&self, key: SlabKey, error: &RequestError) -> bool {
+    fn fail(&self, key: RequestKey, error: &RequestError) -> bool {
         let is_answered = Self::fail(self, key, error);
         if is_answered {
             self.directory.failed(error.kind());
@@ -470,13 +478,13 @@ impl RequestSource for ServedLink {
         self.lacks_reply_room.load(Ordering::Relaxed)
     }
 
-    fn is_gone(&self, key: SlabKey) -> bool {
-        self.lock().requests.get(key).is_none()
+    fn is_gone(&self, key: RequestKey) -> bool {
+        self.lock().requests.get(key.place).is_none()
     }
 
-    fn poll_gone(&self, key: SlabKey, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&self, key: RequestKey, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let Some(request) = state.requests.get_mut(key) else {
+        let Some(request) = state.requests.get_mut(key.place) else {
             return Poll::Ready(());
         };
         let replaced = request.waiter.replace(cx.waker().clone());

@@ -6,7 +6,6 @@ use std::task::Waker;
 
 use super::encoded_reply::{EncodedReply, Unencodable, credit_of, encode};
 use super::waiting_replies::WaitingReplies;
-use crate::environment::Deadline;
 use crate::error::RequestError;
 use crate::message::{AnyMessage, Body};
 use crate::route::budget::{BudgetFull, Charge, ConnectionBudget};
@@ -16,7 +15,8 @@ use crate::route::link::{
     ErrorFrame, FrameContent, HEADER_BYTES, Interner, MAX_BODY_BYTES, ReplyFrame,
 };
 use crate::route::pending::REPLY_BYTES;
-use crate::route::slab::{Slab, SlabKey};
+use crate::route::request_source::RequestKey;
+use crate::route::slab::Slab;
 
 /// While more bytes of urgent frames than this wait for the client, nothing of it is read.
 /// Thousands of links may have as many at a time, which no budget counts.
@@ -24,7 +24,7 @@ pub(super) const MAX_URGENT_BYTES: usize = 64 * 1024;
 
 /// The state that the task of a link and everyone who answers a request share, behind a lock.
 pub(super) struct ServedState {
-    /// Those that are unanswered.
+    /// Those that are unanswered, and places for some that come next.
     pub(super) requests: Slab<ServedRequest>,
     pub(super) unanswered: Unanswered,
     pub(super) outbox: Outbox,
@@ -39,16 +39,15 @@ pub(super) struct ServedState {
 }
 
 /// A request that is unanswered.
+#[derive(Default)]
 pub(super) struct ServedRequest {
-    pub(super) sequence: u64,
-    pub(super) deadline: Deadline,
     /// The task that waits until nobody wants the answer any more.
     pub(super) waiter: Option<Waker>,
 }
 
 /// A large reply that is yet to be encoded.
 pub(super) struct UnencodedReply {
-    pub(super) key: SlabKey,
+    pub(super) key: RequestKey,
     pub(super) wire_name: String,
     pub(super) body: Body,
     pub(super) length: usize,
@@ -75,8 +74,8 @@ impl From<BudgetFull> for NotSmall {
 
 impl ServedState {
     /// A request is answered.
-    pub(super) fn finish(&mut self, key: SlabKey) -> Option<ServedRequest> {
-        let request = self.requests.remove(key)?;
+    pub(super) fn finish(&mut self, key: RequestKey) -> Option<ServedRequest> {
+        let request = self.requests.remove(key.place)?;
         self.unanswered.end();
         Some(request)
     }
@@ -99,7 +98,7 @@ impl ServedState {
     /// Sends a reply of at most 64 KiB: it is encoded straight into the send buffer.
     pub(super) fn send_small(
         &mut self,
-        request: &ServedRequest,
+        key: RequestKey,
         wire_name: &str,
         body: &dyn AnyMessage,
         length: usize,
@@ -112,8 +111,8 @@ impl ServedState {
                 None => budget.charge(length + REPLY_BYTES)?,
             };
             let reply = EncodedReply {
-                sequence: request.sequence,
-                until: request.deadline,
+                sequence: key.sequence,
+                until: key.deadline,
                 wire_name: wire_name.to_owned(),
                 bytes: encode(|| body.encode(), length)?,
                 charge: Some(charge),
@@ -131,7 +130,7 @@ impl ServedState {
         let data = self.outbox.data();
         let start = data.len();
         let frame = ReplyFrame {
-            sequence: request.sequence,
+            sequence: key.sequence,
             message_type: reference,
             content: FrameContent::Whole(&[]),
         };
