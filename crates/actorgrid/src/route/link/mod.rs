@@ -39,6 +39,7 @@ mod outbox;
 mod reference;
 mod reply;
 mod request;
+mod seldom;
 pub(in crate::route) mod serving;
 mod side;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod flood_pace;
 mod intake_sweep;
 mod large_ticket;
 mod linger;
+mod link_alarms;
 mod link_clients;
 mod link_greeting;
 mod link_service;

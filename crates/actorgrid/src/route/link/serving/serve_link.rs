@@ -1,18 +1,18 @@
 //! The one task of an accepted link: it reads, decides, writes, and ends.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::arriving_messages::Ticket;
 use super::flood_pace::FloodPace;
 use super::large_ticket::large_ticket;
 use super::linger::{LINGER_TIME, linger};
+use super::link_alarms::{LinkAlarm, LinkAlarms};
 use super::link_clients::ClientPlace;
 use super::link_greeting::{GreetedClient, NoHello, read_hello, refuse};
 use super::link_service::LinkService;
@@ -21,25 +21,18 @@ use super::part_of_frame::PartOfFrame;
 use super::request_intake::{RequestIntake, TakenFrame};
 use super::served_link::ServedLink;
 use crate::environment::{Deadline, Environment};
-use crate::route::budget::BudgetFull;
 use crate::route::link::link_io::{HasOutbox as _, IoEvent, IoMode, LinkIo};
 use crate::route::link::outbox::Outbox;
 use crate::route::link::{
     Decoded, Decoder, GoAwayFrame, GoAwayReason, HEADER_BYTES, LinkError, LinkSide, LinkVersions,
 };
-use crate::route::serving::{
-    EndOrders, KeepAlive, KeepAliveStep, LOOK_INTERVAL, Look, ServedConnection,
-};
+use crate::route::serving::{EndOrders, KeepAlive, KeepAliveStep, Look, ServedConnection};
 use crate::route::transport::Transport;
 
-/// How often deadlines are looked at while requests are unanswered: a timer for each costs more.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// A client from which less comes between two looks needs little room for it.
 const LITTLE_BYTES: u64 = 64 * 1024;
 /// After so many sweeps since something was read, nothing happens on the link.
 const SWEEPS_UNTIL_IDLE: u8 = 2;
-/// The time for the client of an evicted link to learn which of its requests were not read.
-const EVICTION_TIME: Duration = Duration::from_millis(500);
 /// Serves a link to its end. `unread` are bytes that have come behind the greeting; `too_late` ends
 /// when the client has not sent its `Hello` in time.
 pub(in crate::route) async fn serve_link(
@@ -64,16 +57,15 @@ pub(in crate::route) async fn serve_link(
     match greeted {
         Ok((client, place)) => {
             connection.activity.greet();
-            let driver = LinkDriver::new(
-                &connection,
-                &service,
+            let begun = BegunLink {
                 transport,
                 decoder,
-                unread,
+                buffer: unread,
                 client,
                 place,
-            );
-            drive(driver, end).await;
+            };
+            let driver = LinkDriver::new(&connection, &service, begun, end);
+            drive(driver).await;
         }
         Err(NoHello::Refused(error)) => {
             debug!(%error, "a link is refused");
@@ -83,19 +75,21 @@ pub(in crate::route) async fn serve_link(
     }
 }
 
+/// A link whose client has greeted.
+struct BegunLink {
+    transport: Transport,
+    decoder: Decoder,
+    /// What has come behind the `Hello`.
+    buffer: BytesMut,
+    client: GreetedClient,
+    place: ClientPlace,
+}
+
 /// An event on an accepted link.
 enum ServedLinkEvent {
-    /// No further requests are taken, for this reason.
-    Close(GoAwayReason),
-    /// The time of an evicted link is over.
-    CutOff,
-    Look,
-    Sweep,
-    /// A client that was held up may send on.
-    Resume,
+    Alarm(LinkAlarm),
     /// Others have had their turn.
     NextTurn,
-    Ticket(Result<Ticket, BudgetFull>),
     Io(IoEvent),
 }
 
@@ -108,8 +102,6 @@ enum ServedLinkEnd {
     /// Everything is sent.
     Done,
 }
-
-type TicketFuture = Pin<Box<dyn Future<Output = Result<Ticket, BudgetFull>> + Send>>;
 
 /// Drives a link.
 struct LinkDriver {
@@ -128,13 +120,7 @@ struct LinkDriver {
     closing: Option<GoAwayReason>,
     /// Whether what comes is looked at. Otherwise it is discarded.
     reads: bool,
-    look: Pin<Box<tokio::time::Sleep>>,
-    sweep: Pin<Box<tokio::time::Sleep>>,
-    is_sweeping: bool,
-    /// Runs while the client is held up.
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// The ticket that the first of the large messages waits for, with its number.
-    ticket: Option<(u64, TicketFuture)>,
+    alarms: LinkAlarms,
     /// The bytes that had been read at the last look.
     read_before: u64,
     part: PartOfFrame,
@@ -145,16 +131,11 @@ struct LinkDriver {
 }
 
 /// Drives a link until it ends.
-async fn drive(mut driver: LinkDriver, end: &EndOrders) {
+async fn drive(mut driver: LinkDriver) {
     // Bytes may have come behind the `Hello`.
     let mut ended = driver.read().err();
-    let environment = driver.environment.clone();
-    let mut cut_off = pin!(async {
-        end.evicted.cancelled().await;
-        environment.sleep(EVICTION_TIME).await;
-    });
     while ended.is_none() {
-        let event = driver.next(end, cut_off.as_mut()).await;
+        let event = driver.next().await;
         ended = driver.handle(event).err();
     }
     if let Some(ended) = ended {
@@ -166,12 +147,16 @@ impl LinkDriver {
     fn new(
         connection: &Arc<ServedConnection>,
         service: &Arc<LinkService>,
-        transport: Transport,
-        decoder: Decoder,
-        buffer: BytesMut,
-        client: GreetedClient,
-        place: ClientPlace,
+        begun: BegunLink,
+        end: &EndOrders,
     ) -> Self {
+        let BegunLink {
+            transport,
+            decoder,
+            buffer,
+            client,
+            place,
+        } = begun;
         let environment = connection.environment.clone();
         let limits = service.limits_among(connection.counters.open());
         let link = Arc::new(ServedLink::new(
@@ -196,17 +181,13 @@ impl LinkDriver {
             io: LinkIo::new(transport),
             decoder,
             buffer,
+            alarms: LinkAlarms::new(environment.clone(), end, &place.orders.replaced),
             place,
             keep_alive: KeepAlive::default(),
             pace: FloodPace::new(environment.now()),
             turn: LinkTurn::new(&connection.busy),
             closing: None,
             reads: true,
-            look: Box::pin(environment.sleep(LOOK_INTERVAL)),
-            sweep: Box::pin(environment.sleep(SWEEP_INTERVAL)),
-            is_sweeping: false,
-            pause: None,
-            ticket: None,
             read_before: 0,
             part: PartOfFrame::new(connection.received.clone()),
             last_taken: None,
@@ -216,67 +197,42 @@ impl LinkDriver {
     }
 
     /// Waits for what happens next.
-    async fn next(
-        &mut self,
-        end: &EndOrders,
-        cut_off: Pin<&mut impl Future<Output = ()>>,
-    ) -> ServedLinkEvent {
-        let is_open = self.closing.is_none();
-        let replaced: &CancellationToken = &self.place.orders.replaced;
+    async fn next(&mut self) -> ServedLinkEvent {
         let may_go_on = self.may_read();
         let is_turn_over = self.turn.is_over();
         let mode = IoMode {
             reads: may_go_on && !is_turn_over,
-            reports_flush: !is_open,
+            reports_flush: self.closing.is_some(),
         };
         let Self {
             link,
             io,
             buffer,
-            look,
-            sweep,
-            pause,
-            ticket,
+            alarms,
             turn,
             ..
         } = self;
-        tokio::select! {
-            biased;
-            () = replaced.cancelled(), if self.reads => ServedLinkEvent::Close(GoAwayReason::Replaced),
-            () = end.graceful.cancelled(), if is_open => ServedLinkEvent::Close(GoAwayReason::Shutdown),
-            () = end.evicted.cancelled(), if is_open => ServedLinkEvent::Close(GoAwayReason::Crowded),
-            () = cut_off => ServedLinkEvent::CutOff,
-            () = look.as_mut() => ServedLinkEvent::Look,
-            () = sweep.as_mut(), if self.is_sweeping => ServedLinkEvent::Sweep,
-            () = async { if let Some(pause) = pause { pause.as_mut().await } },
-                if pause.is_some() => ServedLinkEvent::Resume,
-            granted = poll_fn(|cx| match ticket {
-                Some((_, ticket)) => ticket.as_mut().poll(cx),
-                None => std::task::Poll::Pending,
-            }) => ServedLinkEvent::Ticket(granted),
-            () = poll_fn(|cx| turn.poll_others(cx)),
-                if may_go_on && is_turn_over => ServedLinkEvent::NextTurn,
-            event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => ServedLinkEvent::Io(event),
-        }
+        poll_fn(|cx| {
+            if let Poll::Ready(alarm) = alarms.poll(cx) {
+                return Poll::Ready(ServedLinkEvent::Alarm(alarm));
+            }
+            if may_go_on && is_turn_over && turn.poll_others(cx).is_ready() {
+                return Poll::Ready(ServedLinkEvent::NextTurn);
+            }
+            io.poll(cx, &**link, mode, buffer).map(ServedLinkEvent::Io)
+        })
+        .await
     }
 
     /// Decides. An error ends the link.
     fn handle(&mut self, event: ServedLinkEvent) -> Result<(), ServedLinkEnd> {
         match event {
-            ServedLinkEvent::Close(reason) => self.close(reason),
-            ServedLinkEvent::CutOff => return Err(ServedLinkEnd::Broken),
-            ServedLinkEvent::Look => self.look()?,
-            ServedLinkEvent::Sweep => self.swept(),
-            ServedLinkEvent::Resume => self.pause = None,
+            ServedLinkEvent::Alarm(alarm) => self.alarm(alarm)?,
             ServedLinkEvent::NextTurn => {
                 if self.turn.begin() {
                     self.io.limit_reads(self.turn.bytes(), &mut self.buffer);
                 }
                 self.read()?;
-            }
-            ServedLinkEvent::Ticket(ticket) => {
-                self.ticket = None;
-                self.intake.ticket(ticket, now());
             }
             ServedLinkEvent::Io(IoEvent::Read(bytes)) => {
                 self.sweeps_left = SWEEPS_UNTIL_IDLE;
@@ -307,9 +263,25 @@ impl LinkDriver {
         }
     }
 
+    /// Handles what seldom happens.
+    fn alarm(&mut self, alarm: LinkAlarm) -> Result<(), ServedLinkEnd> {
+        match alarm {
+            LinkAlarm::Close(GoAwayReason::Replaced) if !self.reads => {}
+            LinkAlarm::Close(GoAwayReason::Replaced) => self.close(GoAwayReason::Replaced),
+            LinkAlarm::Close(_) if self.closing.is_some() => {}
+            LinkAlarm::Close(reason) => self.close(reason),
+            LinkAlarm::CutOff => return Err(ServedLinkEnd::Broken),
+            LinkAlarm::Look => self.look()?,
+            LinkAlarm::Sweep => self.swept(),
+            LinkAlarm::Resume => {}
+            LinkAlarm::Ticket(ticket) => self.intake.ticket(ticket, now()),
+        }
+        Ok(())
+    }
+
     /// Whether anything may be read now.
     fn may_read(&self) -> bool {
-        self.pause.is_none() && !self.link.is_backed_up(self.io.urgent_bytes())
+        !self.alarms.is_held_up() && !self.link.is_backed_up(self.io.urgent_bytes())
     }
 
     /// Takes the frames that are there whole, as many as a turn allows.
@@ -387,7 +359,7 @@ impl LinkDriver {
                 text: GoAwayReason::Flood.to_string(),
             });
         }
-        self.pause = Some(Box::pin(self.environment.sleep(pause)));
+        self.alarms.hold_up(pause);
         Ok(())
     }
 
@@ -420,7 +392,7 @@ impl LinkDriver {
 
     /// Looks whether the client is there.
     fn look(&mut self) -> Result<(), ServedLinkEnd> {
-        self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
+        self.alarms.set_look();
         let read = self.connection.activity.bytes_read();
         if read - std::mem::replace(&mut self.read_before, read) < LITTLE_BYTES {
             self.io.expect_little(&mut self.buffer);
@@ -454,7 +426,6 @@ impl LinkDriver {
     }
 
     fn swept(&mut self) {
-        self.is_sweeping = false;
         self.intake.sweep(now());
         let activity = &self.connection.activity;
         let unanswered = usize::try_from(self.link.unanswered()).unwrap_or(usize::MAX);
@@ -489,11 +460,11 @@ impl LinkDriver {
     /// Sees to it that the first of the large messages waits for its ticket.
     fn apply(&mut self) {
         let Some(applicant) = self.intake.arriving.applicant() else {
-            self.ticket = None;
+            self.alarms.forget_ticket();
             return;
         };
         let sequence = applicant.key.sequence;
-        if self.ticket.as_ref().is_some_and(|(of, _)| *of == sequence) {
+        if self.alarms.applicant() == Some(sequence) {
             return;
         }
         let total = applicant.total;
@@ -503,11 +474,11 @@ impl LinkDriver {
             self.connection.replies.clone(),
             total,
         );
-        self.ticket = Some((sequence, Box::pin(ticket)));
+        self.alarms.await_ticket(sequence, ticket);
     }
 
     fn arm_sweep(&mut self) {
-        if self.is_sweeping {
+        if self.alarms.is_sweep_set() {
             return;
         }
         let is_needed = self.intake.needs_sweep();
@@ -516,8 +487,7 @@ impl LinkDriver {
             self.connection.activity.set_streams(1);
         }
         if is_needed || self.sweeps_left > 0 {
-            self.is_sweeping = true;
-            self.sweep = Box::pin(self.environment.sleep(SWEEP_INTERVAL));
+            self.alarms.set_sweep();
         }
     }
 
