@@ -1,7 +1,5 @@
 //! The header of a frame.
 
-use bytes::{Buf, BufMut};
-
 use super::frame_kind::{CRITICAL_KIND, FrameKind};
 use super::limits::{MAX_FIELDS_BYTES, MAX_LENGTH};
 use super::link_error::LinkError;
@@ -23,26 +21,28 @@ pub(super) struct FrameHeader {
 
 impl FrameHeader {
     /// Reads the header at the beginning of `bytes`. Returns `None` while it is not complete.
-    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
-        if bytes.len() < HEADER_BYTES {
-            return None;
-        }
-        Some(Self {
-            length: bytes.try_get_u32_le().ok()?,
-            kind: bytes.try_get_u8().ok()?,
-            flags: bytes.try_get_u8().ok()?,
-            fields: bytes.try_get_u16_le().ok()?,
-            sequence: bytes.try_get_u64_le().ok()?,
-        })
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().map(|bytes| Self::of_bytes(*bytes))
     }
 
+    #[inline]
+    pub(super) fn of_bytes(bytes: [u8; HEADER_BYTES]) -> Self {
+        let [l0, l1, l2, l3, kind, flags, f0, f1, sequence @ ..] = bytes;
+        Self {
+            length: u32::from_le_bytes([l0, l1, l2, l3]),
+            kind,
+            flags,
+            fields: u16::from_le_bytes([f0, f1]),
+            sequence: u64::from_le_bytes(sequence),
+        }
+    }
+
+    #[inline]
     pub(super) fn write(self, place: &mut [u8; HEADER_BYTES]) {
-        let mut place = &mut place[..];
-        place.put_u32_le(self.length);
-        place.put_u8(self.kind);
-        place.put_u8(self.flags);
-        place.put_u16_le(self.fields);
-        place.put_u64_le(self.sequence);
+        place[0..4].copy_from_slice(&self.length.to_le_bytes());
+        place[4..6].copy_from_slice(&[self.kind, self.flags]);
+        place[6..8].copy_from_slice(&self.fields.to_le_bytes());
+        place[8..16].copy_from_slice(&self.sequence.to_le_bytes());
     }
 
     /// Checks everything that the header alone shows, so that a frame is refused before the rest of

@@ -33,10 +33,13 @@ pub(crate) struct Interner {
     bytes: usize,
     /// The place to inspect next.
     hand: usize,
+    /// A place that was used lately: many frames in turn refer to the same text.
+    last: usize,
 }
 
 #[derive(Debug)]
 struct Defined {
+    id: InternedId,
     /// `None` if its definition was not sent.
     text: Option<Arc<str>>,
     /// The bytes that count for it.
@@ -60,13 +63,27 @@ impl Interner {
             texts: Vec::new(),
             bytes: 0,
             hand: 0,
+            last: 0,
         }
     }
 
     /// Returns the reference to write into the frame that is sent next. If that frame is not sent
     /// after all, call [`forget`](Self::forget).
     pub(crate) fn reference<'t>(&mut self, text: &'t str) -> TextReference<'t> {
+        self.reference_near(text, self.last)
+    }
+
+    /// The same, with a guess at its place, which may be wrong.
+    #[inline]
+    pub(crate) fn reference_near<'t>(&mut self, text: &'t str, guess: usize) -> TextReference<'t> {
+        if let Some(known) = self.texts.get_mut(guess)
+            && known.text.as_deref() == Some(text)
+        {
+            known.was_used = true;
+            return TextReference::Interned(known.id);
+        }
         if let Some(index) = self.ids.get(text).copied() {
+            self.last = index;
             if let Some(known) = self.texts.get_mut(index) {
                 known.was_used = true;
             }
@@ -105,6 +122,7 @@ impl Interner {
         let id = InternedId::of_index(index)?;
         let text: Arc<str> = text.into();
         let mut defined = Defined {
+            id,
             text: Some(Arc::clone(&text)),
             bytes: text.len(),
             bytes_before: 0,
@@ -194,16 +212,16 @@ mod tests {
         /// Each text arrives and the limits hold, no matter which frames are given up.
         #[test]
         fn both_sides_agree(
-            sent in proptest::collection::vec((0..12_usize, any::<bool>()), 0..200),
+            sent in proptest::collection::vec((0..12_usize, 0..8_usize, any::<bool>()), 0..200),
             entries in 0..6_u32,
             bytes in 0..40_u32,
         ) {
             let limits = InternLimits { entries, bytes };
             let mut interner = Interner::new(limits, 20);
             let mut received = InternedTexts::new(limits);
-            for (length, is_given_up) in sent {
+            for (length, guess, is_given_up) in sent {
                 let text = "abcdefghijklm"[..length].to_owned();
-                let reference = interner.reference(&text);
+                let reference = interner.reference_near(&text, guess);
                 if is_given_up {
                     interner.forget(reference);
                     continue;
