@@ -68,6 +68,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 ) -> ::core::result::Result<Self, #actorgrid::DecodeError> {
                     #prost::decode(bytes).map_err(#actorgrid::DecodeError::new)
                 }
+
+                fn decode_from(
+                    _wire_name: &str,
+                    bytes: &[u8],
+                ) -> ::core::result::Result<Self, #actorgrid::DecodeError> {
+                    #prost::decode(bytes).map_err(#actorgrid::DecodeError::new)
+                }
             }
         };
     })

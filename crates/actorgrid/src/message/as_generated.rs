@@ -30,6 +30,15 @@ macro_rules! as_generated {
                     .map_err($crate::message::DecodeError::new)?;
                 $from
             }
+
+            fn decode_from(
+                _wire_name: &str,
+                bytes: &[u8],
+            ) -> Result<Self, $crate::message::DecodeError> {
+                let $read = <$generated as prost::Message>::decode(bytes)
+                    .map_err($crate::message::DecodeError::new)?;
+                $from
+            }
         }
     };
 }

@@ -74,4 +74,15 @@ pub trait Message: Send + Sized + 'static {
     ///
     /// Returns [`DecodeError`] if the bytes are not this message.
     fn decode(wire_name: &str, bytes: Bytes) -> Result<Self, DecodeError>;
+
+    /// Does the same with borrowed bytes: those of a short message are in a buffer that is used
+    /// again. By default they are copied and then [decoded](Self::decode); the derive decodes them
+    /// in their place.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`DecodeError`] if the bytes are not this message.
+    fn decode_from(wire_name: &str, bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode(wire_name, Bytes::copy_from_slice(bytes))
+    }
 }
