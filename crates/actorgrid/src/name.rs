@@ -183,11 +183,21 @@ pub trait IntoName {
     ///
     /// Fails with a [`NameError`] if a text is not a valid name.
     fn into_name(self) -> Result<Name, NameError>;
+
+    /// Returns the text of the name, if it is there without work. It may not be valid.
+    #[doc(hidden)]
+    fn text(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl IntoName for Name {
     fn into_name(self) -> Result<Name, NameError> {
         Ok(self)
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self.as_str())
     }
 }
 
@@ -195,11 +205,19 @@ impl IntoName for &Name {
     fn into_name(self) -> Result<Name, NameError> {
         Ok(self.clone())
     }
+
+    fn text(&self) -> Option<&str> {
+        Some(self.as_str())
+    }
 }
 
 impl IntoName for &str {
     fn into_name(self) -> Result<Name, NameError> {
         Name::new(self)
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
     }
 }
 
@@ -207,11 +225,19 @@ impl IntoName for String {
     fn into_name(self) -> Result<Name, NameError> {
         Name::new(&self)
     }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
+    }
 }
 
 impl IntoName for &String {
     fn into_name(self) -> Result<Name, NameError> {
         Name::new(self)
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
     }
 }
 

@@ -78,8 +78,7 @@ impl Client {
     /// request was executed.
     #[doc(alias = "RequestC")]
     pub fn request<M: Message>(&self, to: impl IntoName, message: M) -> RequestBuilder<M::Reply> {
-        RequestBuilder::new(self.core.clone(), to.into_name(), message)
-            .sent_by_handler(self.from_handler)
+        RequestBuilder::new(&self.core, to, message, self.from_handler)
     }
 
     /// Creates a request with the same message to each member of a group. Await it to send it,

@@ -16,6 +16,7 @@ use crate::name::{Name, NameError, Namespace};
 use crate::registry::TimedRegistry;
 use crate::route::LocalRoute;
 use crate::route::calling::Pool;
+use crate::token::Token;
 
 /// The state that the clones of a [`Client`](crate::Client) share.
 pub(super) struct ClientCore {
@@ -48,6 +49,13 @@ impl ClientCore {
     pub(super) fn registry_within_deadline(&self) -> TimedRegistry {
         let limit = self.registry.limit().min(self.deadline);
         self.registry.with_limit(limit)
+    }
+
+    /// Forgets a location that proved wrong, unless a newer one is known.
+    pub(super) fn forget_location(&self, name: &Name, token: Token) {
+        if self.locations.forget(name, token) {
+            self.counters.locations_forgotten.increment();
+        }
     }
 
     pub(super) fn namespace(&self) -> Result<&Namespace, RequestError> {

@@ -1,6 +1,7 @@
 //! The cache of mailboxes' locations and tokens, and lookups that concurrent callers share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -15,7 +16,7 @@ use crate::error::RequestError;
 use crate::name::Name;
 use crate::registry::Capabilities;
 use crate::route::calling::Pool;
-use crate::route::{LinkHandle, WeakLinkHandle};
+use crate::route::{LinkHandle, ReferenceGuess, WeakLinkHandle};
 use crate::token::Token;
 
 /// The maximum number of remembered locations. One takes some 200 bytes with names of a usual
@@ -35,17 +36,42 @@ pub(super) struct Location {
 /// A location that is remembered, with the way there.
 #[derive(Debug)]
 pub(super) struct KnownLocation {
+    name: Name,
     location: Location,
     /// Set by the first request that found the link open.
     link: OnceLock<WeakLinkHandle>,
+    /// Where that link has its name.
+    guess: ReferenceGuess,
+    /// Whether it proved wrong, or something newer is known.
+    is_left: AtomicBool,
 }
 
 impl KnownLocation {
-    fn new(location: Location) -> Self {
+    fn new(name: Name, location: Location) -> Self {
         Self {
+            name,
             location,
             link: OnceLock::new(),
+            guess: ReferenceGuess::default(),
+            is_left: AtomicBool::new(false),
         }
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) const fn guess(&self) -> &ReferenceGuess {
+        &self.guess
+    }
+
+    /// Whether it proved wrong, or something newer is known, since it was found.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 
     pub(super) const fn location(&self) -> &Location {
@@ -130,25 +156,21 @@ impl Default for Locations {
 impl Locations {
     /// Returns the remembered location.
     pub(super) fn get(&self, name: &Name) -> Option<Location> {
-        self.known(name).map(|known| known.location.clone())
+        self.known(name.as_str())
+            .map(|known| known.location.clone())
     }
 
-    /// The same, with the way there, and without a copy.
-    pub(super) fn known(&self, name: &Name) -> Option<Arc<KnownLocation>> {
+    /// The same, with the way there, and without a copy. Only valid names are remembered.
+    pub(super) fn known(&self, name: &str) -> Option<Arc<KnownLocation>> {
         self.store.cache.get(name)
     }
 
     /// Returns the link to a location, which may have ended meanwhile, if there is one.
-    pub(super) fn link(
-        &self,
-        name: &Name,
-        known: &Arc<KnownLocation>,
-        pool: &Pool,
-    ) -> Option<LinkHandle> {
+    pub(super) fn link(&self, known: &Arc<KnownLocation>, pool: &Pool) -> Option<LinkHandle> {
         match known.link(pool) {
             RememberedLink::Is(link) => Some(link),
             RememberedLink::Gone => {
-                self.forget_link(name, known);
+                self.forget_link(known);
                 None
             }
             RememberedLink::None => None,
@@ -156,14 +178,16 @@ impl Locations {
     }
 
     /// Forgets the link of a location: it has ended.
-    pub(super) fn forget_link(&self, name: &Name, ended: &Arc<KnownLocation>) {
+    pub(super) fn forget_link(&self, ended: &Arc<KnownLocation>) {
         let cache = &self.store.cache;
+        let name = &ended.name;
         if cache
             .get(name)
             .is_some_and(|known| Arc::ptr_eq(&known, ended))
         {
-            let location = ended.location.clone();
-            cache.insert(name.clone(), Arc::new(KnownLocation::new(location)));
+            let known = KnownLocation::new(name.clone(), ended.location.clone());
+            cache.insert(name.clone(), Arc::new(known));
+            ended.leave();
         }
     }
 
@@ -172,6 +196,9 @@ impl Locations {
     pub(super) fn forget(&self, name: &Name, token: Token) -> bool {
         let cache = &self.store.cache;
         let forgotten = cache.remove_if(name, |known| known.location.token == token);
+        if let Some((_, known)) = &forgotten {
+            known.leave();
+        }
         forgotten.is_some()
     }
 
@@ -233,10 +260,14 @@ impl Locations {
 impl LocationStore {
     /// Remembers a location, unless a newer one is known.
     fn remember(&self, name: &Name, location: &Location) {
-        let is_newer = |known: Arc<KnownLocation>| known.location.token > location.token;
-        if !self.cache.get(name).is_some_and(is_newer) {
-            let known = Arc::new(KnownLocation::new(location.clone()));
-            self.cache.insert(name.clone(), known);
+        let before = self.cache.get(name);
+        let is_newer = |known: &Arc<KnownLocation>| known.location.token > location.token;
+        if !before.as_ref().is_some_and(is_newer) {
+            let known = KnownLocation::new(name.clone(), location.clone());
+            self.cache.insert(name.clone(), Arc::new(known));
+            if let Some(before) = before {
+                before.leave();
+            }
         }
     }
 
@@ -264,7 +295,7 @@ impl Drop for LookupUnderWay {
 mod tests {
     use super::*;
     use futures_util::poll;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use tokio::sync::Notify;
 
     fn location() -> Location {

@@ -49,6 +49,7 @@ pub(super) struct NameTurn<'a> {
 
 impl NameTurns {
     /// Whether no request to this name waits.
+    #[inline]
     pub(super) fn is_free(&self, name: &Name) -> bool {
         self.waiting.load(Ordering::Acquire) == 0 || !self.lock().by_name.contains_key(name)
     }

@@ -21,9 +21,14 @@ impl RequestIds {
         }
     }
 
-    pub(super) fn next(&self) -> RequestId {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        RequestId((u128::from(self.client) << 64) | u128::from(count))
+    /// Returns the number of the next request.
+    pub(super) fn next(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the id of the request with this number.
+    pub(super) fn of(&self, number: u64) -> RequestId {
+        RequestId((u128::from(self.client) << 64) | u128::from(number))
     }
 
     /// Returns the number of ids created so far.

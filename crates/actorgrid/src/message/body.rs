@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::any_message::AnyMessage;
+use super::body_ref::BodyRef;
 use super::decode_error::DecodeError;
 use super::message::Message;
 use super::payload::Payload;
@@ -28,34 +29,25 @@ impl Body {
         Self::Value(Box::new(message))
     }
 
-    pub(crate) fn wire_name(&self) -> &str {
+    /// Borrows the message.
+    pub(crate) fn by_ref(&self) -> BodyRef<'_> {
         match self {
-            Self::Value(value) => value.wire_name(),
-            Self::Encoded(payload) => payload.wire_name(),
+            Self::Value(value) => BodyRef::Value(&**value),
+            Self::Encoded(payload) => BodyRef::Encoded(payload),
         }
     }
 
+    pub(crate) fn wire_name(&self) -> &str {
+        self.by_ref().wire_name()
+    }
+
     pub(crate) fn encoded_len(&self) -> usize {
-        match self {
-            Self::Value(value) => value.encoded_len(),
-            Self::Encoded(payload) => payload.bytes().len(),
-        }
+        self.by_ref().encoded_len()
     }
 
     /// Returns the encoded bytes; cheap if the body is already encoded.
     pub(crate) fn encode(&self) -> Bytes {
-        match self {
-            Self::Value(value) => value.encode(),
-            Self::Encoded(payload) => payload.bytes().clone(),
-        }
-    }
-
-    /// Appends the bytes to a buffer.
-    pub(crate) fn encode_into(&self, buffer: &mut BytesMut) {
-        match self {
-            Self::Value(value) => value.encode_into(buffer),
-            Self::Encoded(payload) => buffer.extend_from_slice(payload.bytes()),
-        }
+        self.by_ref().encode()
     }
 
     /// Returns the message as `M`: moved if it is one, else decoded from its encoding if `M`

@@ -37,6 +37,10 @@ pub struct Registration {
 }
 
 impl IntoName for &Registration {
+    fn text(&self) -> Option<&str> {
+        Some(self.name.as_str())
+    }
+
     fn into_name(self) -> Result<Name, NameError> {
         Ok(self.name.clone())
     }

@@ -1,11 +1,15 @@
 //! One request on its way, and the trait of all routes.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::meta::Meta;
+use super::headers::Headers;
+use super::meta::{Meta, RequestId};
+use crate::environment::Deadline;
 use crate::error::{Executed, RequestError};
-use crate::message::{Body, Payload};
+use crate::message::{Body, BodyRef, Payload};
 use crate::name::Name;
+use crate::token::Token;
 
 /// The default size limit of a message, in both directions: 4 MiB, the limit of the Go library.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -28,6 +32,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The request for a link. `None` without a message or a token.
+    pub(super) fn link_request(&self) -> Option<LinkRequest<'_>> {
+        Some(LinkRequest {
+            receiver: &self.receiver,
+            guess: None,
+            id: self.meta.id,
+            token: self.meta.token?,
+            deadline: self.meta.deadline,
+            headers: Some(&self.meta.headers).filter(|headers| !headers.is_empty()),
+            body: self.body.as_ref()?.by_ref(),
+            from_handler: self.from_handler,
+        })
+    }
+
     /// Returns the message for a route that moves it.
     pub(super) fn take_body(&mut self) -> Option<Body> {
         if self.keep
@@ -37,6 +55,34 @@ impl Call {
             return self.body.replace(Body::Encoded(copy));
         }
         self.body.take()
+    }
+}
+
+/// A request as a link reads it, to send it: it stays with its caller, who may have to repeat it.
+#[derive(Clone, Copy)]
+pub(crate) struct LinkRequest<'a> {
+    pub(crate) receiver: &'a Name,
+    /// Where the link looks for the id of the receiver first.
+    pub(crate) guess: Option<&'a ReferenceGuess>,
+    pub(crate) id: RequestId,
+    pub(crate) token: Token,
+    pub(crate) deadline: Deadline,
+    pub(crate) headers: Option<&'a Headers>,
+    pub(crate) body: BodyRef<'a>,
+    pub(crate) from_handler: bool,
+}
+
+/// A guess at the place of a receiver among those that a link has defined. It may be wrong.
+#[derive(Debug, Default)]
+pub(crate) struct ReferenceGuess(AtomicUsize);
+
+impl ReferenceGuess {
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, place: usize) {
+        self.0.store(place, Ordering::Relaxed);
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) use admission::Admission;
 #[cfg(test)]
 pub(crate) use answer::{AnswerReader, ReplyTo};
 pub use call::DEFAULT_MAX_MESSAGE_BYTES;
-pub(crate) use call::{Call, Route};
+pub(crate) use call::{Call, LinkRequest, ReferenceGuess, Route};
 pub use caller::Caller;
 pub(crate) use directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved};
 pub(crate) use headers::Headers;
@@ -44,7 +44,9 @@ pub use incoming::Incoming;
 pub(crate) use link::announced_link;
 #[cfg(fuzzing)]
 pub(crate) use link::any_bytes::any_bytes;
-pub(crate) use link::calling::{LinkHandle, LinkedCall, LinkedOutcome, MovedCall, WeakLinkHandle};
+pub(crate) use link::calling::{
+    LinkHandle, LinkedCall, LinkedOutcome, MovedCall, ShortReply, WeakLinkHandle,
+};
 pub(crate) use local::LocalRoute;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;

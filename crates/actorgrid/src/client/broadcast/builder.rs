@@ -185,7 +185,7 @@ impl<R: Message> BroadcastBuilder<R> {
                 fail_fast: false,
                 from_handler: self.from_handler,
             };
-            Drive::new(Arc::clone(&self.core), spec)
+            Drive::new(Arc::clone(&self.core), None, spec)
         };
         let mut drives: Vec<_> = self.group.members().iter().cloned().map(drive).collect();
         let mut answers = Answers::new(drives.len());

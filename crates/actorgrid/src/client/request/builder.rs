@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::new_request::NewRequest;
 use super::policy::RepeatPolicy;
+use super::receiver::RequestReceiver;
 use super::reply_future::ReplyFuture;
 use super::spec::Purpose;
 use crate::client::core::ClientCore;
 use crate::error::RequestError;
-use crate::message::{Body, Message};
-use crate::name::{Name, NameError};
-use crate::route::Headers;
+use crate::message::Message;
+use crate::name::IntoName;
 
 /// A request that has not been sent yet. Await it to send it.
 #[must_use = "a request is sent when it is awaited"]
@@ -25,32 +25,26 @@ pub struct RequestBuilder<R: Message> {
 
 impl<R: Message> RequestBuilder<R> {
     pub(in crate::client) fn new(
-        core: Arc<ClientCore>,
-        to: Result<Name, NameError>,
+        core: &Arc<ClientCore>,
+        to: impl IntoName,
         message: impl Message,
+        from_handler: bool,
     ) -> Self {
         Self {
             request: NewRequest {
                 deadline: core.deadline,
-                core,
-                to,
-                body: Body::value(message),
+                to: RequestReceiver::new(&core.locations, to),
+                core: Arc::clone(core),
+                message: Box::new(message),
                 policy: RepeatPolicy::IfNotExecuted,
                 purpose: Purpose::Message,
                 wait_for_name: false,
                 fail_fast: false,
-                from_handler: false,
-                headers: Headers::default(),
-                refused: None,
+                from_handler,
+                headers: None,
             },
             reply: PhantomData,
         }
-    }
-
-    /// Whether code that itself answers requests sends it.
-    pub(in crate::client) fn sent_by_handler(mut self, from_handler: bool) -> Self {
-        self.request.from_handler = from_handler;
-        self
     }
 
     /// Sets the time within which the answer must arrive, repeats included. The client's default if
@@ -111,8 +105,9 @@ impl<R: Message> RequestBuilder<R> {
     /// [`MAX_HEADERS`](crate::MAX_HEADERS). An invalid header is reported when the request is
     /// awaited.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Err(error) = self.request.headers.add(name, value) {
-            self.request.refused.get_or_insert(error);
+        let new = self.request.headers.get_or_insert_default();
+        if let Err(error) = new.headers.add(name, value) {
+            new.refused.get_or_insert(error);
         }
         self
     }
@@ -154,7 +149,7 @@ impl<R: Message> fmt::Debug for RequestBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBuilder")
             .field("to", &self.request.to)
-            .field("message", &self.request.body)
+            .field("message", &self.request.message.wire_name())
             .field("deadline", &self.request.deadline)
             .finish_non_exhaustive()
     }

@@ -1,24 +1,21 @@
 //! Drives one request, from its first try to its answer.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use super::policy::RepeatPolicy;
 use super::retry::{Decision, FailedTry, HolderFound, after_lookup, decide};
 use super::spec::{Purpose, RequestSpec};
 use crate::client::core::ClientCore;
-use crate::client::locations::{Freshness, KnownLocation, Location};
+use crate::client::locations::{Freshness, Location};
 use crate::client::name_turns::NameTurn;
 use crate::code::Code;
 use crate::counter::Counter;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::message::{Body, BodyError, Message};
+use crate::message::{Body, BodyError, DecodeError, Message};
 use crate::name::Name;
 use crate::registry::Kind;
-use crate::route::{
-    Call, Caller, LinkHandle, LinkedCall, LinkedOutcome, Meta, MovedCall, Route as _,
-};
+use crate::route::{Call, Caller, Meta, MovedCall, Route as _};
 use crate::token::Token;
 
 /// Sends one request, as often as the retry policy allows.
@@ -66,12 +63,17 @@ struct FailedAt {
 }
 
 impl Drive {
-    pub(in crate::client) fn new(core: Arc<ClientCore>, spec: RequestSpec) -> Self {
+    /// Drives the request with this number, or with the next one.
+    pub(in crate::client) fn new(
+        core: Arc<ClientCore>,
+        number: Option<u64>,
+        spec: RequestSpec,
+    ) -> Self {
+        let id = core.ids.of(number.unwrap_or_else(|| core.ids.next()));
         // An encoded message costs nothing to keep.
         let keep = spec.policy == RepeatPolicy::Always
             || spec.purpose != Purpose::Message
             || matches!(spec.body, Body::Encoded(_));
-        let id = core.ids.next();
         Self {
             core,
             call: Call {
@@ -117,63 +119,10 @@ impl Drive {
         read_reply(answer?)
     }
 
-    /// Begins the first try over a link that is open to the place that is remembered of the
-    /// receiver. Returns that place and the link, or `None`, with nothing done, if there is none or
-    /// the message goes another way.
-    pub(super) fn begin_linked(&mut self) -> Option<(Arc<KnownLocation>, LinkHandle)> {
-        let core = &*self.core;
-        let known = core.locations.known(&self.call.receiver)?;
-        if known.location().token.cluster() != core.registry.cluster() {
-            return None;
-        }
-        if let Some((peer, local)) = &core.local
-            && (*peer == known.location().peer || local.knows(self.call.receiver.as_str()))
-        {
-            return None;
-        }
-        let link = core
-            .locations
-            .link(&self.call.receiver, &known, &core.pool)?;
-        if !core.name_turns.is_free(&self.call.receiver) {
-            return None;
-        }
-        self.call.meta.token = Some(known.location().token);
-        self.at_location = true;
-        self.count(&core.counters.remote_tries);
-        Some((known, link))
-    }
-
-    /// Drives the try that [`begin_linked`](Self::begin_linked) has begun.
-    pub(super) fn poll_linked(
-        &mut self,
-        known: &Arc<KnownLocation>,
-        linked: &mut LinkedCall,
-        cx: &mut Context<'_>,
-    ) -> Poll<LinkedOutcome> {
-        let outcome = ready!(linked.poll(&mut self.call, cx));
-        if !matches!(outcome, LinkedOutcome::Overdue) {
-            self.at_location = false;
-        }
-        Poll::Ready(match outcome {
-            LinkedOutcome::Failed(error) => {
-                LinkedOutcome::Failed(self.core.pool.lost_or_closed(error))
-            }
-            LinkedOutcome::Ended(moved) => {
-                self.core.locations.forget_link(&self.call.receiver, known);
-                LinkedOutcome::Ended(moved)
-            }
-            other => other,
-        })
-    }
-
-    /// Keeps the place of the request on the link to which it has moved, for the next try.
-    pub(super) fn keep_place(&mut self, moved: Option<MovedCall>) {
+    /// Goes on from a first try at the holder with this token. Its place on a link may have moved.
+    pub(super) fn follow(&mut self, token: Option<Token>, moved: Option<MovedCall>) {
+        self.call.meta.token = token;
         self.moved = moved;
-    }
-
-    /// Gives up the try that [`begin_linked`](Self::begin_linked) has begun.
-    pub(super) fn give_up_linked(&mut self, linked: &mut LinkedCall) {
-        linked.give_up(&mut self.call);
     }
 
     /// The time by which the request must have ended.
@@ -353,10 +302,8 @@ impl Drive {
 
     /// Forgets the receiver's location, unless a newer one is known.
     fn forget_location(&self) {
-        if let Some(token) = self.call.meta.token
-            && self.core.locations.forget(&self.call.receiver, token)
-        {
-            self.core.counters.locations_forgotten.increment();
+        if let Some(token) = self.call.meta.token {
+            self.core.forget_location(&self.call.receiver, token);
         }
     }
 
@@ -446,10 +393,14 @@ fn unexpected<R: Message>(error: BodyError) -> RequestError {
             body.wire_name(),
             R::WIRE_NAME
         )),
-        BodyError::Bytes(error) => {
-            unexpected(format!("the reply cannot be decoded: {error}")).caused_by(error)
-        }
+        BodyError::Bytes(error) => unreadable(error),
     }
+}
+
+/// The error of a reply that cannot be decoded.
+pub(super) fn unreadable(error: DecodeError) -> RequestError {
+    let text = format!("the reply cannot be decoded: {error}");
+    RequestError::new(RequestErrorKind::UnexpectedReply, Executed::Yes, text).caused_by(error)
 }
 
 #[cfg(test)]

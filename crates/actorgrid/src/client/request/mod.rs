@@ -2,8 +2,10 @@
 
 mod builder;
 mod drive;
+mod first_try;
 mod new_request;
 mod policy;
+mod receiver;
 mod reply_future;
 mod retry;
 mod spec;

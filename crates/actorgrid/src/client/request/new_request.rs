@@ -5,27 +5,34 @@ use std::time::Duration;
 
 use super::drive::Drive;
 use super::policy::RepeatPolicy;
+use super::receiver::RequestReceiver;
 use super::spec::{Purpose, RequestSpec};
 use crate::client::core::ClientCore;
 use crate::environment::{Deadline, MAX_DEADLINE};
 use crate::error::RequestError;
-use crate::message::Body;
-use crate::name::{Name, NameError};
+use crate::message::{AnyMessage, Body};
 use crate::route::Headers;
 
-/// A request that has not begun.
+/// A request that has not begun. It is small, as it is moved several times before it begins.
 pub(super) struct NewRequest {
     pub(super) core: Arc<ClientCore>,
-    pub(super) to: Result<Name, NameError>,
-    pub(super) body: Body,
+    pub(super) to: RequestReceiver,
+    pub(super) message: Box<dyn AnyMessage>,
     pub(super) deadline: Duration,
     pub(super) policy: RepeatPolicy,
     pub(super) purpose: Purpose,
     pub(super) wait_for_name: bool,
     pub(super) fail_fast: bool,
     pub(super) from_handler: bool,
+    /// None if there are no headers, as there are seldom any.
+    pub(super) headers: Option<Box<NewHeaders>>,
+}
+
+/// The headers of a request that has not begun.
+#[derive(Default)]
+pub(super) struct NewHeaders {
     pub(super) headers: Headers,
-    /// The first setting that is not valid.
+    /// The first one that is not valid.
     pub(super) refused: Option<RequestError>,
 }
 
@@ -35,27 +42,36 @@ impl NewRequest {
         self.deadline.min(MAX_DEADLINE)
     }
 
-    /// Begins the request: its deadline runs from here on.
+    /// Fails if the name of the receiver or a header is not valid.
+    pub(super) fn check(&mut self) -> Result<(), RequestError> {
+        if let Some(headers) = &mut self.headers
+            && let Some(error) = headers.refused.take()
+        {
+            return Err(error);
+        }
+        match &self.to {
+            RequestReceiver::Known(_) | RequestReceiver::Named(_) => Ok(()),
+            RequestReceiver::Invalid(error) => Err(RequestError::invalid_name(error)),
+        }
+    }
+
+    /// Returns what drives the request, which has begun with this number.
     ///
     /// # Errors
     ///
-    /// Fails if the name of the receiver or a setting is not valid.
-    pub(super) fn begin(self) -> Result<Drive, RequestError> {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
-        let receiver = self.to.map_err(|error| RequestError::invalid_name(&error));
+    /// The name of the receiver is not valid.
+    pub(super) fn into_drive(self, number: u64, deadline: Deadline) -> Result<Drive, RequestError> {
         let spec = RequestSpec {
-            receiver: receiver?,
-            deadline: Deadline::after(self.deadline),
-            headers: self.headers,
-            body: self.body,
+            receiver: self.to.into_name()?,
+            deadline,
+            headers: self.headers.map(|new| new.headers).unwrap_or_default(),
+            body: Body::Value(self.message),
             purpose: self.purpose,
             policy: self.policy,
             wait_for_name: self.wait_for_name,
             fail_fast: self.fail_fast,
             from_handler: self.from_handler,
         };
-        Ok(Drive::new(self.core, spec))
+        Ok(Drive::new(self.core, Some(number), spec))
     }
 }

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
-use super::drive::{Drive, read_reply};
+use super::drive::{Drive, read_reply, unreadable};
+use super::first_try::{Begun, FirstOutcome, FirstTry};
 use super::new_request::NewRequest;
-use crate::client::locations::KnownLocation;
 use crate::error::RequestError;
-use crate::message::{Body, Message};
-use crate::route::{LinkedCall, LinkedOutcome};
+use crate::message::{Body, Message, Payload};
+use crate::route::ShortReply;
 
 /// The reply to a request that is sent when this is first polled. Created by
 /// [`RequestBuilder::send`](crate::RequestBuilder::send), and by awaiting a
@@ -27,29 +27,52 @@ pub struct ReplyFuture<R: Message> {
     stage: ReplyStage<R>,
 }
 
-/// How far a request has come.
+/// How far a request has come. Polled where it is: moves are not free.
 enum ReplyStage<R: Message> {
-    New(NewRequest),
-    /// Its first try is on a link that was open: no timer, no lookup and no allocation.
-    Linked(LinkedTry),
+    /// Not begun, or on a link that was open.
+    First(FirstTry),
     /// Everything else.
     Driven(BoxFuture<'static, Result<R, RequestError>>),
     Ended,
 }
 
-/// A try over a link. Dropped, it is cancelled.
-struct LinkedTry {
-    /// None once the try has failed.
-    drive: Option<Drive>,
-    known: Arc<KnownLocation>,
-    linked: LinkedCall,
-}
-
 impl<R: Message> ReplyFuture<R> {
     pub(super) const fn new(request: NewRequest) -> Self {
         Self {
-            stage: ReplyStage::New(request),
+            stage: ReplyStage::First(FirstTry::new(request)),
         }
+    }
+
+    /// The first try has another outcome than a short reply.
+    fn conclude(
+        &mut self,
+        outcome: FirstOutcome,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<R, RequestError>> {
+        let answer = match outcome {
+            FirstOutcome::GoesOn(begun) => return self.go_on(begun, cx),
+            FirstOutcome::Failed(error) => Err(error),
+            FirstOutcome::Replied(payload) => read_reply(Body::Encoded(payload)),
+            // No reply comes at once.
+            FirstOutcome::Short(_) => Err(RequestError::no_reply("the reply is gone")),
+        };
+        self.stage = ReplyStage::Ended;
+        Poll::Ready(answer)
+    }
+
+    /// The request goes on after its first try.
+    fn go_on(&mut self, begun: Begun, cx: &mut Context<'_>) -> Poll<Result<R, RequestError>> {
+        let stage = std::mem::replace(&mut self.stage, ReplyStage::Ended);
+        let ReplyStage::First(first) = stage else {
+            return Poll::Pending;
+        };
+        let (drive, failed) = first.into_drive(begun)?;
+        let mut driven: BoxFuture<'_, _> = Box::pin(driven(drive, failed));
+        let polled = driven.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.stage = ReplyStage::Driven(driven);
+        }
+        polled
     }
 }
 
@@ -57,37 +80,30 @@ impl<R: Message> Future for ReplyFuture<R> {
     type Output = Result<R, RequestError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let stage = &mut self.stage;
-        if let ReplyStage::New(_) = stage
-            && let ReplyStage::New(request) = std::mem::replace(stage, ReplyStage::Ended)
-        {
-            let time = request.time();
-            let mut drive = request.begin()?;
-            *stage = match drive.begin_linked() {
-                Some((known, link)) => ReplyStage::Linked(LinkedTry {
-                    drive: Some(drive),
-                    known,
-                    linked: LinkedCall::new(link, time),
-                }),
-                None => ReplyStage::Driven(Box::pin(driven(drive, None))),
-            };
-        }
-        if let ReplyStage::Linked(linked_try) = stage {
-            match ready!(linked_try.poll(cx)) {
-                Ok(answer) => {
-                    *stage = ReplyStage::Ended;
-                    return Poll::Ready(answer);
-                }
-                Err((drive, failed)) => {
-                    *stage = ReplyStage::Driven(Box::pin(driven(drive, failed)))
-                }
-            }
-        }
-        match stage {
-            ReplyStage::Driven(driven) => driven.as_mut().poll(cx),
+        let this = &mut *self;
+        let first = match &mut this.stage {
+            ReplyStage::First(first) => first,
+            ReplyStage::Driven(driven) => return driven.as_mut().poll(cx),
             // Polled again after its end, as no future may be.
-            ReplyStage::New(_) | ReplyStage::Linked(_) | ReplyStage::Ended => Poll::Pending,
+            ReplyStage::Ended => return Poll::Pending,
+        };
+        if !first.has_begun() {
+            let outcome = ready!(first.begin(R::WIRE_NAME, cx));
+            return this.conclude(outcome, cx);
         }
+        let mut reply = ShortReply::EMPTY;
+        let answer = match ready!(first.poll(&mut reply, cx)) {
+            FirstOutcome::Short(None) => {
+                R::decode_from(R::WIRE_NAME, reply.bytes()).map_err(unreadable)
+            }
+            FirstOutcome::Short(Some(wire_name)) => {
+                let bytes = Bytes::copy_from_slice(reply.bytes());
+                read_reply(Body::Encoded(Payload::shared(wire_name, bytes)))
+            }
+            outcome => return this.conclude(outcome, cx),
+        };
+        this.stage = ReplyStage::Ended;
+        Poll::Ready(answer)
     }
 }
 
@@ -103,50 +119,20 @@ async fn driven<R: Message>(
     }
 }
 
-impl LinkedTry {
-    /// Returns the answer of the request, or what it takes to try again.
-    #[allow(clippy::type_complexity)]
-    fn poll<R: Message>(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Result<R, RequestError>, (Drive, Option<RequestError>)>> {
-        let Self {
-            drive,
-            known,
-            linked,
-        } = self;
-        let Some(driving) = drive else {
-            return Poll::Pending;
-        };
-        let failed = match ready!(driving.poll_linked(known, linked, cx)) {
-            LinkedOutcome::Replied(payload) => {
-                return Poll::Ready(Ok(read_reply(Body::Encoded(payload))));
-            }
-            LinkedOutcome::Overdue => return Poll::Ready(Ok(Err(driving.overdue()))),
-            LinkedOutcome::Failed(error) => Some(error),
-            LinkedOutcome::Ended(moved) => {
-                driving.keep_place(moved);
-                None
-            }
-            LinkedOutcome::TooLarge => None,
-        };
-        match drive.take() {
-            Some(drive) => Poll::Ready(Err((drive, failed))),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for LinkedTry {
-    fn drop(&mut self) {
-        if let Some(drive) = &mut self.drive {
-            drive.give_up_linked(&mut self.linked);
-        }
-    }
-}
-
 impl<R: Message> fmt::Debug for ReplyFuture<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplyFuture").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Ack;
+
+    #[test]
+    fn is_small_as_users_move_and_spawn_it() {
+        let bytes = size_of::<ReplyFuture<Ack>>();
+        assert!(bytes <= 128, "{bytes}");
     }
 }

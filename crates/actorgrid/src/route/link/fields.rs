@@ -40,6 +40,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub(super) const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Skips the fields of a kind that defines none. Fails if one of them is critical.
     pub(super) fn ignore(self, kind: FrameKind) -> Result<(), LinkError> {
         for field in self {

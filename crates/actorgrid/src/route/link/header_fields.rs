@@ -21,10 +21,10 @@ pub(crate) struct HeaderFields<'a> {
 
 impl<'a> HeaderFields<'a> {
     /// Wraps headers to send.
-    pub(crate) const fn of(headers: &'a Headers) -> Self {
+    pub(crate) const fn of(headers: Option<&'a Headers>) -> Self {
         Self {
             received: Fields::NONE,
-            to_send: Some(headers),
+            to_send: headers,
         }
     }
 
@@ -41,6 +41,11 @@ impl<'a> HeaderFields<'a> {
         let received = self.received.filter(|field| field.tag == HEADER_TAG);
         let received = received.filter_map(|field| read_header(field.value));
         received.chain(self.to_send.into_iter().flat_map(Headers::iter))
+    }
+
+    /// Whether there are certainly none.
+    pub(super) const fn is_empty(self) -> bool {
+        self.to_send.is_none() && self.received.is_empty()
     }
 
     pub(super) fn put(self, frame: &mut OpenFrame, buffer: &mut BytesMut) {

@@ -55,6 +55,19 @@ impl<T> InternedTexts<T> {
         self.bytes
     }
 
+    /// Returns the text that is remembered under this id.
+    ///
+    /// # Errors
+    ///
+    /// The id is not known: the link must be closed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: InternedId) -> Result<&mut T, LinkError> {
+        let place = self.texts.get_mut(id.index());
+        let known = place.and_then(Option::as_mut);
+        let known = known.ok_or(LinkError::UnknownText(id.get()))?;
+        Ok(&mut known.value)
+    }
+
     /// Returns the text that a frame refers to. `make` turns one that is written out into a `T`.
     /// Call this for every reference that was read, in order: otherwise later ids refer to the
     /// wrong texts.

@@ -36,6 +36,7 @@ mod link_error;
 mod link_io;
 mod open_frame;
 mod outbox;
+mod plain_reply;
 mod reference;
 mod reply;
 mod request;
@@ -69,7 +70,7 @@ pub(crate) use limits::{MAX_BODY_BYTES, MAX_LENGTH, MAX_RECEIVER_BYTES, MAX_TYPE
 pub(crate) use link_error::LinkError;
 #[cfg(test)]
 pub(crate) use open_frame::FrameTooLarge;
-#[cfg(test)]
+pub(crate) use plain_reply::{MAX_PLAIN_BYTES, PlainReply};
 pub(crate) use reference::TextReference;
 pub(crate) use reply::ReplyFrame;
 #[cfg(test)]

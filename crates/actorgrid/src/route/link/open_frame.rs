@@ -55,11 +55,25 @@ impl OpenFrame {
         sequence: u64,
         more: usize,
     ) -> Self {
+        Self::begin_with(buffer, kind, flags, sequence, more, &[])
+    }
+
+    /// Begins a frame with its fixed fields.
+    #[inline]
+    pub(super) fn begin_with<const FIXED: usize>(
+        buffer: &mut BytesMut,
+        kind: FrameKind,
+        flags: u8,
+        sequence: u64,
+        more: usize,
+        fixed: &[u8; FIXED],
+    ) -> Self {
         let start = buffer.len();
         // A frame above the limit is discarded, so it needs no room.
         let more = more.min(MAX_FIELDS_BYTES + MAX_BODY_BYTES);
         buffer.reserve(HEADER_BYTES + kind.fixed_bytes() + more);
-        buffer.put_bytes(0, HEADER_BYTES);
+        buffer.extend_from_slice(&[0; HEADER_BYTES]);
+        buffer.extend_from_slice(fixed);
         Self {
             kind,
             flags,

@@ -27,6 +27,14 @@ impl<'a> TextReference<'a> {
         }
     }
 
+    /// Returns the place of a text that the receiver remembers from now on.
+    pub(crate) fn place(self) -> Option<usize> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Define(id, _) | Self::Interned(id) => Some(id.index()),
+        }
+    }
+
     /// Returns the text if it is written out: then the frame has a field for it.
     pub(super) const fn text(self) -> Option<&'a str> {
         match self {

@@ -2,23 +2,25 @@
 
 use std::fmt;
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::content::{ContentReader, FrameContent, TOTAL_TAG, TYPE_TAG};
 use super::fields::{Fields, set_once};
 use super::frame_kind::FrameKind;
-use super::header::FrameHeader;
+use super::header::{FrameHeader, HEADER_BYTES};
 use super::header_fields::{HEADER_TAG, HeaderCheck, HeaderFields};
-use super::limits::{MAX_RECEIVER_BYTES, MAX_TYPE_BYTES};
+use super::limits::{MAX_BODY_BYTES, MAX_RECEIVER_BYTES, MAX_TYPE_BYTES};
 use super::link_error::LinkError;
 use super::open_frame::{FrameTooLarge, OpenFrame};
 use super::reference::TextReference;
-use super::token_bytes::{TOKEN_BYTES, put_token, read_token};
+use super::token_bytes::{TOKEN_BYTES, read_token, token_bytes};
 use crate::error::{RequestError, RequestErrorKind};
 use crate::route::meta::RequestId;
 use crate::token::Token;
 
 const KIND: FrameKind = FrameKind::Request;
+const FIXED_BYTES: usize = KIND.fixed_bytes();
+const PLAIN_HEAD_BYTES: usize = HEADER_BYTES + FIXED_BYTES;
 const FROM_HANDLER: u8 = 0x04;
 const RECEIVER_TAG: u8 = 0x81;
 /// Usually more than the names and the length take.
@@ -67,12 +69,8 @@ impl<'a> RequestFrame<'a> {
         };
         let flags = self.content.flag() | handler;
         let more = EXPECTED_FIELDS_BYTES + body;
-        let mut frame = OpenFrame::begin(buffer, KIND, flags, self.sequence, more);
-        buffer.put_u32_le(self.time_left_ms);
-        buffer.put_u128(self.id.0);
-        put_token(buffer, self.token);
-        buffer.put_u32_le(self.receiver.number());
-        buffer.put_u32_le(self.message_type.number());
+        let mut frame =
+            OpenFrame::begin_with(buffer, KIND, flags, self.sequence, more, &self.fixed());
         if let Some(name) = self.receiver.text() {
             frame.text(buffer, RECEIVER_TAG, name, MAX_RECEIVER_BYTES);
         }
@@ -82,6 +80,51 @@ impl<'a> RequestFrame<'a> {
         self.content.put_field(&mut frame, buffer);
         self.headers.put(&mut frame, buffer);
         frame
+    }
+}
+
+impl RequestFrame<'_> {
+    /// The frame up to its body, which has this length, if it has no optional fields, as most have
+    /// none.
+    #[inline]
+    pub(crate) fn plain_head(&self, body: usize) -> Option<[u8; PLAIN_HEAD_BYTES]> {
+        let is_plain = self.receiver.text().is_none()
+            && self.message_type.text().is_none()
+            && self.content.flag() == 0
+            && self.headers.is_empty()
+            && body <= MAX_BODY_BYTES;
+        if !is_plain {
+            return None;
+        }
+        let handler = if self.is_from_handler {
+            FROM_HANDLER
+        } else {
+            0
+        };
+        let header = FrameHeader {
+            length: u32::try_from(FIXED_BYTES + body).unwrap_or(u32::MAX),
+            kind: KIND as u8,
+            flags: handler,
+            fields: 0,
+            sequence: self.sequence,
+        };
+        let mut head = [0; PLAIN_HEAD_BYTES];
+        let (place, fixed) = head.split_first_chunk_mut()?;
+        header.write(place);
+        fixed.copy_from_slice(&self.fixed());
+        Some(head)
+    }
+
+    /// The fixed fields.
+    #[inline]
+    fn fixed(&self) -> [u8; FIXED_BYTES] {
+        let mut fixed = [0; FIXED_BYTES];
+        fixed[0..4].copy_from_slice(&self.time_left_ms.to_le_bytes());
+        fixed[4..20].copy_from_slice(&self.id.0.to_be_bytes());
+        fixed[20..36].copy_from_slice(&token_bytes(self.token));
+        fixed[36..40].copy_from_slice(&self.receiver.number().to_le_bytes());
+        fixed[40..44].copy_from_slice(&self.message_type.number().to_le_bytes());
+        fixed
     }
 }
 

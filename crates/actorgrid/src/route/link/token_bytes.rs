@@ -1,21 +1,17 @@
 //! Fencing tokens as 16 bytes: the cluster and the revision.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::Buf;
 
 use crate::revision::Revision;
 use crate::token::{ClusterId, Token};
 
 pub(super) const TOKEN_BYTES: usize = 16;
 
-pub(super) fn put_token(buffer: &mut BytesMut, token: Token) {
-    buffer.put_slice(&token_bytes(token));
-}
-
+#[inline]
 pub(super) fn token_bytes(token: Token) -> [u8; TOKEN_BYTES] {
     let mut bytes = [0; TOKEN_BYTES];
-    let mut place = &mut bytes[..];
-    place.put_u64_le(token.cluster().0);
-    place.put_i64_le(token.revision());
+    bytes[0..8].copy_from_slice(&token.cluster().0.to_le_bytes());
+    bytes[8..16].copy_from_slice(&token.revision().to_le_bytes());
     bytes
 }
 

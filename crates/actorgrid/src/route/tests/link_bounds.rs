@@ -203,7 +203,7 @@ async fn requests_that_wait_for_tickets_are_charged_for_their_headers() {
         let requests = limits.credit_bytes * 3 / 4 / 8_200;
         for sequence in 1..=requests {
             let frame = RequestFrame {
-                headers: HeaderFields::of(&headers),
+                headers: HeaderFields::of(Some(&headers)),
                 ..large(sequence, MIB)
             };
             link.send(&[LinkFrame::Request(frame)]).await;

@@ -384,7 +384,7 @@ async fn requests_that_wait_for_tickets_are_charged() {
         let (mut link, limits) = world.open_of(client).await;
         for sequence in 1..=limits.credit_bytes * 3 / 4 / 8_200 {
             let large = RequestFrame {
-                headers: HeaderFields::of(&headers),
+                headers: HeaderFields::of(Some(&headers)),
                 content: FrameContent::Chunked { bytes: 1024 * 1024 },
                 time_left_ms: 3_600_000,
                 ..request(sequence, "echo", b"")

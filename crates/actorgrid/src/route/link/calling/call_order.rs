@@ -40,10 +40,17 @@ impl<K: Copy + PartialEq> CallOrder<K> {
     }
 
     /// Whether a call to this receiver that comes now need not wait for others.
+    #[inline]
     pub(super) fn is_free(&self, receiver: &Name, is_from_handler: bool) -> bool {
         self.from_handlers.is_empty()
             && (is_from_handler || self.line.is_empty())
             && (self.held.is_empty() || !self.held.contains_key(receiver))
+    }
+
+    /// Whether no call is in line. Some may wait apart.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.from_handlers.is_empty() && self.line.is_empty()
     }
 
     /// A call waits, behind all others that it must not overtake.

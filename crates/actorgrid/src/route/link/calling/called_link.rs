@@ -7,20 +7,26 @@ use std::time::Duration;
 
 use super::calling_state::{CallingState, Leftovers, LinkPhase, NotNow};
 use super::pending_call::{CallStage, LinkEnding, LinkOutcome, PendingCall, ReadAnswer};
+use super::reply_type::ReplyType;
+use super::short_reply::{ShortReplies, ShortReply};
 use crate::environment::Deadline;
-use crate::error::{Executed, RequestError};
-use crate::message::Body;
-use crate::route::call::Call;
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::route::call::{Call, LinkRequest};
 use crate::route::link::link_io::HasOutbox;
 use crate::route::link::outbox::{LargeMessage, Outbox};
 use crate::route::link::{
-    GoAwayFrame, GoAwayReason, HelloLimits, LinkError, MAX_BODY_BYTES, PingFrame, PongFrame,
+    GoAwayFrame, GoAwayReason, HEADER_BYTES, HelloLimits, InternedTexts, LinkError, MAX_BODY_BYTES,
+    PingFrame, PlainReply, PongFrame,
 };
 use crate::route::slab::SlabKey;
 
 /// While more bytes of answers to the peer's questions than this wait for it, nothing of it is
 /// read: a peer that asks and does not read could have any number.
 const MAX_URGENT_BYTES: usize = 1024 * 1024;
+
+/// The short replies that are taken while the link is locked: others send meanwhile, and must not
+/// wait for all that one read has brought.
+const PLAIN_AT_ONCE: usize = 64;
 
 /// A link to a peer.
 pub(super) struct CalledLink {
@@ -119,6 +125,14 @@ impl CalledLink {
         let wakers = self.lock().pass_absent();
         for waker in wakers {
             waker.wake();
+        }
+    }
+
+    /// Nothing happens on the link: room for many replies is released if no call uses it.
+    pub(super) fn release_room(&self) {
+        let mut state = self.lock();
+        if state.calls.is_empty() {
+            state.short_replies = ShortReplies::default();
         }
     }
 
@@ -224,7 +238,7 @@ impl CalledLink {
         {
             let message = LargeMessage {
                 sequence,
-                bytes,
+                bytes: *bytes,
                 charge: None,
             };
             state.outbox.push_large(message);
@@ -261,7 +275,41 @@ impl CalledLink {
         wake(first);
     }
 
-    /// Answers have come.
+    /// Takes the short replies at the beginning of the buffer, so that the link is locked once for
+    /// them. Returns their bytes: none if there is something else at its beginning. `left` is empty
+    /// before and after, and keeps its room.
+    ///
+    /// # Errors
+    ///
+    /// The peer has violated the protocol.
+    pub(super) fn take_plain(
+        &self,
+        buffer: &[u8],
+        types: &mut InternedTexts<ReplyType>,
+        left: &mut Leftovers,
+    ) -> Result<usize, LinkError> {
+        let mut taken = 0;
+        let Some(mut reply) = PlainReply::read(buffer) else {
+            return Ok(taken);
+        };
+        let mut state = self.lock();
+        let mut failed = Ok(());
+        for _ in 0..PLAIN_AT_ONCE {
+            failed = state.answered_shortly(&reply, types, left);
+            if failed.is_err() {
+                break;
+            }
+            taken += HEADER_BYTES + reply.length;
+            match buffer.get(taken..).and_then(PlainReply::read) {
+                Some(next) => reply = next,
+                None => break,
+            }
+        }
+        self.unlock_answered(state, left);
+        failed.map(|()| taken)
+    }
+
+    /// Answers have come, or parts of some.
     ///
     /// # Errors
     ///
@@ -269,81 +317,114 @@ impl CalledLink {
     pub(super) fn complete(
         &self,
         answers: impl Iterator<Item = (u64, u64, ReadAnswer)>,
+        left: &mut Leftovers,
     ) -> Result<(), LinkError> {
-        let mut left = Leftovers::default();
         let mut state = self.lock();
         let mut failed = Ok(());
-        for (sequence, credit, answer) in answers {
-            failed = state.answered(sequence, credit, answer, self.max_message_bytes, &mut left);
+        for answer in answers {
+            failed = state.answered(answer, self.max_message_bytes, left);
             if failed.is_err() {
                 break;
             }
         }
+        self.unlock_answered(state, left);
+        failed
+    }
+
+    /// Unlocks, and then wakes and drops.
+    fn unlock_answered(&self, mut state: MutexGuard<'_, CallingState>, left: &mut Leftovers) {
         state.return_credit(self.own.credit_bytes);
         left.wakers.extend(state.first_waker());
         drop(state);
-        for waker in left.wakers {
+        for waker in left.wakers.drain(..) {
             waker.wake();
         }
-        failed
+        left.messages.clear();
     }
 
     /// Polls a call: sends it when its turn has come, and returns its outcome when that is there.
     pub(super) fn poll_call(
         &self,
         key: &mut Option<SlabKey>,
-        call: &mut Call,
-        cx: &mut Context<'_>,
+        call: &Call,
+        reply: &mut ShortReply,
+        cx: &Context<'_>,
     ) -> Poll<LinkOutcome> {
-        // Declared before the lock is taken, so it is dropped after.
-        let mut stale = Leftovers::default();
-        self.poll_locked(self.lock(), key, call, None, cx, &mut stale)
-    }
-
-    /// The same, for a call whose caller leaves its deadline to the link. It is not sent if the
-    /// link is not open, or if its message is to be sent in chunks. `time_left` counts at the first
-    /// poll.
-    pub(super) fn poll_open_call(
-        &self,
-        key: &mut Option<SlabKey>,
-        call: &mut Call,
-        time_left: Duration,
-        cx: &mut Context<'_>,
-    ) -> Poll<LinkOutcome> {
-        let mut stale = Leftovers::default();
-        let state = self.lock();
-        if key.is_none() {
-            let length = call.body.as_ref().map_or(0, Body::encoded_len);
-            if length > MAX_BODY_BYTES.min(self.max_message_bytes) {
-                return Poll::Ready(LinkOutcome::TooLarge);
-            }
-            if !matches!(state.phase, LinkPhase::Open) {
-                return Poll::Ready(LinkOutcome::Gone {
-                    executed: Executed::No,
-                    ending: LinkEnding::Lost("it is not open".to_owned()),
-                });
-            }
-        }
-        let time_left = key.is_none().then_some(time_left);
-        self.poll_locked(state, key, call, time_left, cx, &mut stale)
-    }
-
-    fn poll_locked(
-        &self,
-        mut state: MutexGuard<'_, CallingState>,
-        key: &mut Option<SlabKey>,
-        call: &mut Call,
-        time_left: Option<Duration>,
-        cx: &mut Context<'_>,
-        stale: &mut Leftovers,
-    ) -> Poll<LinkOutcome> {
-        let own = match *key {
-            Some(own) => own,
-            None => match state.arrive(call) {
-                Ok(own) => *key.insert(own),
-                Err(outcome) => return Poll::Ready(outcome),
-            },
+        let Some(request) = call.link_request() else {
+            return Poll::Ready(LinkOutcome::Failed(RequestError::refused(
+                RequestErrorKind::InvalidHeaders,
+                "a request over a link has a message and a token",
+            )));
         };
+        if key.is_some() {
+            return self.poll_begun(key, || request, reply, cx);
+        }
+        let length = request.body.encoded_len();
+        let waker = Some(cx.waker().clone());
+        match self.begin_call(waker, self.lock(), &request, length, None, "") {
+            Ok(own) => {
+                *key = Some(own);
+                Poll::Pending
+            }
+            Err(outcome) => Poll::Ready(outcome),
+        }
+    }
+
+    /// Begins a call that has this much time left, and whose caller leaves its deadline to the
+    /// link. It is not sent if the link is not open, or if its message is to be sent in chunks.
+    #[inline]
+    pub(super) fn begin_open(
+        &self,
+        request: &LinkRequest<'_>,
+        time_left: Duration,
+        expected: &'static str,
+        cx: &Context<'_>,
+    ) -> Result<SlabKey, LinkOutcome> {
+        let length = request.body.encoded_len();
+        if length > MAX_BODY_BYTES.min(self.max_message_bytes) {
+            return Err(LinkOutcome::TooLarge);
+        }
+        // Before the lock is taken, so it is dropped after.
+        let waker = Some(cx.waker().clone());
+        let state = self.lock();
+        if !matches!(state.phase, LinkPhase::Open) {
+            return Err(LinkOutcome::Gone {
+                executed: Executed::No,
+                ending: LinkEnding::Lost("it is not open".to_owned()),
+            });
+        }
+        self.begin_call(waker, state, request, length, Some(time_left), expected)
+    }
+
+    /// The waker comes first: if it is not taken, it is dropped after the lock.
+    #[inline]
+    fn begin_call(
+        &self,
+        mut waker: Option<Waker>,
+        mut state: MutexGuard<'_, CallingState>,
+        request: &LinkRequest<'_>,
+        length: usize,
+        time_left: Option<Duration>,
+        expected: &'static str,
+    ) -> Result<SlabKey, LinkOutcome> {
+        let key = state.arrive(request, expected, &mut waker)?;
+        self.send(state, key, request, length, time_left)?;
+        Ok(key)
+    }
+
+    /// Polls a call that has begun. Writes a short reply there.
+    #[inline]
+    pub(super) fn poll_begun<'r>(
+        &self,
+        key: &mut Option<SlabKey>,
+        request: impl FnOnce() -> LinkRequest<'r>,
+        reply: &mut ShortReply,
+        cx: &Context<'_>,
+    ) -> Poll<LinkOutcome> {
+        let Some(own) = *key else {
+            return Poll::Pending;
+        };
+        let mut state = self.lock();
         let Some(pending) = state.calls.get_mut(own) else {
             *key = None;
             return Poll::Ready(LinkOutcome::Failed(RequestError::no_reply(
@@ -352,29 +433,53 @@ impl CalledLink {
         };
         if matches!(pending.stage, CallStage::Done(_)) {
             *key = None;
-            let done = state.take_done(own);
+            let outcome = state.take_done(own);
+            if matches!(outcome, LinkOutcome::Short(_)) {
+                reply.set(state.short_replies.get(own.index));
+            }
             let task = self.unlock_returned(state);
             wake(task);
-            return Poll::Ready(outcome_of(done));
+            return Poll::Ready(outcome);
         }
-        let is_known = pending
-            .waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(cx.waker()));
-        if !is_known {
-            let before = pending.waker.replace(cx.waker().clone());
-            stale.wakers.extend(before);
-        }
+        let known = pending.waker.as_ref();
+        let is_known = known.is_some_and(|known| known.will_wake(cx.waker()));
+        let stale = match is_known {
+            true => None,
+            false => pending.waker.replace(cx.waker().clone()),
+        };
         if matches!(pending.stage, CallStage::Sent) {
+            drop(state);
+            drop(stale);
             return Poll::Pending;
         }
         state.come(own);
+        let request = request();
+        let length = request.body.encoded_len();
+        let sent = self.send(state, own, &request, length, None);
+        drop(stale);
+        match sent {
+            Ok(()) => Poll::Pending,
+            Err(outcome) => {
+                *key = None;
+                Poll::Ready(outcome)
+            }
+        }
+    }
+
+    /// Sends a call if its turn has come. An outcome ends it.
+    fn send(
+        &self,
+        mut state: MutexGuard<'_, CallingState>,
+        key: SlabKey,
+        request: &LinkRequest<'_>,
+        length: usize,
+        time_left: Option<Duration>,
+    ) -> Result<(), LinkOutcome> {
         // Not if others have just been answered: they are about to send, too.
         let is_alone = state.calls.len() == 1;
-        match state.send(own, call, time_left) {
+        match state.send(key, request, length, time_left) {
             Ok(()) => {
-                call.executed = Executed::Maybe;
-                let task = if state.is_sweep_due_before(call.meta.deadline) {
+                let task = if state.is_sweep_due_before(request.deadline) {
                     state.outbox.call_attention()
                 } else {
                     let in_flight = state.unanswered.count();
@@ -384,20 +489,19 @@ impl CalledLink {
                 drop(state);
                 wake(task);
                 wake(next);
-                Poll::Pending
+                Ok(())
             }
             Err(NotNow::Waits) => {
-                let task = match state.is_sweep_due_before(call.meta.deadline) {
+                let task = match state.is_sweep_due_before(request.deadline) {
                     true => state.outbox.call_attention(),
                     false => None,
                 };
                 drop(state);
                 wake(task);
-                Poll::Pending
+                Ok(())
             }
             Err(NotNow::Fails(outcome)) => {
-                *key = None;
-                let left = state.forget_waiting(own);
+                let left = state.forget_waiting(key);
                 // A message may have broken the link.
                 let task = state
                     .outbox
@@ -408,7 +512,7 @@ impl CalledLink {
                 drop(left);
                 wake(task.flatten());
                 wake(next);
-                Poll::Ready(outcome)
+                Err(outcome)
             }
         }
     }
@@ -432,7 +536,7 @@ impl CalledLink {
                 let done = state.take_done(key);
                 let task = self.unlock_returned(state);
                 wake(task);
-                match (outcome_of(done), self.next()) {
+                match (done, self.next()) {
                     (LinkOutcome::Moved(key), Some(next)) => next.abandon(key),
                     (outcome, _) => outcome.executed(),
                 }
@@ -451,6 +555,7 @@ impl CalledLink {
     }
 
     /// Returns credit, and unlocks. Returns the task to wake.
+    #[inline]
     fn unlock_returned(&self, mut state: MutexGuard<'_, CallingState>) -> Option<Waker> {
         match state.return_credit(self.own.credit_bytes) {
             true => state.outbox.take_sleeper(),
@@ -458,6 +563,7 @@ impl CalledLink {
         }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, CallingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -473,14 +579,6 @@ fn wake(waker: Option<Waker>) {
 fn wake_callers(left: Vec<PendingCall>) {
     for mut call in left {
         wake(call.waker.take());
-    }
-}
-
-/// The outcome of a call that was taken.
-fn outcome_of(done: Option<PendingCall>) -> LinkOutcome {
-    match done.map(|call| call.stage) {
-        Some(CallStage::Done(outcome)) => outcome,
-        _ => LinkOutcome::Failed(RequestError::no_reply("the call is gone")),
     }
 }
 

@@ -5,36 +5,39 @@ use std::collections::HashSet;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::call_order::CallOrder;
-use super::pending_call::{
-    CallStage, CallTurn, LinkEnding, LinkOutcome, PartialReply, PendingCall, ReadAnswer,
-};
-use super::request_encoding::{credit_of, encode_message, millis_up};
+use super::pending_call::{CallStage, CallTurn, LinkEnding, LinkOutcome, PendingCall};
+use super::short_reply::ShortReplies;
 use crate::environment::Deadline;
 use crate::error::{Executed, RequestError, RequestErrorKind};
-use crate::message::Body;
-use crate::route::call::Call;
+use crate::route::call::LinkRequest;
+use crate::route::headers::Headers;
 use crate::route::link::credit::{ReplyCreditLine, RequestCreditLine, Unanswered};
 use crate::route::link::outbox::Outbox;
 use crate::route::link::{
-    CancelFrame, CreditFrame, FrameContent, FrameKind, HEADER_BYTES, HeaderFields, HelloLimits,
-    Interner, LinkError, MAX_BODY_BYTES, MAX_RECEIVER_BYTES, MAX_TYPE_BYTES, RequestFrame,
+    CancelFrame, CreditFrame, HelloLimits, Interner, MAX_BODY_BYTES, MAX_RECEIVER_BYTES,
+    MAX_TYPE_BYTES,
 };
 use crate::route::slab::{Slab, SlabKey};
-use crate::token::Token;
 
 /// The calls that may wait for credit on a link. Each has its caller, who gives up at its deadline.
 const MAX_WAITING: usize = 8 * 1024;
 /// The calls that are sent and unanswered, however many the peer allows.
 const MAX_UNANSWERED: u32 = 16 * 1024;
 /// The low bits of a sequence number are the place of its call, so that an answer finds it.
-const PLACE_BITS: u32 = 16;
+pub(super) const PLACE_BITS: u32 = 16;
 /// The calls that have not returned: each needs a place with a number of its own. The callers of
 /// some have their answers and have not looked yet.
 const MAX_CALLS: usize = (1 << PLACE_BITS) - 1;
+/// The bytes of a request's frame beside names, headers and message: fixed fields, and the heads of
+/// its optional fields.
+const REQUEST_OVERHEAD_BYTES: usize = 64;
+/// The bytes that a header takes beside its name and value.
+const HEADER_OVERHEAD_BYTES: usize = 5;
+
 /// The callers that are called at once behind one that was called and has not come: the others of
 /// its task, most likely.
 const CALLED_AT_ONCE: usize = 64;
@@ -43,6 +46,7 @@ const CALLED_AT_ONCE: usize = 64;
 pub(super) struct CallingState {
     pub(super) phase: LinkPhase,
     pub(super) calls: Slab<PendingCall>,
+    pub(super) short_replies: ShortReplies,
     pub(super) waiting: usize,
     pub(super) order: CallOrder<SlabKey>,
     pub(super) unanswered: Unanswered,
@@ -100,6 +104,7 @@ impl CallingState {
         Self {
             phase: LinkPhase::Connecting,
             calls: Slab::new(),
+            short_replies: ShortReplies::default(),
             waiting: 0,
             order: CallOrder::new(),
             unanswered: Unanswered::new(0),
@@ -129,7 +134,13 @@ impl CallingState {
     }
 
     /// A call comes to the link.
-    pub(super) fn arrive(&mut self, call: &Call) -> Result<SlabKey, LinkOutcome> {
+    #[inline]
+    pub(super) fn arrive(
+        &mut self,
+        request: &LinkRequest<'_>,
+        expected: &'static str,
+        waker: &mut Option<Waker>,
+    ) -> Result<SlabKey, LinkOutcome> {
         self.uses += 1;
         match &self.phase {
             LinkPhase::Connecting | LinkPhase::Open => {}
@@ -144,10 +155,13 @@ impl CallingState {
             return Err(LinkOutcome::Failed(too_many_waiting()));
         }
         self.waiting += 1;
-        let deadline = call.meta.deadline;
-        self.note_deadline(deadline);
-        let pending = PendingCall::new(call.receiver.clone(), call.from_handler, deadline);
-        Ok(self.calls.insert(pending))
+        self.note_deadline(request.deadline);
+        let receiver = request.receiver.clone();
+        Ok(self.calls.insert(PendingCall {
+            expected,
+            waker: waker.take(),
+            ..PendingCall::new(receiver, request.from_handler, request.deadline)
+        }))
     }
 
     /// A call comes from the link before, which did not take it. It waits behind those that have
@@ -174,10 +188,12 @@ impl CallingState {
     }
 
     /// Sends a call if its turn has come. `time_left` is known if the clock was read a moment ago.
+    #[inline]
     pub(super) fn send(
         &mut self,
         key: SlabKey,
-        call: &Call,
+        request: &LinkRequest<'_>,
+        length: usize,
         time_left: Option<Duration>,
     ) -> Result<(), NotNow> {
         let fails = |error| Err(NotNow::Fails(LinkOutcome::Failed(error)));
@@ -185,18 +201,11 @@ impl CallingState {
             return fails(RequestError::no_reply("the call is gone"));
         };
         let is_in_line = pending.is_in_line;
-        let is_from_handler = call.from_handler;
+        let is_from_handler = request.from_handler;
         let has_turn = match is_in_line {
             true => self.order.first().is_some_and(|(first, _)| first == key),
-            false => self.order.is_free(&call.receiver, is_from_handler),
+            false => self.order.is_free(request.receiver, is_from_handler),
         };
-        let (Some(body), Some(token)) = (&call.body, call.meta.token) else {
-            return fails(RequestError::refused(
-                RequestErrorKind::InvalidHeaders,
-                "a request over a link has a message and a token",
-            ));
-        };
-        let length = body.encoded_len();
         if length > self.max_message_bytes {
             let limit = self.max_message_bytes;
             return fails(RequestError::message_too_large(length, limit));
@@ -206,21 +215,21 @@ impl CallingState {
             && self.unanswered.allows(is_from_handler)
             && self
                 .credit
-                .allows(credit_of(call, body, length), is_from_handler);
+                .allows(credit_of(request, length), is_from_handler);
         if !may_send {
             if !is_in_line {
-                self.order.wait(key, &call.receiver, is_from_handler);
+                self.order.wait(key, request.receiver, is_from_handler);
                 if let Some(pending) = self.calls.get_mut(key) {
                     pending.is_in_line = true;
                 }
             }
             return Err(NotNow::Waits);
         }
-        let time_left = time_left.unwrap_or_else(|| call.meta.deadline.remaining());
+        let time_left = time_left.unwrap_or_else(|| request.deadline.remaining());
         if time_left.is_zero() {
             return fails(RequestError::deadline(Executed::No));
         }
-        self.encode(key, call, body, token, length, time_left)
+        self.encode(key, request, length, time_left)
             .map_err(|error| NotNow::Fails(LinkOutcome::Failed(error)))?;
         if is_in_line {
             self.order.advance();
@@ -228,159 +237,9 @@ impl CallingState {
         self.waiting -= 1;
         self.unanswered.begin();
         if length > MAX_BODY_BYTES {
-            self.order.hold(&call.receiver);
+            self.order.hold(request.receiver);
         }
         Ok(())
-    }
-
-    /// Encodes a request straight into the send buffer.
-    fn encode(
-        &mut self,
-        key: SlabKey,
-        call: &Call,
-        body: &Body,
-        token: Token,
-        length: usize,
-        time_left: Duration,
-    ) -> Result<(), RequestError> {
-        let Self {
-            names,
-            types,
-            outbox,
-            calls,
-            credit,
-            sequences,
-            ..
-        } = self;
-        let is_large = length > MAX_BODY_BYTES;
-        let sequence = (*sequences + 1) << PLACE_BITS | u64::from(key.index);
-        let receiver = names.reference(call.receiver.as_str());
-        let message_type = types.reference(body.wire_name());
-        let frame = RequestFrame {
-            sequence,
-            is_from_handler: call.from_handler,
-            time_left_ms: millis_up(time_left),
-            id: call.meta.id,
-            token,
-            receiver,
-            message_type,
-            headers: HeaderFields::of(&call.meta.headers),
-            content: match is_large {
-                true => FrameContent::Chunked {
-                    bytes: u32::try_from(length).unwrap_or(u32::MAX),
-                },
-                false => FrameContent::Whole(&[]),
-            },
-        };
-        let data = outbox.data();
-        let start = data.len();
-        let open = frame.begin(data, if is_large { 0 } else { length });
-        let body_start = data.len();
-        let message = encode_message(body, data, length);
-        let is_intact = data.len() >= body_start;
-        let finished = message.filter(|_| is_intact && open.finish(data).is_ok());
-        let Some(large) = finished else {
-            match is_intact {
-                true => data.truncate(start),
-                false => outbox.break_off(),
-            }
-            names.forget(receiver);
-            types.forget(message_type);
-            let text = "the message cannot be encoded";
-            return Err(RequestError::refused(
-                RequestErrorKind::InvalidMessage,
-                text,
-            ));
-        };
-        *sequences += 1;
-        let used = data.len() - start - HEADER_BYTES;
-        // Never more than was checked.
-        let _ = credit.spend(used as u64, call.from_handler);
-        let batch = outbox.next_batch();
-        if let Some(pending) = calls.get_mut(key) {
-            pending.sequence = sequence;
-            pending.stage = CallStage::Sent;
-            pending.batch = batch;
-            pending.holds = is_large;
-            pending.large = large;
-        }
-        Ok(())
-    }
-
-    /// The call that was sent with this number, if somebody waits for it.
-    pub(super) fn call(&mut self, sequence: u64) -> Option<(SlabKey, &mut PendingCall)> {
-        let place = u32::try_from(sequence & ((1 << PLACE_BITS) - 1)).ok()?;
-        let found = self.calls.at(place)?;
-        (found.1.sequence == sequence).then_some(found)
-    }
-
-    /// An answer has come, or a part of one.
-    pub(super) fn answered(
-        &mut self,
-        sequence: u64,
-        credit: u64,
-        answer: ReadAnswer,
-        max_reply_bytes: usize,
-        left: &mut Leftovers,
-    ) -> Result<(), LinkError> {
-        self.reply_credit.spend(credit)?;
-        if sequence >> PLACE_BITS > self.sequences {
-            let kind = FrameKind::Reply;
-            return Err(LinkError::Sequence { kind, sequence });
-        }
-        let is_terminal = match &answer {
-            ReadAnswer::Reply(_) | ReadAnswer::Error(_) => true,
-            ReadAnswer::Chunk { is_last, .. } => *is_last,
-            ReadAnswer::Beginning { .. } => false,
-        };
-        let call = self.call(sequence).map(|(_, call)| call);
-        let Some(call) = call.filter(|call| matches!(call.stage, CallStage::Sent)) else {
-            // Nobody waits for it any more. Only the first terminal frame counts.
-            self.returned += credit;
-            if is_terminal && self.cancelled.remove(&sequence) {
-                self.unanswered.end();
-            }
-            return Ok(());
-        };
-        call.reply_credit += credit;
-        let outcome = match answer {
-            ReadAnswer::Reply(payload) => Some(LinkOutcome::Replied(payload)),
-            ReadAnswer::Error(error) => Some(LinkOutcome::Failed(error)),
-            ReadAnswer::Beginning { wire_name, total } => {
-                if total > max_reply_bytes || call.partial.is_some() {
-                    return Err(LinkError::Content(FrameKind::Reply));
-                }
-                call.partial = Some(PartialReply {
-                    wire_name,
-                    bytes: BytesMut::with_capacity(MAX_BODY_BYTES.min(total)),
-                    total,
-                });
-                None
-            }
-            ReadAnswer::Chunk { bytes, is_last } => call.chunk(&bytes, is_last)?,
-        };
-        let Some(outcome) = outcome else {
-            return Ok(());
-        };
-        left.wakers.extend(call.waker.take());
-        left.messages.extend(call.large.take());
-        call.stage = CallStage::Done(outcome);
-        call.partial = None;
-        let held = std::mem::take(&mut call.holds).then(|| call.receiver.clone());
-        self.unanswered.end();
-        if let Some(receiver) = held {
-            let rest = self.outbox.remove_large(sequence);
-            left.messages.extend(rest.map(|rest| rest.bytes));
-            self.order.release(&receiver);
-        }
-        Ok(())
-    }
-
-    /// Takes a call that is done. Its credit is to be returned.
-    pub(super) fn take_done(&mut self, key: SlabKey) -> Option<PendingCall> {
-        let call = self.calls.remove(key);
-        self.returned += call.as_ref().map_or(0, |call| call.reply_credit);
-        call
     }
 
     /// Gives up a call that waits. Drop the returned value without the lock.
@@ -424,7 +283,7 @@ impl CallingState {
     fn take_rest(&mut self, call: &mut PendingCall) -> bool {
         if call.large.is_none() && call.holds {
             let rest = self.outbox.remove_large(call.sequence);
-            call.large = rest.map(|rest| rest.bytes);
+            call.large = rest.map(|rest| Box::new(rest.bytes));
         }
         call.large.is_some()
     }
@@ -500,7 +359,15 @@ impl CallingState {
     }
 
     /// The caller whose turn it is, if it was not called yet.
+    #[inline]
     pub(super) fn first_waker(&mut self) -> Option<Waker> {
+        match self.order.is_empty() {
+            true => None,
+            false => self.call_first(),
+        }
+    }
+
+    fn call_first(&mut self) -> Option<Waker> {
         let (first, is_from_handler) = self.order.first()?;
         let may_send = matches!(self.phase, LinkPhase::Open)
             && self.unanswered.allows(is_from_handler)
@@ -549,9 +416,14 @@ impl CallingState {
     }
 
     /// Returns credit for replies, if it is worth a frame. Returns whether it is.
+    #[inline]
     pub(super) fn return_credit(&mut self, all: u64) -> bool {
+        self.returned >= all / 4 && self.send_returned()
+    }
+
+    fn send_returned(&mut self) -> bool {
         let is_open = matches!(self.phase, LinkPhase::Open | LinkPhase::Closing(_));
-        if self.returned < all / 4 || !is_open {
+        if !is_open {
             return false;
         }
         let bytes = std::mem::take(&mut self.returned);
@@ -561,6 +433,19 @@ impl CallingState {
         let _ = frame.encode(self.outbox.urgent());
         true
     }
+}
+
+/// The most credit that a request can need.
+fn credit_of(request: &LinkRequest<'_>, length: usize) -> u64 {
+    let headers = request.headers.into_iter().flat_map(Headers::iter);
+    let headers = headers.map(|(name, value)| HEADER_OVERHEAD_BYTES + name.len() + value.len());
+    let message = if length > MAX_BODY_BYTES { 0 } else { length };
+    let bytes = REQUEST_OVERHEAD_BYTES
+        + request.receiver.as_str().len()
+        + request.body.wire_name().len()
+        + headers.sum::<usize>()
+        + message;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn too_many_waiting() -> RequestError {

@@ -6,11 +6,14 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::called_link::CalledLink;
 use super::pending_call::LinkOutcome;
+use super::short_reply::ShortReply;
 use crate::error::{Executed, RequestError};
 use crate::message::{Body, Payload};
-use crate::route::call::Call;
+use crate::route::call::{Call, LinkRequest};
 use crate::route::link::MAX_BODY_BYTES;
 use crate::route::slab::SlabKey;
 
@@ -38,11 +41,20 @@ pub(super) async fn call(
         let payload = Payload::new(value.wire_name().to_owned(), value.encode());
         pending.call.body = Some(Body::Encoded(payload));
     }
-    poll_fn(|cx| {
+    let mut reply = ShortReply::EMPTY;
+    let outcome = poll_fn(|cx| {
         let LinkCall { link, call, key } = &mut pending;
-        link.poll_call(key, call, cx)
+        link.poll_call(key, call, &mut reply, cx)
     })
-    .await
+    .await;
+    match outcome {
+        LinkOutcome::Short(wire_name) => {
+            let bytes = Bytes::copy_from_slice(reply.bytes());
+            let wire_name = wire_name.unwrap_or_default();
+            LinkOutcome::Replied(Payload::shared(wire_name, bytes))
+        }
+        other => other,
+    }
 }
 
 /// A link that was open, for calls without a future of their own.
@@ -83,17 +95,14 @@ impl fmt::Debug for LinkHandle {
     }
 }
 
-/// A call that begins over a link that is open, without a future of its own.
+/// A call over a link that was open, without a future of its own. Dropped, it is cancelled.
 ///
-/// The link's task sees to its deadline. Its owner must [give it up](Self::give_up) if it does not
-/// poll it to its end.
+/// The link's task sees to its deadline.
 #[derive(Debug)]
 pub(crate) struct LinkedCall {
     link: LinkHandle,
-    /// None before it has come to the link, and when it has returned.
+    /// None when it has returned.
     key: Option<SlabKey>,
-    /// The time that it has at the first poll: reading the clock once more is not free.
-    time_left: Duration,
 }
 
 /// The place of a call on a link to which it has moved, as the one before has not taken it.
@@ -130,10 +139,12 @@ impl Drop for MovedCall {
 /// The outcome of a [`LinkedCall`].
 #[derive(Debug)]
 pub(crate) enum LinkedOutcome {
+    /// The reply is where the caller wanted a short one. None stands for the expected type.
+    Short(Option<Arc<str>>),
     Replied(Payload),
     Failed(RequestError),
-    /// The deadline has passed. The call says whether it may have been executed.
-    Overdue,
+    /// The deadline has passed.
+    Overdue(Executed),
     /// Nothing was sent: the link is not open any more. The call may have a place on the next one.
     Ended(Option<MovedCall>),
     /// Nothing was sent: the message is to go in chunks.
@@ -141,45 +152,66 @@ pub(crate) enum LinkedOutcome {
 }
 
 impl LinkedCall {
-    /// A call that has this much time left, and is polled at once.
-    pub(crate) const fn new(link: LinkHandle, time_left: Duration) -> Self {
-        Self {
-            link,
-            key: None,
-            time_left,
+    /// Begins a call that has this much time left: reading the clock once more is not free. This
+    /// decides about its place in the order of the calls. `expected` is the usual type of a reply.
+    #[inline]
+    pub(crate) fn begin(
+        link: LinkHandle,
+        request: &LinkRequest<'_>,
+        time_left: Duration,
+        expected: &'static str,
+        cx: &Context<'_>,
+    ) -> Result<Self, LinkedOutcome> {
+        match link.0.begin_open(request, time_left, expected, cx) {
+            Ok(key) => Ok(Self {
+                link,
+                key: Some(key),
+            }),
+            Err(outcome) => Err(LinkedOutcome::of(outcome, &link)),
         }
     }
 
-    /// Polls it. The first poll decides about its place in the order of the calls.
-    pub(crate) fn poll(&mut self, call: &mut Call, cx: &mut Context<'_>) -> Poll<LinkedOutcome> {
-        let link = &self.link.0;
-        let polled = link.poll_open_call(&mut self.key, call, self.time_left, cx);
-        let outcome = ready!(polled);
-        call.executed = outcome.executed();
-        Poll::Ready(match outcome {
-            LinkOutcome::Replied(payload) => LinkedOutcome::Replied(payload),
-            LinkOutcome::Failed(error) => LinkedOutcome::Failed(error),
-            LinkOutcome::Overdue { .. } => LinkedOutcome::Overdue,
+    /// Polls it. A short reply is written to `reply`.
+    #[inline]
+    pub(crate) fn poll<'r>(
+        &mut self,
+        request: impl FnOnce() -> LinkRequest<'r>,
+        reply: &mut ShortReply,
+        cx: &Context<'_>,
+    ) -> Poll<LinkedOutcome> {
+        let Self { link, key } = self;
+        Poll::Ready(match ready!(link.0.poll_begun(key, request, reply, cx)) {
+            LinkOutcome::Short(wire_name) => LinkedOutcome::Short(wire_name),
+            outcome => LinkedOutcome::of(outcome, link),
+        })
+    }
+}
+
+impl LinkedOutcome {
+    fn of(outcome: LinkOutcome, link: &LinkHandle) -> Self {
+        match outcome {
+            LinkOutcome::Short(wire_name) => Self::Short(wire_name),
+            LinkOutcome::Replied(payload) => Self::Replied(payload),
+            LinkOutcome::Failed(error) => Self::Failed(error),
+            LinkOutcome::Overdue { executed } => Self::Overdue(executed),
             LinkOutcome::Gone {
                 executed: Executed::No,
                 ..
-            } => LinkedOutcome::Ended(None),
-            LinkOutcome::TooLarge => LinkedOutcome::TooLarge,
-            LinkOutcome::Moved(key) => {
-                let next = self.link.0.next().cloned();
-                LinkedOutcome::Ended(next.map(|link| MovedCall {
-                    link,
-                    key: Some(key),
-                }))
-            }
-            LinkOutcome::Gone { executed, ending } => LinkedOutcome::Failed(ending.lost(executed)),
-        })
+            } => Self::Ended(None),
+            LinkOutcome::TooLarge => Self::TooLarge,
+            LinkOutcome::Moved(key) => Self::Ended(link.0.next().map(|next| MovedCall {
+                link: Arc::clone(next),
+                key: Some(key),
+            })),
+            LinkOutcome::Gone { executed, ending } => Self::Failed(ending.lost(executed)),
+        }
     }
+}
 
-    /// Cancels it, unless it has returned.
-    pub(crate) fn give_up(&mut self, call: &mut Call) {
+impl Drop for LinkedCall {
+    fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            call.executed = self.link.0.abandon(key);
+            self.link.0.abandon(key);
         }
     }
 }

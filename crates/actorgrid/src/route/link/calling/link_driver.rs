@@ -5,22 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::answer_intake::{AnswerFrame, AnswerIntake};
 use super::called_link::CalledLink;
 use super::link_silence::{LOOK_INTERVAL, LinkSilence, LinkTraffic, SilenceStep};
 use super::open_link::OpenedLink;
-use super::pending_call::{LinkEnding, ReadAnswer};
+use super::pending_call::LinkEnding;
 use crate::environment::{Deadline, Environment, Timestamp};
-use crate::message::Payload;
 use crate::route::link::link_io::{IoEvent, IoMode, LinkIo};
-use crate::route::link::serving::TYPES;
-use crate::route::link::{
-    CreditFrame, Decoded, Decoder, FrameContent, FrameKind, GoAwayReason, HEADER_BYTES,
-    InternedTexts, LinkError, LinkFrame,
-};
+use crate::route::link::{Decoded, Decoder, GoAwayReason, HEADER_BYTES};
 
 /// A link without a call for this long is closed.
 const IDLE_TIME: Duration = Duration::from_secs(300);
@@ -58,7 +54,7 @@ struct CallingDriver {
     io: LinkIo,
     decoder: Decoder,
     buffer: BytesMut,
-    types: InternedTexts<Arc<str>>,
+    intake: AnswerIntake,
     silence: LinkSilence,
     read: u64,
     /// The bytes that had been read at the last look.
@@ -70,7 +66,6 @@ struct CallingDriver {
     is_closing: bool,
     /// Whether the peer may have asked more than it reads answers.
     may_be_backed_up: bool,
-    answers: Vec<(u64, u64, ReadAnswer)>,
 }
 
 /// Drives a link that was opened to its end, and ends its calls.
@@ -86,7 +81,7 @@ pub(super) async fn drive(
         io: LinkIo::new(opened.transport),
         decoder: opened.decoder,
         buffer: opened.unread,
-        types: InternedTexts::new(TYPES),
+        intake: AnswerIntake::new(),
         silence: LinkSilence::default(),
         read: 0,
         read_before: 0,
@@ -96,7 +91,6 @@ pub(super) async fn drive(
         uses: 0,
         is_closing: false,
         may_be_backed_up: false,
-        answers: Vec::new(),
     };
     link.open(opened.limits);
     driver.sweep();
@@ -192,9 +186,16 @@ impl CallingDriver {
     /// Takes all frames that are there whole.
     fn read(&mut self) -> Result<(), CalledLinkEnd> {
         let mut taken = 0;
-        let mut answers = std::mem::take(&mut self.answers);
         let failed = loop {
             let rest = self.buffer.get(taken..).unwrap_or_default();
+            match self.intake.take_plain(&self.link, rest) {
+                Ok(0) => {}
+                Ok(bytes) => {
+                    taken += bytes;
+                    continue;
+                }
+                Err(error) => break Some(error),
+            }
             let (frame, bytes) = match self.decoder.decode(rest) {
                 Ok(Decoded::Frame { frame, bytes }) => (frame, bytes),
                 Ok(Decoded::Skipped { bytes }) => {
@@ -205,25 +206,19 @@ impl CallingDriver {
                 Err(error) => break Some(error),
             };
             taken += bytes;
-            let (link, types) = (&self.link, &mut self.types);
-            match take(link, types, frame, bytes - HEADER_BYTES, &mut answers) {
+            match self.intake.take(&self.link, frame, bytes - HEADER_BYTES) {
                 Ok(AnswerFrame::Frame) => {}
                 Ok(AnswerFrame::Ping) => self.may_be_backed_up = true,
                 Ok(AnswerFrame::GoAway) => self.is_closing = true,
                 Err(error) => break Some(error),
             }
         };
+        let completed = self.intake.complete(&self.link);
         match taken == self.buffer.len() {
             // This keeps its room.
             true => self.buffer.clear(),
             false => self.buffer.advance(taken),
         }
-        let completed = match answers.is_empty() {
-            true => Ok(()),
-            // All at once: the lock is taken for all of them.
-            false => self.link.complete(answers.drain(..)),
-        };
-        self.answers = answers;
         match failed.map_or(completed, Err) {
             Ok(()) => Ok(()),
             Err(error) => Err(CalledLinkEnd::GoAway {
@@ -238,6 +233,8 @@ impl CallingDriver {
         self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
         if self.read == std::mem::replace(&mut self.read_before, self.read) {
             self.io.expect_little(&mut self.buffer);
+            self.intake.release_room();
+            self.link.release_room();
         }
         self.link.pass_absent();
         let seen = LinkTraffic {
@@ -295,71 +292,4 @@ impl CalledLinkEnd {
             text: reason.to_string(),
         }
     }
-}
-
-/// The consequence of a frame for the link.
-enum AnswerFrame {
-    Frame,
-    /// It was answered.
-    Ping,
-    /// The peer takes no further requests.
-    GoAway,
-}
-
-/// Takes a frame, which has so many bytes behind its header. Answers are gathered.
-fn take(
-    link: &CalledLink,
-    types: &mut InternedTexts<Arc<str>>,
-    frame: LinkFrame<'_>,
-    length: usize,
-    answers: &mut Vec<(u64, u64, ReadAnswer)>,
-) -> Result<AnswerFrame, LinkError> {
-    match frame {
-        LinkFrame::Reply(reply) => {
-            let wire_name = types.resolve(reply.message_type, |text| text.into())?;
-            let wire_name = Arc::clone(wire_name.get());
-            let (credit, answer) = match reply.content {
-                FrameContent::Whole(bytes) => {
-                    let payload = Payload::shared(wire_name, Bytes::copy_from_slice(bytes));
-                    (length, ReadAnswer::Reply(payload))
-                }
-                FrameContent::Chunked { .. } => {
-                    let total = reply.content.message_bytes();
-                    (length + total, ReadAnswer::Beginning { wire_name, total })
-                }
-            };
-            let credit = u64::try_from(credit).unwrap_or(u64::MAX);
-            answers.push((reply.sequence, credit, answer));
-        }
-        LinkFrame::Chunk(chunk) => {
-            let answer = ReadAnswer::Chunk {
-                bytes: Bytes::copy_from_slice(chunk.bytes),
-                is_last: chunk.is_last,
-            };
-            answers.push((chunk.sequence, 0, answer));
-        }
-        LinkFrame::Error(error) => {
-            answers.push((error.sequence, 0, ReadAnswer::Error(error.to_error())));
-        }
-        LinkFrame::Credit(CreditFrame::Link { requests, bytes }) => {
-            link.add_credit(requests, bytes)?;
-        }
-        LinkFrame::Credit(CreditFrame::Ticket { sequence, .. }) => link.ticket(sequence),
-        LinkFrame::Ping(ping) => {
-            link.pong(ping.0);
-            return Ok(AnswerFrame::Ping);
-        }
-        LinkFrame::Pong(_) => {}
-        LinkFrame::GoAway(away) => {
-            link.gone_away(away.last_sequence, away.reason);
-            return Ok(AnswerFrame::GoAway);
-        }
-        // The decoder lets none of these come.
-        LinkFrame::Hello(_) => return Err(LinkError::UnexpectedKind(FrameKind::Hello)),
-        LinkFrame::Request(_) | LinkFrame::Rejected(_) => {
-            return Err(LinkError::UnexpectedKind(FrameKind::Request));
-        }
-        LinkFrame::Cancel(_) => return Err(LinkError::UnexpectedKind(FrameKind::Cancel)),
-    }
-    Ok(AnswerFrame::Frame)
 }

@@ -120,8 +120,8 @@ impl LinkPlace {
                     return Ok(Err(RequestError::deadline(executed)));
                 }
                 LinkOutcome::Gone { executed, ending } => (executed, ending),
-                // It is sent in chunks here.
-                LinkOutcome::TooLarge => return Err(NotLinked),
+                // A short reply is taken out of its place, and a large message sent in chunks here.
+                LinkOutcome::Short(_) | LinkOutcome::TooLarge => return Err(NotLinked),
                 LinkOutcome::Moved(_) => (
                     Executed::No,
                     LinkEnding::Lost("it has no successor".to_owned()),

@@ -27,14 +27,16 @@ pub(super) struct PendingCall {
     pub(super) has_moved: bool,
     pub(super) waker: Option<Waker>,
     pub(super) deadline: Deadline,
+    /// The type of the reply that its caller expects.
+    pub(super) expected: &'static str,
     /// Whether later calls to its receiver wait for it: its message is in chunks.
     pub(super) holds: bool,
     /// The message, until its ticket comes.
-    pub(super) large: Option<Bytes>,
+    pub(super) large: Option<Box<Bytes>>,
     /// The batch of the send buffer in which its frame is.
     pub(super) batch: u64,
     /// The chunks of the reply that have come.
-    pub(super) partial: Option<PartialReply>,
+    pub(super) partial: Option<Box<PartialReply>>,
     /// The credit to return when the reply is handed over or dropped.
     pub(super) reply_credit: u64,
 }
@@ -60,6 +62,8 @@ pub(super) enum CallTurn {
 /// How a call ended.
 #[derive(Debug)]
 pub(super) enum LinkOutcome {
+    /// A reply among the short ones of the link. None stands for the expected type.
+    Short(Option<Arc<str>>),
     Replied(Payload),
     Failed(RequestError),
     /// Nothing was sent: its message needs chunks.
@@ -166,9 +170,11 @@ impl LinkEnding {
 
 impl PendingCall {
     /// A call that waits for its turn.
+    #[inline]
     pub(super) const fn new(receiver: Name, is_from_handler: bool, deadline: Deadline) -> Self {
         Self {
             deadline,
+            expected: "",
             receiver,
             is_from_handler,
             sequence: 0,
@@ -227,7 +233,7 @@ impl LinkOutcome {
     /// Returns whether the call may have been executed.
     pub(super) fn executed(&self) -> Executed {
         match self {
-            Self::Replied(_) => Executed::Yes,
+            Self::Short(_) | Self::Replied(_) => Executed::Yes,
             Self::Failed(error) => error.executed(),
             Self::Overdue { executed } | Self::Gone { executed, .. } => *executed,
             Self::TooLarge | Self::Moved(_) => Executed::No,

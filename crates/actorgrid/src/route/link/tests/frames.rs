@@ -52,7 +52,7 @@ fn headers() -> impl Strategy<Value = HeaderFields<'static>> {
         for (name, value) in pairs {
             headers.add(&name, &value).unwrap();
         }
-        HeaderFields::of(Box::leak(Box::new(headers)))
+        HeaderFields::of(Some(Box::leak(Box::new(headers))))
     })
 }
 

@@ -62,6 +62,24 @@ proptest! {
         let buffer = encoded(&frame);
         let mut decoder = Decoder::before(sender, &frame);
         prop_assert_eq!(decoded(&mut decoder, &buffer), Ok(frame));
+        if let LinkFrame::Request(request) = frame
+            && let FrameContent::Whole(body) = request.content
+            && let Some(head) = request.plain_head(body.len())
+        {
+            prop_assert_eq!(&buffer[..], [&head, body].concat());
+        }
+        if let LinkFrame::Reply(reply) = frame {
+            let plain = PlainReply::read(&buffer);
+            let is_plain = match (reply.message_type, reply.content) {
+                (TextReference::Interned(_), FrameContent::Whole(body)) => {
+                    body.len() <= MAX_PLAIN_BYTES
+                }
+                _ => false,
+            };
+            prop_assert_eq!(plain.is_some(), is_plain);
+            prop_assert_eq!(plain.map_or(0, |plain| plain.length + HEADER_BYTES) == buffer.len(), is_plain);
+            prop_assert_eq!(PlainReply::read(&buffer[..buffer.len() - 1]), None);
+        }
         for cut in [0, 1, HEADER_BYTES - 1, HEADER_BYTES, buffer.len() - 1] {
             let mut decoder = Decoder::before(sender, &frame);
             let step = decoder.decode(&buffer[..cut.min(buffer.len() - 1)]);
@@ -376,7 +394,7 @@ fn the_largest_error_and_the_largest_request_fit() {
     let largest = RequestFrame {
         receiver: TextReference::Inline(&name),
         message_type: TextReference::Inline(&wire_name),
-        headers: HeaderFields::of(&headers),
+        headers: HeaderFields::of(Some(&headers)),
         content: FrameContent::Whole(&[7; MAX_BODY_BYTES]),
         ..request
     };

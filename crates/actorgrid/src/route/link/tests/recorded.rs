@@ -49,7 +49,7 @@ fn requests(headers: &Headers) -> Vec<(&'static str, LinkSide, LinkFrame<'_>)> {
                 sequence: 0x0102_0304_0506_0708,
                 receiver: TextReference::Inline("cart-7"),
                 message_type: TextReference::Inline("shop/AddItem"),
-                headers: HeaderFields::of(headers),
+                headers: HeaderFields::of(Some(headers)),
                 content: FrameContent::Whole(&[]),
                 ..request
             },

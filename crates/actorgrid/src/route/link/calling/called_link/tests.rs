@@ -12,7 +12,9 @@ use super::*;
 use crate::message::EchoMsg;
 use crate::route::conformance::call;
 use crate::route::link::calling::link_call;
-use crate::route::link::{InternLimits, MAX_BODY_BYTES};
+use crate::route::link::{
+    FrameContent, InternLimits, InternedId, MAX_BODY_BYTES, ReplyFrame, TextReference,
+};
 
 type Calling = Pin<Box<dyn Future<Output = LinkOutcome>>>;
 
@@ -45,6 +47,12 @@ fn calling(link: &Arc<CalledLink>, receiver: &str, text: &str) -> Calling {
 
 fn lost() -> LinkEnding {
     LinkEnding::Lost("test".to_owned())
+}
+
+/// An answer comes.
+fn complete(link: &CalledLink, answer: (u64, u64, ReadAnswer)) {
+    let completed = link.complete([answer].into_iter(), &mut Leftovers::default());
+    completed.unwrap();
 }
 
 /// Takes what is to be written. Returns how many bytes that is.
@@ -88,13 +96,13 @@ async fn only_the_first_terminal_frame_of_a_request_counts() {
     let unanswered = || link.lock().unanswered.count();
     assert_eq!(unanswered(), 2);
     for _ in 0..2 {
-        link.complete([answer(FIRST)].into_iter()).unwrap();
+        complete(&link, answer(FIRST));
         assert_eq!(unanswered(), 1);
     }
     let third = calling(&link, "a", "z").now_or_never();
     assert!(third.is_none());
     for _ in 0..2 {
-        link.complete([answer(2 * FIRST + 1)].into_iter()).unwrap();
+        complete(&link, answer(2 * FIRST + 1));
         assert_eq!(unanswered(), 1, "the third");
     }
     let outcome = other.now_or_never().unwrap();
@@ -172,7 +180,7 @@ async fn wakers_are_dropped_without_the_lock() {
     }
     drop(calls.pop());
     let answer = (FIRST, 0, ReadAnswer::Error(RequestError::busy()));
-    link.complete([answer].into_iter()).unwrap();
+    complete(&link, answer);
     link.end(lost());
     for mut call in calls {
         let waker = Waker::from(Arc::new(NeedsLink(Arc::clone(&link))));
@@ -191,7 +199,7 @@ async fn a_link_that_is_used_meanwhile_is_not_closed_as_idle() {
     drop(call);
     assert!(!link.close_unused(link.uses()), "its answer is not there");
     let answer = (FIRST, 0, ReadAnswer::Error(RequestError::busy()));
-    link.complete([answer].into_iter()).unwrap();
+    complete(&link, answer);
     assert!(!link.close_unused(uses));
     assert!(link.close_unused(link.uses()) && !link.is_usable());
     let outcome = calling(&link, "a", "x").now_or_never().unwrap();
@@ -207,4 +215,58 @@ async fn a_request_that_was_not_read_is_not_owed_an_answer() {
     assert!(link.has_unanswered());
     link.gone_away(0, GoAwayReason::Idle);
     assert!(!link.has_unanswered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_replies_are_taken_together_and_keep_their_types() {
+    let link = opened();
+    let mut call = call("a", EchoMsg::new("x"));
+    call.meta.token = Some("1:1".parse().unwrap());
+    let request = call.link_request().unwrap();
+    let cx = Context::from_waker(Waker::noop());
+    let time_left = Duration::from_secs(1);
+    let mut types = InternedTexts::new(InternLimits {
+        entries: 2,
+        bytes: 100,
+    });
+    let ids = ["expected", "other"].map(|text| {
+        let id = InternedId::new(1 + u32::from(text == "other")).unwrap();
+        types
+            .resolve(TextReference::Define(id, text), ReplyType::new)
+            .unwrap();
+        id
+    });
+    let mut buffer = BytesMut::new();
+    let mut keys = Vec::new();
+    for number in 0..PLAIN_AT_ONCE as u64 + 2 {
+        let key = link.begin_open(&request, time_left, "expected", &cx);
+        keys.push(key.unwrap());
+        let reply = ReplyFrame {
+            sequence: (number + 1) << 16 | number,
+            message_type: TextReference::Interned(ids[usize::from(number == 1)]),
+            content: FrameContent::Whole(&[number as u8; 3]),
+        };
+        reply.encode(&mut buffer).unwrap();
+    }
+    let whole = buffer.len();
+    buffer.extend_from_slice(&[0; 20]);
+    let mut left = Leftovers::default();
+    let mut taken = link.take_plain(&buffer, &mut types, &mut left).unwrap();
+    assert!(taken < whole);
+    taken += link
+        .take_plain(&buffer[taken..], &mut types, &mut left)
+        .unwrap();
+    assert_eq!(taken, whole);
+    let nothing = link.take_plain(&buffer[taken..], &mut types, &mut left);
+    assert_eq!(nothing, Ok(0));
+    for (number, key) in (0..).zip(keys) {
+        let mut reply = ShortReply::EMPTY;
+        let polled = link.poll_begun(&mut Some(key), || request, &mut reply, &cx);
+        let Poll::Ready(LinkOutcome::Short(wire_name)) = polled else {
+            panic!("{polled:?}")
+        };
+        assert_eq!(wire_name.as_deref(), (number == 1).then_some("other"));
+        assert_eq!(reply.bytes(), [number; 3]);
+    }
+    assert!(!link.has_calls());
 }
