@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -16,6 +17,7 @@ use super::open_link::OpenedLink;
 use super::pending_call::LinkEnding;
 use crate::environment::{Deadline, Environment, Timestamp};
 use crate::route::link::link_io::{IoEvent, IoMode, LinkIo};
+use crate::route::link::seldom::Seldom;
 use crate::route::link::{Decoded, Decoder, GoAwayReason, HEADER_BYTES};
 
 /// A link without a call for this long is closed.
@@ -47,6 +49,8 @@ enum CalledLinkEnd {
     },
 }
 
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Drives a link.
 struct CallingDriver {
     environment: Environment,
@@ -59,8 +63,11 @@ struct CallingDriver {
     read: u64,
     /// The bytes that had been read at the last look.
     read_before: u64,
-    look: Pin<Box<tokio::time::Sleep>>,
-    sweep: Pin<Box<tokio::time::Sleep>>,
+    /// Polls those that follow.
+    seldom: Seldom,
+    closed: Alarm,
+    look: Alarm,
+    sweep: Alarm,
     idle_since: Timestamp,
     uses: u64,
     is_closing: bool,
@@ -85,8 +92,10 @@ pub(super) async fn drive(
         silence: LinkSilence::default(),
         read: 0,
         read_before: 0,
-        look: Box::pin(environment.sleep(LOOK_INTERVAL)),
-        sweep: Box::pin(environment.sleep(LOOK_INTERVAL)),
+        seldom: Seldom::new(),
+        closed: Box::pin(closed.clone().cancelled_owned()),
+        look: alarm(environment, LOOK_INTERVAL),
+        sweep: alarm(environment, LOOK_INTERVAL),
         idle_since: environment.now(),
         uses: 0,
         is_closing: false,
@@ -96,7 +105,7 @@ pub(super) async fn drive(
     driver.sweep();
     let mut ended = driver.read().err();
     while ended.is_none() {
-        let event = driver.next(closed).await;
+        let event = driver.next().await;
         ended = driver.handle(event).err();
     }
     let ending = match ended {
@@ -119,9 +128,15 @@ pub(super) async fn drive(
     link.end(ending);
 }
 
+/// Goes off after this time.
+fn alarm(environment: &Environment, time: Duration) -> Alarm {
+    let environment = environment.clone();
+    Box::pin(async move { environment.sleep(time).await })
+}
+
 impl CallingDriver {
     /// Waits for what happens next.
-    async fn next(&mut self, closed: &CancellationToken) -> CalledLinkEvent {
+    async fn next(&mut self) -> CalledLinkEvent {
         self.may_be_backed_up = self.may_be_backed_up && self.link.is_backed_up();
         let mode = IoMode {
             reads: !self.may_be_backed_up,
@@ -131,17 +146,28 @@ impl CallingDriver {
             link,
             io,
             buffer,
+            seldom,
+            closed,
             look,
             sweep,
             ..
         } = self;
-        tokio::select! {
-            biased;
-            () = closed.cancelled() => CalledLinkEvent::Closed,
-            () = look.as_mut() => CalledLinkEvent::Look,
-            () = sweep.as_mut() => CalledLinkEvent::Sweep,
-            event = poll_fn(|cx| io.poll(cx, &**link, mode, buffer)) => CalledLinkEvent::Io(event),
-        }
+        poll_fn(|cx| {
+            let alarm = seldom.poll(cx, |cx| {
+                if closed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(CalledLinkEvent::Closed);
+                }
+                if look.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(CalledLinkEvent::Look);
+                }
+                sweep.as_mut().poll(cx).map(|()| CalledLinkEvent::Sweep)
+            });
+            if alarm.is_ready() {
+                return alarm;
+            }
+            io.poll(cx, &**link, mode, buffer).map(CalledLinkEvent::Io)
+        })
+        .await
     }
 
     /// Decides. An error ends the link.
@@ -180,7 +206,8 @@ impl CallingDriver {
         let now = Deadline::after(Duration::ZERO);
         let (soonest, latest) = (now.later(SWEEP_INTERVAL), now.later(LOOK_INTERVAL));
         let next = self.link.sweep(now, soonest, latest);
-        self.sweep = Box::pin(self.environment.sleep(next.remaining()));
+        self.sweep = alarm(&self.environment, next.remaining());
+        self.seldom.note_new();
     }
 
     /// Takes all frames that are there whole.
@@ -230,7 +257,8 @@ impl CallingDriver {
 
     /// Looks whether the peer is there, and whether the link is of use.
     fn look(&mut self) -> Result<(), CalledLinkEnd> {
-        self.look = Box::pin(self.environment.sleep(LOOK_INTERVAL));
+        self.look = alarm(&self.environment, LOOK_INTERVAL);
+        self.seldom.note_new();
         if self.read == std::mem::replace(&mut self.read_before, self.read) {
             self.io.expect_little(&mut self.buffer);
             self.intake.release_room();
