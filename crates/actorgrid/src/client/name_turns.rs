@@ -102,19 +102,6 @@ impl NameTurn<'_> {
         }
     }
 
-    /// Runs a request. Its first poll determines its place from there on, so the next one may go on
-    /// afterwards.
-    pub(super) async fn pass<F: Future>(self, request: F) -> F::Output {
-        let mut request = pin!(request);
-        let mut turn = Some(self);
-        poll_fn(move |cx| {
-            let polled = request.as_mut().poll(cx);
-            drop(turn.take());
-            polled
-        })
-        .await
-    }
-
     fn is_first_of(&self, line: &VecDeque<WaitingTurn>) -> bool {
         line.front().is_none_or(|turn| turn.number == self.number)
     }

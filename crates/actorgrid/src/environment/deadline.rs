@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 /// The time by which a request must have ended.
 ///
 /// It travels between peers as the time left, so that their clocks need not agree.
@@ -36,7 +38,8 @@ impl Deadline {
     }
 
     /// Runs `future`; returns `None` if the deadline passes first.
-    pub(crate) async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
-        tokio::time::timeout_at(self.0, future).await.ok()
+    pub(crate) fn bound<F: Future>(self, future: F) -> impl Future<Output = Option<F::Output>> {
+        // An async block would hold the future twice.
+        tokio::time::timeout_at(self.0, future).map(Result::ok)
     }
 }

@@ -1,5 +1,7 @@
 //! Drives one request, from its first try to its answer.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use super::policy::RepeatPolicy;
@@ -256,12 +258,14 @@ impl Drive {
         let answer = match &core.local {
             Some((peer, local)) if *peer == location.peer => {
                 self.count(&core.counters.local_tries);
-                in_turn(turn, local.call(&mut self.call)).await
+                let call = pin!(local.call(&mut self.call));
+                in_turn(turn, call).await
             }
             _ => {
                 self.count(&core.counters.remote_tries);
                 let route = core.pool.route(&location.address, location.capabilities);
-                in_turn(turn, route.call_from(moved, &mut self.call)).await
+                let call = pin!(route.call_from(moved, &mut self.call));
+                in_turn(turn, call).await
             }
         };
         self.at_location = false;
@@ -340,12 +344,17 @@ fn turn<'a>(
     turns.join(receiver).map(Some).ok_or(TooManyWaiting)
 }
 
-/// Makes a call, after which the next one to the same name may go on.
-async fn in_turn<F: Future>(turn: Option<NameTurn<'_>>, call: F) -> F::Output {
-    match turn {
-        None => call.await,
-        Some(turn) => turn.pass(call).await,
-    }
+/// Makes a call. Its first poll determines its place from there on, so the next one to the same
+/// name may go on afterwards.
+fn in_turn<F: Future>(
+    mut turn: Option<NameTurn<'_>>,
+    mut call: Pin<&mut F>,
+) -> impl Future<Output = F::Output> {
+    poll_fn(move |cx| {
+        let polled = call.as_mut().poll(cx);
+        drop(turn.take());
+        polled
+    })
 }
 
 fn too_many_waiting() -> RequestError {

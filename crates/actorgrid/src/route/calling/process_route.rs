@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming as HttpBody;
@@ -38,16 +40,16 @@ impl ProcessRoute {
     }
 
     /// Sends over one connection.
-    async fn send(
+    fn send(
         &self,
         connection: &Connection,
         message: CallMessage<'_>,
-    ) -> Result<Sent, RequestError> {
+    ) -> impl Future<Output = Result<Sent, RequestError>> + use<> {
         let mut request = Request::new(Outgoing::request(message.framed()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.peer.uri.clone();
         *request.headers_mut() = message.headers;
-        send(connection, request).await
+        send(connection, request)
     }
 
     async fn read(&self, response: Response<HttpBody>) -> Result<Body, RequestError> {
@@ -129,23 +131,18 @@ impl ProcessRoute {
 
 /// Sends over one connection. `Sent::Never` means that the request provably never reached the
 /// receiver; after an error it may have.
-pub(super) async fn send(
+pub(super) fn send(
     connection: &Connection,
     request: Request<Outgoing>,
-) -> Result<Sent, RequestError> {
-    let Some(sending) = connection.send(request) else {
-        return Ok(Sent::Never(RequestError::refused(
-            RequestErrorKind::Unreachable,
-            "the connection to the peer has ended",
-        )));
-    };
-    match sending.await {
-        Ok(response) => Ok(Sent::Answered(response)),
+) -> impl Future<Output = Result<Sent, RequestError>> + use<> {
+    // An async function would hold the request, too.
+    OptionFuture::from(connection.send(request)).map(|sent| match sent {
+        Some(Ok(response)) => Ok(Sent::Answered(response)),
         // The request never left the connection's queue.
-        Err(error) if error.message().is_some() => {
+        Some(Err(error)) if error.message().is_some() => {
             Ok(Sent::Never(lost(error.into_error(), Executed::No)))
         }
-        Err(error) => {
+        Some(Err(error)) => {
             let error = error.into_error();
             if is_refusal(&error) {
                 Ok(Sent::Never(lost(error, Executed::No)))
@@ -153,7 +150,11 @@ pub(super) async fn send(
                 Err(lost(error, Executed::Maybe))
             }
         }
-    }
+        None => Ok(Sent::Never(RequestError::refused(
+            RequestErrorKind::Unreachable,
+            "the connection to the peer has ended",
+        ))),
+    })
 }
 
 /// Checks that an answer whose headers contain no status is that of a gRPC method.
