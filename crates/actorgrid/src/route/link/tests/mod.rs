@@ -66,7 +66,7 @@ proptest! {
             && let FrameContent::Whole(body) = request.content
             && let Some(head) = request.plain_head(body.len())
         {
-            prop_assert_eq!(&buffer[..], [&head, body].concat());
+            prop_assert_eq!(&buffer[..], [&head[..], body].concat());
         }
         if let LinkFrame::Reply(reply) = frame {
             let plain = PlainReply::read(&buffer);
