@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bench_kit::{About, BoxError, Caller, Contender, EchoOptions, LoadOptions, Served, echoed};
 use contenders::{free_address, version_of, wait_until_answered};
 use elfo::prelude::*;
+use elfo::scope::{self, Scope};
 use elfo::{Topology, topology};
 use tokio::sync::oneshot;
 
@@ -59,7 +60,11 @@ impl Contender for Elfo {
         let (sender, context) = oneshot::channel();
         loads.mount(lend_context(sender));
         tokio::spawn(elfo::init::try_start(topology));
-        let caller = ElfoCaller(Arc::new(context.await?));
+        let (context, scope) = context.await?;
+        let caller = ElfoCaller {
+            context: Arc::new(context),
+            scope: Mutex::new(scope),
+        };
         wait_until_answered(&caller).await?;
         Ok(caller)
     }
@@ -88,8 +93,8 @@ fn echo() -> Blueprint {
     })
 }
 
-/// An actor whose context sends the requests.
-fn lend_context(sender: oneshot::Sender<Context>) -> Blueprint {
+/// An actor whose context sends the requests, within its scope.
+fn lend_context(sender: oneshot::Sender<(Context, Scope)>) -> Blueprint {
     let sender = Arc::new(Mutex::new(Some(sender)));
     ActorGroup::new().exec(move |mut ctx| {
         let sender = Arc::clone(&sender);
@@ -97,15 +102,34 @@ fn lend_context(sender: oneshot::Sender<Context>) -> Blueprint {
             let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(sender) = sender {
                 // The load waits for it.
-                let _ = sender.send(ctx.pruned());
+                let _ = sender.send((ctx.pruned(), scope::expose()));
             }
             while ctx.recv().await.is_some() {}
         }
     })
 }
 
-#[derive(Clone)]
-struct ElfoCaller(Arc<Context>);
+struct ElfoCaller {
+    context: Arc<Context>,
+    /// Each clone has one of its own, so nobody waits for this lock.
+    scope: Mutex<Scope>,
+}
+
+impl ElfoCaller {
+    fn scope(&self) -> Scope {
+        let scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
+        scope.clone()
+    }
+}
+
+impl Clone for ElfoCaller {
+    fn clone(&self) -> Self {
+        Self {
+            context: Arc::clone(&self.context),
+            scope: Mutex::new(self.scope()),
+        }
+    }
+}
 
 impl Caller for ElfoCaller {
     type Message = String;
@@ -116,9 +140,10 @@ impl Caller for ElfoCaller {
 
     async fn call(&self, message: &String) -> Result<usize, BoxError> {
         let text = message.clone();
-        let answer = self.0.request(Echo { text }).resolve().await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        Ok(answer.text.len())
+        // Requests can only be sent within the scope of an actor.
+        let request = self.context.request(Echo { text }).resolve();
+        let answer = self.scope().within(request).await;
+        Ok(answer.map_err(|error| error.to_string())?.text.len())
     }
 }
 

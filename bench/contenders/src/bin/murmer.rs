@@ -36,9 +36,10 @@ struct Echo {
 
 #[handlers]
 impl EchoActor {
+    // By its name the macro knows that the last argument is the whole message.
     #[handler]
-    fn echo(&mut self, _ctx: &ActorContext<Self>, _state: &mut (), message: Echo) -> String {
-        let mut text = message.text;
+    fn echo(&mut self, _ctx: &ActorContext<Self>, _state: &mut (), msg: Echo) -> String {
+        let mut text = msg.text;
         text.truncate(echoed(text.len()));
         text
     }
