@@ -2,6 +2,13 @@
 
 use std::io;
 
+/// The flags of a process among its fields, of which the first is its state.
+const FLAGS: usize = 6;
+/// Its user time. What follows are its system time, and both of its children.
+const USER_TIME: usize = 11;
+/// The flag of a thread of the kernel.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
 /// User and system time of a process, in the kernel's ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessCpu {
@@ -54,16 +61,49 @@ impl ProcessCpu {
         self.ticks as f64 * 1e6 / Self::TICKS_PER_SECOND as f64
     }
 
-    /// The name of the program, in parentheses, may contain anything; what follows it is numbers.
+    /// The time of all processes, and of their children that have ended. Threads of the kernel do
+    /// not count: they do what the load itself has caused.
+    pub(crate) fn of_all() -> io::Result<Self> {
+        let mut ticks = 0;
+        for entry in std::fs::read_dir("/proc")? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+                // One that has ended meanwhile counts as a child of its parent.
+                let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
+                ticks += Self::parse_with_children(&stat).unwrap_or_default().ticks;
+            }
+        }
+        Ok(Self { ticks })
+    }
+
     fn parse(stat: &str) -> Option<Self> {
-        let (_, fields) = stat.rsplit_once(')')?;
-        // The state comes first; user and system time are the 14th and 15th field of all.
-        let mut times = fields.split_whitespace().skip(11);
-        let user: u64 = times.next()?.parse().ok()?;
-        let system: u64 = times.next()?.parse().ok()?;
-        let ticks = user + system;
+        let ticks = times_of(stat, 2)?;
         Some(Self { ticks })
     }
+
+    /// None for a thread of the kernel.
+    fn parse_with_children(stat: &str) -> Option<Self> {
+        let flags: u64 = fields_of(stat)?.nth(FLAGS)?.parse().ok()?;
+        let ticks = times_of(stat, 4)?;
+        (flags & KERNEL_THREAD == 0).then_some(Self { ticks })
+    }
+}
+
+/// The fields after the name of the program, which is in parentheses and may contain anything.
+fn fields_of(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_whitespace())
+}
+
+/// The sum of the first so many times.
+fn times_of(stat: &str, count: usize) -> Option<u64> {
+    let mut times = fields_of(stat)?.skip(USER_TIME);
+    let mut sum = 0;
+    for _ in 0..count {
+        sum += times.next()?.parse::<u64>().ok()?;
+    }
+    Some(sum)
 }
 
 #[cfg(test)]
@@ -80,7 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn children_count_and_threads_of_the_kernel_do_not() {
+        let of = |flags: u64| {
+            let stat = format!("42 (a) S 1 2 3 4 5 {flags} 7 8 9 10 150 50 20 10 20 0 3 0");
+            ProcessCpu::parse_with_children(&stat).map(ProcessCpu::ticks)
+        };
+        assert_eq!(of(0x0040_0000), Some(230));
+        assert_eq!(of(KERNEL_THREAD | 0x40), None);
+        assert_eq!(ProcessCpu::parse_with_children(""), None);
+    }
+
+    #[test]
     fn this_process_can_be_read() {
-        ProcessCpu::of(std::process::id()).unwrap();
+        let this = ProcessCpu::of(std::process::id()).unwrap();
+        assert!(ProcessCpu::of_all().unwrap().ticks() >= this.ticks());
     }
 }
