@@ -21,6 +21,8 @@ const (
 	maxFailures = 10
 	// maxUnanswered bounds what an open loop has in flight.
 	maxUnanswered = 1 << 16
+	// stall is how long nothing is answered once all calls wait for a stopped process.
+	stall = 50 * time.Millisecond
 	// maxLarge bounds the large messages in flight.
 	maxLarge = 2
 )
@@ -232,9 +234,8 @@ func (r *largeReport) fail(text string) {
 }
 
 func (o *options) lose(caller Caller) (*lossReport, error) {
-	signals := map[string]syscall.Signal{"killed": syscall.SIGKILL, "frozen": syscall.SIGSTOP}
-	signal, ok := signals[o.losing]
-	if !ok || o.echoProcess <= 1 || o.echoProcess == os.Getpid() {
+	isKilled := o.losing == "killed"
+	if !isKilled && o.losing != "frozen" || o.echoProcess <= 1 || o.echoProcess == os.Getpid() {
 		return nil, errors.New("--losing takes killed or frozen, and needs --echo-process")
 	}
 	type end struct {
@@ -243,6 +244,7 @@ func (o *options) lose(caller Caller) (*lossReport, error) {
 	}
 	message := caller.Message(o.bytes)
 	ends := make(chan end, o.inFlight)
+	var answers atomic.Uint64
 	var isLost atomic.Bool
 	for i := 0; i < o.inFlight; i++ {
 		go func() {
@@ -252,14 +254,28 @@ func (o *options) lose(caller Caller) (*lossReport, error) {
 					ends <- end{time.Now(), err}
 					return
 				}
+				answers.Add(1)
 			}
 		}()
 	}
 	time.Sleep(seconds(o.warmUp))
+	// One that is to be killed is stopped just before, so that all calls are in flight by then.
 	lost := time.Now()
-	isLost.Store(true)
-	if err := syscall.Kill(o.echoProcess, signal); err != nil {
+	if err := syscall.Kill(o.echoProcess, syscall.SIGSTOP); err != nil {
 		return nil, err
+	}
+	for seen := answers.Load(); ; seen = answers.Load() {
+		time.Sleep(stall)
+		if answers.Load() == seen {
+			break
+		}
+	}
+	isLost.Store(true)
+	if isKilled {
+		lost = time.Now()
+		if err := syscall.Kill(o.echoProcess, syscall.SIGKILL); err != nil {
+			return nil, err
+		}
 	}
 	var r lossReport
 	giveUp := time.After(seconds(o.giveUp))

@@ -1,7 +1,7 @@
 //! How long calls take to end when the process that they wait for is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,14 +13,18 @@ use crate::closed_loop::checked_call;
 use crate::command_line::{LoadOptions, Losing};
 use crate::load_report::{BystanderReport, LossReport};
 
+/// A stopped process has read and answered nothing for so long once all calls wait for it.
+const STALL: Duration = Duration::from_millis(50);
 /// Calls in flight to the bystander.
 const BYSTANDING: usize = 8;
 /// The bystander is called for so long at least after the loss.
 const BYSTANDING_FOR: Duration = Duration::from_secs(1);
 
-/// Keeps requests in flight, kills or freezes the other process, sends nothing more, and waits
-/// until all have ended, well or not. Meanwhile it calls a process that is not lost, if there is
-/// one.
+/// Keeps requests in flight, kills or freezes the other process, and waits until all of them have
+/// ended, well or not. Meanwhile it calls a process that is not lost, if there is one.
+///
+/// A process that is to be killed is stopped just before: otherwise it might answer all requests in
+/// the moment before it dies, and others might be sent after that, which is another matter.
 ///
 /// # Errors
 ///
@@ -35,24 +39,34 @@ pub(crate) async fn lose<C: Caller>(
         .echo_process
         .and_then(|id| Pid::from_raw(id.cast_signed()));
     let process = process.ok_or("--losing needs --echo-process")?;
-    let is_lost = Arc::new(AtomicBool::new(false));
+    let progress = Arc::new(Progress::default());
     let message = Arc::new(caller.message(options.bytes));
     let mut calls = JoinSet::new();
     for _ in 0..options.in_flight {
         let (caller, message) = (caller.clone(), Arc::clone(&message));
-        let call = last_call(caller, message, echoed(options.bytes), Arc::clone(&is_lost));
+        let call = last_call(
+            caller,
+            message,
+            echoed(options.bytes),
+            Arc::clone(&progress),
+        );
         calls.spawn(call);
     }
     let bystanding = bystander.map(|caller| Bystanding::start(&caller, options.bytes));
     sleep(Duration::from_secs_f64(options.warm_up)).await;
 
-    let signal = match losing {
-        Losing::Killed => Signal::KILL,
-        Losing::Frozen => Signal::STOP,
+    let frozen = Instant::now();
+    kill_process(process, Signal::STOP)?;
+    progress.stalled().await;
+    progress.is_lost.store(true, Ordering::Relaxed);
+    let lost = match losing {
+        Losing::Frozen => frozen,
+        Losing::Killed => {
+            let killed = Instant::now();
+            kill_process(process, Signal::KILL)?;
+            killed
+        }
     };
-    let lost = Instant::now();
-    is_lost.store(true, Ordering::Relaxed);
-    kill_process(process, signal)?;
 
     let give_up = lost + Duration::from_secs_f64(options.give_up);
     let mut report = LossReport::default();
@@ -73,18 +87,41 @@ pub(crate) async fn lose<C: Caller>(
     Ok(report)
 }
 
+/// What all calls know of each other.
+#[derive(Default)]
+struct Progress {
+    answers: AtomicU64,
+    is_lost: AtomicBool,
+}
+
+impl Progress {
+    /// Waits until nothing is answered any more.
+    async fn stalled(&self) {
+        let mut seen = self.answers.load(Ordering::Relaxed);
+        loop {
+            sleep(STALL).await;
+            let answers = self.answers.load(Ordering::Relaxed);
+            if answers == seen {
+                return;
+            }
+            seen = answers;
+        }
+    }
+}
+
 /// Calls until the process is lost; returns when and how the last call ended.
 async fn last_call<C: Caller>(
     caller: C,
     message: Arc<C::Message>,
     expected: usize,
-    is_lost: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 ) -> (Instant, Result<(), BoxError>) {
     loop {
         let answer = checked_call(&caller, &message, expected).await;
-        if answer.is_err() || is_lost.load(Ordering::Relaxed) {
+        if answer.is_err() || progress.is_lost.load(Ordering::Relaxed) {
             return (Instant::now(), answer);
         }
+        progress.answers.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,23 +1,23 @@
-//! murmer's edge client and a node of its cluster.
+//! Two nodes of a cluster of murmer.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bench_kit::{About, BoxError, Caller, Contender, EchoOptions, LoadOptions, Served, echoed};
-use contenders::{version_of, wait_until_answered};
+use contenders::{free_address, version_of, wait_until_answered};
 use iroh::{EndpointAddr, EndpointId, SecretKey, TransportAddr};
-use murmer::MurmerClient;
 use murmer::cluster::config::ClusterConfig;
 use murmer::prelude::*;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
-/// Both sides know it.
+/// Both nodes know it.
 const COOKIE: &str = "bench";
 const LABEL: &str = "echo/main";
-/// How long the actor is waited for.
-const LOOKUP: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+/// So often the actor is looked up: 20 s in all.
+const LOOKS: usize = 1_000;
 
 struct Murmer;
 
@@ -56,18 +56,12 @@ impl Contender for Murmer {
             names: "a registry that nodes replicate".to_owned(),
             deadline: "none".to_owned(),
             encryption: "TLS (QUIC)".to_owned(),
-            settings: "defaults, with an edge client".to_owned(),
+            settings: "defaults, with a seed node".to_owned(),
         }
     }
 
     async fn serve(_options: &EchoOptions) -> Result<Served, BoxError> {
-        let config = ClusterConfig::builder()
-            .name("echo")
-            .listen("127.0.0.1:0".parse::<SocketAddr>()?)
-            .cookie(COOKIE)
-            .secret_key(SecretKey::generate())
-            .build()?;
-        let system = System::clustered_auto(config).await?;
+        let system = start_node("echo", None).await?;
         let address = system.local_addr().ok_or("the node has no address")?;
         let id = system.endpoint_id().ok_or("the node has no identity")?;
         let echo = system.start_public(LABEL, EchoActor, ());
@@ -83,23 +77,39 @@ impl Contender for Murmer {
     async fn connect(options: &LoadOptions) -> Result<MurmerCaller, BoxError> {
         let (id, address) = options.address.split_once(' ').ok_or("no such address")?;
         let address = TransportAddr::Ip(address.parse()?);
-        let node = EndpointAddr::from_parts(id.parse::<EndpointId>()?, [address]);
-        let client = MurmerClient::connect(node, COOKIE).await?;
-        let echo = client.lookup_wait::<EchoActor>(LABEL, LOOKUP).await?;
-        let caller = MurmerCaller {
-            echo,
-            _client: Arc::new(client),
-        };
-        wait_until_answered(&caller).await?;
-        Ok(caller)
+        let seed = EndpointAddr::from_parts(id.parse::<EndpointId>()?, [address]);
+        let system = Arc::new(start_node("load", Some(seed)).await?);
+        for _ in 0..LOOKS {
+            if let Some(echo) = system.lookup::<EchoActor>(LABEL) {
+                let caller = MurmerCaller {
+                    echo,
+                    _system: system,
+                };
+                wait_until_answered(&caller).await?;
+                return Ok(caller);
+            }
+            sleep(POLL).await;
+        }
+        Err("the actor was not found".into())
     }
+}
+
+async fn start_node(name: &str, seed: Option<EndpointAddr>) -> Result<System, BoxError> {
+    let config = ClusterConfig::builder()
+        .name(name)
+        .listen(free_address()?)
+        .cookie(COOKIE)
+        .secret_key(SecretKey::generate())
+        .seed_nodes(seed)
+        .build()?;
+    Ok(System::clustered_auto(config).await?)
 }
 
 #[derive(Clone)]
 struct MurmerCaller {
     echo: Endpoint<EchoActor>,
-    /// The connection lasts as long as it.
-    _client: Arc<MurmerClient>,
+    /// The node lasts as long as it.
+    _system: Arc<System>,
 }
 
 impl Caller for MurmerCaller {
