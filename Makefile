@@ -151,6 +151,10 @@ bench-compare: etcd ## Compare the requests per second with those of the commit 
 bench: etcd ## Measure beside raw TCP, gRPC and other libraries, and write bench/RESULTS.md: takes twenty minutes on a quiet machine
 	@bench/run.sh full
 
+.PHONY: bench-build
+bench-build: etcd ## Build what `make bench` measures, so that it only has to measure
+	@bench/run.sh build
+
 .PHONY: bench-smoke
 bench-smoke: etcd ## Run a moment of each measurement, and check only that it works
 	@bench/run.sh smoke

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bench_kit::BoxError;
 use clap::Parser;
@@ -11,7 +12,7 @@ use contest::session::{ContenderFolders, ContenderProgram, Plan, SessionRecord, 
 /// Measures the contenders of the bench.
 #[derive(Parser)]
 enum Options {
-    /// Measures all contenders, for a quarter of an hour.
+    /// Measures all contenders, and fails if ours does.
     Run(RunOptions),
     /// Measures those of this workspace for a moment, and fails if anything does.
     Smoke(RunOptions),
@@ -42,11 +43,14 @@ struct RunOptions {
     #[arg(long)]
     session: PathBuf,
     /// Quiet rounds of each contender in each scenario.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = Plan::ROUNDS)]
     rounds: usize,
     /// How long each run measures.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = Plan::SECONDS)]
     seconds: f64,
+    /// After so long, noisy rounds are not repeated any more.
+    #[arg(long, default_value_t = Plan::MINUTES)]
+    minutes: u64,
     /// Only these contenders, beside raw TCP; all of them otherwise.
     #[arg(long)]
     only: Vec<String>,
@@ -102,9 +106,14 @@ impl RunOptions {
 }
 
 fn run(options: &RunOptions) -> Result<(), BoxError> {
-    let plan = Plan::full(options.rounds, options.seconds);
-    options.measure(&plan, ContenderProgram::all(&options.folders()))?;
-    Ok(())
+    let bound = Duration::from_secs(60 * options.minutes);
+    let plan = Plan::full(options.rounds, options.seconds, bound);
+    let session = options.measure(&plan, ContenderProgram::all(&options.folders()))?;
+    // Others that failed are lines of the report.
+    match session.flaws() {
+        flaws if flaws.is_empty() => Ok(()),
+        flaws => Err(flaws.join("\n").into()),
+    }
 }
 
 fn smoke(options: &RunOptions) -> Result<(), BoxError> {

@@ -9,9 +9,9 @@ const RIGHT: f64 = 170.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 44.0;
 /// Colours that are told apart by most people, and in grey.
-const COLOURS: [&str; 11] = [
+const COLOURS: [&str; 12] = [
     "#000000", "#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2",
-    "#7f7f7f", "#17becf", "#bcbd22",
+    "#7f7f7f", "#17becf", "#bcbd22", "#003f5c",
 ];
 
 /// Lines over categories, on a logarithmic scale.

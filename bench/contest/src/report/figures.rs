@@ -40,6 +40,19 @@ pub(super) fn size(bytes: usize) -> String {
     }
 }
 
+/// A text without the folders of the machine that it names: they say nothing elsewhere.
+pub(super) fn without_folders(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| match word.find('/') {
+        // Not those within a word, or after the scheme of a URL.
+        Some(start) if !word[..start].ends_with(|c: char| c.is_alphanumeric() || c == ':') => {
+            let name = word.rsplit('/').next().unwrap_or_default();
+            format!("{}{name}", &word[..start])
+        }
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A row of a table.
 pub(super) fn row(cells: impl IntoIterator<Item = String>) -> String {
     let mut line = "|".to_owned();
@@ -95,6 +108,15 @@ mod tests {
         assert_eq!(with_ends(Summary::of([1.0, 2.0, 3.0])), "2.00 (1.00–3.00)");
         assert_eq!(alone(None), "–");
         assert_eq!([70, 5_000, 65_536].map(size), ["70 B", "5 kB", "64 KiB"]);
+    }
+
+    #[test]
+    fn folders_are_not_shown() {
+        let text =
+            "panicked at /home/a/.cargo/src/b-1.0/lib.rs:10:5:\nno tcp://127.0.0.1:80 and/or";
+        let shown = "panicked at lib.rs:10:5: no tcp://127.0.0.1:80 and/or";
+        assert_eq!(without_folders(text), shown);
+        assert_eq!(without_folders("(in `/a/b`)"), "(in `b`)");
     }
 
     #[test]

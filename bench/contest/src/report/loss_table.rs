@@ -2,14 +2,18 @@
 
 use bench_kit::{Losing, LossReport};
 
-use super::figures::{digits, head, row, scenario};
+use super::figures::{digits, head, row, scenario, without_folders};
 use crate::session::{Load, Scenario, SessionRecord};
+
+/// So much of an error is shown, in characters.
+const LONGEST_ERROR: usize = 100;
 
 /// The time until the last of 64 calls has ended.
 pub(super) fn loss_table(session: &SessionRecord) -> String {
     let mut text =
         "## The other process is lost\n\n64 calls in flight when it is killed (SIGKILL) \
                     or frozen (SIGSTOP): milliseconds until all of them have ended, in each round. \
+                    One that is killed is stopped for 50 ms before, so that all 64 wait for it. \
                     Nothing is waited for longer than 15 s.\n\n"
             .to_owned();
     text += &head(&["", "killed", "frozen", "another peer meanwhile", "error"].map(str::to_owned));
@@ -28,7 +32,12 @@ pub(super) fn loss_table(session: &SessionRecord) -> String {
             ends(&killed),
             ends(&frozen),
             bystander(&frozen, &killed),
-            errors.next().unwrap_or("–").chars().take(100).collect(),
+            errors
+                .next()
+                .map_or_else(|| "–".to_owned(), without_folders)
+                .chars()
+                .take(LONGEST_ERROR)
+                .collect(),
         ]);
     }
     text

@@ -1,10 +1,12 @@
 //! The report as a document.
 
-use super::figures::{digits, head, row, with_ends};
+use std::collections::BTreeSet;
+
+use super::figures::{digits, head, row, with_ends, without_folders};
 use super::goals::goal_lines;
 use super::loss_table::loss_table;
 use super::speed_tables::{closed_loops, cpu, latencies, mixed, rates};
-use crate::session::{ContenderProgram, Load, SessionRecord};
+use crate::session::{ContenderProgram, Load, Rounds, Run, SessionRecord};
 
 /// Figures of libraries that were not run here.
 const ELSEWHERE: &str = "\
@@ -43,24 +45,35 @@ pub fn markdown(session: &SessionRecord) -> String {
 
 fn opening(session: &SessionRecord) -> String {
     let machine = &session.machine;
-    let rounds = session
-        .scenarios
-        .iter()
-        .map(|record| record.scenario.rounds)
-        .max();
+    let scenarios = || session.scenarios.iter().map(|record| &record.scenario);
+    let most = scenarios().map(|scenario| scenario.rounds).max();
+    let most = most.unwrap_or_default();
+    let few: BTreeSet<_> = scenarios()
+        .map(|scenario| scenario.rounds_of_others)
+        .filter(|rounds| *rounds < most)
+        .collect();
+    let fewer = match few.iter().map(usize::to_string).collect::<Vec<_>>() {
+        few if few.is_empty() => String::new(),
+        few => format!(
+            " ({} of the others where a run takes long)",
+            few.join(" or ")
+        ),
+    };
     format!(
         "# How fast it is\n\n\
          Written by `make bench`; not to be edited. Two processes on the loopback of one machine, \
-         each contender in turn with the others, {} rounds ({} where a run takes long), {} s each \
-         after {} s of warm-up. A run beside which other processes used more than 8 % of the \
-         machine, or the hypervisor more than 4 %, is dropped and repeated. Absolute figures are \
-         this machine's: ratios decide.\n\n\
+         each contender in turn with the others, {most} rounds{fewer}, {} s each after {} s of \
+         warm-up. A run beside which other processes used more than 8 % of the machine, or the \
+         hypervisor more than 4 %, is dropped and repeated, while there is time. Figures are \
+         medians, with the least and the greatest round in parentheses. Absolute ones are this \
+         machine's: ratios decide.\n\n\
          | | |\n| --- | --- |\n\
          | commit | {} |\n| date | {} |\n| machine | {} × {}, Linux {} |\n| compilers | {}; {} |\n\
-         | build | `--release`, no other flags |\n\
+         | build | `cargo build --release` and `go build`, no other flags |\n\
+         | runtimes | their defaults, so as many threads as processors, unless a table says \
+         otherwise |\n\
+         | etcd | {}, one member, without fsync, for contenders that look names up in it |\n\
          | messages | answered with a message of the same length: 70 B, 5,000 B, 64 KiB |\n",
-        rounds.unwrap_or_default(),
-        "1 or 3",
         session.seconds,
         session.warm_up,
         machine.commit,
@@ -70,6 +83,7 @@ fn opening(session: &SessionRecord) -> String {
         machine.kernel,
         machine.rust,
         machine.go,
+        machine.etcd,
     )
 }
 
@@ -160,44 +174,60 @@ fn differences(session: &SessionRecord) -> String {
 /// All that did not go as planned.
 fn incidents(session: &SessionRecord) -> String {
     let mut text = "## What could not be measured\n\n".to_owned();
-    let mut dropped = 0;
     let mut lines = Vec::new();
     for contender in &session.contenders {
-        if let Err(why) = &contender.about {
-            lines.push(format!("- {} took no part: {why}", contender.key));
+        match &contender.about {
+            Err(why) => lines.push(format!(
+                "- {} took no part: {}",
+                contender.key,
+                without_folders(why)
+            )),
+            Ok(about) if contender.was_given_up => lines.push(format!(
+                "- {} was not run any more once it had failed in two scenarios",
+                about.name
+            )),
+            Ok(_) => {}
         }
     }
+    let mut dropped = 0;
     for record in &session.scenarios {
+        let mut missing = Vec::new();
         for contender in &session.contenders {
             let Some(rounds) = record.of(&contender.key) else {
                 continue;
             };
-            let (name, scenario) = (contender.name(), &record.scenario);
             dropped += rounds.dropped;
-            for why in &rounds.failures {
-                lines.push(format!("- {name}, {scenario}: {}", why.replace('\n', " ")));
+            let (name, scenario) = (contender.name(), &record.scenario);
+            let incidents = incidents_of(rounds);
+            lines.extend(incidents.map(|what| format!("- {scenario}: {name}: {what}")));
+            let wanted = scenario.rounds_of(&contender.key);
+            if rounds.runs.len() < wanted {
+                missing.push(format!("{name} ({} of {wanted})", rounds.runs.len()));
             }
-            let errors = rounds
-                .runs
-                .iter()
-                .find_map(|run| run.report.first_error.as_deref());
-            if let Some(error) = errors {
-                lines.push(format!("- {name}, {scenario}: requests failed: {error}"));
-            }
-            let missing = scenario.rounds.saturating_sub(rounds.runs.len());
-            if missing > 0 {
-                lines.push(format!(
-                    "- {name}, {scenario}: {missing} rounds are missing"
-                ));
-            }
+        }
+        if !missing.is_empty() {
+            let (scenario, missing) = (&record.scenario, missing.join(", "));
+            lines.push(format!("- {scenario}: fewer quiet rounds: {missing}"));
         }
     }
     if lines.is_empty() {
         lines.push("- Nothing.".to_owned());
     }
     text += &format!(
-        "{dropped} noisy runs were dropped and repeated.\n\n{}\n",
+        "{dropped} noisy runs were dropped.\n\n{}\n",
         lines.join("\n")
     );
     text
+}
+
+/// What failed in the rounds of one contender in one scenario.
+fn incidents_of(rounds: &Rounds) -> impl Iterator<Item = String> {
+    let failures = rounds.failures.iter().map(|why| without_folders(why));
+    let small = |run: &Run| run.report.first_error.clone();
+    let large = |run: &Run| run.report.large.as_ref()?.first_error.clone();
+    let small = rounds.runs.iter().find_map(small);
+    let large = rounds.runs.iter().find_map(large);
+    let small = small.map(|error| format!("requests failed: {}", without_folders(&error)));
+    let large = large.map(|error| format!("large messages failed: {}", without_folders(&error)));
+    failures.chain(small).chain(large)
 }

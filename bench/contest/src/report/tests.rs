@@ -21,6 +21,7 @@ fn machine() -> Machine {
         kernel: "6.1".to_owned(),
         rust: "rustc 1.95.0".to_owned(),
         go: "not installed".to_owned(),
+        etcd: "3.6.0".to_owned(),
     }
 }
 
@@ -37,6 +38,7 @@ fn contender(key: &str, name: &str) -> ContenderRecord {
             encryption: word("none"),
             settings: word("defaults | all"),
         }),
+        was_given_up: false,
     }
 }
 
@@ -116,6 +118,7 @@ fn session() -> SessionRecord {
         .flat_map(|(_, rounds)| &mut rounds.runs)
     {
         run.report.p99_micros *= 4.0;
+        run.report.max_micros *= 4.0;
         run.report.large = Some(LargeReport {
             answered: 90,
             held_back: 10,
@@ -124,7 +127,8 @@ fn session() -> SessionRecord {
     }
     let mut noisy = scenario(small(Load::Closed(1024)), 2_000_000);
     noisy.rounds[1].1.dropped = 3;
-    noisy.rounds[1].1.failures.push("load: died".to_owned());
+    let died = "load: died at /home/a/b.rs:1";
+    noisy.rounds[1].1.failures.push(died.to_owned());
     SessionRecord {
         machine: machine(),
         seconds: 1.0,
@@ -135,6 +139,7 @@ fn session() -> SessionRecord {
             ContenderRecord {
                 key: "absent".to_owned(),
                 about: Err("was not built".to_owned()),
+                was_given_up: false,
             },
         ],
         scenarios: vec![
@@ -172,9 +177,13 @@ fn a_goal_is_judged_by_the_median() {
         let of = verdicts.iter().filter(|(other, _)| *other == number);
         of.map(|(_, verdict)| verdict.as_str()).collect()
     };
-    assert_eq!(of(1), ["**met**", "not met", "**met**"]);
-    assert_eq!(of(2), ["**met**", "**met**"]);
-    assert_eq!(of(4), ["not measured", "not measured"]);
+    let absent = "not measured";
+    assert_eq!(
+        of(1),
+        ["**met**", "not met", "**met**", absent, absent, absent]
+    );
+    assert_eq!(of(2), ["**met**", absent, "**met**"]);
+    assert_eq!(of(4), [absent, absent, absent]);
     // Calls that never ended did not end in time, whenever the others did.
     assert_eq!(of(13), ["**met**", "not met", "**met**"]);
     assert_eq!(of(14), ["not met"]);
@@ -196,4 +205,28 @@ fn complaints_name_what_went_wrong() {
     assert!(has("absent: was not built"));
     assert!(has("load: died"));
     assert!(has("2 calls never ended"));
+}
+
+#[test]
+fn a_session_is_flawed_by_ours_alone() {
+    let mut session = session();
+    let flaws = session.flaws();
+    assert!(flaws.iter().any(|flaw| flaw.contains("died")), "{flaws:?}");
+    assert!(flaws.iter().all(|flaw| !flaw.starts_with("absent")));
+    for (key, rounds) in session.scenarios.iter_mut().flat_map(|r| &mut r.rounds) {
+        match key.as_str() {
+            ContenderProgram::RAW => rounds.failures.push("died".to_owned()),
+            _ => rounds.failures.clear(),
+        }
+        for loss in rounds
+            .runs
+            .iter_mut()
+            .filter_map(|run| run.report.loss.as_mut())
+        {
+            loss.unended = 0;
+        }
+    }
+    assert!(session.flaws().is_empty(), "{:?}", session.flaws());
+    session.scenarios[0].rounds[0].1.runs.clear();
+    assert_eq!(session.flaws(), ["70 B, 1 in flight: no round of raw TCP"]);
 }

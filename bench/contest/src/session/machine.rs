@@ -21,15 +21,17 @@ pub struct Machine {
     pub rust: String,
     /// The Go compiler, if there is one.
     pub go: String,
+    /// The version of the etcd that some contenders register with.
+    pub etcd: String,
 }
 
 impl Machine {
-    /// Looks around.
+    /// Looks around. The etcd runs already.
     ///
     /// # Errors
     ///
     /// If there is no `/proc`.
-    pub fn read() -> Result<Self, BoxError> {
+    pub fn read(etcd: &str) -> Result<Self, BoxError> {
         let info = std::fs::read_to_string("/proc/cpuinfo")?;
         Ok(Self {
             date: printed("date", &["-u", "+%Y-%m-%d"]),
@@ -41,6 +43,7 @@ impl Machine {
                 .to_owned(),
             rust: printed("rustc", &["--version"]),
             go: printed("go", &["version"]),
+            etcd: etcd.to_owned(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod contender_program;
 mod machine;
+mod next_turn;
 mod plan;
 mod program_run;
 mod record;
@@ -9,6 +10,7 @@ mod rounds;
 mod runner;
 mod running_program;
 mod scenario;
+mod time_budget;
 
 pub use contender_program::{ContenderFolders, ContenderProgram};
 pub use machine::Machine;

@@ -58,6 +58,10 @@ pub(super) fn run_program(
     let after = RunCpu::read(&load, &echo, registry);
     let report = format!("{{{}", load.line("{", END_BOUND)?);
     let report: LoadReport = serde_json::from_str(&report)?;
+    if report.loss.is_none() && report.requests == 0 {
+        let why = report.first_error.as_deref().unwrap_or("nothing failed");
+        return Err(format!("no request was answered: {why}").into());
+    }
     load.stop();
     if let Some(bystander) = bystander {
         bystander.stop();

@@ -5,7 +5,7 @@ use bench_kit::{About, Summary};
 use super::contender_program::ContenderProgram;
 use super::machine::Machine;
 use super::rounds::{Rounds, Run};
-use super::scenario::Scenario;
+use super::scenario::{Load, Scenario};
 
 /// A session, as it is kept and as the report is made of it.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -26,20 +26,44 @@ impl SessionRecord {
     /// All that a session in which everything works does not have.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
+        self.complaints_about(|_| true)
+    }
+
+    /// Why the session says nothing about ours: it failed, or there is nothing to compare it with.
+    #[must_use]
+    pub fn flaws(&self) -> Vec<String> {
+        let mut flaws = self.complaints_about(ContenderProgram::is_ours);
+        let rates = self.scenarios.iter().filter(|record| {
+            matches!(record.scenario.load, Load::Closed(_))
+                && record.scenario.is_for(ContenderProgram::RAW)
+        });
+        for record in rates {
+            let raw = record.of(ContenderProgram::RAW);
+            if raw.is_none_or(|rounds| rounds.runs.is_empty()) {
+                flaws.push(format!("{}: no round of raw TCP", record.scenario));
+            }
+        }
+        flaws
+    }
+
+    fn complaints_about(&self, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
         let mut complaints = Vec::new();
-        for contender in &self.contenders {
+        for contender in self.contenders.iter().filter(|c| is_meant(&c.key)) {
             if let Err(why) = &contender.about {
                 complaints.push(format!("{}: {why}", contender.key));
             }
         }
         for record in &self.scenarios {
-            for (key, rounds) in &record.rounds {
+            for (key, rounds) in record.rounds.iter().filter(|(key, _)| is_meant(key)) {
                 let mut complain = |what: &str| {
                     complaints.push(format!("{key}, {}: {what}", record.scenario));
                 };
                 rounds.failures.iter().for_each(|why| complain(why));
-                if rounds.runs.len() < record.scenario.rounds {
+                if rounds.attempts() < record.scenario.rounds_of(key) {
                     complain("a round is missing");
+                }
+                if rounds.runs.is_empty() && rounds.dropped > 0 {
+                    complain("no round was quiet");
                 }
                 rounds
                     .runs
@@ -59,6 +83,9 @@ pub struct ContenderRecord {
     pub key: String,
     /// Its description, or why it could not take part.
     pub about: Result<About, String>,
+    /// Whether it failed so often that it was not run any more.
+    #[serde(default)]
+    pub was_given_up: bool,
 }
 
 impl ContenderRecord {
@@ -130,7 +157,6 @@ mod tests {
     use bench_kit::{LoadReport, Noise};
 
     use super::*;
-    use crate::session::scenario::Load;
 
     fn rounds(figures: &[(usize, f64)]) -> Rounds {
         let runs = figures.iter().map(|&(cycle, load_cpu_micros)| Run {

@@ -67,10 +67,26 @@ impl Rounds {
     /// Whether to run another.
     #[must_use]
     pub fn needs_more(&self, wanted: usize) -> bool {
-        let attempts = self.runs.len() + self.dropped + self.failures.len();
-        self.runs.len() < wanted
-            && self.failures.len() < MAX_FAILURES
-            && attempts < wanted * ATTEMPTS_PER_ROUND
+        self.runs.len() < wanted && self.may_run(wanted)
+    }
+
+    /// Whether another one may be run, whatever it is for.
+    #[must_use]
+    pub fn may_run(&self, wanted: usize) -> bool {
+        self.failures.len() < MAX_FAILURES && self.attempts() < wanted * ATTEMPTS_PER_ROUND
+    }
+
+    /// How often it was run.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        self.runs.len() + self.dropped + self.failures.len()
+    }
+
+    /// In how many turns both this contender and the other one were quiet.
+    #[must_use]
+    pub fn turns_with(&self, other: &Self) -> usize {
+        let has = |cycle| other.runs.iter().any(|run| run.cycle == cycle);
+        self.runs.iter().filter(|run| has(run.cycle)).count()
     }
 
     /// Adds one, or why it failed. A noisy one does not count if those are dropped.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bench_kit::Losing;
 
+use super::contender_program::ContenderProgram;
+
 /// How requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,8 +31,10 @@ pub struct Scenario {
     pub worker_threads: Option<usize>,
     /// Whether each process has a processor of its own.
     pub is_pinned: bool,
-    /// Quiet rounds that are wanted.
+    /// Quiet rounds that are wanted of ours.
     pub rounds: usize,
+    /// Quiet rounds that are wanted of all others.
+    pub rounds_of_others: usize,
     /// The contenders by their keys; all of them if there are none.
     pub only: Vec<String>,
 }
@@ -52,6 +56,7 @@ impl Scenario {
             worker_threads: None,
             is_pinned: false,
             rounds,
+            rounds_of_others: rounds,
             only: Vec::new(),
         }
     }
@@ -77,10 +82,29 @@ impl Scenario {
         self
     }
 
+    /// With so many rounds of all contenders but ours.
+    #[must_use]
+    pub fn others(mut self, rounds: usize) -> Self {
+        self.rounds_of_others = rounds;
+        self
+    }
+
+    /// The quiet rounds that are wanted of a contender.
+    #[must_use]
+    pub fn rounds_of(&self, contender: &str) -> usize {
+        match contender {
+            ContenderProgram::OURS => self.rounds,
+            _ => self.rounds_of_others,
+        }
+    }
+
     /// Whether this contender takes part.
     #[must_use]
     pub fn is_for(&self, contender: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|key| key == contender)
+        // It is nothing but its closed loop.
+        let has_load =
+            contender != ContenderProgram::RAW_PIPELINE || matches!(self.load, Load::Closed(_));
+        has_load && (self.only.is_empty() || self.only.iter().any(|key| key == contender))
     }
 
     /// Whether the figures depend on how busy the machine is with other things.
