@@ -72,9 +72,13 @@ func (o *options) load(caller Caller) (report, error) {
 	}
 	begin := time.Now().Add(seconds(o.warmUp))
 	w := window{begin, begin.Add(seconds(o.seconds))}
+	announced := make(chan struct{})
 	go func() {
 		time.Sleep(time.Until(w.begin))
 		fmt.Println("begin")
+		time.Sleep(time.Until(w.end))
+		fmt.Println("end")
+		close(announced)
 	}()
 	large := make(chan *largeReport, 1)
 	go func() { large <- o.sendLarge(caller, w) }()
@@ -84,8 +88,7 @@ func (o *options) load(caller Caller) (report, error) {
 	} else {
 		o.closedLoop(caller, w, &t)
 	}
-	time.Sleep(time.Until(w.end))
-	fmt.Println("end")
+	<-announced
 	r := t.report(w)
 	r.Large = <-large
 	return r, nil

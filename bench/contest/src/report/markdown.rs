@@ -200,6 +200,8 @@ fn incidents(session: &SessionRecord) -> String {
             let (name, scenario) = (contender.name(), &record.scenario);
             let incidents = incidents_of(rounds);
             lines.extend(incidents.map(|what| format!("- {scenario}: {name}: {what}")));
+            // A contender that fails fails alike.
+            lines.dedup();
             let wanted = scenario.rounds_of(&contender.key);
             if rounds.runs.len() < wanted {
                 missing.push(format!("{name} ({} of {wanted})", rounds.runs.len()));
