@@ -87,7 +87,7 @@ pub(crate) async fn lose<C: Caller>(
     Ok(report)
 }
 
-/// What all calls know of each other.
+/// The state that all calls share.
 #[derive(Default)]
 struct Progress {
     answers: AtomicU64,

@@ -4,7 +4,7 @@ use std::io;
 
 /// The flags of a process among its fields, of which the first is its state.
 const FLAGS: usize = 6;
-/// Its user time. What follows are its system time, and both of its children.
+/// Its user time. Behind it are its system time, and both times of its children.
 const USER_TIME: usize = 11;
 /// The flag of a thread of the kernel.
 const KERNEL_THREAD: u64 = 0x0020_0000;

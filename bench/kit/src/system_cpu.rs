@@ -8,7 +8,7 @@ use crate::process_cpu::ProcessCpu;
 
 /// The time that all processes have used so far, and that the hypervisor took.
 ///
-/// What the kernel tells of its CPUs comes from looking at them on each tick: it is far off for
+/// The kernel's figures for its CPUs come from looking at them on each tick: they are far off for
 /// processes that run for moments, when a tick of the clock has woken them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SystemCpu {

@@ -186,7 +186,7 @@ pub trait IntoName {
 
     /// Returns the text of the name, if it is there without work. It may not be valid.
     #[doc(hidden)]
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         None
     }
 }
@@ -196,7 +196,7 @@ impl IntoName for Name {
         Ok(self)
     }
 
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self.as_str())
     }
 }
@@ -206,7 +206,7 @@ impl IntoName for &Name {
         Ok(self.clone())
     }
 
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self.as_str())
     }
 }
@@ -216,7 +216,7 @@ impl IntoName for &str {
         Name::new(self)
     }
 
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self)
     }
 }
@@ -226,7 +226,7 @@ impl IntoName for String {
         Name::new(&self)
     }
 
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self)
     }
 }
@@ -236,7 +236,7 @@ impl IntoName for &String {
         Name::new(self)
     }
 
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self)
     }
 }

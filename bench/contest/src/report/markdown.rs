@@ -222,7 +222,7 @@ fn incidents(session: &SessionRecord) -> String {
     text
 }
 
-/// What failed in the rounds of one contender in one scenario.
+/// The failures in the rounds of one contender in one scenario.
 fn incidents_of(rounds: &Rounds) -> impl Iterator<Item = String> {
     let failures = rounds.failures.iter().map(|why| without_folders(why));
     let small = |run: &Run| run.report.first_error.clone();

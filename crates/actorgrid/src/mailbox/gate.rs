@@ -14,7 +14,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Whether requests may be queued. Does not read the clock: that decides when a request is
+    /// Whether requests may be queued. Does not read the clock, which decides when a request is
     /// handed out.
     pub(super) fn admits(&self) -> bool {
         let stop = &self.stop;

@@ -86,7 +86,9 @@ impl<S: MessageSet> Inbox for MailboxInbox<S> {
         if incoming.expects_another_than(self.gate.token) {
             return Err(incoming.refuse(RequestError::not_held(OTHER_TOKEN)).into());
         }
-        if !self.gate.admits() {
+        // On other routes the message of a request that is rejected later is lost, so the clock is
+        // asked now.
+        if !self.gate.admits() || !incoming.is_linked() && self.gate.is_closed() {
             return Err(incoming.refuse(RequestError::mailbox_closed()).into());
         }
         if !S::accepts(incoming.wire_name()) {

@@ -37,7 +37,7 @@ pub struct Registration {
 }
 
 impl IntoName for &Registration {
-    fn text(&self) -> Option<&str> {
+    fn __text(&self) -> Option<&str> {
         Some(self.name.as_str())
     }
 

@@ -101,9 +101,9 @@ impl ReplyTo {
         }
     }
 
-    /// Whether the connection takes requests out of their queues itself when nobody waits for them
-    /// any more, or soon after their deadlines.
-    pub(super) const fn is_withdrawn_when_left(&self) -> bool {
+    /// Whether the answer goes to a link, which takes requests out of their queues itself when
+    /// nobody waits for them any more.
+    pub(super) const fn is_linked(&self) -> bool {
         matches!(self.0, ReplyPlace::Source(_))
     }
 

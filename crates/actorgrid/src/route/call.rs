@@ -34,6 +34,7 @@ pub(crate) struct Call {
 impl Call {
     /// The request for a link. `None` without a message or a token.
     pub(super) fn link_request(&self) -> Option<LinkRequest<'_>> {
+        let body = self.body.as_ref()?.by_ref();
         Some(LinkRequest {
             receiver: &self.receiver,
             guess: None,
@@ -41,7 +42,8 @@ impl Call {
             token: self.meta.token?,
             deadline: self.meta.deadline,
             headers: Some(&self.meta.headers).filter(|headers| !headers.is_empty()),
-            body: self.body.as_ref()?.by_ref(),
+            wire_name: body.wire_name(),
+            body,
             from_handler: self.from_handler,
         })
     }
@@ -68,6 +70,8 @@ pub(crate) struct LinkRequest<'a> {
     pub(crate) token: Token,
     pub(crate) deadline: Deadline,
     pub(crate) headers: Option<&'a Headers>,
+    /// The wire name of the message, which is code of the message: it does not run with a lock.
+    pub(crate) wire_name: &'a str,
     pub(crate) body: BodyRef<'a>,
     pub(crate) from_handler: bool,
 }

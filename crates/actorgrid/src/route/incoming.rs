@@ -88,6 +88,12 @@ impl Incoming {
         self.0.is_left_in_queue()
     }
 
+    /// Whether it came over a link, whose client repeats a request that was queued and then
+    /// rejected.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.0.is_linked()
+    }
+
     /// Takes the request back without an answer.
     pub(crate) fn forget(&mut self) {
         self.0.forget();

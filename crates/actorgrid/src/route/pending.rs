@@ -120,12 +120,19 @@ impl Pending {
         }
     }
 
+    /// Whether the answer goes to a link.
+    pub(super) fn is_linked(&self) -> bool {
+        self.0.reply_to.as_ref().is_some_and(ReplyTo::is_linked)
+    }
+
     /// Whether a request that has just left its queue need not be handed out, as nobody waits for
     /// the answer any more.
     pub(super) fn is_left_in_queue(&self) -> bool {
         match &self.0.reply_to {
-            Some(reply_to) if reply_to.is_withdrawn_when_left() => false,
-            Some(reply_to) => reply_to.is_closed() || self.0.meta.deadline.remaining().is_zero(),
+            Some(reply_to) => {
+                let is_left = !reply_to.is_linked() && reply_to.is_closed();
+                is_left || self.0.meta.deadline.remaining().is_zero()
+            }
             None => true,
         }
     }
@@ -270,8 +277,12 @@ mod tests {
     use super::*;
     use crate::environment::{Deadline, Simulation};
     use crate::error::RequestErrorKind as Kind;
-    use crate::message::EchoMsg;
+    use std::task::{Context, Poll};
+
+    use crate::message::{AnyMessage, EchoMsg};
     use crate::route::AnswerReader;
+    use crate::route::request_source::{NotReplied, RequestKey, RequestSource, SourceRequest};
+    use crate::route::slab::Slab;
     use crate::route::{Caller, Headers, Incoming, RequestId};
     use std::time::Duration;
 
@@ -334,5 +345,74 @@ mod tests {
         let (mut incoming, answer) = incoming(Duration::from_secs(1));
         incoming.forget();
         assert!(answer.await.is_err());
+    }
+
+    /// A link on which nobody waits any more.
+    struct GoneSource;
+
+    impl RequestSource for GoneSource {
+        fn reply(
+            &self,
+            _: RequestKey,
+            reply: Body,
+            _: usize,
+            _: Option<Charge>,
+        ) -> Result<(), NotReplied> {
+            Err(NotReplied::Gone(reply))
+        }
+
+        fn reply_small(
+            &self,
+            _: RequestKey,
+            _: &dyn AnyMessage,
+            _: usize,
+        ) -> Result<(), NotRepliedSmall> {
+            Err(NotRepliedSmall::Gone)
+        }
+
+        fn fail(&self, _: RequestKey, _: &RequestError) -> bool {
+            false
+        }
+
+        fn caller(&self) -> &Caller {
+            &Caller::LOCAL
+        }
+
+        fn lacks_reply_room(&self) -> bool {
+            false
+        }
+
+        fn is_gone(&self, _: RequestKey) -> bool {
+            true
+        }
+
+        fn poll_gone(&self, _: RequestKey, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+
+        fn return_credit(&self, _: u32) {}
+    }
+
+    /// Its link's task may be behind.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_over_a_link_is_not_handed_out_after_its_deadline() {
+        let deadline = Deadline::after(Duration::from_secs(1));
+        let key = RequestKey {
+            place: Slab::new().insert(()),
+            sequence: 1,
+            deadline,
+        };
+        let meta = Meta {
+            id: RequestId(1),
+            deadline,
+            token: None,
+            headers: Headers::default(),
+            caller: None,
+        };
+        let reply_to = ReplyTo::source(SourceRequest::new(Arc::new(GoneSource), key, 1));
+        let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);
+        assert!(!incoming.is_abandoned());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(incoming.is_abandoned());
     }
 }

@@ -10,8 +10,8 @@ use super::fence_reason::FenceReason;
 use crate::environment::{Environment, Timestamp};
 use crate::wake_list::{WakeLink, WakeList};
 
-/// The deadlines beyond which a session must not act. They are read on every admission and answer,
-/// moved only by the session's keeper, and crossed once.
+/// The deadlines beyond which a session must not act. They are read whenever a request is handed
+/// out or answered, moved only by the session's keeper, and crossed once.
 pub(crate) struct Fence {
     environment: Environment,
     /// In nanoseconds of the environment's clock; zero once fenced, so that one read decides.

@@ -13,6 +13,7 @@ use crate::environment::Deadline;
 use crate::error::{Executed, RequestError};
 use crate::message::{BodyRef, Payload};
 use crate::route::{LinkHandle, LinkRequest, LinkedCall, LinkedOutcome, MovedCall, ShortReply};
+use crate::token::Token;
 
 /// A request before and during its first try. Dropped, the try is cancelled.
 pub(super) struct FirstTry {
@@ -42,6 +43,8 @@ pub(super) enum FirstOutcome {
 pub(super) struct Begun {
     number: u64,
     deadline: Deadline,
+    /// The token of the holder at which there was a try.
+    token: Option<Token>,
     /// Why the first try has failed, if there was one.
     failed: Option<RequestError>,
     /// The place of the request on the link to which it has moved.
@@ -53,6 +56,7 @@ impl Begun {
         Self {
             number,
             deadline,
+            token: None,
             failed: None,
             moved: None,
         }
@@ -133,12 +137,8 @@ impl FirstTry {
         self,
         begun: Begun,
     ) -> Result<(Drive, Option<RequestError>), RequestError> {
-        let token = match &self.request.to {
-            RequestReceiver::Known(known) => Some(known.location().token),
-            RequestReceiver::Named(_) | RequestReceiver::Invalid(_) => None,
-        };
         let mut drive = self.request.into_drive(begun.number, begun.deadline)?;
-        drive.follow(token, begun.moved);
+        drive.follow(begun.token, begun.moved);
         Ok((drive, begun.failed))
     }
 }
@@ -165,6 +165,7 @@ fn link_request<'a>(
     number: u64,
     deadline: Deadline,
 ) -> LinkRequest<'a> {
+    let body = BodyRef::Value(&*request.message);
     LinkRequest {
         receiver: known.name(),
         guess: Some(known.guess()),
@@ -172,7 +173,8 @@ fn link_request<'a>(
         token: known.location().token,
         deadline,
         headers: request.headers.as_ref().map(|new| &new.headers),
-        body: BodyRef::Value(&*request.message),
+        wire_name: body.wire_name(),
+        body,
         from_handler: request.from_handler,
     }
 }
@@ -187,6 +189,7 @@ fn conclude(
 ) -> FirstOutcome {
     let core = &*request.core;
     let begun = Begun::new(number, deadline);
+    let token = Some(known.location().token);
     match outcome {
         LinkedOutcome::Short(wire_name) => FirstOutcome::Short(wire_name),
         LinkedOutcome::Replied(payload) => FirstOutcome::Replied(payload),
@@ -200,12 +203,17 @@ fn conclude(
             FirstOutcome::Failed(RequestError::deadline(executed))
         }
         LinkedOutcome::Failed(error) => FirstOutcome::GoesOn(Begun {
+            token,
             failed: Some(core.pool.lost_or_closed(error)),
             ..begun
         }),
         LinkedOutcome::Ended(moved) => {
             core.locations.forget_link(known);
-            FirstOutcome::GoesOn(Begun { moved, ..begun })
+            FirstOutcome::GoesOn(Begun {
+                token,
+                moved,
+                ..begun
+            })
         }
         LinkedOutcome::TooLarge => FirstOutcome::GoesOn(begun),
     }

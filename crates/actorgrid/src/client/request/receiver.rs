@@ -17,7 +17,7 @@ pub(super) enum RequestReceiver {
 
 impl RequestReceiver {
     pub(super) fn new(locations: &Locations, to: impl IntoName) -> Self {
-        if let Some(known) = to.text().and_then(|text| locations.known(text)) {
+        if let Some(known) = to.__text().and_then(|text| locations.known(text)) {
             return Self::Known(known);
         }
         match to.into_name() {

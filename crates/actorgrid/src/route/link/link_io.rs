@@ -49,7 +49,7 @@ pub(super) struct IoMode {
 /// The socket of a link.
 pub(super) struct LinkIo {
     reader: ReadHalf<Transport>,
-    /// Here while a batch is written; otherwise whoever sends may write.
+    /// Here while a batch is written. Otherwise it is in the send buffer, for all who send.
     writer: Option<LinkWriter>,
     batch: Batch,
     /// Whether others have had their turn before the next batch is taken.
@@ -158,8 +158,13 @@ impl LinkIo {
                 // Whether that was all shows when the next batch is taken.
                 continue;
             }
-            let reports_flush = mode.reports_flush;
-            if link.with_outbox(|outbox| outbox.sleep(cx.waker(), reports_flush)) {
+            let paid = std::mem::take(&mut self.batch.paid);
+            let writer = &mut self.writer;
+            let sleeps = link.with_outbox(|outbox| {
+                outbox.put_back(writer, paid);
+                outbox.sleep(cx.waker(), mode.reports_flush)
+            });
+            if sleeps {
                 return Poll::Pending;
             }
         }
@@ -216,12 +221,12 @@ impl LinkIo {
             ..
         } = self;
         link.with_outbox(|outbox| {
-            outbox.awake(writer);
+            outbox.awake();
+            // Nothing is left of the batch.
+            outbox.put_back(writer, std::mem::take(&mut batch.paid));
             let by_others = outbox.take_written();
             *written += by_others;
             *has_written |= by_others > 0;
-            // Nothing is left of the batch.
-            outbox.refund(std::mem::take(&mut batch.paid));
             if outbox.is_broken() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }

@@ -1,10 +1,23 @@
 //! Polling of what is seldom ready.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+
+use crate::environment::Environment;
+
+/// A future that seldom becomes ready.
+pub(super) type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Goes off after this time, counted from the first poll.
+pub(super) fn alarm(environment: &Environment, time: Duration) -> Alarm {
+    let environment = environment.clone();
+    Box::pin(async move { environment.sleep(time).await })
+}
 
 /// Polls futures that are seldom ready only when one of them has woken the task.
 ///
@@ -75,7 +88,6 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use tokio::time::sleep;
 

@@ -12,12 +12,13 @@ use super::link::{Calling, INCARNATION, calling, linked, sending};
 use crate::address::Address;
 use crate::environment::{Environment, Listener, Simulation, Socket};
 use crate::error::{Executed, RequestError, RequestErrorKind as Kind};
-use crate::message::{DecodeError, EchoMsg, Message};
+use crate::message::{DecodeError, EchoMsg, Message, Payload};
 use crate::route::calling::{PeerRoute, Pool};
 use crate::route::conformance::{call, pool};
 use crate::route::link::{
     Decoded, Decoder, FrameContent, GREETING, GoAwayFrame, GoAwayReason, HelloFrame, HelloLimits,
-    InternLimits, LINK_VERSIONS, LinkFrame, LinkSide, PingFrame, ReplyFrame, TextReference,
+    InternLimits, LINK_VERSIONS, LinkFrame, LinkSide, MAX_TYPE_BYTES, PingFrame, ReplyFrame,
+    TextReference,
 };
 
 /// The common part of the wire name and the body of an `EchoMsg`.
@@ -345,6 +346,27 @@ async fn a_message_of_another_length_than_it_says_is_not_sent_and_others_are() {
         let lying = world.spawn(sending(&world.route, call("a", Liar(lie))));
         assert_eq!(refused(lying.await.unwrap()), Kind::InvalidMessage);
     }
+    let after = world.spawn(calling(&world.route, "a", "after"));
+    let request = peer.request().await.unwrap();
+    assert_eq!(request.text, "after");
+    for sequence in [before_request.sequence, request.sequence] {
+        peer.reply(sequence).await;
+    }
+    for call in [before, after] {
+        assert!(call.await.unwrap().1.is_none());
+    }
+    world.pool.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_fits_into_no_frame_fails_and_others_do_not() {
+    let mut world = RawWorld::new().await;
+    let before = world.spawn(calling(&world.route, "a", "before"));
+    let mut peer = world.accept(100).await;
+    let before_request = peer.request().await.unwrap();
+    let name = "x".repeat(MAX_TYPE_BYTES + 1);
+    let misnamed = world.spawn(sending(&world.route, call("a", Payload::new(name, ""))));
+    assert_eq!(refused(misnamed.await.unwrap()), Kind::InvalidMessage);
     let after = world.spawn(calling(&world.route, "a", "after"));
     let request = peer.request().await.unwrap();
     assert_eq!(request.text, "after");

@@ -18,7 +18,7 @@ use crate::route::link::{
     GoAwayFrame, GoAwayReason, HEADER_BYTES, HelloLimits, InternedTexts, LinkError, MAX_BODY_BYTES,
     PingFrame, PlainReply, PongFrame,
 };
-use crate::route::slab::SlabKey;
+use crate::route::slab::{Slab, SlabKey};
 
 /// While more bytes of answers to the peer's questions than this wait for it, nothing of it is
 /// read: a peer that asks and does not read could have any number.
@@ -132,8 +132,10 @@ impl CalledLink {
     pub(super) fn release_room(&self) {
         let mut state = self.lock();
         if state.calls.is_empty() {
-            state.short_replies = ShortReplies::default();
+            // With its free places, of which the last used one would be the first again.
+            (state.calls, state.short_replies) = (Slab::new(), ShortReplies::default());
         }
+        state.outbox.release_room();
     }
 
     pub(super) fn ping(&self) {
@@ -447,22 +449,28 @@ impl CalledLink {
             true => None,
             false => pending.waker.replace(cx.waker().clone()),
         };
-        if matches!(pending.stage, CallStage::Sent) {
+        let is_sent = matches!(pending.stage, CallStage::Sent);
+        drop(state);
+        drop(stale);
+        if is_sent {
+            return Poll::Pending;
+        }
+        // Code of the message, which must not run with the lock.
+        let request = request();
+        let length = request.body.encoded_len();
+        let mut state = self.lock();
+        let pending = state.calls.get_mut(own);
+        if pending.is_none_or(|pending| !matches!(pending.stage, CallStage::Waiting)) {
+            // It has ended meanwhile.
             drop(state);
-            drop(stale);
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         state.come(own);
-        let request = request();
-        let length = request.body.encoded_len();
         let sent = self.send(state, own, &request, length, None);
-        drop(stale);
-        match sent {
+        match sent.inspect_err(|_| *key = None) {
             Ok(()) => Poll::Pending,
-            Err(outcome) => {
-                *key = None;
-                Poll::Ready(outcome)
-            }
+            Err(outcome) => Poll::Ready(outcome),
         }
     }
 

@@ -442,7 +442,7 @@ fn credit_of(request: &LinkRequest<'_>, length: usize) -> u64 {
     let message = if length > MAX_BODY_BYTES { 0 } else { length };
     let bytes = REQUEST_OVERHEAD_BYTES
         + request.receiver.as_str().len()
-        + request.body.wire_name().len()
+        + request.wire_name.len()
         + headers.sum::<usize>()
         + message;
     u64::try_from(bytes).unwrap_or(u64::MAX)

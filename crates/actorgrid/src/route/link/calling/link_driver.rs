@@ -1,7 +1,6 @@
 //! The one task of a link that was opened: it reads answers, and writes what calls have encoded.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::open_link::OpenedLink;
 use super::pending_call::LinkEnding;
 use crate::environment::{Deadline, Environment, Timestamp};
 use crate::route::link::link_io::{IoEvent, IoMode, LinkIo};
-use crate::route::link::seldom::Seldom;
+use crate::route::link::seldom::{Alarm, Seldom, alarm};
 use crate::route::link::{Decoded, Decoder, GoAwayReason, HEADER_BYTES};
 
 /// A link without a call for this long is closed.
@@ -48,8 +47,6 @@ enum CalledLinkEnd {
         text: String,
     },
 }
-
-type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Drives a link.
 struct CallingDriver {
@@ -126,12 +123,6 @@ pub(super) async fn drive(
         None => LinkEnding::Lost(String::new()),
     };
     link.end(ending);
-}
-
-/// Goes off after this time.
-fn alarm(environment: &Environment, time: Duration) -> Alarm {
-    let environment = environment.clone();
-    Box::pin(async move { environment.sleep(time).await })
 }
 
 impl CallingDriver {

@@ -37,7 +37,7 @@ impl CallingState {
         let is_large = length > MAX_BODY_BYTES;
         let sequence = (*sequences + 1) << PLACE_BITS | u64::from(key.index);
         let receiver = receiver_reference(names, request);
-        let message_type = types.reference(request.body.wire_name());
+        let message_type = types.reference(request.wire_name);
         let frame = RequestFrame {
             sequence,
             is_from_handler: request.from_handler,
@@ -56,21 +56,26 @@ impl CallingState {
         };
         let data = outbox.data();
         let start = data.len();
-        let body_start;
+        let is_intact;
         let finished = if let Some(head) = frame.plain_head(length) {
             data.reserve(head.len() + length);
             data.extend_from_slice(&head);
-            body_start = data.len();
-            encode_message(request.body, data, length)
+            let body_start = data.len();
+            let message = encode_message(request.body, data, length);
+            is_intact = data.len() >= body_start;
+            message
         } else {
             let open = frame.begin(data, if is_large { 0 } else { length });
-            body_start = data.len();
+            let body_start = data.len();
             let message = encode_message(request.body, data, length);
+            // Before it is finished: a frame that does not fit is discarded.
+            is_intact = data.len() >= body_start;
             message.filter(|_| open.finish(data).is_ok())
         };
         let Some(large) = finished else {
-            match data.len() >= body_start {
+            match is_intact {
                 true => data.truncate(start),
+                // It has removed what others have written.
                 false => outbox.break_off(),
             }
             names.forget(receiver);

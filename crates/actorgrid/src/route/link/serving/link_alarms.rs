@@ -1,4 +1,4 @@
-//! What seldom happens to an accepted link: orders, timers, and tickets.
+//! The alarms of an accepted link: orders, timers, and tickets, which seldom go off.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use super::arriving_messages::Ticket;
 use crate::environment::Environment;
 use crate::route::budget::BudgetFull;
 use crate::route::link::GoAwayReason;
-use crate::route::link::seldom::Seldom;
+use crate::route::link::seldom::{Alarm, Seldom, alarm};
 use crate::route::serving::{EndOrders, LOOK_INTERVAL};
 
 /// How often deadlines are looked at while requests are unanswered: a timer for each costs more.
@@ -18,7 +18,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// The time for the client of an evicted link to learn which of its requests were not read.
 const EVICTION_TIME: Duration = Duration::from_millis(500);
 
-/// Something that seldom happens.
+/// An alarm that has gone off.
 pub(super) enum LinkAlarm {
     /// No further requests are taken, for this reason.
     Close(GoAwayReason),
@@ -31,7 +31,6 @@ pub(super) enum LinkAlarm {
     Ticket(Result<Ticket, BudgetFull>),
 }
 
-type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 type TicketAlarm = Pin<Box<dyn Future<Output = Result<Ticket, BudgetFull>> + Send>>;
 
 /// The alarms of a link. Each is set until it goes off.
@@ -128,8 +127,7 @@ impl LinkAlarms {
 
     fn after(&self, time: Duration) -> Option<Alarm> {
         self.seldom.note_new();
-        let environment = self.environment.clone();
-        Some(Box::pin(async move { environment.sleep(time).await }))
+        Some(alarm(&self.environment, time))
     }
 
     /// Ready with the first alarm that has gone off, orders before others. Cancel safe.
@@ -156,8 +154,8 @@ impl LinkAlarms {
                 (sweep, LinkAlarm::Sweep),
                 (pause, LinkAlarm::Resume),
             ];
-            for (alarm, meaning) in alarms {
-                if goes_off(alarm, cx) {
+            for (set, meaning) in alarms {
+                if goes_off(set, cx) {
                     return Poll::Ready(meaning);
                 }
             }
@@ -174,12 +172,12 @@ impl LinkAlarms {
 }
 
 /// Whether an alarm goes off now. If so, it is not set any more.
-fn goes_off(alarm: &mut Option<Alarm>, cx: &mut Context<'_>) -> bool {
-    let goes_off = alarm
+fn goes_off(set: &mut Option<Alarm>, cx: &mut Context<'_>) -> bool {
+    let goes_off = set
         .as_mut()
         .is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready());
     if goes_off {
-        *alarm = None;
+        *set = None;
     }
     goes_off
 }

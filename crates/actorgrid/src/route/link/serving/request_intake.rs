@@ -205,8 +205,8 @@ impl RequestIntake {
             || !self.link.returned().is_empty()
     }
 
-    /// Takes one frame, which has so many bytes behind its header, and `behind` it so many more that
-    /// have come.
+    /// Takes one frame, which has so many bytes behind its header. `behind` it, so many more have
+    /// come.
     ///
     /// # Errors
     ///
@@ -420,7 +420,11 @@ impl RequestIntake {
             places,
             ..
         } = self;
-        let wanted = like_it.clamp(1, MAX_RESERVED);
+        // The places that are reserved for handlers are not for the requests behind theirs.
+        let wanted = match is_from_handler {
+            true => 1,
+            false => like_it.clamp(1, MAX_RESERVED),
+        };
         if places.is_empty() {
             link.reserve(places, wanted, is_from_handler, room.requests());
         }

@@ -79,7 +79,7 @@ pub(in crate::route) async fn serve_link(
 struct BegunLink {
     transport: Transport,
     decoder: Decoder,
-    /// What has come behind the `Hello`.
+    /// The bytes that have come behind the `Hello`.
     buffer: BytesMut,
     client: GreetedClient,
     place: ClientPlace,
