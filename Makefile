@@ -44,7 +44,7 @@ DEMO_SOURCES = $$($(LOCKED) | while read -r crate; do \
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: ## Count the words in the dependencies' sources on a small grid that loses its leader halfway
@@ -60,6 +60,15 @@ test: etcd ## Run all tests, including those in the documentation
 .PHONY: etcd
 etcd: ## Build the pinned etcd for the tests once, or install the system's, and print which one it is
 	@tools/etcd/setup.sh target/etcd >/dev/null
+
+# How many steps `make etcd-differential` compares, and the seed of the first history.
+OPS ?= 10000
+SEED ?= 1
+
+.PHONY: etcd-differential
+etcd-differential: etcd ## Run OPS random calls on the etcd in memory and on a real one, and compare all that a client sees
+	ETCD_DIFFERENTIAL_OPS=$(OPS) ETCD_DIFFERENTIAL_SEED=$(SEED) $(CARGO) test \
+		--package actorgrid-memory-etcd --lib -- --nocapture differential::random_histories_agree
 
 # The tests that `make interop` runs against the etcd at a path; no path means the pinned etcd.
 INTEROP = ACTORGRID_ETCD=$(1) $(CARGO) test --package interop --test grid
