@@ -235,6 +235,7 @@ mod conforms {
 mod endpoints;
 mod fake;
 mod faults;
+mod memory_etcd;
 #[cfg(feature = "tls")]
 mod secured;
 mod watches;
