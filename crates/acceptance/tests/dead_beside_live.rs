@@ -19,6 +19,9 @@ use ledger::{Called, Calls, Folder, Known, LedgerOptions, LedgerPeer};
 const MAILBOXES: usize = 16;
 /// The requests in flight to each mailbox: 64 to each peer.
 const IN_FLIGHT: usize = 4;
+/// How long the peers that are killed and frozen take for each request. Without it, they may have
+/// answered all of them a moment before.
+const WORK_MS: u64 = 5;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long calls are watched without a fault, and with each.
 const WATCHED: Duration = Duration::from_secs(4);
@@ -36,13 +39,13 @@ fn leeway() -> u32 {
     }
 }
 
-fn start(bed: &Bed, name: &str, ledger: &Path) -> LedgerPeer {
+fn start(bed: &Bed, name: &str, ledger: &Path, work_ms: u64) -> LedgerPeer {
     let options = LedgerOptions {
         name,
         ledger,
         mailboxes: MAILBOXES,
         address: "127.0.0.1:0",
-        work_ms: 0,
+        work_ms,
     };
     tokio::task::block_in_place(|| LedgerPeer::start(bed, &options))
 }
@@ -101,9 +104,9 @@ fn fault(act: impl FnOnce()) -> Fault {
 async fn calls_to_a_peer_go_on_while_others_are_killed_and_frozen() {
     let bed = Bed::start().await;
     let folder = Folder::new("beside");
-    let mut dies = start(&bed, "dies", &folder.file("dies"));
-    let mut freezes = start(&bed, "freezes", &folder.file("freezes"));
-    let _lives = start(&bed, "lives", &folder.file("lives"));
+    let mut dies = start(&bed, "dies", &folder.file("dies"), WORK_MS);
+    let mut freezes = start(&bed, "freezes", &folder.file("freezes"), WORK_MS);
+    let _lives = start(&bed, "lives", &folder.file("lives"), 0);
     // The links open, and code becomes warm.
     let quiet = Instant::now() + secs(1);
     let until = quiet + 3 * WATCHED + Duration::from_millis(500);
