@@ -23,6 +23,8 @@ impl Peer {
     /// Starts a peer, without waiting until it serves. Its lines go to the transcript under `name`.
     #[track_caller]
     pub(crate) fn start(transcript: &Transcript, name: &str, command: &mut Command) -> Self {
+        // Some actors panic because a test asks them to: that is no news of many lines.
+        command.env("RUST_BACKTRACE", "0");
         Self {
             process: Process::start_in(transcript, name, command),
             transcript: transcript.clone(),

@@ -7,7 +7,7 @@ use actorgrid::{ActorStart, Client, EchoMsg, Registry, RequestError, RequestErro
 use crate::peer::{ECHO, NAMESPACE};
 
 /// The deadline of calls that involve etcd, too: far longer than they take.
-const FRESH_DEADLINE: Duration = Duration::from_secs(5);
+const FRESH_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The kinds of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,9 @@ use crate::arena::Findings;
 use crate::honest::{HonestFigures, HonestRoute};
 use crate::peer::PeerReport;
 
+/// More than this share of the machine's time must not go elsewhere, or latencies say nothing.
+const MAX_STEAL: f64 = 0.02;
+
 /// The figures of one round.
 #[derive(Debug, Default)]
 pub struct RoundFigures {
@@ -19,6 +22,16 @@ pub struct RoundFigures {
     /// How long after the attack the peer's memory, descriptors and tasks had recovered; `None` if
     /// they had not within the bound.
     pub recovery: Option<Duration>,
+    /// The share of the machine's time that its hypervisor gave to others during the attack.
+    pub steal: f64,
+}
+
+impl RoundFigures {
+    /// Whether so little of the machine was left that latencies say nothing about the peer.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.steal > MAX_STEAL
+    }
 }
 
 impl fmt::Display for RoundFigures {
@@ -47,6 +60,9 @@ impl fmt::Display for RoundFigures {
         match self.recovery {
             Some(took) => write!(f, "; back in {:.1} s", took.as_secs_f64())?,
             None => f.write_str("; not back")?,
+        }
+        if self.is_disturbed() {
+            write!(f, "; stolen {:.0} %", self.steal * 1e2)?;
         }
         match &self.findings {
             Some(found) => write!(

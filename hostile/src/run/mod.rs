@@ -11,4 +11,4 @@ pub use bed::{Bed, BedOptions};
 pub use figures::RoundFigures;
 pub use plan::{Mode, PlannedRound, plan};
 pub use round::run_round;
-pub use verdict::{Demands, P99_FLOOR, Quiet, failures};
+pub use verdict::{Demands, Quiet, failures};

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use bench::{ProcessCpu, SystemCpu};
 use testbed::Process;
 use tokio::task::block_in_place;
 
@@ -25,9 +26,11 @@ const POLL: Duration = Duration::from_millis(100);
 pub async fn run_round(bed: &mut Bed, planned: &PlannedRound, share: Option<f64>) -> RoundFigures {
     bed.peer.reset_peak();
     let phase = bed.callers.begin();
+    let before = SystemCpu::read().ok();
     let mut attacker = start_attacker(bed, planned, share);
     let findings = attack(bed, planned, &mut attacker).await;
     let over = Instant::now();
+    let steal = before.map_or(0.0, steal_since);
     let _ = bed.callers.begin();
     let (last, recovery) = recover(bed, over).await;
     let honest = phase.figures().await;
@@ -36,7 +39,14 @@ pub async fn run_round(bed: &mut Bed, planned: &PlannedRound, share: Option<f64>
         findings,
         last,
         recovery,
+        steal,
     }
+}
+
+/// Returns the share of the machine's time that its hypervisor gave to others.
+fn steal_since(before: SystemCpu) -> f64 {
+    let own = ProcessCpu::default();
+    SystemCpu::read().map_or(0.0, |now| now.noise_since(before, own).steal_share)
 }
 
 fn start_attacker(bed: &Bed, planned: &PlannedRound, share: Option<f64>) -> Process {
