@@ -75,6 +75,11 @@ impl LinkTurn {
         }
     }
 
+    /// Nothing more has come, so others have their turn now; what comes next begins another one.
+    pub(super) const fn rest(&mut self) {
+        (self.frames, self.bytes) = (0, 0);
+    }
+
     /// Notes whether the link has more to do than this turn allows, and may do it.
     pub(super) fn note_busy(&mut self, may_go_on: bool) {
         self.busy.set(self.is_over && may_go_on);
@@ -122,6 +127,17 @@ mod tests {
         assert!(!turn.is_over());
         turn.note_read(1);
         assert!(turn.is_over());
+    }
+
+    #[test]
+    fn a_link_that_rests_between_its_requests_is_never_interrupted() {
+        let mut turn = LinkTurn::new(&BusyConnections::default());
+        for _ in 0..2_000 {
+            assert!(turn.takes_frame());
+            turn.note_read(turn.bytes() - 1);
+            turn.rest();
+        }
+        assert!(!turn.is_over());
     }
 
     #[test]

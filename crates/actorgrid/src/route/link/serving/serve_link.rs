@@ -219,7 +219,11 @@ impl LinkDriver {
             if may_go_on && is_turn_over && turn.poll_others(cx).is_ready() {
                 return Poll::Ready(ServedLinkEvent::NextTurn);
             }
-            io.poll(cx, &**link, mode, buffer).map(ServedLinkEvent::Io)
+            let event = io.poll(cx, &**link, mode, buffer);
+            if event.is_pending() && mode.reads {
+                turn.rest();
+            }
+            event.map(ServedLinkEvent::Io)
         })
         .await
     }
