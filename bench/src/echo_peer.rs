@@ -1,9 +1,11 @@
 //! A peer with one actor that answers each message with the same message.
 
 use actorgrid::{
-    ActorContext, ActorResult, ActorStart, ActorType, BoxError, Client, EchoMsg, Registry, Request,
+    ActorContext, ActorResult, ActorStart, ActorType, BoxError, Client, Registry, Request,
     RequestError, Server,
 };
+
+use crate::echo_bytes::EchoBytes;
 
 /// The grid of the load.
 pub const NAMESPACE: &str = "bench";
@@ -21,7 +23,8 @@ pub async fn start_peer(url: &str) -> Result<Server, BoxError> {
     let registry = Registry::connect(url).await?;
     let server = Server::builder(NAMESPACE, registry)
         .actor_type(
-            ActorType::from_fn(ECHO, |_start, ctx| echo(ctx)).mailbox::<Request<EchoMsg>>(CAPACITY),
+            ActorType::from_fn(ECHO, |_start, ctx| echo(ctx))
+                .mailbox::<Request<EchoBytes>>(CAPACITY),
         )
         .bind("127.0.0.1:0")
         .await?;
@@ -39,7 +42,7 @@ pub async fn start_actor(client: &Client, peer: &str) -> Result<&'static str, Re
 }
 
 async fn echo(ctx: ActorContext) -> ActorResult {
-    let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(CAPACITY).await?;
+    let mut mailbox = ctx.mailbox::<Request<EchoBytes>>(CAPACITY).await?;
     while let Some(request) = mailbox.recv().await {
         let reply = request.message().clone();
         // An answer that nobody waits for any more is no reason to end.

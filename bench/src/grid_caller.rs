@@ -1,7 +1,9 @@
 //! Requests of a client to one actor, as the load sends them.
 
-use actorgrid::{BoxError, Client, EchoMsg, Name};
+use actorgrid::{BoxError, Client, Name};
 use bench_kit::Caller;
+
+use crate::echo_bytes::EchoBytes;
 
 /// Calls one actor.
 #[derive(Debug, Clone)]
@@ -34,14 +36,14 @@ impl GridCaller {
 }
 
 impl Caller for GridCaller {
-    type Message = EchoMsg;
+    type Message = EchoBytes;
 
-    fn message(&self, bytes: usize) -> EchoMsg {
-        EchoMsg::new("x".repeat(bytes))
+    fn message(&self, bytes: usize) -> EchoBytes {
+        EchoBytes::of(bytes)
     }
 
-    async fn call(&self, message: &EchoMsg) -> Result<usize, BoxError> {
+    async fn call(&self, message: &EchoBytes) -> Result<usize, BoxError> {
         let answer = self.client.request(&self.actor, message.clone()).await?;
-        Ok(answer.msg.len())
+        Ok(answer.content.len())
     }
 }

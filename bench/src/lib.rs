@@ -4,6 +4,7 @@
 //! uses only what the library has had since commit 75bea76, and nothing that is about to change.
 
 mod case;
+mod echo_bytes;
 mod echo_peer;
 mod grid_caller;
 mod measurement;
@@ -11,6 +12,7 @@ mod traffic;
 
 pub use bench_kit::{LatencyHistogram, ProcessCpu, Summary, SystemCpu};
 pub use case::{LoadCase, LoadRoute};
+pub use echo_bytes::EchoBytes;
 pub use echo_peer::{NAMESPACE, start_actor, start_peer};
 pub use grid_caller::GridCaller;
 pub use measurement::Measurement;

@@ -11,8 +11,8 @@ use hostile::run::{Bed, BedOptions, Demands, Mode, PlannedRound, failures, plan,
 
 /// The share of a processor that attackers may use, unless they run at full speed.
 const ATTACKER_SHARE: f64 = 0.5;
-/// How often an attack is made if the peer fails only by its latency, and only while the machine was
-/// given to others.
+/// How often an attack is made if the peer fails only by its latency, and the machine was given to
+/// others meanwhile.
 const TRIES: u32 = 3;
 
 /// Attacks a peer and reports how it copes.

@@ -29,7 +29,7 @@ impl Contender for Elfo {
         About {
             name: "elfo".to_owned(),
             version: version_of("elfo"),
-            messages: "serde (MessagePack), typed".to_owned(),
+            messages: "serde (MessagePack), typed, with a text".to_owned(),
             names: "groups of actors on known nodes".to_owned(),
             deadline: "none".to_owned(),
             encryption: "none".to_owned(),

@@ -49,7 +49,7 @@ impl Contender for Kameo {
         About {
             name: "kameo".to_owned(),
             version: version_of("kameo"),
-            messages: "serde (MessagePack in CBOR), typed".to_owned(),
+            messages: "serde (MessagePack in CBOR), typed, with a text".to_owned(),
             names: "looked up in a distributed hash table".to_owned(),
             deadline: "10 s each".to_owned(),
             encryption: "Noise".to_owned(),

@@ -52,7 +52,7 @@ impl Contender for Murmer {
         About {
             name: "murmer".to_owned(),
             version: version_of("murmer"),
-            messages: "serde (bincode), typed".to_owned(),
+            messages: "serde (bincode), typed, with a text".to_owned(),
             names: "a registry that nodes replicate".to_owned(),
             deadline: "none".to_owned(),
             encryption: "TLS (QUIC)".to_owned(),

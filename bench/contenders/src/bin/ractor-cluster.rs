@@ -32,7 +32,7 @@ impl Contender for RactorCluster {
         About {
             name: "ractor_cluster".to_owned(),
             version: version_of("ractor_cluster"),
-            messages: "a derive's own encoding of each argument, typed".to_owned(),
+            messages: "a derive's own encoding of each argument, typed, with a text".to_owned(),
             names: "a process group, which nodes replicate".to_owned(),
             deadline: "none: one each makes it slower".to_owned(),
             encryption: "none".to_owned(),

@@ -1,29 +1,30 @@
 //! The message of the gRPC contenders.
 
 use bench_kit::echoed;
+use bytes::Bytes;
 
-/// A text with the number of its request.
+/// Bytes with the number of their request.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct EchoText {
+pub(super) struct EchoContent {
     /// Set where several requests share a stream.
     #[prost(uint64, tag = "1")]
     pub(super) number: u64,
     /// The content.
-    #[prost(string, tag = "2")]
-    pub(super) text: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) content: Bytes,
 }
 
-impl EchoText {
+impl EchoContent {
     pub(super) fn of(bytes: usize) -> Self {
         Self {
             number: 0,
-            text: "x".repeat(bytes),
+            content: Bytes::from(vec![b'x'; bytes]),
         }
     }
 
     /// The answer to it.
     pub(super) fn answered(mut self) -> Self {
-        self.text.truncate(echoed(self.text.len()));
+        self.content.truncate(echoed(self.content.len()));
         self
     }
 }

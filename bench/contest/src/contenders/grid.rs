@@ -1,9 +1,9 @@
 //! The library that this is about, over links and over gRPC.
 
 use actorgrid::{
-    ActorContext, ActorResult, ActorStart, ActorType, Client, EchoMsg, Registry, Request, Server,
+    ActorContext, ActorResult, ActorStart, ActorType, Client, Registry, Request, Server,
 };
-use bench::{GridCaller, NAMESPACE};
+use bench::{EchoBytes, GridCaller, NAMESPACE};
 use bench_kit::{About, BoxError, Contender, EchoOptions, LoadOptions, Served, echoed};
 
 /// The type of the actor. Its name is that of its peer, which no two runs share: a peer that is
@@ -32,7 +32,7 @@ impl<const HAS_LINK: bool> Contender for Grid<HAS_LINK> {
                 false => "actorgrid over gRPC".to_owned(),
             },
             version: "this commit".to_owned(),
-            messages: "prost, typed".to_owned(),
+            messages: "prost, typed, with bytes".to_owned(),
             names: "looked up in etcd, fenced by a token".to_owned(),
             deadline: "10 s each".to_owned(),
             encryption: "none".to_owned(),
@@ -42,8 +42,8 @@ impl<const HAS_LINK: bool> Contender for Grid<HAS_LINK> {
 
     async fn serve(options: &EchoOptions) -> Result<Served, BoxError> {
         let registry = connect_registry(options.registry.as_deref()).await?;
-        let echo =
-            ActorType::from_fn(ECHO, |_start, ctx| echo(ctx)).mailbox::<Request<EchoMsg>>(CAPACITY);
+        let echo = ActorType::from_fn(ECHO, |_start, ctx| echo(ctx))
+            .mailbox::<Request<EchoBytes>>(CAPACITY);
         let server = Server::builder(NAMESPACE, registry)
             .actor_type(echo)
             .link(HAS_LINK)
@@ -76,10 +76,10 @@ async fn connect_registry(url: Option<&str>) -> Result<Registry, BoxError> {
 }
 
 async fn echo(ctx: ActorContext) -> ActorResult {
-    let mut mailbox = ctx.mailbox::<Request<EchoMsg>>(CAPACITY).await?;
+    let mut mailbox = ctx.mailbox::<Request<EchoBytes>>(CAPACITY).await?;
     while let Some(request) = mailbox.recv().await {
         let (mut message, responder) = request.into_parts();
-        message.msg.truncate(echoed(message.msg.len()));
+        message.content.truncate(echoed(message.content.len()));
         // An answer that nobody waits for any more is no reason to end.
         let _ = responder.respond(message);
     }

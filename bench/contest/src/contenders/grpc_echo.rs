@@ -19,7 +19,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::echo_text::EchoText;
+use super::echo_content::EchoContent;
 
 /// Above the large messages and their envelope.
 pub(super) const MAX_MESSAGE: usize = 8 << 20;
@@ -42,7 +42,7 @@ pub(super) fn stream_path() -> PathAndQuery {
     PathAndQuery::from_static(STREAM)
 }
 
-pub(super) fn codec() -> ProstCodec<EchoText, EchoText> {
+pub(super) fn codec() -> ProstCodec<EchoContent, EchoContent> {
     ProstCodec::default()
 }
 
@@ -94,35 +94,35 @@ impl tower_service::Service<http::Request<Body>> for EchoService {
 
 struct EchoOnce;
 
-impl UnaryService<EchoText> for EchoOnce {
-    type Response = EchoText;
-    type Future = Ready<Result<Response<EchoText>, Status>>;
+impl UnaryService<EchoContent> for EchoOnce {
+    type Response = EchoContent;
+    type Future = Ready<Result<Response<EchoContent>, Status>>;
 
-    fn call(&mut self, request: Request<EchoText>) -> Self::Future {
+    fn call(&mut self, request: Request<EchoContent>) -> Self::Future {
         ready(Ok(Response::new(request.into_inner().answered())))
     }
 }
 
 struct EchoEach;
 
-impl StreamingService<EchoText> for EchoEach {
-    type Response = EchoText;
+impl StreamingService<EchoContent> for EchoEach {
+    type Response = EchoContent;
     type ResponseStream = EchoStream;
     type Future = Ready<Result<Response<EchoStream>, Status>>;
 
-    fn call(&mut self, request: Request<Streaming<EchoText>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<EchoContent>>) -> Self::Future {
         ready(Ok(Response::new(EchoStream(request.into_inner()))))
     }
 }
 
 /// Each message of a stream, answered as it is read: what was read together is sent together.
-struct EchoStream(Streaming<EchoText>);
+struct EchoStream(Streaming<EchoContent>);
 
 impl Stream for EchoStream {
-    type Item = Result<EchoText, Status>;
+    type Item = Result<EchoContent, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut self.0).poll_next(context);
-        next.map(|next| next.map(|message| message.map(EchoText::answered)))
+        next.map(|next| next.map(|message| message.map(EchoContent::answered)))
     }
 }

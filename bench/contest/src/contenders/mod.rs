@@ -1,6 +1,6 @@
 //! The contenders that need no library of others but tonic.
 
-mod echo_text;
+mod echo_content;
 mod framed_socket;
 mod grid;
 mod grpc_echo;

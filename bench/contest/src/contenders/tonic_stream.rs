@@ -14,7 +14,7 @@ use tonic::client::Grpc;
 use tonic::{Request, Status, Streaming};
 
 use super::LOCK;
-use super::echo_text::EchoText;
+use super::echo_content::EchoContent;
 use super::grpc_echo::{MAX_MESSAGE, SETTINGS, codec, connect, serve, stream_path};
 use super::ordered_calls::OrderedCalls;
 
@@ -29,7 +29,7 @@ impl Contender for TonicStream {
         About {
             name: "tonic stream".to_owned(),
             version: locked_version(LOCK, "tonic"),
-            messages: "prost".to_owned(),
+            messages: "prost, with bytes".to_owned(),
             names: "none".to_owned(),
             deadline: "none".to_owned(),
             encryption: "none".to_owned(),
@@ -54,29 +54,29 @@ impl Contender for TonicStream {
 
 /// Sends on a stream.
 #[derive(Clone)]
-pub struct StreamCaller(OrderedCalls<Vec<EchoText>>);
+pub struct StreamCaller(OrderedCalls<Vec<EchoContent>>);
 
 impl Caller for StreamCaller {
     type Message = StreamMessage;
 
     fn message(&self, bytes: usize) -> StreamMessage {
-        StreamMessage(EchoText::of(bytes))
+        StreamMessage(EchoContent::of(bytes))
     }
 
     async fn call(&self, message: &StreamMessage) -> Result<usize, BoxError> {
-        let enqueue = |queue: &mut Vec<EchoText>| queue.push(message.0.clone());
+        let enqueue = |queue: &mut Vec<EchoContent>| queue.push(message.0.clone());
         self.0.call(enqueue).await
     }
 }
 
 /// The message of a call.
 #[derive(Debug, Clone)]
-pub struct StreamMessage(EchoText);
+pub struct StreamMessage(EchoContent);
 
 /// Both directions of a stream.
 struct EchoCalls {
     requests: Arc<Outbox>,
-    answers: Streaming<EchoText>,
+    answers: Streaming<EchoContent>,
 }
 
 impl EchoCalls {
@@ -98,20 +98,20 @@ impl EchoCalls {
         })
     }
 
-    async fn answer(&mut self) -> Result<EchoText, Status> {
+    async fn answer(&mut self) -> Result<EchoContent, Status> {
         let answer = self.answers.message().await?;
         answer.ok_or_else(|| Status::unavailable("the stream ended"))
     }
 }
 
 /// Sends what is queued and gives the answers back until the stream ends.
-async fn drive_calls(mut stream: EchoCalls, calls: OrderedCalls<Vec<EchoText>>) {
+async fn drive_calls(mut stream: EchoCalls, calls: OrderedCalls<Vec<EchoContent>>) {
     let (mut queued, mut wakers) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
             biased;
             answer = stream.answer() => match answer {
-                Ok(answer) => calls.answer(&[answer.text.len()], &mut wakers),
+                Ok(answer) => calls.answer(&[answer.content.len()], &mut wakers),
                 Err(_) => break,
             },
             () = poll_fn(|context| poll_ready(&calls, context)) => {
@@ -125,7 +125,7 @@ async fn drive_calls(mut stream: EchoCalls, calls: OrderedCalls<Vec<EchoText>>) 
     calls.lose();
 }
 
-fn poll_ready(calls: &OrderedCalls<Vec<EchoText>>, context: &Context<'_>) -> Poll<()> {
+fn poll_ready(calls: &OrderedCalls<Vec<EchoContent>>, context: &Context<'_>) -> Poll<()> {
     match calls.poll_ready(context) {
         true => Poll::Ready(()),
         false => Poll::Pending,
@@ -138,12 +138,12 @@ struct Outbox(Mutex<OutboxState>);
 
 #[derive(Default)]
 struct OutboxState {
-    queue: VecDeque<EchoText>,
+    queue: VecDeque<EchoContent>,
     waker: Option<Waker>,
 }
 
 impl Outbox {
-    fn push(&self, message: EchoText) {
+    fn push(&self, message: EchoContent) {
         let waker = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             state.queue.push_back(message);
@@ -164,9 +164,9 @@ struct OutboxStream {
 }
 
 impl Stream for OutboxStream {
-    type Item = EchoText;
+    type Item = EchoContent;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EchoText>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<EchoContent>> {
         let outbox = Arc::clone(&self.outbox);
         let mut state = outbox.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.queue.is_empty() {

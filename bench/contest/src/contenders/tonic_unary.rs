@@ -8,7 +8,7 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 
 use super::LOCK;
-use super::echo_text::EchoText;
+use super::echo_content::EchoContent;
 use super::grpc_echo::{MAX_MESSAGE, SETTINGS, codec, connect, serve, unary_path};
 
 /// Unary calls of tonic.
@@ -22,7 +22,7 @@ impl Contender for TonicUnary {
         About {
             name: "tonic unary".to_owned(),
             version: locked_version(LOCK, "tonic"),
-            messages: "prost".to_owned(),
+            messages: "prost, with bytes".to_owned(),
             names: "none".to_owned(),
             deadline: "none".to_owned(),
             encryption: "none".to_owned(),
@@ -48,7 +48,7 @@ impl Caller for UnaryCaller {
     type Message = UnaryMessage;
 
     fn message(&self, bytes: usize) -> UnaryMessage {
-        UnaryMessage(EchoText::of(bytes))
+        UnaryMessage(EchoContent::of(bytes))
     }
 
     async fn call(&self, message: &UnaryMessage) -> Result<usize, BoxError> {
@@ -56,11 +56,11 @@ impl Caller for UnaryCaller {
         grpc.ready().await?;
         let request = Request::new(message.0.clone());
         let answer = grpc.unary(request, unary_path(), codec()).await?;
-        let answer: EchoText = answer.into_inner();
-        Ok(answer.text.len())
+        let answer: EchoContent = answer.into_inner();
+        Ok(answer.content.len())
     }
 }
 
 /// The message of a call.
 #[derive(Debug, Clone)]
-pub struct UnaryMessage(EchoText);
+pub struct UnaryMessage(EchoContent);

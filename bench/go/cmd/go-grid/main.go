@@ -30,7 +30,7 @@ func (goGrid) About() contender.About {
 	return contender.About{
 		Name:       "grid (Go)",
 		Version:    contender.VersionOf("github.com/lytics/grid/v3"),
-		Messages:   "protobuf, typed",
+		Messages:   "protobuf, typed, with a text",
 		Names:      "looked up in etcd",
 		Deadline:   "10 s each",
 		Encryption: "none",

@@ -31,7 +31,7 @@ func (protoactor) About() contender.About {
 	return contender.About{
 		Name:       "protoactor-go",
 		Version:    contender.VersionOf("github.com/asynkron/protoactor-go"),
-		Messages:   "protobuf, typed",
+		Messages:   "protobuf, typed, with a text",
 		Names:      "an address and a name; nothing is looked up",
 		Deadline:   "10 s each",
 		Encryption: "none",
