@@ -13,7 +13,7 @@ const STALL_BOUND: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(250);
 const LARGEST: u32 = 4 << 20;
 /// The smallest message that comes in chunks.
-const SMALLEST: u32 = 65_537;
+const SMALLEST: u32 = 66_561;
 /// The bytes that a message must bring every 5 s.
 const PART_BYTES: usize = 16 * 1024;
 const PART_PAUSE: Duration = Duration::from_millis(4_900);

@@ -11,7 +11,7 @@ const NAMESPACE_TAG: u8 = 0x81;
 const MAX_REPLY_BYTES: u32 = 4 << 20;
 
 /// The least credit that a client may grant: its largest message and a frame.
-pub(crate) const LEAST_CREDIT: u64 = MAX_REPLY_BYTES as u64 + 82_176;
+pub(crate) const LEAST_CREDIT: u64 = MAX_REPLY_BYTES as u64 + 83_200;
 
 /// The `Hello` of a client.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! A part of a message of more than 64 KiB.
+//! A part of a message of more than 65 KiB.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) struct ChunkFrame<'a> {
     pub(crate) sequence: u64,
     /// Whether it is the last part of the message.
     pub(crate) is_last: bool,
-    /// 1 to 65,536 bytes.
+    /// 1 to 66,560 bytes.
     pub(crate) bytes: &'a [u8],
 }
 
@@ -28,7 +28,7 @@ impl<'a> ChunkFrame<'a> {
     ///
     /// # Errors
     ///
-    /// [`FrameTooLarge`] if it has more than 64 KiB; then nothing is appended.
+    /// [`FrameTooLarge`] if it has more than 65 KiB; then nothing is appended.
     pub(crate) fn encode(&self, buffer: &mut BytesMut) -> Result<(), FrameTooLarge> {
         let flags = if self.is_last { LAST } else { 0 };
         let more = self.bytes.len();

@@ -25,7 +25,7 @@ pub(super) const TOTAL_TAG: u8 = 0x83;
 pub(crate) enum FrameContent<'a> {
     /// The encoded message.
     Whole(&'a [u8]),
-    /// A message of more than 64 KiB, which follows in chunks.
+    /// A message of more than 65 KiB, which follows in chunks.
     Chunked {
         /// The length of the encoded message.
         bytes: u32,

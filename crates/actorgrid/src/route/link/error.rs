@@ -34,7 +34,7 @@ pub(crate) struct ErrorFrame<'a> {
     pub(crate) executed: Executed,
     /// The code that the receiver gave its own error.
     pub(crate) code: Option<Code>,
-    /// At most 64 KiB.
+    /// At most 65 KiB.
     pub(crate) text: &'a str,
     /// The peer that holds the name.
     pub(crate) holder: Option<&'a str>,

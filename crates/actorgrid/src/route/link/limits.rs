@@ -3,8 +3,9 @@
 use crate::name::MAX_NAME_LEN;
 
 /// The largest body of a frame: a larger message is sent in chunks of this size, between which
-/// other frames are sent.
-pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// other frames are sent. A payload of 64 KiB fits with its envelope: it is what many programs send
+/// at a time.
+pub(crate) const MAX_BODY_BYTES: usize = 65 * 1024;
 
 /// The most bytes of the optional fields of a frame: the names of receiver and type, and all
 /// headers that a request may have, fit with room for fields of later versions.

@@ -74,7 +74,7 @@ pub(super) struct Outbox<W = LinkWriter> {
     is_broken: bool,
 }
 
-/// A message of more than 64 KiB, or what is left of it.
+/// A message of more than 65 KiB, or what is left of it.
 #[derive(Debug)]
 pub(super) struct LargeMessage {
     pub(super) sequence: u64,

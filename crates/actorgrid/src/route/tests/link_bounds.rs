@@ -78,7 +78,7 @@ async fn replies_that_wait_for_credit_count_as_unanswered_and_expire() {
     let least = HelloFrame {
         limits: HelloLimits {
             max_message_bytes: 64 * 1024,
-            credit_bytes: 64 * 1024 + 82_176,
+            credit_bytes: 64 * 1024 + 83_200,
             ..HelloLimits::default()
         },
         ..hello(1, 1)

@@ -314,7 +314,7 @@ async fn a_large_message_waits_for_its_ticket_and_its_reply_comes_in_chunks() {
     };
     link.send(&[LinkFrame::Request(large)]).await;
     assert_eq!(link.answer().await, Seen::Ticket(5, total.into()));
-    let (first, rest) = message.split_at(65_536);
+    let (first, rest) = message.split_at(66_560);
     for (bytes, is_last) in [(first, false), (rest, true)] {
         link.send(&[LinkFrame::Chunk(ChunkFrame {
             sequence: 5,

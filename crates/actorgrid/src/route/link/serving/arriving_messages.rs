@@ -1,4 +1,4 @@
-//! Messages of more than 64 KiB that arrive in chunks: which ones wait for a ticket, and which ones
+//! Messages of more than 65 KiB that arrive in chunks: which ones wait for a ticket, and which ones
 //! have one.
 
 use std::collections::BTreeMap;

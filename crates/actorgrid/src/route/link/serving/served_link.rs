@@ -293,7 +293,7 @@ impl ServedLink {
         sent.map_err(|error| error.with(body))
     }
 
-    /// Sends a reply of at most 64 KiB.
+    /// Sends a reply of at most 65 KiB.
     fn send_small(
         &self,
         key: RequestKey,

@@ -95,7 +95,7 @@ impl ServedState {
         let _ = ErrorFrame::of(sequence, error).encode(self.outbox.data());
     }
 
-    /// Sends a reply of at most 64 KiB: it is encoded straight into the send buffer.
+    /// Sends a reply of at most 65 KiB: it is encoded straight into the send buffer.
     pub(super) fn send_small(
         &mut self,
         key: RequestKey,

@@ -42,7 +42,7 @@ fn reference() -> impl Strategy<Value = TextReference<'static>> {
 fn content() -> impl Strategy<Value = FrameContent<'static>> {
     prop_oneof![
         4 => bytes(100).prop_map(FrameContent::Whole),
-        1 => (65_537..=u32::MAX).prop_map(|bytes| FrameContent::Chunked { bytes }),
+        1 => (66_561..=u32::MAX).prop_map(|bytes| FrameContent::Chunked { bytes }),
     ]
 }
 

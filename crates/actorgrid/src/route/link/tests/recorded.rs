@@ -94,7 +94,7 @@ fn answers() -> Vec<(&'static str, LinkSide, LinkFrame<'static>)> {
     let large = ReplyFrame {
         sequence: 3,
         message_type: TextReference::Interned(id(1)),
-        content: FrameContent::Chunked { bytes: 65_537 },
+        content: FrameContent::Chunked { bytes: 66_561 },
     };
     let server = |name, frame| (name, LinkSide::Server, frame);
     vec![
