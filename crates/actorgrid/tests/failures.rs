@@ -4,14 +4,17 @@
 
 mod world;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    Ack, Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, Code, EchoMsg, Failure,
-    Payload, Request, RequestErrorKind, ServerState,
+    Ack, Actor, ActorContext, ActorResult, ActorStart, ActorType, BoxError, Code, DecodeError,
+    EchoMsg, Failure, Message, Payload, Request, RequestErrorKind, ServerState,
 };
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use world::{World, echo_type, on_both_registries, pass, secs};
 
@@ -382,4 +385,47 @@ async fn a_mistaken_start_says_what_is_wrong(world: World) {
     assert!(error.text().len() < 1024);
     let error = client.request(huge.as_str(), Ack {}).await.unwrap_err();
     assert_eq!(error.kind(), RequestErrorKind::InvalidName);
+}
+
+/// A message that panics when it is asked for its name.
+struct Nameless;
+
+impl Message for Nameless {
+    type Reply = EchoMsg;
+    const WIRE_NAME: &'static str = "test/Nameless";
+
+    fn wire_name(&self) -> &str {
+        panic!("on purpose")
+    }
+
+    fn encoded_len(&self) -> usize {
+        0
+    }
+
+    fn encode(&self, _: &mut BytesMut) {}
+
+    fn decode(_: &str, _: Bytes) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
+/// Not on etcd: ten minutes pass.
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_name_of_a_message_reaches_its_caller_and_leaves_no_call_behind() {
+    let world = World::on_memory();
+    let server = world.server().actor_type(echo_type("echo"));
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let client = world.client();
+    let start = ActorStart::new("a", "echo");
+    client.start(server.peer(), start).await.unwrap();
+    for _ in 0..3 {
+        let answer = client.request("a", EchoMsg::new("hi")).await.unwrap();
+        assert_eq!(answer.msg, "hi from a");
+        let nameless = AssertUnwindSafe(client.request("a", Nameless).send());
+        assert!(nameless.catch_unwind().await.is_err());
+    }
+    assert_eq!(server.statistics().connections_open, 1);
+    // A link is not closed as unused while it has a call.
+    pass(secs(600)).await;
+    assert_eq!(server.statistics().connections_open, 0);
 }

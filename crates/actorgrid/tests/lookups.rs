@@ -5,6 +5,7 @@
 
 mod world;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use actorgrid::{EchoMsg, Mailbox, MemoryFault, MemoryOperation, Request, RequestErrorKind};
@@ -132,6 +133,55 @@ async fn a_holder_that_proved_wrong_is_not_looked_up_at_a_member_that_may_lag() 
     let counted = client.statistics();
     assert_eq!((counted.not_held, counted.lookups), (1, 2));
     assert_eq!(world.registry.calls(MemoryOperation::Peek), peeks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_was_not_tried_is_tried_as_soon_as_it_is_found_again() {
+    const REFUSED: u64 = 9;
+    let world = MemoryWorld::new();
+    let server = world.server().max_streams_per_connection(1);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let mailbox: Mailbox<Request<EchoMsg>> = server.mailbox("a", 10).await.unwrap();
+    let client = world.client();
+    let hi = || client.request("a", EchoMsg::new("hi"));
+    // These use all the credit of the link.
+    let mut queued = pin!(join_all((0..3).map(|_| hi().send())));
+    tokio::select! {
+        biased;
+        _ = &mut queued => panic!("nobody answers"),
+        () = pass(Duration::from_millis(10)) => assert_eq!(mailbox.len(), 3),
+    }
+    let remembers = hi();
+    let overdue = hi().deadline(Duration::from_millis(50)).await.unwrap_err();
+    assert!(!overdue.may_have_executed(), "{overdue:?}");
+    assert_eq!(client.statistics().locations_forgotten, 1);
+
+    let refuse = |operation| world.registry.inject(operation, MemoryFault::Refuse);
+    refuse(MemoryOperation::Peek);
+    for _ in 0..REFUSED {
+        refuse(MemoryOperation::Get);
+    }
+    let reads = || world.registry.calls(MemoryOperation::Get);
+    let before = reads();
+    let found = async {
+        while reads() <= before + REFUSED {
+            pass(Duration::from_millis(1)).await;
+        }
+        clock()
+    };
+    let answered = async {
+        remembers.await.unwrap();
+        clock()
+    };
+    let (found, answered, queued) = tokio::select! {
+        biased;
+        () = echo(mailbox) => panic!("the mailbox has ended"),
+        all = async { tokio::join!(found, answered, queued) } => all,
+    };
+    assert!(queued.iter().all(Result::is_ok));
+    // After so many tries, there would be a pause of at least 50 ms.
+    let took = answered - found;
+    assert!(took < Duration::from_millis(5), "{took:?}");
 }
 
 #[cfg(feature = "etcd")]

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actorgrid::{
-    ActorStart, ActorType, EchoMsg, FenceReason, Kind, MemoryFault, MemoryOperation, Name, Request,
-    RequestErrorKind, RespondErrorKind, Server, ServerEvent, ServerState, StopReason,
+    ActorStart, ActorType, Client, EchoMsg, FenceReason, Kind, Mailbox, MemoryFault,
+    MemoryOperation, Name, Request, RequestErrorKind, RespondErrorKind, Server, ServerEvent,
+    ServerState, StopReason,
 };
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc};
@@ -192,6 +193,53 @@ async fn after_a_pause_longer_than_the_lease_nothing_counts() {
         .start(server.peer(), ActorStart::new("k", "keeper"))
         .await
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_after_a_pause_is_repeated_once_the_peer_has_rejoined() {
+    type Inbox = Mailbox<Request<EchoMsg>>;
+    async fn answer(mailbox: &mut Inbox) {
+        let request = mailbox.recv().await.unwrap();
+        request.respond(EchoMsg::new("yes")).unwrap();
+    }
+    let world = MemoryWorld::new();
+    let environment = world.simulation.environment();
+    let server = world.server_in(environment.clone());
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let over_grpc = Client::builder("test", world.registry())
+        .environment(world.environment())
+        .link(false)
+        .build();
+    let clients = [server.client(), &world.client(), &over_grpc];
+    for (sessions, client) in (2..).zip(clients) {
+        let request = || {
+            let request = client.request("a", EchoMsg::new("hi"));
+            request.wait_for_name().deadline(secs(60))
+        };
+        let mut mailbox: Inbox = server.mailbox("a", 10).await.unwrap();
+        let (warm, ()) = tokio::join!(request().send(), answer(&mut mailbox));
+        warm.unwrap();
+        // Between two checks of the watchdog.
+        pass(Duration::from_millis(1_007)).await;
+        world.simulation.jump(&environment, secs(45));
+        let rejoins = async {
+            assert!(mailbox.recv().await.is_none(), "a request after the pause");
+            drop(mailbox);
+            eventually("the peer has rejoined", || {
+                server.statistics().sessions == sessions
+            })
+            .await;
+            let mut mailbox = server.mailbox("a", 10).await.unwrap();
+            answer(&mut mailbox).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            answered = request().send() => assert_eq!(answered.unwrap().msg, "yes"),
+            () = rejoins => {}
+        }
+        world.until_free("a").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

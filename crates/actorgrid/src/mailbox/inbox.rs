@@ -136,11 +136,12 @@ mod tests {
     use crate::token::{ClusterId, Token};
 
     const TIME: Duration = Duration::from_secs(1);
+    const SESSION_TIME: Duration = Duration::from_secs(60);
 
     type TestInbox = MailboxInbox<Request<EchoMsg>>;
 
     fn inbox(environment: &Environment) -> TestInbox {
-        let until = environment.now() + Duration::from_secs(60);
+        let until = environment.now() + SESSION_TIME;
         let fence = Arc::new(Fence::new(environment.clone(), until, until));
         let gate = Gate {
             stop: Arc::new(Stop::new(&fence)),
@@ -151,7 +152,8 @@ mod tests {
         MailboxInbox::new(gate, Arc::new(queue), Arc::default(), None)
     }
 
-    fn deliver(inbox: &TestInbox) -> (QueuePlace, AnswerReader) {
+    /// A request over a route other than a link, and its answer.
+    fn incoming() -> (Incoming, AnswerReader) {
         let meta = Meta {
             id: RequestId(1),
             deadline: Deadline::after(TIME),
@@ -161,6 +163,11 @@ mod tests {
         };
         let (reply_to, answer) = ReplyTo::channel();
         let incoming = Incoming::new(Body::value(EchoMsg::default()), meta, 9, reply_to);
+        (incoming, answer)
+    }
+
+    fn deliver(inbox: &TestInbox) -> (QueuePlace, AnswerReader) {
+        let (incoming, answer) = incoming();
         (inbox.deliver(incoming).unwrap(), answer)
     }
 
@@ -190,6 +197,20 @@ mod tests {
             skipped.dismiss(incoming);
             assert_eq!([counted(&withdrawn), counted(&skipped)], [expected; 2]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_not_over_a_link_is_given_back_once_the_clock_has_passed_the_fence() {
+        let environment = Simulation::new(1).environment();
+        let inbox = inbox(&environment);
+        environment.sleep(SESSION_TIME).await;
+        assert!(!inbox.gate.fence().is_fenced(), "nobody has noticed");
+        let (incoming, _answer) = incoming();
+        let Err(NotDelivered::Refused(refused)) = inbox.deliver(incoming) else {
+            panic!("it was queued");
+        };
+        assert_eq!(refused.error.kind(), RequestErrorKind::MailboxClosed);
+        assert!(refused.body.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -303,3 +303,81 @@ enum Next {
     Yield,
     Attention,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::environment::{Simulation, Socket};
+    use crate::route::budget::{BudgetLimits, ByteBudget, Purse};
+
+    struct SharedOutbox(Mutex<Outbox>);
+
+    impl HasOutbox for SharedOutbox {
+        fn with_outbox<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> R {
+            act(&mut self.0.lock().unwrap())
+        }
+    }
+
+    /// A socket that its task drives, and its other end.
+    async fn connected() -> (LinkIo, Socket) {
+        let environment = Simulation::new(1).environment();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut listener = environment.listen(any).await.unwrap();
+        let address = listener.local_addr().unwrap().try_into().unwrap();
+        let transport = Transport::connect(&environment, &address).await.unwrap();
+        (LinkIo::new(transport), listener.accept().await.unwrap())
+    }
+
+    async fn read(socket: &mut Socket) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        socket.read_buf(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_write_while_the_task_sleeps_and_what_it_has_written_is_refunded() {
+        let (mut io, mut other_end) = connected().await;
+        let budget = ByteBudget::new(BudgetLimits {
+            total: 100_000,
+            per_connection: 100_000,
+        });
+        let purse = Purse::new(&budget.connection(None));
+        let link = SharedOutbox(Mutex::new(Outbox::paying(purse)));
+        let mode = IoMode {
+            reads: true,
+            reports_flush: false,
+        };
+        let mut buffer = BytesMut::new();
+        let mut sleeps = async |io: &mut LinkIo| {
+            // Once it yields, and then it writes.
+            for _ in 0..2 {
+                let event = poll_fn(|cx| io.poll(cx, &link, mode, &mut buffer));
+                assert!(event.now_or_never().is_none());
+            }
+        };
+        let append = |bytes: &[u8]| {
+            link.with_outbox(|outbox| {
+                outbox.pay(20_000).unwrap();
+                outbox.data().extend_from_slice(bytes);
+                outbox.appended(1, true)
+            })
+        };
+        // The socket is with the task, which has not run yet.
+        assert!(append(b"first").is_none());
+        assert!(link.with_outbox(|outbox| outbox.has_output()));
+        sleeps(&mut io).await;
+        assert_eq!(read(&mut other_end).await, b"first");
+        let used = budget.current().queued;
+        assert!(used < 20_000, "{used}");
+
+        assert!(append(b"second").is_none(), "it is left to the task");
+        assert_eq!(read(&mut other_end).await, b"second");
+        sleeps(&mut io).await;
+        assert_eq!(io.written(), 11);
+    }
+}

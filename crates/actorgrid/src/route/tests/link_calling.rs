@@ -437,6 +437,39 @@ async fn a_peer_that_is_frozen_is_noticed_within_three_seconds() {
     }
 }
 
+/// The place of a request among the calls of its link: the low bits of its number.
+const fn place(request: &SeenRequest) -> u64 {
+    request.sequence & 0xffff
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_places_of_a_burst_are_given_back_when_nothing_happens() {
+    const BURST: usize = 500;
+    let mut world = RawWorld::new().await;
+    let calls = (0..BURST).map(|_| world.spawn(calling(&world.route, "a", "x")));
+    let calls: Vec<_> = calls.collect();
+    let mut peer = world.accept(1000).await;
+    let mut sequences = Vec::new();
+    for _ in 0..BURST {
+        sequences.push(peer.request().await.unwrap().sequence);
+    }
+    for sequence in sequences {
+        peer.reply(sequence).await;
+    }
+    for answered in join_all(calls).await {
+        assert!(answered.unwrap().1.is_none());
+    }
+    for (idle, is_first) in [(Duration::ZERO, false), (Duration::from_secs(1), true)] {
+        world.environment.sleep(idle).await;
+        let call = world.spawn(calling(&world.route, "a", "x"));
+        let request = peer.request().await.unwrap();
+        assert_eq!(place(&request) == 0, is_first, "{request:?}");
+        peer.reply(request.sequence).await;
+        assert!(call.await.unwrap().1.is_none());
+    }
+    world.pool.close().await;
+}
+
 /// Whether the next connection is for gRPC.
 async fn is_grpc(listener: &mut Listener) -> bool {
     let mut socket = listener.accept().await.unwrap();

@@ -427,6 +427,45 @@ async fn too_many_unanswered_requests_are_busy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_behind_one_from_a_handler_use_none_of_what_is_reserved_for_handlers() {
+    let bounds = WireBounds {
+        max_streams: 4,
+        ..WireBounds::default()
+    };
+    let world = LinkWorld::with(bounds, LIMIT).await;
+    let _queue = world.house.queue("slow");
+    let (mut link, limits) = world.open().await;
+    let allowed = u64::from(limits.max_unanswered) * 3 / 4;
+    let requests: Vec<_> = (1..=allowed)
+        .map(|sequence| LinkFrame::Request(request(sequence, "slow", b"")))
+        .collect();
+    link.send(&requests).await;
+    let mut returned = 0;
+    while returned < allowed {
+        if let Seen::Credit(requests, _) = link.read().await {
+            returned += u64::from(requests);
+        }
+    }
+    let from_handler = RequestFrame {
+        is_from_handler: true,
+        ..request(allowed + 1, "slow", b"")
+    };
+    let behind = [2, 3].map(|number| request(allowed + number, "echo", b""));
+    link.send(&[
+        LinkFrame::Request(from_handler),
+        LinkFrame::Request(behind[0]),
+        LinkFrame::Request(behind[1]),
+    ])
+    .await;
+    for request in behind {
+        let busy = Seen::Error(request.sequence, Kind::Busy, Executed::No);
+        assert_eq!(link.answer().await, busy);
+    }
+    drop(link);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_link_of_a_client_replaces_the_older_one() {
     let world = LinkWorld::new().await;
     let mut queue = world.house.queue("slow");

@@ -1,15 +1,16 @@
 //! The decisions of a link about its calls, without a task or a socket.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::message::EchoMsg;
+use crate::message::{DecodeError, EchoMsg, Message};
 use crate::route::conformance::call;
 use crate::route::link::calling::link_call;
 use crate::route::link::{
@@ -39,8 +40,11 @@ fn opened() -> Arc<CalledLink> {
 }
 
 fn calling(link: &Arc<CalledLink>, receiver: &str, text: &str) -> Calling {
+    sending(link, call(receiver, EchoMsg::new(text)))
+}
+
+fn sending(link: &Arc<CalledLink>, mut call: Call) -> Calling {
     let link = Arc::clone(link);
-    let mut call = call(receiver, EchoMsg::new(text));
     call.meta.token = Some("1:1".parse().unwrap());
     Box::pin(async move { link_call::call(&link, &mut call, None).await })
 }
@@ -155,9 +159,12 @@ impl Wake for NeedsLink {
 
 impl Drop for NeedsLink {
     fn drop(&mut self) {
-        let link = self.0.state.try_lock();
-        assert!(link.is_ok(), "a waker is dropped with the lock");
+        assert!(is_unlocked(&self.0), "a waker is dropped with the lock");
     }
+}
+
+fn is_unlocked(link: &CalledLink) -> bool {
+    link.state.try_lock().is_ok()
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,4 +276,85 @@ async fn short_replies_are_taken_together_and_keep_their_types() {
         assert_eq!(reply.bytes(), [number; 3]);
     }
     assert!(!link.has_calls());
+}
+
+/// A message whose code needs the link, or panics.
+enum Troubling {
+    NeedsLink(Arc<CalledLink>),
+    Panics,
+}
+
+impl Troubling {
+    fn is_asked(&self) {
+        match self {
+            Self::NeedsLink(link) => assert!(is_unlocked(link), "it is asked with the lock"),
+            Self::Panics => panic!("on purpose"),
+        }
+    }
+}
+
+impl Message for Troubling {
+    type Reply = EchoMsg;
+    const WIRE_NAME: &'static str = "test/Troubling";
+
+    fn wire_name(&self) -> &str {
+        self.is_asked();
+        Self::WIRE_NAME
+    }
+
+    fn encoded_len(&self) -> usize {
+        if let Self::NeedsLink(_) = self {
+            self.is_asked();
+        }
+        0
+    }
+
+    fn encode(&self, _: &mut BytesMut) {}
+
+    fn decode(_: &str, _: Bytes) -> Result<Self, DecodeError> {
+        Ok(Self::Panics)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_asked_for_its_name_and_length_without_the_lock() {
+    let link = Arc::new(CalledLink::new(limits()));
+    let message = Troubling::NeedsLink(Arc::clone(&link));
+    let mut waiting = sending(&link, call("a", message));
+    for _ in 0..2 {
+        assert!(waiting.as_mut().now_or_never().is_none());
+    }
+    link.open(limits());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert!(link.has_unanswered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_name_of_a_message_leaves_no_call_behind_and_others_go_on() {
+    let link = opened();
+    let mut other = calling(&link, "a", "x");
+    assert!(other.as_mut().now_or_never().is_none());
+    let mut panics = sending(&link, call("a", Troubling::Panics));
+    let polled = catch_unwind(AssertUnwindSafe(|| panics.as_mut().now_or_never()));
+    assert!(polled.is_err());
+    drop(panics);
+    assert_eq!(link.lock().calls.len(), 1);
+    assert_eq!(link.lock().waiting, 0);
+    complete(&link, (FIRST, 0, ReadAnswer::Error(RequestError::busy())));
+    assert!(other.now_or_never().is_some());
+    assert!(!link.has_calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_on_which_nothing_happens_keeps_no_large_buffer_and_the_places_of_its_calls() {
+    let link = opened();
+    let mut call = calling(&link, "a", "x");
+    assert!(call.as_mut().now_or_never().is_none());
+    take(&link);
+    link.with_outbox(|outbox| outbox.data().reserve(1024 * 1024));
+    link.release_room();
+    let kept = link.with_outbox(|outbox| outbox.data().capacity());
+    assert!(kept <= 16 * 1024, "{kept}");
+    complete(&link, (FIRST, 0, ReadAnswer::Error(RequestError::busy())));
+    assert!(call.now_or_never().is_some());
 }
