@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fails if a table that names tests names one that does not exist: the features in
-# docs/features.md and the bounds in docs/limits.md.
+# docs/features.md, and the bounds and the faults in docs/limits.md.
 #
 # The last column of each row is `[file](path) `test`, `test` ...`. Each word in backticks names a
 # test function in the file whose path precedes it. Paths are relative to the document.
