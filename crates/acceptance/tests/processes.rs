@@ -121,6 +121,8 @@ async fn paused(seconds: u64) {
     bed.start_holder(&id, "h").await.unwrap();
     let old = token_of(&paused.wait_for("HOLDER start", BOUND));
     assert_eq!(bed.ask("h", "before").await.unwrap(), "before from h");
+    // The answer is sent before its line is printed, which must not count as one after the pause.
+    paused.wait_for("ANSWER name=h text=before", BOUND);
 
     paused.process.pause();
     let client = bed.client.clone();
