@@ -152,7 +152,7 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World
         move |_start, ctx| {
             let resource = resource.clone();
             async move {
-                let _holding = resource.hold("deaf", ctx.token()?);
+                let _holding = resource.hold(ctx.name().as_str(), ctx.token()?);
                 std::future::pending().await
             }
         }
@@ -169,7 +169,7 @@ async fn an_actor_that_ignores_its_stop_is_aborted_within_the_bound(world: World
     client.stop("d-1").await.unwrap();
     assert!(begun.elapsed() >= secs(3));
     server.shutdown().await.unwrap();
-    assert_eq!(resource.holders("deaf"), 0);
+    assert_eq!(["d-1", "d-2"].map(|name| resource.holders(name)), [0, 0]);
     assert!(
         begun.elapsed() < world.bound(secs(8)),
         "{:?}",
