@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::budget::Charge;
 use super::caller::Caller;
+use super::link::MAX_BODY_BYTES;
 use super::slab::SlabKey;
 use crate::environment::Deadline;
 use crate::error::RequestError;
@@ -90,11 +91,8 @@ impl NotRepliedSmall {
 
 /// Whether a reply of this length is small: it is encoded at once, and sent in one piece.
 pub(super) const fn is_small(length: usize) -> bool {
-    length <= SMALL_REPLY_BYTES
+    length <= MAX_BODY_BYTES
 }
-
-/// The limit of a piece on a link.
-const SMALL_REPLY_BYTES: usize = 64 * 1024;
 
 /// A request of a [`RequestSource`] that is to be answered. It returns the credit of the request
 /// when it is dropped, unless that was done before.
