@@ -1,5 +1,6 @@
 //! The queue of a mailbox: bounded, with one receiver, and with removal from the middle.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -97,17 +98,18 @@ impl<T> Queue<T> {
     pub(super) fn push_waiting(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
         let state = self.lock();
         match state.phase {
-            Phase::Deciding => Self::push_to(state, value),
+            Phase::Deciding => self.push_to(state, value),
             Phase::Open | Phase::Closed => Err(NotQueued::Closed(value)),
         }
     }
 
     /// Appends a value.
     pub(super) fn push(&self, value: T) -> Result<QueuePlace, NotQueued<T>> {
-        Self::push_to(self.lock(), value)
+        self.push_to(self.lock(), value)
     }
 
     fn push_to(
+        &self,
         mut state: MutexGuard<'_, QueueState<T>>,
         value: T,
     ) -> Result<QueuePlace, NotQueued<T>> {
@@ -120,8 +122,12 @@ impl<T> Queue<T> {
         let place = state.places.push(value);
         let receiver = state.receiver.take();
         drop(state);
-        if let Some(receiver) = receiver {
-            receiver.wake();
+        if let Some(receiver) = receiver
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| receiver.wake()))
+        {
+            // It is code of users. Nobody would learn the place.
+            drop(self.remove(place));
+            resume_unwind(panic);
         }
         Ok(place)
     }
@@ -222,6 +228,26 @@ mod tests {
         fn drop(&mut self) {
             self.seen.fetch_add(1 + self.queue.len(), Ordering::SeqCst);
         }
+    }
+
+    struct Panics;
+
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("as asked")
+        }
+    }
+
+    #[test]
+    fn a_value_does_not_stay_if_waking_the_receiver_panics() {
+        let queue = Queue::new(2);
+        queue.open(2, |_| false);
+        let waker = Arc::new(Panics).into();
+        let polled = queue.poll_pop(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        let pushed = catch_unwind(AssertUnwindSafe(|| queue.push(1).is_ok()));
+        assert!(pushed.is_err());
+        assert_eq!(queue.len(), 0);
     }
 
     #[tokio::test]
