@@ -234,6 +234,26 @@ async fn requests_to_a_name_that_is_looked_up_arrive_in_their_order() {
     }
 }
 
+/// The holder of the name turns out to be the requester's own peer.
+#[tokio::test(start_paused = true)]
+async fn a_request_to_a_mailbox_of_its_own_peer_does_not_overtake_one_that_is_looked_up() {
+    let world = MemoryWorld::new();
+    let server = world.server().bind("127.0.0.1:0").await.unwrap();
+    let client = server.client();
+    // Later requests wait for it, but no longer than a second.
+    let delay = MemoryFault::Delay(secs(1) / 2);
+    world.registry.inject(MemoryOperation::Peek, delay);
+    // Nobody has the name yet, so the registry is asked.
+    let first = begin(request(&client, 0)).await;
+    let mut mailbox: Inbox = server.mailbox("a", 10).await.unwrap();
+    let second = begin(request(&client, 1)).await;
+    let arrived = async { [next(&mut mailbox).await, next(&mut mailbox).await] };
+    let (first, second, arrived) = tokio::join!(first, second, arrived);
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(arrived, [0, 1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_polled_does_not_hold_up_the_next_one() {
     let world = MemoryWorld::new();

@@ -29,6 +29,14 @@ impl Body {
         Self::Value(Box::new(message))
     }
 
+    /// Returns the message as a value; an encoded one as a [`Payload`].
+    pub(crate) fn into_value(self) -> Box<dyn AnyMessage> {
+        match self {
+            Self::Value(value) => value,
+            Self::Encoded(payload) => Box::new(payload),
+        }
+    }
+
     /// Borrows the message.
     pub(crate) fn by_ref(&self) -> BodyRef<'_> {
         match self {

@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::{RecvError, TryRecvError};
 
 use super::budget::Charge;
+use super::call_places::LocalAnswer;
 use super::caller::Caller;
+use super::local_reply::LocalReply;
 use super::request_source::{Answer, NotReplied, NotRepliedSmall, SourceRequest, is_small};
 use crate::error::RequestError;
 use crate::message::{AnyMessage, Body};
@@ -22,6 +24,8 @@ pub(crate) struct ReplyTo(ReplyPlace);
 enum ReplyPlace {
     /// To an [`AnswerReader`].
     Channel(oneshot::Sender<ChargedAnswer>),
+    /// To a call of the same process.
+    Local(LocalReply),
     /// Straight into the send buffer of the connection that the request came over.
     Source(SourceRequest),
 }
@@ -85,10 +89,15 @@ impl ReplyTo {
         Self(ReplyPlace::Source(request))
     }
 
+    /// The answer goes to a call of the same process.
+    pub(super) const fn local(reply: LocalReply) -> Self {
+        Self(ReplyPlace::Local(reply))
+    }
+
     /// Returns the other end of the connection that the request came over, if that knows it.
     pub(super) fn caller(&self) -> Option<&Caller> {
         match &self.0 {
-            ReplyPlace::Channel(_) => None,
+            ReplyPlace::Channel(_) | ReplyPlace::Local(_) => None,
             ReplyPlace::Source(request) => Some(request.caller()),
         }
     }
@@ -97,20 +106,26 @@ impl ReplyTo {
     pub(super) fn is_closed(&self) -> bool {
         match &self.0 {
             ReplyPlace::Channel(sender) => sender.is_closed(),
+            ReplyPlace::Local(reply) => reply.is_closed(),
             ReplyPlace::Source(request) => request.is_gone(),
         }
     }
 
-    /// Whether the answer goes to a link, which takes requests out of their queues itself when
-    /// nobody waits for them any more.
+    /// Whether the answer goes to a link.
     pub(super) const fn is_linked(&self) -> bool {
         matches!(self.0, ReplyPlace::Source(_))
+    }
+
+    /// Whether the requester takes a request out of its queue when it leaves, so that one that is
+    /// found there is waited for.
+    pub(super) const fn withdraws(&self) -> bool {
+        matches!(self.0, ReplyPlace::Source(_) | ReplyPlace::Local(_))
     }
 
     /// Whether there was probably no room for a reply a moment ago.
     pub(super) fn lacks_reply_room(&self) -> bool {
         match &self.0 {
-            ReplyPlace::Channel(_) => false,
+            ReplyPlace::Channel(_) | ReplyPlace::Local(_) => false,
             ReplyPlace::Source(request) => request.lacks_reply_room(),
         }
     }
@@ -126,7 +141,15 @@ impl ReplyTo {
     pub(super) async fn closed(&mut self) {
         match &mut self.0 {
             ReplyPlace::Channel(sender) => sender.closed().await,
+            ReplyPlace::Local(reply) => poll_fn(|cx| reply.poll_closed(cx)).await,
             ReplyPlace::Source(request) => poll_fn(|cx| request.poll_gone(cx)).await,
+        }
+    }
+
+    /// Drops the place without an answer: the requester knows what has become of the request.
+    pub(super) fn forget(self) {
+        if let ReplyPlace::Local(reply) = self.0 {
+            reply.forget();
         }
     }
 
@@ -139,6 +162,7 @@ impl ReplyTo {
     ) -> Result<(), AnswerNotSent> {
         match self.0 {
             ReplyPlace::Channel(sender) => send(sender, Ok(reply), charge),
+            ReplyPlace::Local(local) => answer_locally(local, Ok(reply)),
             ReplyPlace::Source(mut request) => {
                 // A client that has all answers has all credit back.
                 request.return_credit();
@@ -170,6 +194,7 @@ impl ReplyTo {
     pub(super) fn fail(self, error: RequestError) -> bool {
         match self.0 {
             ReplyPlace::Channel(sender) => send(sender, Err(error), None).is_ok(),
+            ReplyPlace::Local(local) => answer_locally(local, Err(error)).is_ok(),
             ReplyPlace::Source(mut request) => {
                 request.return_credit();
                 request.fail(&error)
@@ -188,12 +213,24 @@ impl ReplyTo {
                     returned: Some(Box::new(body)),
                 });
             }
+            ReplyPlace::Local(local) => {
+                let _ = local.send(LocalAnswer {
+                    answer: Err(error),
+                    returned: Some(Box::new(body)),
+                });
+            }
             ReplyPlace::Source(mut request) => {
                 request.return_credit();
                 request.fail(&error);
             }
         }
     }
+}
+
+fn answer_locally(local: LocalReply, answer: Answer) -> Result<(), AnswerNotSent> {
+    let returned = None;
+    let sent = local.send(LocalAnswer { answer, returned });
+    sent.map_err(|unsent| AnswerNotSent::Gone(unsent.answer))
 }
 
 fn send(

@@ -2,7 +2,9 @@
 
 mod house;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +16,9 @@ use super::calling::{PeerRoute, Pool, PoolConfig};
 use super::directory::{Directory, deliver};
 use super::headers::Headers;
 use super::link::announced_link;
-use super::local::LocalRoute;
+use super::local::{LocalRequest, LocalRoute};
+use super::local_call::LocalOutcome;
+use super::local_calls::CallDeadlines;
 use super::meta::{Meta, RequestId};
 use super::serving::{ProcessServer, ServerConfig, WireBounds};
 use crate::address::Address;
@@ -37,6 +41,8 @@ const INCARNATION: Incarnation = Incarnation::new(7);
 #[derive(Clone)]
 enum AnyRoute {
     Local(LocalRoute),
+    /// The same, as a request goes that needs no more than one try.
+    Moved(LocalRoute),
     Peer(PeerRoute),
 }
 
@@ -44,6 +50,7 @@ impl Route for AnyRoute {
     async fn call(&self, call: &mut Call) -> Result<Body, RequestError> {
         match self {
             Self::Local(route) => route.call(call).await,
+            Self::Moved(route) => moved(route, call).await,
             Self::Peer(route) => {
                 // Over a link it is mandatory.
                 call.meta.token.get_or_insert("1:1".parse().unwrap());
@@ -53,11 +60,56 @@ impl Route for AnyRoute {
     }
 }
 
+async fn moved(route: &LocalRoute, call: &mut Call) -> Result<Body, RequestError> {
+    let body = call.take_body().unwrap();
+    let (mut begun, mut without_place) = (None, None);
+    let mut request = Some(LocalRequest {
+        receiver: call.receiver.as_str(),
+        body,
+        meta: call.meta.clone(),
+    });
+    let outcome = poll_fn(|cx| {
+        if let Some(request) = request.take() {
+            let resolved = route.resolve(request.receiver);
+            let time = request.meta.deadline.remaining();
+            let Some(reserved) = route.reserve(&request.meta, time, cx) else {
+                without_place = Some(request);
+                return Poll::Ready(None);
+            };
+            match route.begin(resolved, reserved, request) {
+                Ok(call) => begun = Some(call),
+                Err(refusal) => return Poll::Ready(Some(Err(refusal))),
+            }
+        }
+        begun.as_mut().unwrap().poll(cx).map(Ok).map(Some)
+    });
+    let Some(outcome) = outcome.await else {
+        // It has too little time.
+        call.body = without_place.map(|request| request.body);
+        return route.call(call).await;
+    };
+    let (answer, body) = match outcome {
+        Ok(LocalOutcome::Replied(reply)) => (Ok(reply), None),
+        Ok(LocalOutcome::Failed { error, body }) => (Err(error), body),
+        Ok(LocalOutcome::Overdue(executed)) => (Err(RequestError::deadline(executed)), None),
+        Err(refusal) => (Err(refusal.error), refusal.body),
+    };
+    if body.is_some() {
+        call.body = body;
+    }
+    call.executed = answer
+        .as_ref()
+        .map_or_else(RequestError::executed, |_| Executed::Yes);
+    answer
+}
+
 struct World {
     environment: Environment,
     house: Arc<House>,
     route: AnyRoute,
     process: Option<(ProcessServer, Pool)>,
+    /// Ends calls of the local route while it exists.
+    _deadlines: Option<CallDeadlines>,
 }
 
 pub(super) fn namespace() -> Namespace {
@@ -121,11 +173,25 @@ impl World {
     fn local() -> Self {
         let house: Arc<House> = Arc::default();
         let directory = Arc::clone(&house) as Arc<dyn Directory>;
+        let environment = Simulation::new(1).environment();
+        let (route, deadlines) = LocalRoute::start(directory, LIMIT, &environment);
         Self {
-            environment: Simulation::new(1).environment(),
-            route: AnyRoute::Local(LocalRoute::new(directory, LIMIT)),
+            route: AnyRoute::Local(route),
+            environment,
             house,
             process: None,
+            _deadlines: Some(deadlines),
+        }
+    }
+
+    fn moved() -> Self {
+        let world = Self::local();
+        let AnyRoute::Local(route) = world.route else {
+            unreachable!()
+        };
+        Self {
+            route: AnyRoute::Moved(route),
+            ..world
         }
     }
 
@@ -147,6 +213,7 @@ impl World {
             environment,
             house,
             process: Some((server, pool)),
+            _deadlines: None,
         }
     }
 
@@ -194,6 +261,18 @@ macro_rules! over_all_routes {
             $(#[tokio::test(start_paused = true)]
             async fn $name() {
                 super::$name(super::World::local()).await;
+            })*
+        }
+        mod local_by_value {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(super::World::moved()).await;
+            })*
+        }
+        mod local_by_value_on_threads {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::World::moved()).await;
             })*
         }
         mod process_in_memory {

@@ -71,6 +71,11 @@ pub(crate) struct Queued {
 impl Queued {
     /// The request is answered: it need not be withdrawn.
     pub(super) fn release(mut self) {
+        self.answered();
+    }
+
+    /// The same, in its place.
+    pub(super) fn answered(&mut self) {
         self.inbox = None;
     }
 
@@ -130,10 +135,20 @@ impl Drop for Awaited<'_> {
 pub(crate) fn deliver(
     directory: &dyn Directory,
     receiver: &str,
+    incoming: Incoming,
+) -> Result<Queued, Refused> {
+    deliver_to(directory, directory.resolve(receiver), receiver, incoming)
+}
+
+/// The same, where the receiver was resolved a moment ago.
+pub(super) fn deliver_to(
+    directory: &dyn Directory,
+    mut resolved: Resolved,
+    receiver: &str,
     mut incoming: Incoming,
 ) -> Result<Queued, Refused> {
     let delivered = loop {
-        let Resolved::Inbox(inbox) = directory.resolve(receiver) else {
+        let Resolved::Inbox(inbox) = resolved else {
             break Err(incoming.refuse(RequestError::not_held(receiver)));
         };
         match inbox.deliver(incoming) {
@@ -145,6 +160,7 @@ pub(crate) fn deliver(
             // The name no longer leads to that inbox, so this loop ends.
             Err(NotDelivered::Moved(again)) => incoming = *again,
         }
+        resolved = directory.resolve(receiver);
     };
     if let Err(refused) = &delivered {
         directory.failed(refused.error.kind());
@@ -186,7 +202,7 @@ pub(crate) async fn answered(
         charge: None,
         returned: None,
     });
-    awaited.queued.inbox = None;
+    awaited.queued.answered();
     awaited.note(&charged.answer);
     charged
 }

@@ -1,7 +1,8 @@
 //! How requests travel: one trait, and an implementation per route.
 //!
 //! A [`Route`] takes a [`Call`] to the [`Inbox`] of a name, and returns its answer. All routes have
-//! the same semantics and the same errors. [`local`] moves a message by value within the process.
+//! the same semantics and the same errors. [`local`] moves a message by value within the process: a
+//! request that needs no more than one try takes a place among [`local_calls`], others a channel.
 //! The unary gRPC route, which is shared with the Go library, consists of [`calling`] (the client's
 //! side), [`serving`] (the peer's side) and [`codec`] (the encoding). [`link`] is the route between
 //! two processes of this library: frames of their own on one connection.
@@ -10,6 +11,7 @@ mod admission;
 mod answer;
 mod budget;
 mod call;
+mod call_places;
 mod caller;
 pub(crate) mod calling;
 mod codec;
@@ -20,6 +22,9 @@ mod headers;
 mod incoming;
 mod link;
 mod local;
+mod local_call;
+mod local_calls;
+mod local_reply;
 mod meta;
 mod pending;
 mod reply_room;
@@ -47,7 +52,9 @@ pub(crate) use link::any_bytes::any_bytes;
 pub(crate) use link::calling::{
     LinkHandle, LinkedCall, LinkedOutcome, MovedCall, ShortReply, WeakLinkHandle,
 };
-pub(crate) use local::LocalRoute;
+pub(crate) use local::{LocalRefusal, LocalRequest, LocalRoute};
+pub(crate) use local_call::{LocalCall, LocalOutcome};
+pub(crate) use local_calls::CallDeadlines;
 pub(crate) use meta::Meta;
 pub use meta::RequestId;
 pub(crate) use pending::LostReply;

@@ -130,7 +130,7 @@ impl Pending {
     pub(super) fn is_left_in_queue(&self) -> bool {
         match &self.0.reply_to {
             Some(reply_to) => {
-                let is_left = !reply_to.is_linked() && reply_to.is_closed();
+                let is_left = !reply_to.withdraws() && reply_to.is_closed();
                 is_left || self.0.meta.deadline.remaining().is_zero()
             }
             None => true,
@@ -178,7 +178,9 @@ impl Pending {
 
     /// Drops the owed answer without answering.
     pub(super) fn forget(&mut self) {
-        self.0.reply_to = None;
+        if let Some(reply_to) = self.0.reply_to.take() {
+            reply_to.forget();
+        }
     }
 
     pub(crate) fn meta(&self) -> &Meta {

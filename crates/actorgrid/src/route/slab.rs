@@ -1,11 +1,15 @@
 //! Values at places that are used again, with keys that are not mistaken for later ones. Pure.
 
 /// Values at numbered places. It grows as needed, and never beyond the most values that it held at
-/// once: its user bounds their number.
+/// once: its user bounds their number. (A place is given up after 2^32 uses, for another one.)
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    /// The places that were given up: the next key of each would be its first one.
+    worn_out: usize,
+    /// The generation of the first key of each further place. No earlier place there had it.
+    first_generation: u32,
 }
 
 #[derive(Debug)]
@@ -27,11 +31,19 @@ impl<T> Slab<T> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            worn_out: 0,
+            first_generation: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() - self.worn_out
+    }
+
+    /// The number of places, taken or not.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,7 +59,7 @@ impl<T> Slab<T> {
             },
             None => SlabKey {
                 index: u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
-                generation: 0,
+                generation: self.first_generation,
             },
         }
     }
@@ -63,7 +75,7 @@ impl<T> Slab<T> {
         }
         let key = self.next_key();
         self.slots.push(Slot {
-            generation: 0,
+            generation: key.generation,
             value: Some(value),
         });
         key
@@ -87,8 +99,7 @@ impl<T> Slab<T> {
             return None;
         }
         let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.index);
+        self.set_free(key);
         Some(value)
     }
 
@@ -99,9 +110,34 @@ impl<T> Slab<T> {
             && slot.value.is_some()
         {
             slot.value = None;
-            slot.generation = slot.generation.wrapping_add(1);
-            self.free.push(key.index);
+            self.set_free(key);
         }
+    }
+
+    /// The value of this key has left its place.
+    fn set_free(&mut self, key: SlabKey) {
+        match self.slot_mut(key.index) {
+            Some(slot) if slot.generation < u32::MAX => {
+                slot.generation += 1;
+                self.free.push(key.index);
+            }
+            _ => self.worn_out += 1,
+        }
+    }
+
+    /// Frees the memory of all places but so many, if none is taken.
+    pub(super) fn shrink(&mut self, kept: usize) {
+        let others = self.slots.get(kept..).unwrap_or_default();
+        let latest = others.iter().map(|slot| slot.generation).max();
+        let Some(latest) = latest.filter(|latest| self.is_empty() && *latest < u32::MAX) else {
+            return;
+        };
+        self.first_generation = self.first_generation.max(latest);
+        self.slots.truncate(kept);
+        self.slots.shrink_to_fit();
+        let in_use = |index: &u32| usize::try_from(*index).is_ok_and(|index| index < kept);
+        self.free.retain(in_use);
+        self.free.shrink_to_fit();
     }
 
     /// The value at a place, whichever it is, with its key.
@@ -183,6 +219,46 @@ mod tests {
             }
             prop_assert_eq!(slab.take_all().len(), model.len());
             prop_assert!(slab.is_empty());
+            slab.shrink(3);
+            prop_assert!(slab.slots.len() <= 3 && slab.free.len() == slab.slots.len());
+            let later: Vec<_> = (0..5).map(|value| (value, slab.insert(value))).collect();
+            for (value, key) in later {
+                prop_assert!(!given.contains(&key));
+                prop_assert_eq!(slab.get(key).copied(), Some(value));
+            }
         }
+    }
+
+    #[test]
+    fn a_place_is_given_up_before_its_keys_repeat() {
+        let mut slab = Slab::new();
+        slab.insert('a');
+        slab.slots[0].generation = u32::MAX;
+        let last = SlabKey {
+            index: 0,
+            generation: u32::MAX,
+        };
+        assert_eq!(slab.remove(last), Some('a'));
+        assert!(slab.is_empty() && slab.get(last).is_none());
+        let next = slab.insert('b');
+        assert_ne!(next.index, last.index);
+        assert!(slab.get(last).is_none());
+        assert_eq!((slab.len(), slab.remove(next)), (1, Some('b')));
+        // A place that was given up is not freed, or its keys would repeat.
+        slab.shrink(0);
+        assert_eq!(slab.slots.len(), 2);
+        slab.shrink(1);
+        assert_eq!((slab.slots.len(), slab.len()), (1, 0));
+    }
+
+    #[test]
+    fn places_that_are_taken_are_kept() {
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..9).map(|value| slab.insert(value)).collect();
+        for key in &keys[1..] {
+            slab.discard(*key);
+        }
+        slab.shrink(2);
+        assert_eq!((slab.slots.len(), slab.get(keys[0])), (9, Some(&0)));
     }
 }

@@ -16,7 +16,7 @@ use super::peer_core::PeerCore;
 use super::server::Server;
 use super::settings::CheckedSettings;
 use super::state::ServerState;
-use super::supervisor::supervise;
+use super::supervisor::{PeerRoutes, supervise};
 use crate::address::Address;
 use crate::client::Client;
 use crate::environment::Listener;
@@ -60,6 +60,8 @@ pub(super) async fn serve(
             incarnation,
         },
     );
+    let (local, deadlines) =
+        LocalRoute::start(table.clone(), settings.max_message_bytes, &environment);
     let client = Client::of_server(
         identity.namespace.clone(),
         settings.registry.clone(),
@@ -67,7 +69,7 @@ pub(super) async fn serve(
         settings.max_message_bytes,
         settings.link,
         identity.peer().clone(),
-        LocalRoute::new(table.clone(), settings.max_message_bytes),
+        local,
     );
     let core = Arc::new(PeerCore {
         config: settings.config,
@@ -90,11 +92,12 @@ pub(super) async fn serve(
         result: Mutex::new(None),
     });
     let (joined, outcome) = oneshot::channel();
+    let routes = PeerRoutes { process, deadlines };
     // Owned by the future of `bind`, and then by the server. The task continues while the future is
     // not polled. Dropping the future cannot join the task; instead, it asks the task to shut down.
     // While it joins, the task frees the port at once and limits the rest to a little more than the
     // lease's time to live; once it serves, it shuts down as for `ServerHandle::shutdown`.
-    let supervisor = environment.spawn(supervise(core.clone(), process, joined));
+    let supervisor = environment.spawn(supervise(core.clone(), routes, joined));
     let starting = Starting {
         parts: Some((ServerHandle { core }, supervisor)),
     };

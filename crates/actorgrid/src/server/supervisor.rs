@@ -15,6 +15,7 @@ use super::life::{LifeEnd, REVOKE_BOUND, serve};
 use super::peer_core::{PeerConfig, PeerCore};
 use super::shutdown_error::ShutdownError;
 use super::state::ServerState;
+use crate::route::CallDeadlines;
 use crate::route::serving::ProcessServer;
 use crate::session::{JoinError, Session};
 use crate::token::Token;
@@ -38,11 +39,24 @@ impl Drop for FinishOnDrop {
     }
 }
 
+/// The routes on which requests reach a peer, over all its sessions.
+pub(super) struct PeerRoutes {
+    pub(super) process: ProcessServer,
+    pub(super) deadlines: CallDeadlines,
+}
+
+impl PeerRoutes {
+    async fn shutdown(self) {
+        self.process.shutdown(ANSWER_BOUND).await;
+        self.deadlines.end().await;
+    }
+}
+
 /// Runs the server from its first session to its shutdown. `joined` receives the outcome of the
 /// first join.
 pub(super) async fn supervise(
     core: Arc<PeerCore>,
-    process: ProcessServer,
+    routes: PeerRoutes,
     joined: oneshot::Sender<Result<(), ServerError>>,
 ) {
     let _finish = FinishOnDrop(core.clone());
@@ -58,7 +72,7 @@ pub(super) async fn supervise(
                     Err(_) => Ok(()),
                 }
             };
-            let (withdrawn, ()) = tokio::join!(withdrawn, process.shutdown(ANSWER_BOUND));
+            let (withdrawn, ()) = tokio::join!(withdrawn, routes.shutdown());
             return core.finish(withdrawn);
         }
         first = &mut join => first,
@@ -66,10 +80,10 @@ pub(super) async fn supervise(
     match first {
         Ok(session) => {
             let _ = joined.send(Ok(()));
-            serve_sessions(&core, session, process).await;
+            serve_sessions(&core, session, routes).await;
         }
         Err(error) => {
-            process.shutdown(ANSWER_BOUND).await;
+            routes.shutdown().await;
             core.finish(Ok(()));
             let _ = joined.send(Err(error));
         }
@@ -116,13 +130,13 @@ async fn withdraw(core: &PeerCore, session: Session) -> Result<(), ShutdownError
 }
 
 /// Serves under one session after another, until the shutdown.
-async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessServer) {
+async fn serve_sessions(core: &Arc<PeerCore>, first: Session, routes: PeerRoutes) {
     let mut session = Some(first);
     let mut left = Ok(());
     while let Some(current) = session.take() {
         match serve(core, current).await {
             LifeEnd::Shutdown(result) => {
-                process.shutdown(ANSWER_BOUND).await;
+                routes.shutdown().await;
                 core.finish(result);
                 return;
             }
@@ -149,7 +163,7 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, process: ProcessSe
         }
     }
     core.set_state(ServerState::Draining);
-    process.shutdown(ANSWER_BOUND).await;
+    routes.shutdown().await;
     core.finish(left);
 }
 

@@ -178,7 +178,7 @@ impl<R: Message> BroadcastBuilder<R> {
                 receiver,
                 deadline,
                 headers: self.headers.clone(),
-                body: Body::Encoded(self.message.clone()),
+                body: Some(Body::Encoded(self.message.clone())),
                 purpose: Purpose::Message,
                 policy: self.policy,
                 wait_for_name: false,

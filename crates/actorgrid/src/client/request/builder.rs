@@ -35,7 +35,7 @@ impl<R: Message> RequestBuilder<R> {
                 deadline: core.deadline,
                 to: RequestReceiver::new(&core.locations, to),
                 core: Arc::clone(core),
-                message: Box::new(message),
+                message: Some(Box::new(message)),
                 policy: RepeatPolicy::IfNotExecuted,
                 purpose: Purpose::Message,
                 wait_for_name: false,
@@ -149,7 +149,14 @@ impl<R: Message> fmt::Debug for RequestBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBuilder")
             .field("to", &self.request.to)
-            .field("message", &self.request.message.wire_name())
+            .field(
+                "message",
+                &self
+                    .request
+                    .message
+                    .as_ref()
+                    .map_or("", |message| message.wire_name()),
+            )
             .field("deadline", &self.request.deadline)
             .finish_non_exhaustive()
     }

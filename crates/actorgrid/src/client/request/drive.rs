@@ -75,7 +75,7 @@ impl Drive {
         // An encoded message costs nothing to keep.
         let keep = spec.policy == RepeatPolicy::Always
             || spec.purpose != Purpose::Message
-            || matches!(spec.body, Body::Encoded(_));
+            || matches!(spec.body, Some(Body::Encoded(_)));
         Self {
             core,
             call: Call {
@@ -88,7 +88,7 @@ impl Drive {
                     caller: Some(Caller::local()),
                 },
                 keep,
-                body: Some(spec.body),
+                body: spec.body,
                 executed: Executed::No,
                 from_handler: spec.from_handler,
             },
@@ -217,9 +217,17 @@ impl Drive {
             && failed_at.is_none()
             && local.knows(self.call.receiver.as_str())
         {
+            // Earlier requests may still wait for the outcome of a lookup.
+            let Ok(turn) = turn(&core, &self.call.receiver, None, true) else {
+                return TryOutcome::Failed(too_many_waiting());
+            };
+            if let Some(turn) = &turn {
+                turn.come(core.environment()).await;
+            }
             self.call.meta.token = None;
             self.count(&core.counters.local_tries);
-            return TryOutcome::of(local.call(&mut self.call).await);
+            let call = pin!(local.call(&mut self.call));
+            return TryOutcome::of(in_turn(turn, call).await);
         }
         // The location found earlier was wrong, or there was no answer.
         let freshness = match failed_at {

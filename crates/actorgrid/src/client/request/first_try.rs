@@ -1,5 +1,5 @@
-//! The first try of a request, over a link that is open: it needs no timer, no lookup and no
-//! memory.
+//! The first try of a request, at a mailbox of the same process, or over a link that is open: it
+//! needs no timer, no question to the registry, and no memory of its own.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,32 +7,50 @@ use std::time::Duration;
 
 use super::drive::Drive;
 use super::new_request::NewRequest;
+use super::policy::RepeatPolicy;
 use super::receiver::RequestReceiver;
+use super::spec::Purpose;
 use crate::client::locations::KnownLocation;
 use crate::environment::Deadline;
-use crate::error::{Executed, RequestError};
-use crate::message::{BodyRef, Payload};
-use crate::route::{LinkHandle, LinkRequest, LinkedCall, LinkedOutcome, MovedCall, ShortReply};
+use crate::error::{Executed, RequestError, RequestErrorKind};
+use crate::message::{AnyMessage, Body, BodyRef};
+use crate::route::{
+    LinkHandle, LinkRequest, LinkedCall, LinkedOutcome, LocalCall, LocalOutcome, LocalRefusal,
+    LocalRequest, Meta, MovedCall, Resolved, ShortReply,
+};
 use crate::token::Token;
 
 /// A request before and during its first try. Dropped, the try is cancelled.
 pub(super) struct FirstTry {
     request: NewRequest,
-    linked: Option<LinkedTry>,
+    begun: Option<BegunTry>,
 }
 
-/// A try over a link.
-struct LinkedTry {
-    call: LinkedCall,
+/// A try that is under way.
+struct BegunTry {
+    call: FirstCall,
     number: u64,
     deadline: Deadline,
+}
+
+enum FirstCall {
+    Local(LocalCall),
+    Linked(LinkedCall),
+}
+
+/// The receiver, as far as this process knows it.
+enum LocalReceiver {
+    Found(Resolved),
+    /// No mailbox of this process has the name.
+    Elsewhere,
+    NotAsked,
 }
 
 /// How a first try ends.
 pub(super) enum FirstOutcome {
     /// The reply is where a short one was wanted. None stands for the expected type.
     Short(Option<Arc<str>>),
-    Replied(Payload),
+    Replied(Body),
     /// The request has failed.
     Failed(RequestError),
     /// The request goes on.
@@ -67,26 +85,33 @@ impl FirstTry {
     pub(super) const fn new(request: NewRequest) -> Self {
         Self {
             request,
-            linked: None,
+            begun: None,
         }
     }
 
     pub(super) const fn has_begun(&self) -> bool {
-        self.linked.is_some()
+        self.begun.is_some()
     }
 
     /// Polls a try that has begun. A short reply is written to `reply`.
     pub(super) fn poll(&mut self, reply: &mut ShortReply, cx: &Context<'_>) -> Poll<FirstOutcome> {
-        let Self { request, linked } = self;
-        let Some(linked) = linked else {
+        let Self { request, begun } = self;
+        let Some(begun) = begun else {
             return Poll::Pending;
         };
-        let RequestReceiver::Known(known) = &request.to else {
+        let (number, deadline) = (begun.number, begun.deadline);
+        let linked = match &mut begun.call {
+            FirstCall::Linked(linked) => linked,
+            FirstCall::Local(local) => {
+                let outcome = ready!(local.poll(cx));
+                return Poll::Ready(conclude_local(request, number, deadline, outcome));
+            }
+        };
+        let (RequestReceiver::Known(known), Some(message)) = (&request.to, &request.message) else {
             return Poll::Pending;
         };
-        let (number, deadline) = (linked.number, linked.deadline);
-        let for_link = || link_request(request, known, number, deadline);
-        match ready!(linked.call.poll(for_link, reply, cx)) {
+        let for_link = || link_request(request, known, &**message, number, deadline);
+        match ready!(linked.poll(for_link, reply, cx)) {
             LinkedOutcome::Short(wire_name) => Poll::Ready(FirstOutcome::Short(wire_name)),
             outcome => Poll::Ready(conclude(request, known, number, deadline, outcome)),
         }
@@ -102,18 +127,31 @@ impl FirstTry {
         let deadline = Deadline::after(time);
         let core = &*request.core;
         let number = core.ids.next();
+        let Some(message) = &request.message else {
+            // An earlier poll has panicked on its way.
+            let error = RequestError::no_reply("the message is gone");
+            return Poll::Ready(FirstOutcome::Failed(error));
+        };
+        let is_elsewhere = match local_receiver(request) {
+            LocalReceiver::Found(resolved) => {
+                return self.begin_local(resolved, number, (time, deadline), cx);
+            }
+            LocalReceiver::Elsewhere => true,
+            LocalReceiver::NotAsked => false,
+        };
+        let goes_on = || Poll::Ready(FirstOutcome::GoesOn(Begun::new(number, deadline)));
         let RequestReceiver::Known(known) = &request.to else {
-            return Poll::Ready(FirstOutcome::GoesOn(Begun::new(number, deadline)));
+            return goes_on();
         };
-        let Some(link) = open_link(request, known) else {
-            return Poll::Ready(FirstOutcome::GoesOn(Begun::new(number, deadline)));
+        let Some(link) = open_link(request, known, is_elsewhere) else {
+            return goes_on();
         };
-        let for_link = link_request(request, known, number, deadline);
+        let for_link = link_request(request, known, &**message, number, deadline);
         match LinkedCall::begin(link, &for_link, time, expected, cx) {
             Ok(call) => {
                 core.counters.remote_tries.increment();
-                self.linked = Some(LinkedTry {
-                    call,
+                self.begun = Some(BegunTry {
+                    call: FirstCall::Linked(call),
                     number,
                     deadline,
                 });
@@ -124,6 +162,58 @@ impl FirstTry {
                     core.counters.remote_tries.increment();
                 }
                 Poll::Ready(conclude(request, known, number, deadline, outcome))
+            }
+        }
+    }
+
+    /// Begins a try at a mailbox of this process, to which the message moves.
+    fn begin_local(
+        &mut self,
+        resolved: Resolved,
+        number: u64,
+        (time, deadline): (Duration, Deadline),
+        cx: &Context<'_>,
+    ) -> Poll<FirstOutcome> {
+        let request = &mut self.request;
+        let core = &*request.core;
+        let goes_on = || Poll::Ready(FirstOutcome::GoesOn(Begun::new(number, deadline)));
+        let (Some((_, local)), Some(name)) = (&core.local, request.to.name()) else {
+            return goes_on();
+        };
+        let headers = request.headers.as_ref();
+        let meta = Meta {
+            id: core.ids.of(number),
+            deadline,
+            token: None,
+            headers: headers.map(|new| new.headers.clone()).unwrap_or_default(),
+            caller: None,
+        };
+        let Some(reserved) = local.reserve(&meta, time, cx) else {
+            return goes_on();
+        };
+        let Some(message) = request.message.take() else {
+            return goes_on();
+        };
+        core.counters.local_tries.increment();
+        let local_request = LocalRequest {
+            receiver: name.as_str(),
+            body: Body::Value(message),
+            meta,
+        };
+        match local.begin(resolved, reserved, local_request) {
+            Ok(call) => {
+                self.begun = Some(BegunTry {
+                    call: FirstCall::Local(call),
+                    number,
+                    deadline,
+                });
+                Poll::Pending
+            }
+            Err(LocalRefusal { error, body }) => {
+                request.message = body.map(Body::into_value);
+                let failed = Some(error);
+                let begun = Begun::new(number, deadline);
+                Poll::Ready(FirstOutcome::GoesOn(Begun { failed, ..begun }))
             }
         }
     }
@@ -143,15 +233,39 @@ impl FirstTry {
     }
 }
 
+/// Returns the mailbox of this process that a request goes to, if its message can move there:
+/// nothing is kept of it, so a request that may be repeated after it was executed goes another way.
+fn local_receiver(request: &NewRequest) -> LocalReceiver {
+    let core = &*request.core;
+    let is_moved = request.policy != RepeatPolicy::Always && request.purpose == Purpose::Message;
+    let (Some((_, local)), Some(name)) = (&core.local, request.to.name()) else {
+        return LocalReceiver::NotAsked;
+    };
+    if !is_moved || core.pool.check_open().is_err() {
+        return LocalReceiver::NotAsked;
+    }
+    match local.resolve(name.as_str()) {
+        Resolved::Absent => LocalReceiver::Elsewhere,
+        // Earlier requests may still wait for the outcome of a lookup.
+        Resolved::Inbox(_) if !core.name_turns.is_free(name) => LocalReceiver::NotAsked,
+        resolved @ Resolved::Inbox(_) => LocalReceiver::Found(resolved),
+    }
+}
+
 /// Returns the link that is open to a location, if the request may go over it at once.
-fn open_link(request: &NewRequest, known: &Arc<KnownLocation>) -> Option<LinkHandle> {
+/// `is_elsewhere` if no mailbox of this process has the name.
+fn open_link(
+    request: &NewRequest,
+    known: &Arc<KnownLocation>,
+    is_elsewhere: bool,
+) -> Option<LinkHandle> {
     let core = &*request.core;
     let location = known.location();
     if known.is_left() || location.token.cluster() != core.registry.cluster() {
         return None;
     }
     if let Some((peer, local)) = &core.local
-        && (*peer == location.peer || local.knows(known.name().as_str()))
+        && (*peer == location.peer || !is_elsewhere && local.knows(known.name().as_str()))
     {
         return None;
     }
@@ -162,10 +276,11 @@ fn open_link(request: &NewRequest, known: &Arc<KnownLocation>) -> Option<LinkHan
 fn link_request<'a>(
     request: &'a NewRequest,
     known: &'a KnownLocation,
+    message: &'a dyn AnyMessage,
     number: u64,
     deadline: Deadline,
 ) -> LinkRequest<'a> {
-    let body = BodyRef::Value(&*request.message);
+    let body = BodyRef::Value(message);
     LinkRequest {
         receiver: known.name(),
         guess: Some(known.guess()),
@@ -177,6 +292,40 @@ fn link_request<'a>(
         body,
         from_handler: request.from_handler,
     }
+}
+
+/// Decides what follows from the outcome of a try at a mailbox of this process.
+fn conclude_local(
+    request: &mut NewRequest,
+    number: u64,
+    deadline: Deadline,
+    outcome: LocalOutcome,
+) -> FirstOutcome {
+    match outcome {
+        LocalOutcome::Replied(reply) => FirstOutcome::Replied(reply),
+        LocalOutcome::Failed { error, .. } if is_answer(&error) => failed(request, error),
+        LocalOutcome::Failed { error, body } => {
+            request.message = body.map(Body::into_value);
+            FirstOutcome::GoesOn(Begun {
+                failed: Some(error),
+                ..Begun::new(number, deadline)
+            })
+        }
+        LocalOutcome::Overdue(executed) => {
+            request.core.counters.deadlines_exceeded.increment();
+            FirstOutcome::Failed(RequestError::deadline(executed))
+        }
+    }
+}
+
+/// Whether an error comes from the handler, so that nothing is to be decided.
+fn is_answer(error: &RequestError) -> bool {
+    error.kind() == RequestErrorKind::Application
+}
+
+fn failed(request: &NewRequest, error: RequestError) -> FirstOutcome {
+    request.core.counters.failed(error.kind());
+    FirstOutcome::Failed(error)
 }
 
 /// Decides what follows from the outcome of a try over a link.
@@ -192,7 +341,7 @@ fn conclude(
     let token = Some(known.location().token);
     match outcome {
         LinkedOutcome::Short(wire_name) => FirstOutcome::Short(wire_name),
-        LinkedOutcome::Replied(payload) => FirstOutcome::Replied(payload),
+        LinkedOutcome::Replied(payload) => FirstOutcome::Replied(Body::Encoded(payload)),
         LinkedOutcome::Overdue(executed) => {
             core.counters.deadlines_exceeded.increment();
             // Its peer did not even accept the request. The next request must not wait there just
@@ -201,6 +350,11 @@ fn conclude(
                 core.forget_location(known.name(), known.location().token);
             }
             FirstOutcome::Failed(RequestError::deadline(executed))
+        }
+        LinkedOutcome::Failed(error)
+            if request.purpose == Purpose::Message && is_answer(&error) =>
+        {
+            failed(request, error)
         }
         LinkedOutcome::Failed(error) => FirstOutcome::GoesOn(Begun {
             token,

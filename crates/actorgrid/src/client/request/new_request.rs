@@ -17,7 +17,8 @@ use crate::route::Headers;
 pub(super) struct NewRequest {
     pub(super) core: Arc<ClientCore>,
     pub(super) to: RequestReceiver,
-    pub(super) message: Box<dyn AnyMessage>,
+    /// `None` once it is handed over by value.
+    pub(super) message: Option<Box<dyn AnyMessage>>,
     pub(super) deadline: Duration,
     pub(super) policy: RepeatPolicy,
     pub(super) purpose: Purpose,
@@ -65,7 +66,7 @@ impl NewRequest {
             receiver: self.to.into_name()?,
             deadline,
             headers: self.headers.map(|new| new.headers).unwrap_or_default(),
-            body: Body::Value(self.message),
+            body: self.message.map(Body::Value),
             purpose: self.purpose,
             policy: self.policy,
             wait_for_name: self.wait_for_name,

@@ -11,7 +11,7 @@ use crate::name::{IntoName, Name, NameError};
 pub(super) enum RequestReceiver {
     /// It was found among the remembered locations: it needs neither a check nor a copy.
     Known(Arc<KnownLocation>),
-    Named(Box<Name>),
+    Named(Name),
     Invalid(Box<NameError>),
 }
 
@@ -21,8 +21,17 @@ impl RequestReceiver {
             return Self::Known(known);
         }
         match to.into_name() {
-            Ok(name) => Self::Named(Box::new(name)),
+            Ok(name) => Self::Named(name),
             Err(error) => Self::Invalid(Box::new(error)),
+        }
+    }
+
+    /// Returns its name, if it is valid.
+    pub(super) fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Known(known) => Some(known.name()),
+            Self::Named(name) => Some(name),
+            Self::Invalid(_) => None,
         }
     }
 
@@ -34,7 +43,7 @@ impl RequestReceiver {
     pub(super) fn into_name(self) -> Result<Name, RequestError> {
         match self {
             Self::Known(known) => Ok(known.name().clone()),
-            Self::Named(name) => Ok(*name),
+            Self::Named(name) => Ok(name),
             Self::Invalid(error) => Err(RequestError::invalid_name(&error)),
         }
     }

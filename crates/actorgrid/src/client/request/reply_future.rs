@@ -29,7 +29,7 @@ pub struct ReplyFuture<R: Message> {
 
 /// How far a request has come. Polled where it is: moves are not free.
 enum ReplyStage<R: Message> {
-    /// Not begun, or on a link that was open.
+    /// Not begun, or at a mailbox of this process, or on a link that was open.
     First(FirstTry),
     /// Everything else.
     Driven(BoxFuture<'static, Result<R, RequestError>>),
@@ -49,15 +49,19 @@ impl<R: Message> ReplyFuture<R> {
         outcome: FirstOutcome,
         cx: &mut Context<'_>,
     ) -> Poll<Result<R, RequestError>> {
-        let answer = match outcome {
-            FirstOutcome::GoesOn(begun) => return self.go_on(begun, cx),
-            FirstOutcome::Failed(error) => Err(error),
-            FirstOutcome::Replied(payload) => read_reply(Body::Encoded(payload)),
-            // No reply comes at once.
-            FirstOutcome::Short(_) => Err(RequestError::no_reply("the reply is gone")),
-        };
+        if let FirstOutcome::GoesOn(begun) = outcome {
+            return self.go_on(begun, cx);
+        }
+        // Before users' code decodes the reply, which may panic.
         self.stage = ReplyStage::Ended;
-        Poll::Ready(answer)
+        Poll::Ready(match outcome {
+            FirstOutcome::Failed(error) => Err(error),
+            FirstOutcome::Replied(reply) => read_reply(reply),
+            // No reply comes at once.
+            FirstOutcome::Short(_) | FirstOutcome::GoesOn(_) => {
+                Err(RequestError::no_reply("the reply is gone"))
+            }
+        })
     }
 
     /// The request goes on after its first try.
@@ -84,26 +88,30 @@ impl<R: Message> Future for ReplyFuture<R> {
         let first = match &mut this.stage {
             ReplyStage::First(first) => first,
             ReplyStage::Driven(driven) => return driven.as_mut().poll(cx),
-            // Polled again after its end, as no future may be.
-            ReplyStage::Ended => return Poll::Pending,
+            // Polled again after its end, as no future may be, or after a panic.
+            ReplyStage::Ended => {
+                let error = RequestError::no_reply("the request has ended before");
+                return Poll::Ready(Err(error));
+            }
         };
         if !first.has_begun() {
             let outcome = ready!(first.begin(R::WIRE_NAME, cx));
             return this.conclude(outcome, cx);
         }
         let mut reply = ShortReply::EMPTY;
-        let answer = match ready!(first.poll(&mut reply, cx)) {
-            FirstOutcome::Short(None) => {
-                R::decode_from(R::WIRE_NAME, reply.bytes()).map_err(unreadable)
-            }
-            FirstOutcome::Short(Some(wire_name)) => {
+        let wire_name = match ready!(first.poll(&mut reply, cx)) {
+            FirstOutcome::Short(wire_name) => wire_name,
+            outcome => return this.conclude(outcome, cx),
+        };
+        // Before users' code decodes the reply, which may panic.
+        this.stage = ReplyStage::Ended;
+        Poll::Ready(match wire_name {
+            None => R::decode_from(R::WIRE_NAME, reply.bytes()).map_err(unreadable),
+            Some(wire_name) => {
                 let bytes = Bytes::copy_from_slice(reply.bytes());
                 read_reply(Body::Encoded(Payload::shared(wire_name, bytes)))
             }
-            outcome => return this.conclude(outcome, cx),
-        };
-        this.stage = ReplyStage::Ended;
-        Poll::Ready(answer)
+        })
     }
 }
 
@@ -133,7 +141,7 @@ mod tests {
     #[test]
     fn is_small_as_users_move_and_spawn_it() {
         let bytes = size_of::<ReplyFuture<Ack>>();
-        assert!(bytes <= 128, "{bytes}");
+        assert!(bytes <= 160, "{bytes}");
     }
 
     /// An allocator takes long for what is large, and async functions hold their arguments twice.

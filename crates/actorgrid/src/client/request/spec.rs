@@ -11,7 +11,8 @@ pub(in crate::client) struct RequestSpec {
     pub(in crate::client) receiver: Name,
     pub(in crate::client) deadline: Deadline,
     pub(in crate::client) headers: Headers,
-    pub(in crate::client) body: Body,
+    /// `None` if it is lost: it was handed over in an earlier try.
+    pub(in crate::client) body: Option<Body>,
     pub(in crate::client) purpose: Purpose,
     pub(in crate::client) policy: RepeatPolicy,
     pub(in crate::client) wait_for_name: bool,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
-use crate::error::RequestError;
+use crate::error::{RequestError, RequestErrorKind};
 use crate::message::EchoMsg;
 use crate::request::{MessageSet, Request};
 use crate::route::directory::{Directory, Inbox, NotDelivered, QueuePlace, Resolved};
@@ -70,6 +70,7 @@ impl Inbox for Deciding {
 pub(in crate::route) struct House {
     open: Mutex<HashMap<String, Arc<Handled>>>,
     pub(super) deciding: Mutex<HashMap<String, Arc<Deciding>>>,
+    failed: Mutex<Vec<RequestErrorKind>>,
 }
 
 impl House {
@@ -79,6 +80,10 @@ impl House {
         handler: impl Fn(Incoming) -> Result<(), Refused> + Send + Sync + 'static,
     ) {
         self.insert(name, Box::new(handler), false, Arc::default());
+    }
+
+    pub(in crate::route) fn close(&self, name: &str) {
+        self.open.lock().unwrap().remove(name);
     }
 
     /// Adds a mailbox without room.
@@ -132,7 +137,18 @@ impl House {
     }
 }
 
+impl House {
+    /// The errors that were counted, in their order.
+    pub(in crate::route) fn failed(&self) -> Vec<RequestErrorKind> {
+        self.failed.lock().unwrap().clone()
+    }
+}
+
 impl Directory for House {
+    fn failed(&self, kind: RequestErrorKind) {
+        self.failed.lock().unwrap().push(kind);
+    }
+
     fn resolve(&self, name: &str) -> Resolved {
         if let Some(deciding) = self.deciding.lock().unwrap().get(name) {
             return Resolved::Inbox(Arc::clone(deciding) as Arc<dyn Inbox>);

@@ -12,6 +12,7 @@ mod link_fallback;
 mod link_frames;
 mod link_frozen;
 mod link_serving;
+mod local_calls;
 
 use std::sync::Arc;
 use std::time::Duration;
