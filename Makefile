@@ -144,7 +144,7 @@ hostile-smoke: hostile-build ## Run every attack on a peer once (takes three min
 	@$(HOSTILE) --smoke
 
 .PHONY: instructions
-instructions: ## Count the instructions of a request over a link, and fail if they are not within the budget (installs valgrind)
+instructions: ## Count the instructions and allocations of a request, and fail if they are not within the budget (installs valgrind)
 	@tools/install-valgrind.sh
 	@$(CARGO) run --release --locked --quiet --package instructions
 

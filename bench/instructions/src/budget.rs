@@ -1,38 +1,51 @@
-//! The instructions that a request may take.
+//! The instructions and the allocations that a request may take.
 
 use actorgrid::BoxError;
 
-use crate::link_side::LinkSide;
+use crate::counted_side::CountedSide;
 
-/// The instructions that a request may take, by side.
+/// The limits of a request, by side.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    calling: u64,
-    serving: u64,
+    sides: Vec<(CountedSide, SideBudget)>,
+}
+
+/// The instructions and allocations that a request may take at one side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SideBudget {
+    pub(crate) instructions: u64,
+    pub(crate) allocations: f64,
 }
 
 impl Budget {
-    /// Reads a line `SIDE NUMBER` for each side. Lines that begin with `#` are comments.
+    /// Reads a line `SIDE INSTRUCTIONS ALLOCATIONS` for each side. Lines that begin with `#` are
+    /// comments.
     pub(crate) fn parse(text: &str) -> Result<Self, BoxError> {
-        let number = |side: LinkSide| {
-            text.lines()
-                .filter_map(|line| line.split_once(' '))
-                .find(|(name, _)| *name == side.name())
-                .and_then(|(_, number)| number.trim().parse().ok())
-                .filter(|number| *number > 0)
-                .ok_or_else(|| format!("the budget has no line `{side} NUMBER`"))
+        let read = |side: CountedSide| {
+            let budget = text.lines().find_map(|line| {
+                let line = line.strip_prefix(side.name())?.strip_prefix(' ')?;
+                SideBudget::parse(line)
+            });
+            let missing = || format!("the budget has no line `{side} INSTRUCTIONS ALLOCATIONS`");
+            budget.map(|budget| (side, budget)).ok_or_else(missing)
         };
-        Ok(Self {
-            calling: number(LinkSide::Calling)?,
-            serving: number(LinkSide::Serving)?,
-        })
+        let sides: Result<_, _> = CountedSide::ALL.into_iter().map(read).collect();
+        Ok(Self { sides: sides? })
     }
 
-    pub(crate) fn of(&self, side: LinkSide) -> u64 {
-        match side {
-            LinkSide::Calling => self.calling,
-            LinkSide::Serving => self.serving,
-        }
+    /// The lines of all sides.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = (CountedSide, SideBudget)> {
+        self.sides.iter().copied()
+    }
+}
+
+impl SideBudget {
+    fn parse(line: &str) -> Option<Self> {
+        let (instructions, allocations) = line.split_once(' ')?;
+        Some(Self {
+            instructions: instructions.parse().ok().filter(|number| *number > 0)?,
+            allocations: allocations.trim().parse().ok()?,
+        })
     }
 }
 
@@ -42,13 +55,18 @@ mod tests {
 
     #[test]
     fn each_side_has_its_line() {
-        let budget = Budget::parse("# calling 1\nserving 20\n\ncalling 10\n").unwrap();
-        assert_eq!(budget.of(LinkSide::Calling), 10);
-        assert_eq!(budget.of(LinkSide::Serving), 20);
+        let text = "# calling 1 1\nserving 20 2.5\n\ncalling 10 0\nlocal 30 4\n";
+        let budget = Budget::parse(text).unwrap();
+        let read: Vec<_> = budget
+            .sides()
+            .map(|(_, side)| (side.instructions, side.allocations))
+            .collect();
+        assert_eq!(read, [(10, 0.0), (20, 2.5), (30, 4.0)]);
         for flawed in [
-            "calling 10",
-            "calling 10\nserving x",
-            "calling 0\nserving 20",
+            "calling 10 1\nserving 20 1",
+            "calling 10 1\nserving x 1\nlocal 30 1",
+            "calling 0 1\nserving 20 1\nlocal 30 1",
+            "calling 10\nserving 20 1\nlocal 30 1",
         ] {
             assert!(Budget::parse(flawed).is_err(), "{flawed}");
         }

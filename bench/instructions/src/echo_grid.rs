@@ -1,16 +1,18 @@
 //! A client and a peer in one process, which take turns.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actorgrid::{
     ActorContext, ActorResult, ActorStart, ActorType, BoxError, Client, EchoMsg, MemoryRegistry,
-    Request, RequestError, Server, Simulation,
+    Name, Request, Server, Simulation,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::link_side::LinkSide;
+use crate::counted_side::CountedSide;
 
 /// The actor, and its type.
 const ECHO: &str = "echo";
@@ -40,9 +42,41 @@ struct EchoGrid {
     serving: Runtime,
 }
 
+/// The requests of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PushedRequests {
+    /// Those whose instructions were counted.
+    pub(crate) counted: u64,
+    pub(crate) all: u64,
+}
+
+impl fmt::Display for PushedRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.counted, self.all)
+    }
+}
+
+impl FromStr for PushedRequests {
+    type Err = BoxError;
+
+    fn from_str(text: &str) -> Result<Self, BoxError> {
+        let (counted, all) = text.trim().split_once(' ').ok_or("not two numbers")?;
+        Ok(Self {
+            counted: counted.parse()?,
+            all: all.parse()?,
+        })
+    }
+}
+
+/// How far the callers have come.
+#[derive(Default)]
+struct Progress {
+    answered: AtomicU64,
+    is_over: AtomicBool,
+}
+
 /// Sends requests, and lets callgrind count a side while at least [`COUNTED`] of them are answered.
-/// Returns how many were.
-pub(crate) fn push_requests(counted: LinkSide) -> Result<u64, BoxError> {
+pub(crate) fn push_requests(counted: CountedSide) -> Result<PushedRequests, BoxError> {
     let grid = EchoGrid {
         calling: Builder::new_current_thread().enable_time().build()?,
         serving: Builder::new_current_thread().enable_time().build()?,
@@ -58,23 +92,27 @@ pub(crate) fn push_requests(counted: LinkSide) -> Result<u64, BoxError> {
         .bind("127.0.0.1:0");
     let server = grid.complete(grid.serving.spawn(server))??;
     let peer = server.handle().peer().clone();
-    let client = Client::builder(NAMESPACE, registry)
-        .environment(world.environment())
-        .build();
+    let (client, callers_runtime) = match counted {
+        CountedSide::Local => (server.handle().client().clone(), &grid.serving),
+        CountedSide::Calling | CountedSide::Serving => {
+            let client = Client::builder(NAMESPACE, registry).environment(world.environment());
+            (client.build(), &grid.calling)
+        }
+    };
 
     let starting = client.clone();
     let start = async move { starting.start(&peer, ActorStart::new(ECHO, ECHO)).await };
     grid.complete(grid.calling.spawn(start))??;
 
-    let answered = Arc::new(AtomicU64::new(0));
+    let progress = Arc::new(Progress::default());
     let callers: Vec<_> = (0..IN_FLIGHT)
         .map(|_| {
-            let calls = call(client.clone(), Arc::clone(&answered));
-            grid.calling.spawn(calls)
+            let calls = call(client.clone(), Arc::clone(&progress));
+            callers_runtime.spawn(calls)
         })
         .collect();
     let run_until = |goal, counted| loop {
-        let now = answered.load(Ordering::Relaxed);
+        let now = progress.answered.load(Ordering::Relaxed);
         if now >= goal || callers.iter().any(JoinHandle::is_finished) {
             return now;
         }
@@ -82,6 +120,7 @@ pub(crate) fn push_requests(counted: LinkSide) -> Result<u64, BoxError> {
     };
     let before = run_until(WARM_UP, None);
     let after = run_until(before + COUNTED, Some(counted));
+    progress.is_over.store(true, Ordering::Relaxed);
     for caller in callers {
         grid.complete(caller)??;
     }
@@ -90,7 +129,10 @@ pub(crate) fn push_requests(counted: LinkSide) -> Result<u64, BoxError> {
     let shutdown = grid.serving.spawn(async move { server.shutdown().await });
     grid.complete(shutdown)??;
     match after - before {
-        requests @ COUNTED.. => Ok(requests),
+        counted @ COUNTED.. => Ok(PushedRequests {
+            counted,
+            all: progress.answered.load(Ordering::Relaxed),
+        }),
         _ => Err("the callers have ended too early".into()),
     }
 }
@@ -104,13 +146,11 @@ impl EchoGrid {
         Ok(self.calling.block_on(task)?)
     }
 
-    fn take_turns(&self, counted: Option<LinkSide>) {
-        for side in LinkSide::ALL {
-            let runtime = match side {
-                LinkSide::Calling => &self.calling,
-                LinkSide::Serving => &self.serving,
-            };
-            match counted == Some(side) {
+    fn take_turns(&self, counted: Option<CountedSide>) {
+        let is_calling = counted == Some(CountedSide::Calling);
+        let is_serving = counted.is_some() && !is_calling;
+        for (runtime, is_counted) in [(&self.calling, is_calling), (&self.serving, is_serving)] {
+            match is_counted {
                 true => counted_turn(runtime),
                 false => turn(runtime),
             }
@@ -136,12 +176,12 @@ fn turn(runtime: &Runtime) {
 }
 
 /// Sends one request after the other.
-async fn call(client: Client, answered: Arc<AtomicU64>) -> Result<(), RequestError> {
+async fn call(client: Client, progress: Arc<Progress>) -> Result<(), BoxError> {
+    let name = Name::new(ECHO)?;
     let message = EchoMsg::new("x".repeat(TEXT_BYTES));
-    // The last ones are not counted: callers that have ended leave smaller groups.
-    for _ in 0..(WARM_UP + COUNTED) / IN_FLIGHT + 10 {
-        client.request(ECHO, message.clone()).await?;
-        answered.fetch_add(1, Ordering::Relaxed);
+    while !progress.is_over.load(Ordering::Relaxed) {
+        client.request(&name, message.clone()).await?;
+        progress.answered.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
-//! Counts the instructions that a request over a link takes on its calling and on its serving side,
-//! and fails if they are not within the budget.
+//! Counts the instructions and the allocations that a request takes: over a link on its calling and
+//! on its serving side, and over the local route on both together. Fails if they are not within the
+//! budget.
 //!
 //! `instructions` runs itself once for each side under callgrind. `instructions push SIDE` is that
 //! run: it sends requests, and callgrind counts what the side does about them.
 
 mod budget;
 mod callgrind;
+mod counted_side;
 mod echo_grid;
-mod link_side;
 mod verdict;
 
 use std::process::ExitCode;
@@ -16,13 +17,13 @@ use actorgrid::BoxError;
 
 use crate::budget::Budget;
 use crate::callgrind::count_instructions;
+use crate::counted_side::CountedSide;
 use crate::echo_grid::push_requests;
-use crate::link_side::LinkSide;
 use crate::verdict::Verdict;
 
 /// The budget, and its reason.
 const BUDGET: &str = include_str!("../budget.txt");
-const USAGE: &str = "usage: instructions [push calling|serving]";
+const USAGE: &str = "usage: instructions [push calling|serving|local]";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 
 /// Sends requests while this side is counted, and prints how many were.
 fn push(side: &str) -> Result<ExitCode, BoxError> {
-    let side = LinkSide::from_name(side).ok_or(USAGE)?;
+    let side = CountedSide::from_name(side).ok_or(USAGE)?;
     println!("{}", push_requests(side)?);
     Ok(ExitCode::SUCCESS)
 }
@@ -51,21 +52,27 @@ fn push(side: &str) -> Result<ExitCode, BoxError> {
 fn check_budget() -> Result<ExitCode, BoxError> {
     let budget = Budget::parse(BUDGET)?;
     let mut is_within = true;
-    for side in LinkSide::ALL {
+    for (side, allowed) in budget.sides() {
         let counted = count_instructions(side)?;
-        let allowed = budget.of(side);
-        let verdict = Verdict::of(counted.per_request, allowed);
-        let change = Verdict::change_percent(counted.per_request, allowed);
+        let verdicts = [
+            Verdict::of_instructions(counted.per_request, allowed.instructions),
+            Verdict::of_allocations(counted.allocations_per_request, allowed.allocations),
+        ];
+        let change = Verdict::change_percent(counted.per_request, allowed.instructions);
         println!(
-            "{side} side: {} instructions a request, budget {allowed} ({change:+.1} %)",
-            counted.per_request
+            "{side}: {} instructions a request, budget {} ({change:+.1} %); {:.2} allocations, budget {}",
+            counted.per_request,
+            allowed.instructions,
+            counted.allocations_per_request,
+            allowed.allocations
         );
-        if let Some(reason) = verdict.reason() {
+        for reason in verdicts.into_iter().filter_map(Verdict::reason) {
             is_within = false;
             eprintln!(
-                "{reason}\n    the functions: callgrind_annotate {}\n    a new budget: `{side} {}` in bench/instructions/budget.txt",
+                "{reason}\n    the functions: callgrind_annotate {}\n    a new budget: `{side} {} {:.1}` in bench/instructions/budget.txt",
                 counted.profile.display(),
-                counted.per_request
+                counted.per_request,
+                counted.allocations_per_request
             );
         }
     }

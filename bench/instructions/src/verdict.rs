@@ -1,4 +1,4 @@
-//! Whether a number of instructions is within its budget.
+//! Whether the instructions and the allocations of a request are within their budget.
 
 /// By this many percent a request may exceed its budget. A repeated run differs by much less; a
 /// change of the code that costs more than this needs a new budget, and so a reason.
@@ -7,22 +7,35 @@ const MAX_ABOVE_PERCENT: u64 = 3;
 /// gain get lost again.
 const MAX_BELOW_PERCENT: u64 = 10;
 
-/// How a number of instructions compares with its budget.
+/// Allocations are counted exactly; some are made only now and then.
+const MAX_ALLOCATIONS_OFF: f64 = 0.15;
+
+/// How what was counted compares with its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Within,
     TooMany,
     FarFewer,
+    TooManyAllocations,
+    FewerAllocations,
 }
 
 impl Verdict {
-    pub(crate) fn of(counted: u64, allowed: u64) -> Self {
+    pub(crate) fn of_instructions(counted: u64, allowed: u64) -> Self {
         if counted * 100 > allowed * (100 + MAX_ABOVE_PERCENT) {
             Self::TooMany
         } else if counted * 100 < allowed * (100 - MAX_BELOW_PERCENT) {
             Self::FarFewer
         } else {
             Self::Within
+        }
+    }
+
+    pub(crate) fn of_allocations(counted: f64, allowed: f64) -> Self {
+        match counted - allowed {
+            MAX_ALLOCATIONS_OFF.. => Self::TooManyAllocations,
+            off if off < -MAX_ALLOCATIONS_OFF => Self::FewerAllocations,
+            _ => Self::Within,
         }
     }
 
@@ -34,6 +47,12 @@ impl Verdict {
     pub(crate) fn reason(self) -> Option<String> {
         match self {
             Self::Within => None,
+            Self::TooManyAllocations => {
+                Some("FAILED: a request allocates more than its budget".to_owned())
+            }
+            Self::FewerAllocations => {
+                Some("FAILED: a request allocates less than its budget, so lower it".to_owned())
+            }
             Self::TooMany => Some(format!(
                 "FAILED: that is over the budget by more than {MAX_ABOVE_PERCENT} %"
             )),
@@ -58,7 +77,11 @@ mod tests {
             (1031, Verdict::TooMany),
         ];
         for (counted, verdict) in table {
-            assert_eq!(Verdict::of(counted, 1000), verdict, "{counted}");
+            assert_eq!(
+                Verdict::of_instructions(counted, 1000),
+                verdict,
+                "{counted}"
+            );
         }
         assert!(Verdict::Within.reason().is_none());
         assert!(Verdict::TooMany.reason().is_some());
