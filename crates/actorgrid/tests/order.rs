@@ -244,9 +244,9 @@ async fn a_request_to_a_mailbox_of_its_own_peer_does_not_overtake_one_that_is_lo
     let delay = MemoryFault::Delay(secs(1) / 2);
     world.registry.inject(MemoryOperation::Peek, delay);
     // Nobody has the name yet, so the registry is asked.
-    let first = begin(request(&client, 0)).await;
+    let first = begin(request(client, 0)).await;
     let mut mailbox: Inbox = server.mailbox("a", 10).await.unwrap();
-    let second = begin(request(&client, 1)).await;
+    let second = begin(request(client, 1)).await;
     let arrived = async { [next(&mut mailbox).await, next(&mut mailbox).await] };
     let (first, second, arrived) = tokio::join!(first, second, arrived);
     first.unwrap();
