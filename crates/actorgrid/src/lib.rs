@@ -288,6 +288,7 @@ mod group;
 mod mailbox;
 mod message;
 mod name;
+mod once_event;
 mod registry;
 mod request;
 mod revision;

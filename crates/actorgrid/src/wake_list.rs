@@ -1,6 +1,5 @@
 //! Wakes tasks that wait for a condition, which each of them checks itself.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -18,10 +17,11 @@ pub(crate) struct WakeList {
     locked: std::sync::atomic::AtomicUsize,
 }
 
+/// Numbered places, of which free ones are used again.
 #[derive(Debug, Default)]
 struct WakePlaces {
-    next: u64,
-    taken: HashMap<u64, Woken>,
+    taken: Vec<Option<Woken>>,
+    free: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl WakeList {
     /// once.
     pub(crate) fn wake_all(&self) {
         // Wake without the lock: waking may run foreign code, which may call back into the list.
-        let woken: Vec<Woken> = self.lock().taken.values().cloned().collect();
+        let woken: Vec<Woken> = self.lock().taken.iter().flatten().cloned().collect();
         for woken in woken {
             match woken {
                 Woken::Task(waker) => waker.wake(),
@@ -64,12 +64,20 @@ impl WakeList {
 
     fn take(self: &Arc<Self>, woken: Woken) -> WakeLink {
         let mut places = self.lock();
-        let number = places.next;
-        places.next += 1;
-        places.taken.insert(number, woken);
+        let place = match places.free.pop() {
+            Some(place) => place,
+            None => {
+                places.taken.push(None);
+                places.taken.len() - 1
+            }
+        };
+        if let Some(taken) = places.taken.get_mut(place) {
+            *taken = Some(woken);
+        }
+        drop(places);
         WakeLink {
             list: self.clone(),
-            number,
+            place,
         }
     }
 
@@ -91,12 +99,21 @@ impl WakeList {
 #[derive(Debug)]
 pub(crate) struct WakeLink {
     list: Arc<WakeList>,
-    number: u64,
+    place: usize,
 }
 
 impl Drop for WakeLink {
     fn drop(&mut self) {
-        self.list.lock().taken.remove(&self.number);
+        let mut places = self.list.lock();
+        let left = places.taken.get_mut(self.place).and_then(Option::take);
+        places.free.push(self.place);
+        if places.free.len() == places.taken.len() {
+            // The memory of many is not kept.
+            *places = WakePlaces::default();
+        }
+        drop(places);
+        // It may be the last reference to a waker, whose drop may be code of users.
+        drop(left);
     }
 }
 
@@ -151,7 +168,9 @@ mod tests {
             });
         }
         drop((place, link));
-        assert!(upper.lock().taken.is_empty() && lower.lock().taken.is_empty());
+        for list in [upper, lower] {
+            assert_eq!(list.lock().taken.capacity(), 0);
+        }
     }
 
     /// Two threads take turns, and each is woken only by the other.
@@ -176,6 +195,17 @@ mod tests {
         }
         players.join_all().await;
         assert_eq!(turn.load(Ordering::Acquire), TURNS);
+    }
+
+    #[test]
+    fn a_place_is_used_again() {
+        let list = Arc::<WakeList>::default();
+        let _kept = list.join();
+        for _ in 0..3 {
+            drop(list.join());
+        }
+        let places = list.lock();
+        assert_eq!((places.taken.len(), places.free.as_slice()), (2, &[1][..]));
     }
 
     #[tokio::test]

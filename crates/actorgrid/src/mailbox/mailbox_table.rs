@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use papaya::HashMap;
-use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
 use super::statistics::InboxCounters;
@@ -24,10 +23,7 @@ pub(crate) struct MailboxTable {
 
 #[derive(Clone)]
 enum TableEntry {
-    Deciding {
-        waiting: Arc<WaitingInbox>,
-        decided: CancellationToken,
-    },
+    Deciding(Arc<WaitingInbox>),
     Open {
         inbox: Arc<dyn Inbox>,
         token: Token,
@@ -38,8 +34,8 @@ enum TableEntry {
 
 /// Why a name cannot be reserved.
 pub(crate) enum MailboxOccupied {
-    /// Its registration is being decided; try again when the token is cancelled.
-    Deciding(CancellationToken),
+    /// Its registration is being decided; try again when that is done.
+    Deciding(Arc<WaitingInbox>),
     /// This peer holds it; under this token if the mailbox is open.
     Held(Option<Token>),
 }
@@ -50,22 +46,17 @@ impl MailboxTable {
         self: &Arc<Self>,
         name: &Name,
     ) -> Result<Arc<Reservation>, MailboxOccupied> {
-        let decided = CancellationToken::new();
         let waiting = Arc::new(WaitingInbox::new(self.counters.clone()));
-        let entry = TableEntry::Deciding {
-            waiting: waiting.clone(),
-            decided: decided.clone(),
-        };
+        let entry = TableEntry::Deciding(waiting.clone());
         let entries = self.entries.pin();
         match entries.try_insert(name.clone(), entry) {
             Ok(_) => Ok(Arc::new(Reservation {
                 table: self.clone(),
                 name: name.clone(),
                 waiting,
-                decided,
             })),
             Err(occupied) => Err(match occupied.current {
-                TableEntry::Deciding { decided, .. } => MailboxOccupied::Deciding(decided.clone()),
+                TableEntry::Deciding(waiting) => MailboxOccupied::Deciding(waiting.clone()),
                 TableEntry::Open { token, .. } => MailboxOccupied::Held(Some(*token)),
                 TableEntry::Closing => MailboxOccupied::Held(None),
             }),
@@ -92,7 +83,7 @@ impl Directory for MailboxTable {
     fn resolve(&self, name: &str) -> Resolved {
         match self.entries.pin().get(name) {
             Some(TableEntry::Open { inbox, .. }) => Resolved::Inbox(inbox.clone()),
-            Some(TableEntry::Deciding { waiting, .. }) => Resolved::Inbox(waiting.clone()),
+            Some(TableEntry::Deciding(waiting)) => Resolved::Inbox(waiting.clone()),
             Some(TableEntry::Closing) | None => Resolved::Absent,
         }
     }
@@ -108,7 +99,6 @@ pub(crate) struct Reservation {
     table: Arc<MailboxTable>,
     name: Name,
     waiting: Arc<WaitingInbox>,
-    decided: CancellationToken,
 }
 
 impl Reservation {
@@ -124,7 +114,7 @@ impl Reservation {
         let entry = TableEntry::Open { inbox, token };
         self.table.entries.pin().insert(self.name.clone(), entry);
         self.waiting.open(opened);
-        self.decided.cancel();
+        self.waiting.decide();
     }
 
     /// Abandons the mailbox before it was opened, though its name is not free yet: nothing waits
@@ -133,7 +123,7 @@ impl Reservation {
         let entries = self.table.entries.pin();
         entries.insert(self.name.clone(), TableEntry::Closing);
         self.waiting.abandon(&self.name);
-        self.decided.cancel();
+        self.waiting.decide();
     }
 }
 
@@ -141,6 +131,6 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.table.entries.pin().remove(&self.name);
         self.waiting.abandon(&self.name);
-        self.decided.cancel();
+        self.waiting.decide();
     }
 }

@@ -65,7 +65,7 @@ impl MailboxOwner {
         loop {
             match self.table.reserve(name) {
                 Ok(reservation) => return Ok(reservation),
-                Err(MailboxOccupied::Deciding(decided)) => decided.cancelled().await,
+                Err(MailboxOccupied::Deciding(waiting)) => waiting.decided().await,
                 Err(MailboxOccupied::Held(token)) => {
                     let peer = self.names.identity().peer().clone();
                     return Err(MailboxError::taken(name, Some(peer), token));

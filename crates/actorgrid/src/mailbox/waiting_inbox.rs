@@ -9,6 +9,7 @@ use super::queue::{NotQueued, Popped, Queue};
 use super::statistics::InboxCounters;
 use crate::error::RequestError;
 use crate::name::Name;
+use crate::once_event::OnceEvent;
 use crate::route::{Inbox, Incoming, NotDelivered, QueuePlace};
 use crate::token::Token;
 
@@ -20,9 +21,10 @@ const MAX_WAITING: usize = 1024;
 
 /// The inbox of a name while its registration is being decided. Its queue becomes the mailbox's, so
 /// that no waiting request is moved and none is overtaken.
-pub(super) struct WaitingInbox {
+pub(crate) struct WaitingInbox {
     queue: Arc<Queue<Incoming>>,
     counters: Arc<InboxCounters>,
+    decided: OnceEvent,
 }
 
 /// How an opening mailbox treats the requests that waited for it.
@@ -40,7 +42,18 @@ impl WaitingInbox {
         Self {
             queue: Arc::new(Queue::new(MAX_WAITING)),
             counters,
+            decided: OnceEvent::default(),
         }
+    }
+
+    /// The registration of the name is decided.
+    pub(super) fn decide(&self) {
+        self.decided.happen();
+    }
+
+    /// Waits until the registration of the name is decided. Cancel safe.
+    pub(super) async fn decided(&self) {
+        self.decided.happened().await;
     }
 
     pub(super) fn queue(&self) -> &Arc<Queue<Incoming>> {

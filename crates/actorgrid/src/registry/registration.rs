@@ -107,7 +107,10 @@ pub(crate) fn write(
     };
     // A struct of strings always has a JSON form.
     let json = serde_json::to_string(&written).unwrap_or_default();
-    Bytes::from(escape(json))
+    let mut json = escape(json);
+    // An embedded registry keeps it, for each name.
+    json.shrink_to_fit();
+    Bytes::from(json)
 }
 
 /// Escapes the three characters (and two separators) that Go's encoder escapes.

@@ -171,7 +171,7 @@ async fn stop(life: &Life, order: &ActorStop) -> Result<(), RequestError> {
     let until = running.stop.order().map_or(until, |(_, until)| until) + ABORT_GRACE;
     tokio::select! {
         biased;
-        () = running.freed.cancelled() => Ok(()),
+        () = running.freed.happened() => Ok(()),
         () = life.environment().sleep_until(until) => Err(not_stopped(&running)),
     }
 }

@@ -451,10 +451,13 @@ impl<W, R> ClaimScheduler<W, R> {
 
     /// Grants a claim that has committed. Without a waiter, its names are released at once.
     fn grant(&mut self, lease: LeaseId, order: OpenOrder<W, R>, revision: Revision) {
+        // It would keep the memory of the values.
+        let mut keys: Vec<_> = order.puts.into_iter().map(|(key, _)| key).collect();
+        keys.shrink_to_fit();
         let names = ClaimedNames {
             lease,
             revision,
-            keys: order.puts.into_iter().map(|(key, _)| key).collect(),
+            keys,
             reservation: order.reservation,
         };
         match order.waiter {

@@ -19,6 +19,11 @@ use crate::token::Token;
 /// Claims names for a session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
+    core: Arc<NamesCore>,
+}
+
+#[derive(Debug)]
+struct NamesCore {
     registry: TimedRegistry,
     identity: Identity,
     fence: Arc<Fence>,
@@ -35,35 +40,37 @@ impl Names {
         orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
     ) -> Self {
         Self {
-            registry,
-            identity,
-            fence,
-            token,
-            orders,
+            core: Arc::new(NamesCore {
+                registry,
+                identity,
+                fence,
+                token,
+                orders,
+            }),
         }
     }
 
     pub(crate) fn fence(&self) -> &Arc<Fence> {
-        &self.fence
+        &self.core.fence
     }
 
     pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+        &self.core.identity
     }
 
     /// Returns the token of the peer and its mailbox.
     pub(crate) fn token(&self) -> Token {
-        self.token
+        self.core.token
     }
 
     /// Returns the token of names that were registered at this revision.
     pub(crate) fn token_at(&self, revision: Revision) -> Token {
-        Token::new(self.token.cluster(), revision)
+        Token::new(self.core.token.cluster(), revision)
     }
 
     /// Returns the registry, with the time limit of one exchange.
     pub(crate) fn timed_registry(&self) -> TimedRegistry {
-        self.registry.clone()
+        self.core.registry.clone()
     }
 
     /// Claims names together: all of them or none. `reservation` keeps them from being claimed
@@ -81,12 +88,12 @@ impl Names {
             names.len() <= MAX_NAMES,
             "claims of at most {MAX_NAMES} names"
         );
-        let nonce = self.registry.environment().random_u64();
+        let nonce = self.core.registry.environment().random_u64();
         let puts = names
             .iter()
             .map(|(kind, name)| {
-                let key = keys::of(&self.identity.namespace, *kind, name);
-                let Identity { address, link, .. } = &self.identity;
+                let key = keys::of(&self.core.identity.namespace, *kind, name);
+                let Identity { address, link, .. } = &self.core.identity;
                 let value = write(&key, address, &[], Some(nonce), *link);
                 (key, value)
             })
@@ -98,7 +105,7 @@ impl Names {
             waiter,
             reservation: OnFree::dropping(reservation),
         };
-        if self.orders.send(order).await.is_err() {
+        if self.core.orders.send(order).await.is_err() {
             return Err(ClaimError::Fenced);
         }
         // The claim driver answers every order unless it is aborted with its session.

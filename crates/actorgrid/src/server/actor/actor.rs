@@ -76,12 +76,24 @@ pub(in crate::server) struct ActorFn<F> {
     pub(in crate::server) start: ActorStart,
 }
 
-impl<F, Fut> Actor for ActorFn<F>
+impl<F, Fut> ActorFn<F>
 where
     F: Fn(ActorStart, ActorContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ActorResult> + Send + 'static,
 {
-    async fn act(self, ctx: ActorContext) -> ActorResult {
-        (self.function)(self.start, ctx).await
+    pub(in crate::server) fn boxed(self) -> BoxActor {
+        BoxActor(Box::new(self))
+    }
+}
+
+/// Not through [`Actor`], whose future would keep the start, and both arguments twice.
+impl<F, Fut> AnyActor for ActorFn<F>
+where
+    F: Fn(ActorStart, ActorContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ActorResult> + Send + 'static,
+{
+    fn run(self: Box<Self>, ctx: ActorContext) -> BoxFuture<'static, ActorResult> {
+        let Self { function, start } = *self;
+        Box::pin(function(start, ctx))
     }
 }

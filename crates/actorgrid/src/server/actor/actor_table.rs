@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio_util::sync::CancellationToken;
-
 use crate::environment::Timestamp;
 use crate::mailbox::{Stop, StopReason};
 use crate::name::Name;
+use crate::once_event::OnceEvent;
 use crate::session::Fence;
 use crate::token::Token;
+
+/// The table keeps room for this many actors. When it holds an eighth of what it has room for, it
+/// frees the rest.
+const KEPT_CAPACITY: usize = 1024;
 
 /// The actors of a peer, over all its sessions: an actor that cannot be stopped keeps its name
 /// here.
@@ -42,10 +45,10 @@ pub(in crate::server) struct RunningActor {
     pub(in crate::server) gone: AtomicBool,
     /// The number of other starts of the name that wait for the outcome of this one.
     pub(in crate::server) starts_waiting: AtomicUsize,
-    /// Cancelled when it is decided whether the name is registered.
-    pub(in crate::server) decided: CancellationToken,
-    /// Cancelled when the name is free again.
-    pub(in crate::server) freed: CancellationToken,
+    /// It is decided whether the name is registered.
+    pub(in crate::server) decided: OnceEvent,
+    /// The name is free again.
+    pub(in crate::server) freed: OnceEvent,
 }
 
 impl RunningActor {
@@ -85,8 +88,8 @@ impl ActorTable {
             token: OnceLock::new(),
             gone: AtomicBool::new(false),
             starts_waiting: AtomicUsize::new(0),
-            decided: CancellationToken::new(),
-            freed: CancellationToken::new(),
+            decided: OnceEvent::default(),
+            freed: OnceEvent::default(),
         });
         running.insert(name.clone(), ours.clone());
         Ok(ReservedActor {
@@ -135,8 +138,14 @@ pub(in crate::server) struct ReservedActor {
 
 impl Drop for ReservedActor {
     fn drop(&mut self) {
-        self.actors.lock().remove(&self.running.name);
-        self.running.decided.cancel();
-        self.running.freed.cancel();
+        let mut running = self.actors.lock();
+        running.remove(&self.running.name);
+        if running.capacity() > KEPT_CAPACITY && running.len() < running.capacity() / 8 {
+            let kept = (running.len() * 2).max(KEPT_CAPACITY);
+            running.shrink_to(kept);
+        }
+        drop(running);
+        self.running.decided.happen();
+        self.running.freed.happen();
     }
 }

@@ -135,7 +135,8 @@ impl ActorContext {
         if let Some(declared) = self.core.scope.take_declared(&self.core.name)? {
             return Ok(declared);
         }
-        self.core.owner.open(self.core.name.clone(), capacity).await
+        // Boxed, as it is part of the future of each actor for as long as that runs.
+        Box::pin(self.core.owner.open(self.core.name.clone(), capacity)).await
     }
 
     /// Opens a further mailbox, under another name. It closes when the actor has ended.
@@ -156,7 +157,7 @@ impl ActorContext {
         let name = name
             .into_name()
             .map_err(|error| MailboxError::invalid_name(&error))?;
-        self.core.owner.open(name, capacity).await
+        Box::pin(self.core.owner.open(name, capacity)).await
     }
 
     /// Runs a task that belongs to the actor: the task is cancelled and joined before the actor's

@@ -2,7 +2,6 @@
 
 use super::context::ActorContext;
 use super::user_code::CodeFailure;
-use crate::name::Name;
 use crate::revision::Revision;
 use crate::server::events::{ActorEnd, ServerEvent};
 use crate::server::leader::LEADER;
@@ -12,17 +11,15 @@ use crate::token::Token;
 /// The reports of one actor.
 pub(super) struct ActorReport<'a> {
     life: &'a Life,
-    name: Name,
-    actor_type: Name,
+    ctx: &'a ActorContext,
     token: Token,
 }
 
 impl<'a> ActorReport<'a> {
-    pub(super) fn new(life: &'a Life, ctx: &ActorContext, revision: Revision) -> Self {
+    pub(super) fn new(life: &'a Life, ctx: &'a ActorContext, revision: Revision) -> Self {
         Self {
             life,
-            name: ctx.name().clone(),
-            actor_type: ctx.actor_type().clone(),
+            ctx,
             token: life.names().token_at(revision),
         }
     }
@@ -31,8 +28,8 @@ impl<'a> ActorReport<'a> {
     pub(super) fn started(&self) {
         self.life.counters().actors_started.increment();
         self.life.events().publish(|| ServerEvent::ActorStarted {
-            name: self.name.clone(),
-            actor_type: self.actor_type.clone(),
+            name: self.ctx.name().clone(),
+            actor_type: self.ctx.actor_type().clone(),
             token: self.token,
         });
         if self.is_leader() {
@@ -44,7 +41,7 @@ impl<'a> ActorReport<'a> {
 
     /// Logs how the actor's code ended.
     pub(super) fn acted(&self, result: &Result<(), CodeFailure>) {
-        let actor = &self.name;
+        let actor = self.ctx.name();
         match result {
             Ok(()) => tracing::debug!(%actor, "actor ended"),
             Err(CodeFailure::Failed(error)) => tracing::warn!(%actor, error, "actor failed"),
@@ -67,8 +64,8 @@ impl<'a> ActorReport<'a> {
         self.life.report_fence();
         self.life.counters().actors_ended.increment();
         self.life.events().publish(|| ServerEvent::ActorEnded {
-            name: self.name.clone(),
-            actor_type: self.actor_type.clone(),
+            name: self.ctx.name().clone(),
+            actor_type: self.ctx.actor_type().clone(),
             token: self.token,
             end: result
                 .as_ref()
@@ -83,7 +80,7 @@ impl<'a> ActorReport<'a> {
 
     /// Logs why the constructor did not succeed.
     pub(super) fn not_constructed(&self, failure: &CodeFailure) {
-        let actor = &self.name;
+        let actor = self.ctx.name();
         match failure {
             CodeFailure::Failed(error) => tracing::warn!(%actor, error, "constructor failed"),
             CodeFailure::Panicked(panic) => {
@@ -104,14 +101,14 @@ impl<'a> ActorReport<'a> {
         self.life.report_fence();
         self.life.counters().starts_failed.increment();
         self.life.events().publish(|| ServerEvent::StartFailed {
-            name: self.name.clone(),
-            actor_type: self.actor_type.clone(),
+            name: self.ctx.name().clone(),
+            actor_type: self.ctx.actor_type().clone(),
             token: self.token,
             end: failure.end(),
         });
     }
 
     fn is_leader(&self) -> bool {
-        self.name.as_str() == LEADER && self.actor_type.as_str() == LEADER
+        self.ctx.name().as_str() == LEADER && self.ctx.actor_type().as_str() == LEADER
     }
 }

@@ -1,5 +1,6 @@
 //! The task of one actor: its constructor, its `act`, and the cleanup.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,9 @@ use crate::error::{Executed, RequestError, RequestErrorKind};
 use crate::message::ActorStart;
 use crate::server::life::{ABORT_GRACE, Life};
 use crate::session::HeldClaim;
+
+/// Where the outcome of a start goes.
+type StartAnswer = oneshot::Sender<Result<(), RequestError>>;
 
 /// An actor whose name is registered.
 pub(super) struct RegisteredActor {
@@ -39,7 +43,7 @@ impl RegisteredActor {
     /// failure, the actor's name is still being released.
     ///
     /// If user code panics, only this actor ends.
-    pub(super) async fn run(self, started: oneshot::Sender<Result<(), RequestError>>) {
+    pub(super) fn run(self, started: StartAnswer) -> impl Future<Output = ()> + Send {
         let Self {
             life,
             running,
@@ -50,59 +54,67 @@ impl RegisteredActor {
             tracked,
             permit,
         } = self;
-        let code = UserCode {
-            environment: life.environment(),
-            stop: &running.stop,
-        };
-        let report = ActorReport::new(&life, &ctx, held.revision());
-
-        let limit = Some(life.constructor_timeout());
-        let constructed = code.run(limit, || actor_type.construct(start)).await;
-        let outcome = match constructed {
-            Ok(actor) => {
-                permit.give_back();
-                report.started();
-                let _ = started.send(Ok(()));
-                // The caller of the start may be next in the queue of this worker, and no other
-                // worker could take it over from an actor that never awaits.
-                tokio::task::yield_now().await;
-                let acting = ctx.clone();
-                let result = code.run(None, || actor.run(acting)).await;
-                report.acted(&result);
-                Ok(result)
-            }
-            Err(failure) => {
-                report.not_constructed(&failure);
-                Err((started, failure))
-            }
-        };
-        running.stop.end();
-        end_tasks(&life, &ctx).await;
-        running.gone.store(true, Ordering::Release);
-        match &outcome {
-            Ok(result) => report.ended(result),
-            Err((_, failure)) => report.start_failed(failure),
-        }
-        // Before the name is freed, so that the start no longer counts when it is answered.
-        drop(permit);
-        drop(held);
-        drop(tracked);
-        if let Err((started, failure)) = outcome {
-            let text = match failure {
-                CodeFailure::Failed(text) => text,
-                CodeFailure::Panicked(text) => format!("the constructor panicked: {text}"),
-                CodeFailure::TimedOut(limit) => format!(
-                    "the constructor did not end within {limit:?} (constructor_timeout of the peer)"
-                ),
-                CodeFailure::NotRun | CodeFailure::Aborted => {
-                    "the actor was asked to stop before it was constructed, or its peer is stopping"
-                        .to_owned()
+        // The task is as large as its largest part, for as long as the actor runs. So whatever only
+        // its start and its end need is boxed, and this is no async function: those keep their
+        // arguments twice.
+        let construct = Box::new(move || actor_type.construct(start));
+        async move {
+            let code = UserCode {
+                environment: life.environment(),
+                stop: &running.stop,
+            };
+            let report = ActorReport::new(&life, &ctx, held.revision());
+            let limit = Some(life.constructor_timeout());
+            let constructed = Box::pin(code.run(limit, construct)).await;
+            let outcome = match constructed {
+                Ok(actor) => {
+                    permit.give_back();
+                    report.started();
+                    let _ = started.send(Ok(()));
+                    // The caller of the start may be next in the queue of this worker, and no other
+                    // worker could take it over from an actor that never awaits.
+                    tokio::task::yield_now().await;
+                    let acting = ctx.clone();
+                    let result = code.run(None, || actor.run(acting)).await;
+                    report.acted(&result);
+                    Ok(result)
+                }
+                Err(failure) => {
+                    report.not_constructed(&failure);
+                    Err((started, failure))
                 }
             };
-            let error = RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text);
-            let _ = started.send(Err(error));
+            running.stop.end();
+            Box::pin(end_tasks(&life, &ctx)).await;
+            running.gone.store(true, Ordering::Release);
+            match &outcome {
+                Ok(result) => report.ended(result),
+                Err((_, failure)) => report.start_failed(failure),
+            }
+            // Before the name is freed, so that the start no longer counts when it is answered.
+            drop(permit);
+            drop(held);
+            drop(tracked);
+            if let Err((started, failure)) = outcome {
+                let _ = started.send(Err(start_failed(failure)));
+            }
         }
     }
+}
+
+fn start_failed(failure: CodeFailure) -> RequestError {
+    let text = match failure {
+        CodeFailure::Failed(text) => text,
+        CodeFailure::Panicked(text) => format!("the constructor panicked: {text}"),
+        CodeFailure::TimedOut(limit) => format!(
+            "the constructor did not end within {limit:?} (constructor_timeout of the peer)"
+        ),
+        CodeFailure::NotRun | CodeFailure::Aborted => {
+            "the actor was asked to stop before it was constructed, or its peer is stopping"
+                .to_owned()
+        }
+    };
+    RequestError::new(RequestErrorKind::StartFailed, Executed::Maybe, text)
 }
 
 /// Ends everything that belongs to the actor, however long it takes, and reports a task that does

@@ -19,7 +19,8 @@ pub(super) struct ActorScope {
 }
 
 struct Owned {
-    /// `None` once the actor has ended.
+    has_ended: bool,
+    /// `None` until there is a task, as few actors have any.
     tasks: Option<JoinSet<()>>,
     /// The declared mailbox, until it is taken.
     declared: Option<Box<dyn Any + Send>>,
@@ -30,7 +31,8 @@ impl ActorScope {
         Self {
             declares: declared.is_some(),
             owned: Mutex::new(Owned {
-                tasks: Some(JoinSet::new()),
+                has_ended: false,
+                tasks: None,
                 declared,
             }),
         }
@@ -62,26 +64,24 @@ impl ActorScope {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut owned = self.lock();
-        match &mut owned.tasks {
-            Some(tasks) => {
-                while let Some(ended) = tasks.try_join_next() {
-                    report(actor, ended);
-                }
-                tasks.spawn(task)
-            }
+        if owned.has_ended {
             // If it were spawned and then aborted, it could run on another worker in between.
-            None => {
-                drop(owned);
-                drop(task);
-                environment.spawn(async {}).abort_handle()
-            }
+            drop(owned);
+            drop(task);
+            return environment.spawn(async {}).abort_handle();
         }
+        let tasks = owned.tasks.get_or_insert_default();
+        while let Some(ended) = tasks.try_join_next() {
+            report(actor, ended);
+        }
+        tasks.spawn(task)
     }
 
     /// Drops the declared mailbox, then aborts and joins the tasks.
     pub(super) async fn end(&self, actor: &Name) {
         let (tasks, declared) = {
             let mut owned = self.lock();
+            owned.has_ended = true;
             (owned.tasks.take(), owned.declared.take())
         };
         // The queued messages are the user's code: if dropping one panics, the tasks must still be

@@ -68,7 +68,7 @@ async fn once_free(
     let released = tokio::select! {
         biased;
         // A fenced session frees its names here before they are gone from the registry.
-        () = running.freed.cancelled() => life.names().fence().admits(),
+        () = running.freed.happened() => life.names().fence().admits(),
         () = life.stopping() => false,
         () = until(life, answer_by) => false,
     };
@@ -160,7 +160,7 @@ async fn register(
     let token = life.names().token_at(held.revision());
     // Never set before: only this start holds the reservation.
     let _ = running.token.set(token);
-    running.decided.cancel();
+    running.decided.happen();
 
     let mailbox = mailbox.zip(actor_type.declared.as_ref().zip(capacity));
     let mailbox = mailbox.map(|(reserved, (declared, capacity))| {
@@ -313,7 +313,7 @@ async fn reserve(
         };
         tokio::select! {
             biased;
-            () = waits_for.cancelled() => {}
+            () = waits_for.happened() => {}
             () = until(life, answer_by) => return Err(not_released(name)),
         }
     }

@@ -1,16 +1,20 @@
 //! Runs the code of an actor: limits its time and catches its panics.
 
 use std::any::Any;
+use std::future::{Future as _, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use futures_util::FutureExt as _;
+use tokio::time::Sleep;
 
 use crate::environment::{Environment, Timestamp};
 use crate::error::BoxError;
 use crate::mailbox::Stop;
 use crate::server::events::ActorEnd;
+use crate::wake_list::WakePlace;
 
 /// The reason that the code of an actor did not return a value.
 pub(super) enum CodeFailure {
@@ -68,16 +72,22 @@ impl UserCode<'_> {
         }
         let limit = limit.map(|limit| (limit, self.environment.now() + limit));
         let mut code = caught(make)?;
-        let outcome = async { (&mut code).await.map_err(|error| error.to_string()) };
-        let ended = tokio::select! {
-            biased;
-            () = self.aborted() => Err(CodeFailure::Aborted),
-            result = AssertUnwindSafe(outcome).catch_unwind() => match result {
-                Ok(result) => result.map_err(CodeFailure::Failed),
-                Err(panic) => Err(CodeFailure::panicked(panic)),
-            },
-            limit = self.timed_out(limit) => Err(CodeFailure::TimedOut(limit)),
-        };
+        let mut bounds = CodeBounds::new(self, limit);
+        let ended = poll_fn(|cx| {
+            if bounds.poll_abort(self, cx).is_ready() {
+                return Poll::Ready(Err(CodeFailure::Aborted));
+            }
+            let polled = caught(|| {
+                let polled = code.as_mut().poll(cx);
+                polled.map_err(|error| CodeFailure::Failed(error.to_string()))
+            });
+            match polled {
+                Ok(Poll::Ready(ended)) => Poll::Ready(ended),
+                Ok(Poll::Pending) => bounds.poll_limit(cx).map(Err),
+                Err(failure) => Poll::Ready(Err(failure)),
+            }
+        });
+        let ended = ended.await;
         match drop_caught(code) {
             Ok(()) => ended,
             Err(failure) => {
@@ -87,33 +97,53 @@ impl UserCode<'_> {
             }
         }
     }
+}
 
-    /// Waits until the time of the code has passed, and returns the limit. Waits forever without a
-    /// limit.
-    async fn timed_out(&self, limit: Option<(Duration, Timestamp)>) -> Duration {
-        match limit {
-            Some((limit, until)) => {
-                self.environment.sleep_until(until).await;
-                limit
-            }
-            None => std::future::pending().await,
+/// The bounds of code while it runs. Timers are boxed, as most code ends without one, and actors
+/// are many.
+struct CodeBounds {
+    place: WakePlace,
+    /// The time of the code, if that is limited.
+    limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// When the code is aborted, once it was asked to stop.
+    abort: Option<Pin<Box<Sleep>>>,
+}
+
+impl CodeBounds {
+    /// Joins once, so that each poll of the code only reads.
+    fn new(code: &UserCode<'_>, limit: Option<(Duration, Timestamp)>) -> Self {
+        let timer = |until| Box::pin(code.environment.sleep_until(until));
+        Self {
+            place: code.stop.join(),
+            limit: limit.map(|(limit, until)| (limit, timer(until))),
+            abort: None,
         }
     }
 
-    /// Waits until the code must be aborted.
-    async fn aborted(&self) {
-        let (stop, fence) = (self.stop, self.stop.fence());
-        // Joins once, so that each poll of the code only reads.
-        let mut place = stop.join();
-        let either = || fence.is_aborted() || stop.is_asked();
-        place.until(either).await;
-        let Some((_, until)) = stop.order() else {
-            return;
+    /// Ready when the code must be aborted.
+    fn poll_abort(&mut self, code: &UserCode<'_>, cx: &mut Context<'_>) -> Poll<()> {
+        self.place.register(cx);
+        if code.stop.fence().is_aborted() {
+            return Poll::Ready(());
+        }
+        let Some((_, until)) = code.stop.order() else {
+            return Poll::Pending;
         };
-        tokio::select! {
-            biased;
-            () = place.until(|| fence.is_aborted()) => {}
-            () = self.environment.sleep_until(until) => {}
+        let timer = || Box::pin(code.environment.sleep_until(until));
+        self.abort.get_or_insert_with(timer).as_mut().poll(cx)
+    }
+
+    /// Ready when the time of the code has passed.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<CodeFailure> {
+        match &mut self.limit {
+            Some((limit, timer)) => {
+                let limit = *limit;
+                timer
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| CodeFailure::TimedOut(limit))
+            }
+            None => Poll::Pending,
         }
     }
 }

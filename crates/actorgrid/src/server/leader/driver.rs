@@ -87,7 +87,7 @@ fn outcome_of(kind: RequestErrorKind) -> StartOutcome {
 /// Waits until the name of this peer's own leader is free again.
 async fn ended(own: Option<&RunningActor>) {
     match own {
-        Some(running) => running.freed.cancelled().await,
+        Some(running) => running.freed.happened().await,
         None => std::future::pending().await,
     }
 }
