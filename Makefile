@@ -103,6 +103,17 @@ accounted: etcd ## Account for every request, for a minute, while its peer is ki
 	ACCOUNTED_SECONDS=60 $(CARGO) test --release --package acceptance --test accounted \
 		--test dead_beside_live -- --nocapture --test-threads 1
 
+# How many names the peer of `make names` has.
+NAMES ?= 50000
+NAMES_PROGRAM = $(1) $(CARGO) run --release --locked --quiet --package names --bin names -- \
+	--names $(NAMES)
+
+.PHONY: names
+names: etcd ## Measure other clients of etcd while a peer with NAMES names starts, stops and is killed: on the system's etcd (3.4 on Debian 12) and on 3.6
+	@$(CARGO) build --release --locked --quiet --package names
+	$(call NAMES_PROGRAM,ACTORGRID_ETCD=$$(tools/etcd/setup.sh target/etcd system))
+	$(call NAMES_PROGRAM,)
+
 # How many seconds each fuzz target runs, and the cargo-fuzz that is installed for it.
 FUZZ_SECONDS ?= 300
 CARGO_FUZZ := 0.13.2
