@@ -83,13 +83,7 @@ impl Etcd {
         };
         let renewed = self.cluster.exchange(Repetition::Safe, &request, send);
         let reply: LeaseKeepAliveResponse = renewed.await.map_err(|failure| failure.error)?;
-        if reply.ttl <= 0 {
-            return Err(RegistryError::new(
-                RegistryErrorKind::LeaseNotFound,
-                "the lease has expired or was revoked",
-            ));
-        }
-        Ok(seconds_of(reply.ttl))
+        renewed_for(&reply, lease)
     }
 
     pub(super) async fn remaining_of_lease(
@@ -130,6 +124,20 @@ impl Etcd {
     }
 }
 
+/// Returns the time to live that a reply confirms for this lease. A reply for another lease
+/// confirms nothing, and does not report that this one is gone.
+fn renewed_for(reply: &LeaseKeepAliveResponse, lease: LeaseId) -> Result<Duration, RegistryError> {
+    if reply.id != lease.0 {
+        let text = "etcd answered the renewal of another lease";
+        return Err(RegistryError::new(RegistryErrorKind::Unknown, text));
+    }
+    if reply.ttl <= 0 {
+        let text = "the lease has expired or was revoked";
+        return Err(RegistryError::new(RegistryErrorKind::LeaseNotFound, text));
+    }
+    Ok(seconds_of(reply.ttl))
+}
+
 /// Returns the remaining time of a lease. An expired lease that etcd has not revoked yet has no
 /// time left, but still has its keys: a lease is gone only if etcd does not know that it was ever
 /// granted.
@@ -145,6 +153,24 @@ fn seconds_of(seconds: i64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_renewal_is_confirmed_only_for_its_own_lease() {
+        let renewed = |id, ttl| {
+            let reply = LeaseKeepAliveResponse {
+                header: None,
+                id,
+                ttl,
+            };
+            renewed_for(&reply, LeaseId(7)).map_err(|error| error.kind())
+        };
+        assert_eq!(renewed(7, 15), Ok(Duration::from_secs(15)));
+        assert_eq!(renewed(7, 0), Err(RegistryErrorKind::LeaseNotFound));
+        assert_eq!(renewed(7, -1), Err(RegistryErrorKind::LeaseNotFound));
+        for ttl in [15, 0, -1] {
+            assert_eq!(renewed(8, ttl), Err(RegistryErrorKind::Unknown));
+        }
+    }
 
     #[test]
     fn a_lease_is_gone_when_etcd_does_not_know_it() {
