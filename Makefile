@@ -17,7 +17,9 @@ DEMO_CRATES ?= 60
 PURE := \
 	crates/actorgrid/src/back_off.rs \
 	crates/actorgrid/src/session/keeper.rs \
+	crates/actorgrid/src/session/renewal_phase.rs \
 	crates/actorgrid/src/session/claim_lease.rs \
+	crates/actorgrid/src/session/lease_pool.rs \
 	crates/actorgrid/src/session/claim_rules.rs \
 	crates/actorgrid/src/session/claim_scheduler.rs \
 	crates/actorgrid/src/client/request/retry.rs \

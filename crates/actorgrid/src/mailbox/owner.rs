@@ -17,7 +17,7 @@ use super::waiting_inbox::OpenedMailbox;
 use crate::name::Name;
 use crate::registry::{Kind, holder};
 use crate::request::MessageSet;
-use crate::session::{ClaimError, Names};
+use crate::session::{ClaimError, ClaimPlace, Names};
 use crate::token::Token;
 
 /// An owner of mailboxes: a server, or one of its actors.
@@ -47,7 +47,11 @@ impl MailboxOwner {
         }
         let held = self
             .names
-            .claim(&[(Kind::Mailbox, &name)], reservation.clone())
+            .claim(
+                &[(Kind::Mailbox, &name)],
+                ClaimPlace::Any,
+                reservation.clone(),
+            )
             .await
             .map_err(|error| {
                 if let ClaimError::InDoubt(_) = &error {

@@ -1,6 +1,7 @@
 //! The keys of a grid. Peers of the Go library read and write the same keys, except the epoch.
 
 use super::kind::Kind;
+use super::lease::LeaseId;
 use crate::address::Address;
 use crate::name::{Name, Namespace};
 
@@ -22,6 +23,12 @@ pub(crate) fn lock(address: &Address) -> String {
 /// Returns the key of the epoch of a peer's session, which Go peers ignore.
 pub(crate) fn epoch(namespace: &Namespace, peer: &Name) -> String {
     format!("{namespace}.epoch.{peer}")
+}
+
+/// Returns the key of the epoch of a session's further lease, which Go peers ignore too. No name
+/// contains a dot, so it is no epoch of another peer.
+pub(crate) fn epoch_of_lease(namespace: &Namespace, peer: &Name, lease: LeaseId) -> String {
+    format!("{namespace}.epoch.{peer}.{:x}", lease.0)
 }
 
 #[cfg(test)]
@@ -48,6 +55,10 @@ mod tests {
         ] {
             assert_eq!(key, golden);
         }
+        assert_eq!(
+            epoch_of_lease(&namespace, address.peer_name(), LeaseId(0x2a)),
+            "gobench.epoch.127-0-0-1-23901.2a"
+        );
         // The Go library writes no brackets.
         let six: Address = "[::1]:7777".parse().unwrap();
         assert_eq!(lock(&six), "registry.uniq-lock.::1:7777");

@@ -20,7 +20,7 @@ use crate::name::Name;
 use crate::registry::Registry;
 use crate::route::Admission;
 use crate::route::serving::ServingGauges;
-use crate::session::{Fence, FenceReason, Identity, SessionTerms};
+use crate::session::{Fence, FenceReason, Identity, NAMES_PER_LEASE, SessionTerms};
 
 /// The state of a peer that outlives its sessions.
 pub(super) struct PeerCore {
@@ -71,6 +71,7 @@ impl PeerCore {
     pub(super) fn terms(&self) -> SessionTerms {
         SessionTerms {
             ttl: self.config.lease_ttl,
+            names_per_lease: NAMES_PER_LEASE,
             join_timeout: self.config.join_timeout,
             max_stall: self.config.max_stall,
             longest_stall: self.counters.longest_stall.clone(),

@@ -16,6 +16,9 @@ pub(super) enum ClaimCommand<W, R> {
         exchange: ClaimExchange,
         pause: Duration,
     },
+    /// Request a further lease after a pause. Exactly one event with the outcome must follow,
+    /// unless the session ends first.
+    RequestLease { pause: Duration },
     /// The claim is won: hand the names over to the waiter.
     Grant { waiter: W, names: ClaimedNames<R> },
     /// The claim is lost: free the reservation, and then answer the waiter.

@@ -1,5 +1,6 @@
 //! The task that carries out the claim scheduler's commands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ use super::claimed_names::ClaimedNames;
 use super::epoch::Epoch;
 use super::fence::Fence;
 use super::held_claim::HeldClaim;
+use super::lease_pool::LeasePool;
+use super::lease_supply::FurtherLeases;
 use super::on_free::OnFree;
-use crate::registry::TimedRegistry;
+use crate::registry::{LeaseId, RegistryError, RegistryErrorKind, TimedRegistry};
 
 /// Waits for the answer to a claim.
 pub(super) type ClaimWaiter = oneshot::Sender<Result<HeldClaim, ClaimError>>;
@@ -32,7 +35,10 @@ type PendingExchanges = FuturesUnordered<BoxFuture<'static, NamesEvent>>;
 pub(super) struct ClaimDriver {
     registry: TimedRegistry,
     fence: Arc<Fence>,
-    epoch: Arc<Epoch>,
+    /// The epoch of each lease.
+    epochs: HashMap<LeaseId, Arc<Epoch>>,
+    scheduler: ClaimScheduler<ClaimWaiter, OnFree>,
+    further: FurtherLeases,
     /// Bounded: a caller waits while it is full.
     orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
     /// Bounded by the number of held claims, each of which is sent once.
@@ -41,17 +47,25 @@ pub(super) struct ClaimDriver {
 }
 
 impl ClaimDriver {
+    /// Creates the driver of a session that begins with one lease, and requests further ones for
+    /// this many names each.
     pub(super) fn new(
         registry: TimedRegistry,
         fence: Arc<Fence>,
-        epoch: Epoch,
+        first: Epoch,
+        further: FurtherLeases,
+        names_per_lease: usize,
         orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
     ) -> Self {
         let (given_up_sender, given_up) = mpsc::unbounded_channel();
+        let lease = ClaimLease::first(first.lease, first.created, names_per_lease);
+        let leases = LeasePool::new([lease], names_per_lease);
         Self {
             registry,
             fence,
-            epoch: Arc::new(epoch),
+            epochs: HashMap::from([(first.lease, Arc::new(first))]),
+            scheduler: ClaimScheduler::new(leases),
+            further,
             orders,
             given_up,
             given_up_sender,
@@ -60,37 +74,51 @@ impl ClaimDriver {
 
     /// Runs until the session is fenced or ended, and then answers every open claim.
     pub(super) async fn run(mut self) {
-        // One lease carries all names of a session.
-        let lease = ClaimLease::new(self.epoch.lease, self.epoch.created, usize::MAX);
-        let mut scheduler = ClaimScheduler::new([lease]);
         let mut exchanges = PendingExchanges::new();
         let mut orders = Vec::new();
         let fenced = self.fence.fenced().clone();
         loop {
-            let room = scheduler.room();
+            let room = self.scheduler.room();
             let event = tokio::select! {
                 biased;
                 () = fenced.cancelled() => break,
                 Some(event) = exchanges.next() => event,
+                Some(granted) = self.further.granted.recv() => self.granted(granted),
                 1.. = self.orders.recv_many(&mut orders, room), if room > 0 => {
                     ClaimEvent::Ordered(std::mem::take(&mut orders))
                 }
                 Some(names) = self.given_up.recv() => ClaimEvent::GivenUp(names),
             };
-            for command in scheduler.handle(event, ClaimWaiter::is_closed) {
-                self.carry_out(command, &exchanges);
-            }
+            self.handle(event, &exchanges);
         }
         // No result matters any more: the names are gone with the session.
         exchanges.clear();
         self.orders.close();
         let mut event = Some(ClaimEvent::Ended);
         while let Some(last) = event {
-            for command in scheduler.handle(last, ClaimWaiter::is_closed) {
-                self.carry_out(command, &exchanges);
-            }
+            self.handle(last, &exchanges);
             let order = self.orders.recv().await;
             event = order.map(|order| ClaimEvent::Ordered(vec![order]));
+        }
+    }
+
+    fn granted(&mut self, granted: Result<Epoch, RegistryError>) -> NamesEvent {
+        match granted {
+            Ok(epoch) => {
+                let (lease, epoch_created) = (epoch.lease, epoch.created);
+                self.epochs.insert(lease, Arc::new(epoch));
+                ClaimEvent::LeaseAdded {
+                    lease,
+                    epoch_created,
+                }
+            }
+            Err(error) => ClaimEvent::LeaseRefused(error),
+        }
+    }
+
+    fn handle(&mut self, event: NamesEvent, exchanges: &PendingExchanges) {
+        for command in self.scheduler.handle(event, ClaimWaiter::is_closed) {
+            self.carry_out(command, exchanges);
         }
     }
 
@@ -98,6 +126,10 @@ impl ClaimDriver {
         match command {
             ClaimCommand::Send { exchange, pause } => {
                 exchanges.push(self.exchange(exchange, pause));
+            }
+            ClaimCommand::RequestLease { pause } => {
+                // Only one request is open. Without a receiver the session ends.
+                let _ = self.further.requests.try_send(pause);
             }
             // If the waiter has gone, the names are dropped and therefore released.
             ClaimCommand::Grant { waiter, names } => {
@@ -122,15 +154,67 @@ impl ClaimDriver {
     }
 
     fn exchange(&self, exchange: ClaimExchange, pause: Duration) -> BoxFuture<'static, NamesEvent> {
-        let (registry, epoch) = (self.registry.clone(), self.epoch.clone());
+        let registry = self.registry.clone();
+        let lease = match &exchange {
+            ClaimExchange::Claim { lease, .. } | ClaimExchange::Raise { lease } => Some(lease),
+            ClaimExchange::Read { .. } | ClaimExchange::Release { .. } => None,
+        };
+        let epoch = lease.and_then(|lease| self.epochs.get(lease)).cloned();
         async move {
             if !pause.is_zero() {
                 registry.environment().sleep(pause).await;
             }
-            epoch.carry_out(exchange, &registry).await
+            carry_out(exchange, epoch.as_deref(), &registry).await
         }
         .boxed()
     }
+}
+
+/// Carries out an exchange, under the epoch of its lease if it has one, and returns its result as
+/// an event for the claim scheduler.
+async fn carry_out(
+    exchange: ClaimExchange,
+    epoch: Option<&Epoch>,
+    registry: &TimedRegistry,
+) -> NamesEvent {
+    match exchange {
+        ClaimExchange::Claim {
+            id, guard, claims, ..
+        } => {
+            let result = match epoch {
+                Some(epoch) => epoch.claim(guard, claims, registry).await,
+                None => Err(no_epoch()),
+            };
+            ClaimEvent::Claimed { id, result }
+        }
+        ClaimExchange::Raise { lease } => {
+            let result = match epoch {
+                Some(epoch) => epoch.raise(registry).await,
+                None => Err(no_epoch()),
+            };
+            ClaimEvent::Raised { lease, result }
+        }
+        ClaimExchange::Read { id, keys } => {
+            let result = registry.exchange(|backend| backend.get(&keys)).await;
+            ClaimEvent::Read { id, result }
+        }
+        ClaimExchange::Release { id, key, revision } => {
+            let release = registry.exchange(|backend| backend.release(&key, revision));
+            let result = release.await.map(|_| ());
+            if let Err(error) = &result {
+                tracing::warn!(key, %error, "releasing a name failed, retrying");
+            }
+            ClaimEvent::Released { id, result }
+        }
+    }
+}
+
+/// Returns the error of an exchange under a lease without an epoch, which is a defect of ours. It
+/// fences the session: nothing would guard the claim.
+fn no_epoch() -> RegistryError {
+    debug_assert!(false, "a session claims only under leases with an epoch");
+    let text = "the lease has no epoch in this session";
+    RegistryError::new(RegistryErrorKind::LeaseNotFound, text)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 
 use super::claim_exchange::ExchangeId;
+use super::claim_place::ClaimPlace;
 use super::claimed_names::ClaimedNames;
 use crate::registry::{ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
+use crate::revision::Revision;
 
 /// The maximum number of names in one claim: an actor and its mailbox.
 pub(super) const MAX_NAMES: usize = 2;
@@ -19,6 +21,7 @@ pub(super) struct ClaimOrder<W, R> {
     /// others.
     pub(super) nonce: u64,
     pub(super) puts: Vec<(String, Bytes)>,
+    pub(super) place: ClaimPlace,
     // Must stay before `waiter`: fields are dropped in order of declaration, and an order may be
     // dropped without an answer. By the time the waiter learns of that, the names must be free on
     // this peer.
@@ -37,6 +40,7 @@ impl<W, R> ClaimOrder<W, R> {
         ClaimOrder {
             nonce: self.nonce,
             puts: self.puts,
+            place: self.place,
             reservation: self.reservation,
             waiter: Some(self.waiter),
         }
@@ -50,6 +54,13 @@ pub(super) enum ClaimEvent<W, R> {
     Ordered(Vec<ClaimOrder<W, R>>),
     /// The holder of names no longer needs them.
     GivenUp(ClaimedNames<R>),
+    /// A further lease was granted, with an epoch key that was created at this revision.
+    LeaseAdded {
+        lease: LeaseId,
+        epoch_created: Revision,
+    },
+    /// No further lease was granted.
+    LeaseRefused(RegistryError),
     /// A batch of claims was answered or failed.
     Claimed {
         id: ExchangeId,

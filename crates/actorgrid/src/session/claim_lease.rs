@@ -1,6 +1,8 @@
 //! A lease from the claim scheduler's point of view: its capacity for names, and the epoch that
 //! guards its claims.
 
+use super::claim_event::MAX_NAMES;
+use super::claim_place::ClaimPlace;
 use crate::registry::LeaseId;
 use crate::revision::Revision;
 
@@ -13,6 +15,8 @@ pub(super) struct ClaimLease {
     epoch_modified: Revision,
     /// The maximum number of names under the lease.
     capacity: usize,
+    /// How many of them are kept for claims that prefer the first lease.
+    kept: usize,
     /// The number of names that are, or may be, registered under this lease: each counts from when
     /// its claim is sent until the claim has failed or the name is released.
     names: usize,
@@ -28,18 +32,23 @@ impl ClaimLease {
             epoch_created,
             epoch_modified: epoch_created,
             capacity,
+            kept: 0,
             names: 0,
             raising: false,
         }
     }
 
-    pub(super) fn id(&self) -> LeaseId {
-        self.id
+    /// Creates the lease of the peer's own registration, which keeps room for one claim that
+    /// prefers it.
+    pub(super) fn first(id: LeaseId, epoch_created: Revision, capacity: usize) -> Self {
+        Self {
+            kept: MAX_NAMES,
+            ..Self::new(id, epoch_created, capacity)
+        }
     }
 
-    /// Returns the maximum number of names under the lease.
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
+    pub(super) fn id(&self) -> LeaseId {
+        self.id
     }
 
     pub(super) fn epoch_created(&self) -> Revision {
@@ -52,10 +61,26 @@ impl ClaimLease {
         self.epoch_modified
     }
 
+    /// Returns how many more names the lease may carry.
+    pub(super) fn room(&self, place: ClaimPlace) -> usize {
+        let kept = match place {
+            ClaimPlace::Any => self.kept,
+            ClaimPlace::First => 0,
+        };
+        self.capacity.saturating_sub(self.names + kept)
+    }
+
     /// Whether a claim of this many names can be sent under this lease now. Not during a raise,
     /// because the registry refuses the claim if the raise reaches it first.
-    pub(super) fn admits(&self, names: usize) -> bool {
-        !self.raising && names <= self.capacity - self.names
+    pub(super) fn admits(&self, names: usize, place: ClaimPlace) -> bool {
+        !self.raising && names <= self.room(place)
+    }
+
+    /// Whether a claim can be sent together with claims under this lease: one that prefers the
+    /// first lease joins only others there.
+    pub(super) fn admits_beside(&self, names: usize, place: ClaimPlace) -> bool {
+        let is_first = self.kept > 0;
+        self.admits(names, place) && (place == ClaimPlace::Any || is_first)
     }
 
     /// Records that a claim of this many names is sent. The lease must [admit](Self::admits) it.
@@ -92,6 +117,8 @@ impl ClaimLease {
 mod tests {
     use super::*;
 
+    const ANY: ClaimPlace = ClaimPlace::Any;
+
     fn lease(capacity: usize) -> ClaimLease {
         ClaimLease::new(LeaseId(3), Revision::new(5), capacity)
     }
@@ -99,15 +126,34 @@ mod tests {
     #[test]
     fn carries_names_up_to_its_capacity() {
         let mut lease = lease(4);
-        assert_eq!((lease.id(), lease.capacity()), (LeaseId(3), 4));
-        assert!(lease.admits(4) && !lease.admits(5));
+        assert_eq!((lease.id(), lease.room(ANY)), (LeaseId(3), 4));
+        assert!(lease.admits(4, ANY) && !lease.admits(5, ANY));
         lease.carry(1);
         lease.carry(2);
-        assert!(lease.admits(1) && !lease.admits(2));
+        assert!(lease.admits(1, ANY) && !lease.admits(2, ANY));
         lease.drop_names(2);
-        assert!(lease.admits(3) && !lease.admits(4));
+        assert!(lease.admits(3, ANY) && !lease.admits(4, ANY));
         lease.carry(3);
-        assert!(!lease.admits(1));
+        assert!(!lease.admits(1, ANY));
+        assert_eq!(lease.room(ClaimPlace::First), 0);
+        lease.drop_names(1);
+        assert!(lease.admits_beside(1, ANY) && !lease.admits_beside(2, ANY));
+        assert!(lease.admits(1, ClaimPlace::First));
+        assert!(!lease.admits_beside(1, ClaimPlace::First));
+    }
+
+    #[test]
+    fn the_first_lease_keeps_room_for_one_claim_that_prefers_it() {
+        let mut lease = ClaimLease::first(LeaseId(3), Revision::new(5), 5);
+        assert_eq!((lease.room(ANY), lease.room(ClaimPlace::First)), (3, 5));
+        lease.carry(3);
+        assert!(!lease.admits(1, ANY) && lease.admits(2, ClaimPlace::First));
+        assert!(!lease.admits_beside(1, ANY) && lease.admits_beside(2, ClaimPlace::First));
+        lease.carry(2);
+        assert!(!lease.admits(1, ClaimPlace::First));
+        // The room is kept again once the claim's names are released, in whatever order.
+        lease.drop_names(3);
+        assert_eq!((lease.room(ANY), lease.room(ClaimPlace::First)), (1, 3));
     }
 
     #[test]
@@ -115,9 +161,10 @@ mod tests {
         let mut lease = lease(4);
         assert!(!lease.is_raising());
         lease.raise_begins();
-        assert!(lease.is_raising() && !lease.admits(1));
+        assert!(lease.is_raising() && !lease.admits(1, ANY));
+        assert_eq!(lease.room(ANY), 4);
         lease.raise_ends();
-        assert!(!lease.is_raising() && lease.admits(1));
+        assert!(!lease.is_raising() && lease.admits(1, ANY));
     }
 
     #[test]

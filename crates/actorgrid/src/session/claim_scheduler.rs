@@ -10,6 +10,9 @@
 //! snapshot: the session is over. A claim whose waiter has gone is dropped instead of being sent or
 //! resent.
 //!
+//! A claim that finds no room waits for a further lease, which is requested before the room runs
+//! out (see [`LeasePool`]). If none is granted, such claims are refused.
+//!
 //! A registry whose storage is full refuses to raise. No waiter is kept waiting for space: claims
 //! that were not sent are refused, and the keys of claims in doubt are read once. A claim that is
 //! found there was won. The waiter of any other claim is answered that it is in doubt, and the
@@ -23,8 +26,8 @@
 //!   if it cannot commit.
 //! - The reservation of names is freed once, and not before the names are free in the registry (or
 //!   the session is over, in which case the end of its leases frees them).
-//! - While an order or a release is open, an exchange is under way, or the order waits for room,
-//!   until held names are released. At least one lease has room for any order once it is empty.
+//! - While an order or a release is open, an exchange is under way, or a further lease for the
+//!   order is requested.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -37,6 +40,7 @@ use super::claim_lease::ClaimLease;
 use super::claim_rules::{ClaimVerdict, ExchangeFate, SettledClaim, fate, judge, settle, settles};
 use super::claimed_names::ClaimedNames;
 use super::fence_reason::FenceReason;
+use super::lease_pool::LeasePool;
 use crate::registry::{Claim, ClaimOutcome, Entry, LeaseId, RaiseOutcome, RegistryError};
 use crate::revision::Revision;
 
@@ -93,7 +97,7 @@ struct ReleasingNames<R> {
 /// Schedules the claims and releases of one session; see the documentation of this module.
 #[derive(Debug)]
 pub(super) struct ClaimScheduler<W, R> {
-    leases: Vec<ClaimLease>,
+    leases: LeasePool,
     waiting: VecDeque<OpenOrder<W, R>>,
     given_up: VecDeque<ClaimedNames<R>>,
     batches: BTreeMap<ExchangeId, SentBatch<W, R>>,
@@ -108,17 +112,8 @@ pub(super) struct ClaimScheduler<W, R> {
 }
 
 impl<W, R> ClaimScheduler<W, R> {
-    /// Creates the scheduler of a session with these leases. A claim goes under the first lease
-    /// that has room for all its names; a claim that finds none waits until names are released.
-    ///
-    /// At least one lease must have room for the names of any one claim while the lease is empty.
-    /// Otherwise that claim would wait forever, and so would all claims behind it.
-    pub(super) fn new(leases: impl IntoIterator<Item = ClaimLease>) -> Self {
-        let leases: Vec<_> = leases.into_iter().collect();
-        debug_assert!(
-            leases.iter().any(|lease| lease.capacity() >= MAX_NAMES),
-            "no lease has room for the names of any one claim"
-        );
+    /// Creates the scheduler of a session with these leases.
+    pub(super) fn new(leases: LeasePool) -> Self {
         Self {
             leases,
             waiting: VecDeque::new(),
@@ -153,6 +148,11 @@ impl<W, R> ClaimScheduler<W, R> {
                     .extend(orders.into_iter().map(ClaimOrder::opened));
             }
             ClaimEvent::GivenUp(names) => self.given_up.push_back(names),
+            ClaimEvent::LeaseAdded {
+                lease,
+                epoch_created,
+            } => self.leases.added(lease, epoch_created),
+            ClaimEvent::LeaseRefused(error) => self.lease_refused(&error),
             ClaimEvent::Claimed { id, result } => self.claimed(id, result),
             ClaimEvent::Raised { lease, result } => self.raised(lease, result),
             ClaimEvent::Read { id, result } => self.read(id, result),
@@ -166,6 +166,7 @@ impl<W, R> ClaimScheduler<W, R> {
             self.drop_abandoned(has_gone);
             self.refuse_without_space();
             self.send_claims();
+            self.request_lease();
             self.send_releases();
         }
         std::mem::take(&mut self.commands)
@@ -220,8 +221,11 @@ impl<W, R> ClaimScheduler<W, R> {
     }
 
     fn raised(&mut self, lease: LeaseId, result: Result<RaiseOutcome, RegistryError>) {
-        let raises = |found: &ClaimLease| found.id() == lease && found.is_raising();
-        if !self.leases.iter().any(raises) {
+        if !self
+            .leases
+            .get(lease)
+            .is_some_and(|lease| lease.is_raising())
+        {
             return;
         }
         match result {
@@ -340,7 +344,10 @@ impl<W, R> ClaimScheduler<W, R> {
 
     /// Raises the epochs under which claims are in doubt.
     fn raise_epochs(&mut self) {
-        for lease in &mut self.leases {
+        if self.in_doubt.is_empty() {
+            return;
+        }
+        for lease in self.leases.iter_mut() {
             let in_doubt = |batch: &SentBatch<W, R>| batch.lease == lease.id();
             if !lease.is_raising() && self.in_doubt.iter().any(in_doubt) {
                 lease.raise_begins();
@@ -370,13 +377,13 @@ impl<W, R> ClaimScheduler<W, R> {
     fn send_claims(&mut self) {
         while self.batches.len() < MAX_BATCHES
             && let Some(first) = self.waiting.front()
-            && let Some(lease) = (self.leases.iter_mut()).find(|lease| lease.admits(first.names()))
+            && let Some(lease) = self.leases.place(first.names(), first.place)
         {
             let mut orders = Vec::new();
             while orders.len() < MAX_BATCH
                 && let Some(order) = self.waiting.pop_front()
             {
-                if !lease.admits(order.names()) {
+                if !orders.is_empty() && !lease.admits_beside(order.names(), order.place) {
                     self.waiting.push_front(order);
                     break;
                 }
@@ -401,6 +408,25 @@ impl<W, R> ClaimScheduler<W, R> {
             };
             self.send(exchange, Duration::ZERO);
             self.batches.insert(id, batch);
+        }
+    }
+
+    /// Requests a further lease if the claims need one now, or soon.
+    fn request_lease(&mut self) {
+        let waiting = self.waiting.iter().map(ClaimOrder::names).sum();
+        if let Some(pause) = self.leases.request(waiting) {
+            self.commands.push(ClaimCommand::RequestLease { pause });
+        }
+    }
+
+    /// Refuses the claims that wait for a further lease, as none was granted.
+    fn lease_refused(&mut self, error: &RegistryError) {
+        self.leases.refused();
+        for order in std::mem::take(&mut self.waiting) {
+            match self.leases.has_room(order.names(), order.place) {
+                true => self.waiting.push_back(order),
+                false => self.answer(order, ClaimError::Registry(error.clone())),
+            }
         }
     }
 
@@ -505,7 +531,7 @@ impl<W, R> ClaimScheduler<W, R> {
 
     /// Answers every open claim, and frees all names that are to be released.
     fn answer_and_free_all(&mut self) {
-        self.leases.iter_mut().for_each(ClaimLease::raise_ends);
+        self.leases.iter_mut().for_each(|lease| lease.raise_ends());
         let sent = std::mem::take(&mut self.batches).into_values();
         let sent = sent.chain(std::mem::take(&mut self.in_doubt));
         let reads = std::mem::take(&mut self.reads).into_values();
@@ -522,8 +548,7 @@ impl<W, R> ClaimScheduler<W, R> {
     }
 
     fn update(&mut self, lease: LeaseId, update: impl FnOnce(&mut ClaimLease)) {
-        // The lease is always found: leases do not leave a session.
-        if let Some(lease) = self.leases.iter_mut().find(|found| found.id() == lease) {
+        if let Some(lease) = self.leases.get(lease) {
             update(lease);
         }
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::fence_reason::FenceReason;
+use super::renewal_phase::RenewalPhase;
 use crate::environment::Timestamp;
 use crate::registry::LeaseId;
 
@@ -19,9 +20,9 @@ const RETRIES_PER_TTL: u32 = 60;
 /// The minimum time between the hard deadline and the end of the lease, because clock rates differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
 
-/// After this many consecutive renewals that find another cluster at all endpoints, the session is
-/// over. This many are not the mistake of one connection, and others may take the session's names
-/// there.
+/// After this many consecutive renewals of one lease that find another cluster at all endpoints,
+/// the session is over. This many are not the mistake of one connection, and others may take the
+/// session's names there. Renewals of several leases at once can be the mistake of one connection.
 const WRONG_CLUSTER_RENEWALS: u32 = 3;
 
 /// A heartbeat that is later than this is reported as a stall.
@@ -72,6 +73,8 @@ pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp
 #[derive(Debug)]
 pub(crate) struct Keeper {
     leases: Vec<KeptLease>,
+    /// When the first lease was requested.
+    origin: Timestamp,
     max_stall: Duration,
     /// The last heartbeat that was seen.
     beat: Timestamp,
@@ -80,20 +83,24 @@ pub(crate) struct Keeper {
     /// How long the heartbeat was missing while this keeper ran.
     silence: Duration,
     stall_reported: bool,
-    /// The number of consecutive renewals that found another cluster.
-    wrong_cluster_renewals: u32,
     over: bool,
 }
 
 #[derive(Debug)]
 struct KeptLease {
     id: LeaseId,
+    /// The time to live with which it was granted.
+    granted: Duration,
+    /// The time to live that the last confirmed renewal reported.
     ttl: Duration,
+    phase: RenewalPhase,
     /// When the last confirmed renewal was sent.
     confirmed: Timestamp,
     /// When the renewal that is under way was sent.
     trying: Option<Timestamp>,
     next: Timestamp,
+    /// The number of consecutive renewals that found another cluster.
+    wrong_cluster_renewals: u32,
 }
 
 impl Keeper {
@@ -103,26 +110,67 @@ impl Keeper {
         granted: impl IntoIterator<Item = (LeaseId, Duration, Timestamp)>,
         max_stall: Duration,
     ) -> Self {
-        let leases = granted
-            .into_iter()
-            .map(|(id, ttl, sent)| KeptLease {
-                id,
-                ttl,
-                confirmed: sent,
-                trying: None,
-                next: sent + ttl / RENEWALS_PER_TTL,
-            })
-            .collect();
-        Self {
-            leases,
+        let mut keeper = Self {
+            leases: Vec::new(),
+            origin: Timestamp::ZERO,
             max_stall,
             beat: Timestamp::ZERO,
             looked: None,
             silence: Duration::ZERO,
             stall_reported: false,
-            wrong_cluster_renewals: 0,
             over: false,
+        };
+        for (id, ttl, sent) in granted {
+            keeper.keep(id, ttl, sent);
         }
+        keeper
+    }
+
+    /// Adds a lease that was granted by a request sent at `sent`, unless it is too late for that:
+    /// the session is over, or the lease could expire soon. A lease that is not added carries no
+    /// name.
+    ///
+    /// Nothing may be registered under the lease before the fence has moved to the deadlines that
+    /// are returned.
+    pub(crate) fn add(
+        &mut self,
+        lease: LeaseId,
+        ttl: Duration,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> Option<KeeperCommand> {
+        if self.over || now >= deadlines(sent, ttl).0 || now >= self.deadlines().0 {
+            return None;
+        }
+        self.keep(lease, ttl, sent);
+        let (soft, hard) = self.deadlines();
+        Some(KeeperCommand::Extend { soft, hard })
+    }
+
+    fn keep(&mut self, id: LeaseId, ttl: Duration, sent: Timestamp) {
+        if self.leases.is_empty() {
+            self.origin = sent;
+        }
+        let number = u32::try_from(self.leases.len()).unwrap_or(u32::MAX);
+        let phase = RenewalPhase::of(self.origin, number);
+        self.leases.push(KeptLease {
+            id,
+            granted: ttl,
+            ttl,
+            phase,
+            confirmed: sent,
+            trying: None,
+            next: phase.next(sent, ttl / RENEWALS_PER_TTL),
+            wrong_cluster_renewals: 0,
+        });
+    }
+
+    /// Whether the deadlines of the session are those of this lease.
+    pub(crate) fn sets_deadline(&self, lease: LeaseId) -> bool {
+        let soft = self.deadlines().0;
+        self.leases
+            .iter()
+            .any(|kept| kept.id == lease && deadlines(kept.confirmed, kept.ttl).0 == soft)
     }
 
     /// Returns the deadlines of the session: those of its oldest confirmed renewal.
@@ -231,9 +279,12 @@ impl Keeper {
         };
         kept.trying = None;
         kept.confirmed = sent;
-        kept.ttl = ttl;
-        kept.next = sent + ttl / RENEWALS_PER_TTL;
-        self.wrong_cluster_renewals = 0;
+        // A longer time than it was granted for is not true.
+        kept.ttl = ttl.min(kept.granted);
+        kept.next = kept.phase.next(sent, kept.ttl / RENEWALS_PER_TTL);
+        for kept in &mut self.leases {
+            kept.wrong_cluster_renewals = 0;
+        }
         let (soft, hard) = self.deadlines();
         vec![KeeperCommand::Extend { soft, hard }]
     }
@@ -245,9 +296,13 @@ impl Keeper {
         sent: Timestamp,
         now: Timestamp,
     ) -> Vec<KeeperCommand> {
+        let Some(kept) = self.trying(lease, sent) else {
+            return Vec::new();
+        };
+        kept.wrong_cluster_renewals += 1;
+        let changed = kept.wrong_cluster_renewals >= WRONG_CLUSTER_RENEWALS;
         self.failed(lease, sent, now);
-        self.wrong_cluster_renewals += 1;
-        match self.wrong_cluster_renewals >= WRONG_CLUSTER_RENEWALS {
+        match changed {
             true => self.cluster_changed(),
             false => Vec::new(),
         }
@@ -291,6 +346,10 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const TTL: Duration = Duration::from_secs(15);
@@ -467,24 +526,146 @@ mod tests {
             keeper.renewed(A, at(3_000), short, at(3_001)),
             [extend(7_000, 8_000)]
         );
-        assert_eq!(keeper.wakes_at(), at(4_200));
+        // The renewals come in their phase, and never later than a fifth of the time to live.
+        assert_eq!(keeper.wakes_at(), at(3_600));
     }
 
     #[test]
     fn several_leases_have_the_deadlines_of_the_oldest() {
         let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(1_000))], MAX_STALL);
         assert_eq!(keeper.deadlines(), (at(10_000), at(13_500)));
+        assert!(keeper.sets_deadline(A) && !keeper.sets_deadline(B));
+        // The renewals of B come half an interval after those of A.
+        assert_eq!(keeper.wakes_at(), at(1_500));
+        assert_eq!(keeper.tick(at(1_500)), [renew(B, 1_500)]);
         assert_eq!(keeper.tick(at(3_500)), [renew(A, 3_500)]);
-        assert_eq!(keeper.wakes_at(), at(4_000));
-        assert_eq!(keeper.tick(at(4_000)), [renew(B, 4_000)]);
         assert_eq!(
-            keeper.renewed(A, at(3_500), TTL, at(4_001)),
+            keeper.renewed(A, at(3_500), TTL, at(3_501)),
             [extend(11_000, 14_500)]
         );
+        assert!(keeper.sets_deadline(B) && !keeper.sets_deadline(A));
         assert_eq!(
-            keeper.renewed(B, at(4_000), TTL, at(4_001)),
-            [extend(13_500, 17_000)]
+            keeper.renewed(B, at(1_500), TTL, at(3_502)),
+            [extend(11_500, 15_000)]
         );
+        // A late renewal does not move the phase.
+        assert_eq!(keeper.wakes_at(), at(4_500));
+        assert_eq!(keeper.tick(at(4_500)), [renew(B, 4_500)]);
+        assert_eq!(keeper.tick(at(6_000)), [renew(A, 6_000)]);
+    }
+
+    #[test]
+    fn a_lease_that_is_added_counts_from_its_request() {
+        let mut keeper = one();
+        assert_eq!(
+            keeper.add(B, TTL, at(500), at(700)),
+            Some(extend(10_000, 13_500))
+        );
+        assert_eq!(keeper.tick(at(2_000)), [renew(B, 2_000)]);
+        assert_eq!(keeper.tick(at(3_000)), [renew(A, 3_000)]);
+        keeper.renewed(A, at(3_000), TTL, at(3_000));
+        assert_eq!(keeper.deadlines(), (at(10_500), at(14_000)));
+        // A lease of a shorter time moves the deadlines back.
+        let short = Duration::from_secs(6);
+        let added = keeper.add(LeaseId(3), short, at(3_100), at(3_200));
+        assert_eq!(added, Some(extend(7_100, 8_100)));
+    }
+
+    #[test]
+    fn a_lease_that_comes_too_late_is_not_added() {
+        let mut keeper = one();
+        keeper.tick(at(3_000));
+        keeper.renewed(A, at(3_000), TTL, at(3_000));
+        assert_eq!(keeper.add(B, TTL, at(100), at(10_100)), None);
+        assert_eq!(keeper.deadlines(), (at(13_000), at(16_500)));
+        assert!(keeper.add(B, TTL, at(101), at(10_100)).is_some());
+        assert_eq!(keeper.deadlines(), (at(10_101), at(13_601)));
+
+        // Nor is one that is granted when the session should be over.
+        let mut keeper = one();
+        assert_eq!(keeper.add(B, TTL, at(9_000), at(10_000)), None);
+        let mut keeper = one();
+        keeper.task_died();
+        assert_eq!(keeper.add(B, TTL, at(0), at(1)), None);
+    }
+
+    #[test]
+    fn a_renewal_of_one_of_several_that_fails_ends_all_at_its_deadline() {
+        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))], MAX_STALL);
+        let mut now = 0;
+        while keeper.deadlines().0 > at(now) {
+            now += 250;
+            for command in keeper.tick(at(now)) {
+                match command {
+                    KeeperCommand::Renew { lease: A, sent, .. } => {
+                        keeper.renewed(A, sent, TTL, at(now));
+                    }
+                    KeeperCommand::Renew { lease, sent, .. } => {
+                        keeper.failed(lease, sent, at(now));
+                    }
+                    KeeperCommand::Fence(reason) => assert_eq!(reason, FenceReason::Deadline),
+                    KeeperCommand::Extend { .. } => unreachable!("a tick moves no deadline"),
+                }
+            }
+        }
+        assert_eq!(now, 10_000);
+        assert!(keeper.sets_deadline(B));
+        assert_eq!(keeper.tick(at(10_001)), []);
+    }
+
+    #[test]
+    fn a_renewal_of_one_of_several_that_is_refused_ends_all_at_once() {
+        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))], MAX_STALL);
+        assert_eq!(keeper.tick(at(1_500)), [renew(B, 1_500)]);
+        assert_eq!(
+            keeper.gone(B, at(1_500)),
+            [KeeperCommand::Fence(FenceReason::LeaseLost)]
+        );
+        assert_eq!(keeper.tick(at(3_000)), []);
+    }
+
+    #[test]
+    fn a_longer_time_to_live_than_was_granted_is_not_believed() {
+        let mut keeper = one();
+        keeper.tick(at(3_000));
+        assert_eq!(
+            keeper.renewed(A, at(3_000), 100 * TTL, at(3_001)),
+            [extend(13_000, 16_500)]
+        );
+        assert_eq!(keeper.wakes_at(), at(6_000));
+    }
+
+    #[test]
+    fn several_leases_that_find_another_cluster_at_once_prove_nothing() {
+        let leases = [1, 2, 3, 4].map(|id| (LeaseId(id), TTL, at(0)));
+        let over = KeeperCommand::Fence(FenceReason::ClusterChanged);
+        let mut keeper = Keeper::new(leases, MAX_STALL);
+        let mut found = 0;
+        for round in 1..4_u64 {
+            let now = at(3_000 * round);
+            let sent = keeper.tick(now);
+            assert_eq!(sent.len(), 4, "{round}");
+            for id in 1..=4 {
+                let commands = keeper.found_other_cluster(LeaseId(id), now, now);
+                found += 1;
+                match round {
+                    3 if id == 1 => assert_eq!(commands, [over]),
+                    _ => assert_eq!(commands, [], "{round} {id}"),
+                }
+            }
+        }
+        assert_eq!(found, 12);
+
+        // One answer of the right cluster is enough.
+        let mut keeper = Keeper::new([(A, TTL, at(0)), (B, TTL, at(0))], MAX_STALL);
+        for round in 1..4_u64 {
+            let now = at(3_000 * round);
+            keeper.tick(now);
+            keeper.renewed(B, now, TTL, now);
+            assert_eq!(keeper.found_other_cluster(A, now, now), []);
+        }
+        // A stray reply is not counted.
+        assert_eq!(keeper.found_other_cluster(A, at(1), at(5_000)), []);
     }
 
     /// Checks a heartbeat that was last at `beat` every 50 ms, from one time to another.
@@ -624,5 +805,110 @@ mod tests {
         let mut keeper = one();
         keeper.tick(at(10_000));
         assert_eq!(keeper.task_died(), []);
+    }
+
+    /// A step of the property test.
+    #[derive(Debug, Clone, Copy)]
+    enum KeeperStep {
+        /// Time passes, in milliseconds.
+        Wait(u64),
+        /// A lease is granted by a request that was sent this many milliseconds ago.
+        Add(u64),
+        /// The oldest renewal under way is answered, or fails.
+        Answer(bool),
+    }
+
+    fn keeper_steps() -> impl Strategy<Value = Vec<KeeperStep>> {
+        let step = prop_oneof![
+            6 => (1..900_u64).prop_map(KeeperStep::Wait),
+            1 => (0..11_000_u64).prop_map(KeeperStep::Add),
+            8 => prop::bool::weighted(0.8).prop_map(KeeperStep::Answer),
+        ];
+        prop::collection::vec(step, 1..200)
+    }
+
+    proptest! {
+        /// The session never lives beyond two thirds of the time to live of any lease, counted from
+        /// the last renewal of that lease that was confirmed.
+        #[test]
+        fn the_deadlines_are_those_of_every_lease(steps in keeper_steps()) {
+            let mut now = 20_000_u64;
+            let mut keeper = Keeper::new([(LeaseId(0), TTL, at(now))], MAX_STALL);
+            let mut confirmed = vec![at(now)];
+            let mut fence = keeper.deadlines();
+            let mut under_way = VecDeque::new();
+            let mut over = false;
+            for step in steps {
+                let mut commands = Vec::new();
+                match step {
+                    KeeperStep::Wait(millis) => now += millis,
+                    KeeperStep::Add(ago) => {
+                        let lease = LeaseId(confirmed.len() as i64);
+                        let sent = at(now - ago);
+                        if let Some(command) = keeper.add(lease, TTL, sent, at(now)) {
+                            prop_assert!(!over);
+                            confirmed.push(sent);
+                            commands.push(command);
+                        }
+                    }
+                    KeeperStep::Answer(confirms) => {
+                        if let Some((lease, sent)) = under_way.pop_front() {
+                            let LeaseId(number) = lease;
+                            if !confirms {
+                                keeper.failed(lease, sent, at(now));
+                            } else {
+                                commands = keeper.renewed(lease, sent, TTL, at(now));
+                                let extends = |command: &_| {
+                                    matches!(command, KeeperCommand::Extend { .. })
+                                };
+                                if commands.iter().any(extends) {
+                                    confirmed[number as usize] = sent;
+                                }
+                            }
+                        }
+                    }
+                }
+                commands.extend(keeper.tick(at(now)));
+                for command in commands {
+                    prop_assert!(!over, "a command after the end: {command:?}");
+                    match command {
+                        KeeperCommand::Renew { lease, sent, .. } => {
+                            let trying = under_way.iter().any(|(other, _)| *other == lease);
+                            prop_assert!(!trying, "two renewals of a lease at once");
+                            under_way.push_back((lease, sent));
+                        }
+                        KeeperCommand::Extend { soft, hard } => fence = (soft, hard),
+                        KeeperCommand::Fence(_) => over = true,
+                    }
+                }
+                let all = confirmed.iter().map(|sent| deadlines(*sent, TTL));
+                let first = all.min().unwrap();
+                prop_assert_eq!(fence, first);
+                prop_assert_eq!(over, at(now) >= first.0);
+            }
+        }
+
+        /// However many leases there are, their renewals do not come together.
+        #[test]
+        fn renewals_are_spread_over_the_interval(leases in 1..300_usize) {
+            let granted = (0..leases).map(|id| (LeaseId(id as i64), TTL, at(0)));
+            let mut keeper = Keeper::new(granted, MAX_STALL);
+            let mut sent = Vec::new();
+            for millis in (0..9_000).step_by(10) {
+                for command in keeper.tick(at(millis)) {
+                    if let KeeperCommand::Renew { lease, sent: time, .. } = command {
+                        keeper.renewed(lease, time, TTL, time);
+                        sent.push(millis);
+                    }
+                }
+            }
+            prop_assert!(sent.len() >= 2 * leases);
+            // In a tenth of the interval, no more than two tenths of the leases, and one.
+            for begin in (0..9_000).step_by(50) {
+                let within = |time: &&u64| (begin..begin + 300).contains(*time);
+                let count = sent.iter().filter(within).count();
+                prop_assert!(count <= leases / 5 + 2, "{count} renewals at {begin}");
+            }
+        }
     }
 }

@@ -7,15 +7,17 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::fence::Fence;
 use super::keeper::{Keeper, KeeperCommand, StallReport};
+use super::lease_supply::{GrantedLease, LeaseSupply};
 use super::longest_stall::LongestStall;
 use super::pulse::Pulse;
-use crate::registry::{RegistryErrorKind, TimedRegistry};
+use crate::environment::Timestamp;
+use crate::registry::{Lease, LeaseId, RegistryError, RegistryErrorKind, TimedRegistry};
 
 /// The time between two checks of the heartbeat, each of which requests the next beat: a twentieth
 /// of the shortest `max_stall`.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Renews the leases of a session.
+/// Renews the leases of a session, and grants it further ones.
 pub(super) struct KeeperDriver {
     /// Uses dedicated connections.
     pub(super) registry: TimedRegistry,
@@ -23,11 +25,12 @@ pub(super) struct KeeperDriver {
     pub(super) pulse: Arc<Pulse>,
     pub(super) keeper: Keeper,
     pub(super) longest_stall: Arc<LongestStall>,
+    pub(super) supply: LeaseSupply,
 }
 
 impl KeeperDriver {
-    /// Renews the leases until the session is fenced. After that, only checks whether the runtime
-    /// recovers, until this future is dropped.
+    /// Renews the leases, and grants further ones, until the session is fenced. After that, only
+    /// checks whether the runtime recovers, until this future is dropped.
     ///
     /// Acts before it logs: a log may block, or panic.
     pub(super) async fn run(mut self) {
@@ -46,6 +49,9 @@ impl KeeperDriver {
         let mut task_died = false;
         let restored = registry.restored();
         let mut renewals = FuturesUnordered::new();
+        // At most one.
+        let mut grants = FuturesUnordered::new();
+        let mut granted = None;
         let mut commands = Vec::new();
         loop {
             let report = self.look();
@@ -68,6 +74,12 @@ impl KeeperDriver {
                     }
                 }
             }
+            // Only now, as the fence has moved to the deadlines of this lease too.
+            if let Some(lease) = granted.take()
+                && !fence.is_fenced()
+            {
+                self.supply.hand_out(lease);
+            }
             self.log(report);
             if let Some(reason) = ended {
                 // A stalled runtime cannot log this itself.
@@ -82,23 +94,67 @@ impl KeeperDriver {
                     commands = self.keeper.task_died();
                 }
                 () = restored.cancelled() => commands = self.keeper.cluster_changed(),
-                Some((lease, sent, renewed)) = renewals.next() => match renewed {
-                    Ok(ttl) => commands = self.keeper.renewed(lease, sent, ttl, environment.now()),
-                    Err(error) if error.kind() == RegistryErrorKind::LeaseNotFound => {
-                        commands = self.keeper.gone(lease, sent);
-                    }
-                    Err(error) if error.is_other_registry() => {
-                        commands = self.keeper.found_other_cluster(lease, sent, environment.now());
-                        tracing::warn!(%error, "renewing the lease reached another registry");
-                    }
-                    Err(error) => {
-                        self.keeper.failed(lease, sent, environment.now());
-                        tracing::warn!(%error, "renewing the lease failed");
-                    }
-                },
+                Some((lease, sent, renewed)) = renewals.next() => {
+                    commands = self.renewed(lease, sent, renewed);
+                }
+                Some(grant) = grants.next() => (commands, granted) = self.granted(grant),
+                Some(pause) = self.supply.requests.recv(), if grants.is_empty() => {
+                    grants.push(self.supply.grant(pause));
+                }
                 () = environment.sleep_until(wakes_at) => {}
             }
         }
+    }
+
+    /// Handles the outcome of a renewal.
+    fn renewed(
+        &mut self,
+        lease: LeaseId,
+        sent: Timestamp,
+        renewed: Result<Duration, RegistryError>,
+    ) -> Vec<KeeperCommand> {
+        let now = self.registry.environment().now();
+        let error = match renewed {
+            Ok(ttl) => return self.keeper.renewed(lease, sent, ttl, now),
+            Err(error) => error,
+        };
+        if error.kind() == RegistryErrorKind::LeaseNotFound {
+            return self.keeper.gone(lease, sent);
+        }
+        if error.is_other_registry() {
+            let commands = self.keeper.found_other_cluster(lease, sent, now);
+            tracing::warn!(%error, "renewing the lease reached another registry");
+            return commands;
+        }
+        self.keeper.failed(lease, sent, now);
+        // One of many leases that fail together is enough for the log.
+        if self.keeper.sets_deadline(lease) {
+            tracing::warn!(%error, "renewing the lease failed");
+        }
+        Vec::new()
+    }
+
+    /// Handles the outcome of a request for a further lease. A lease that is returned is to be
+    /// handed out after the commands are carried out.
+    fn granted(
+        &mut self,
+        grant: Result<GrantedLease, RegistryError>,
+    ) -> (Vec<KeeperCommand>, Option<GrantedLease>) {
+        let now = self.registry.environment().now();
+        let error = match grant {
+            Ok(granted) => {
+                let Lease { id, ttl } = granted.lease;
+                match self.keeper.add(id, ttl, granted.sent, now) {
+                    Some(extend) => return (vec![extend], Some(granted)),
+                    // It carries no name and runs out; the end of the session revokes it.
+                    None => RegistryError::no_reply(),
+                }
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "the session was granted no further lease, retrying");
+        self.supply.refuse(error);
+        (Vec::new(), None)
     }
 
     /// Checks the heartbeat and requests the next one. Returns the stall that has begun or ended.

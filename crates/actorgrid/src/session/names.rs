@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::claim_driver::ClaimWaiter;
 use super::claim_error::ClaimError;
 use super::claim_event::{ClaimOrder, MAX_NAMES};
+use super::claim_place::ClaimPlace;
 use super::fence::Fence;
 use super::held_claim::HeldClaim;
 use super::identity::Identity;
@@ -82,6 +83,7 @@ impl Names {
     pub(crate) async fn claim(
         &self,
         names: &[(Kind, &Name)],
+        place: ClaimPlace,
         reservation: impl Send + Sync + 'static,
     ) -> Result<HeldClaim, ClaimError> {
         debug_assert!(
@@ -102,6 +104,7 @@ impl Names {
         let order = ClaimOrder {
             nonce,
             puts,
+            place,
             waiter,
             reservation: OnFree::dropping(reservation),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, SelectAll, StreamExt as _};
+use tokio::sync::mpsc;
 
 use super::fence::Fence;
 use super::fence_reason::FenceReason;
@@ -22,58 +23,84 @@ const WATCH_BACK_OFF: BackOffPolicy =
 /// detection of a key that is lost without a report to half a time to live.
 const REREADS_PER_TTL: u32 = 3;
 
+/// A key that the session has put and must keep.
+#[derive(Debug, Clone)]
+pub(super) struct OwnKey {
+    pub(super) key: String,
+    pub(super) lease: LeaseId,
+    /// The revision at which this session created the key.
+    pub(super) created: Revision,
+}
+
+impl OwnKey {
+    /// Another peer can overwrite a key without deleting it: then the lease is not ours.
+    fn is_kept(&self, state: &KeyState) -> bool {
+        let is_ours =
+            |entry: &Entry| entry.created == self.created && entry.lease == Some(self.lease);
+        match state {
+            KeyState::Present(entry) => is_ours(entry),
+            KeyState::Absent => false,
+        }
+    }
+}
+
 /// Watches the session's own keys.
 pub(super) struct OwnKeys {
     /// Uses dedicated connections.
     pub(super) registry: TimedRegistry,
     pub(super) fence: Arc<Fence>,
-    pub(super) keys: Vec<String>,
-    pub(super) lease: LeaseId,
-    /// The time to live of the lease.
+    pub(super) keys: Vec<OwnKey>,
+    /// Receives the keys that are put later.
+    pub(super) further: mpsc::UnboundedReceiver<OwnKey>,
+    /// The time to live of the leases.
     pub(super) ttl: Duration,
-    /// The revision at which this session created all the keys.
-    pub(super) created: Revision,
 }
 
 impl OwnKeys {
     /// Watches until the session is fenced or ended.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut states: SelectAll<_> = self.keys.iter().map(|key| self.watch(key)).collect();
-        while let Some(state) = states.next().await {
-            match state {
-                KeyState::Present(entry) if self.is_ours(&entry) => {}
-                KeyState::Present(_) | KeyState::Absent => return self.lost().await,
+        loop {
+            tokio::select! {
+                biased;
+                Some((key, state)) = states.next() => if !key.is_kept(&state) {
+                    return self.lost(key.lease).await;
+                },
+                Some(key) = self.further.recv() => states.push(self.watch(&key)),
+                else => return,
             }
         }
     }
 
-    /// Returns an endless stream of the states of a key since the session began.
-    fn watch(&self, key: &str) -> stream::BoxStream<'static, KeyState> {
-        let (registry, key) = (self.registry.clone(), key.to_owned());
-        let watch = KeyWatch::after(registry, key, WATCH_BACK_OFF, self.created)
-            .reread_every(self.ttl / REREADS_PER_TTL);
-        let states = stream::unfold(watch, async |mut watch| Some((watch.next().await, watch)));
+    /// Returns an endless stream of the states of a key since the session put it.
+    fn watch(&self, key: &OwnKey) -> stream::BoxStream<'static, (Arc<OwnKey>, KeyState)> {
+        let key = Arc::new(key.clone());
+        let watch = KeyWatch::after(
+            self.registry.clone(),
+            key.key.clone(),
+            WATCH_BACK_OFF,
+            key.created,
+        );
+        let watch = watch.reread_every(self.ttl / REREADS_PER_TTL);
+        let states = stream::unfold((key, watch), async |(key, mut watch)| {
+            let state = watch.next().await;
+            Some(((key.clone(), state), (key, watch)))
+        });
         states.boxed()
     }
 
-    /// Fences the session. If the lease is gone too, so are the names of all actors: then aborts at
-    /// once, as there is no time left for a graceful stop.
-    async fn lost(&self) {
+    /// Fences the session because a key under this lease is lost. If the lease is gone too, so are
+    /// the names of all actors under it: then aborts at once, as there is no time left for a
+    /// graceful stop.
+    async fn lost(&self, lease: LeaseId) {
         self.fence.trip(FenceReason::KeyLost);
         while !self.fence.aborted().is_cancelled() {
-            let remaining = self
-                .registry
-                .exchange(|backend| backend.remaining(self.lease));
+            let remaining = self.registry.exchange(|backend| backend.remaining(lease));
             match remaining.await {
                 Ok(None) => self.fence.abort(),
                 Ok(Some(_)) => return,
                 Err(_) => self.registry.environment().sleep(RETRY_PAUSE).await,
             }
         }
-    }
-
-    /// Another peer can overwrite a key without deleting it: then the lease is not ours.
-    fn is_ours(&self, entry: &Entry) -> bool {
-        entry.created == self.created && entry.lease == Some(self.lease)
     }
 }

@@ -16,13 +16,15 @@ use super::joiner::{Joined, Joiner};
 use super::keeper::{Keeper, try_limit};
 use super::keeper_driver::KeeperDriver;
 use super::lease_end;
+use super::lease_supply::{LeaseGranter, LeaseSupply};
 use super::names::Names;
-use super::own_keys::OwnKeys;
+use super::own_keys::{OwnKey, OwnKeys};
 use super::pulse::Pulse;
+use super::session_leases::SessionLeases;
 use super::terms::SessionTerms;
 use super::upkeep::Upkeep;
 use crate::environment::{DedicatedRuntime, Environment, Watchdog};
-use crate::registry::{LeaseId, Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys};
+use crate::registry::{Registry, RegistryError, RegistryErrorKind, TimedRegistry, keys};
 use crate::token::Token;
 
 /// The maximum number of claims that wait for the claim driver; further callers wait for a place.
@@ -38,9 +40,9 @@ const TASK_END_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     names: Names,
-    lease: LeaseId,
+    leases: Arc<SessionLeases>,
     /// The keeper and the watch of the session's keys. The end of the session waits for them before
-    /// it ends the lease, so that nothing is renewed after that; a drop ends them without waiting.
+    /// it ends the leases, so that nothing is renewed after that; a drop ends them without waiting.
     upkeep: DedicatedRuntime,
     /// The claim driver and the heartbeat. They run no user code; if one panics, the keeper fences
     /// the session. The end of the session joins them; a drop aborts them.
@@ -94,12 +96,20 @@ impl Session {
         let limit = try_limit(lease.ttl);
         let keeper = Keeper::new([(lease.id, lease.ttl, sent)], terms.max_stall);
         let (soft, hard) = keeper.deadlines();
+        let leases = Arc::new(SessionLeases::new(lease.id));
         let fence = Arc::new(Fence::new(environment.clone(), soft, hard));
         let pulse = Arc::new(Pulse::new(environment, &fence));
         let watched = fence.clone();
         let watchdog = environment.watch_over(move || watched.look());
         let watchdog = watchdog.map_err(thread_error)?;
         let dedicated = TimedRegistry::new(environment, &registry.dedicated(), limit);
+        let granter = LeaseGranter::new(&dedicated, identity, terms.ttl, &leases);
+        let (supply, further, further_keys) = LeaseSupply::new(granter);
+        let own_key = |key| OwnKey {
+            key,
+            lease: lease.id,
+            created: revision,
+        };
         let upkeep = Upkeep {
             fence: fence.clone(),
             pulse: pulse.clone(),
@@ -109,14 +119,14 @@ impl Session {
                 pulse: pulse.clone(),
                 keeper,
                 longest_stall: terms.longest_stall.clone(),
+                supply,
             },
             own_keys: OwnKeys {
                 registry: dedicated,
                 fence: fence.clone(),
-                keys: own_keys,
-                lease: lease.id,
+                keys: own_keys.into_iter().map(own_key).collect(),
+                further: further_keys,
                 ttl: lease.ttl,
-                created: revision,
             },
         };
         let upkeep = environment.run_dedicated(KEEPER_THREAD, upkeep.run()).await;
@@ -130,7 +140,14 @@ impl Session {
             created: revision,
         };
         let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE_CAPACITY);
-        let claims = ClaimDriver::new(registry.clone(), fence.clone(), epoch, order_receiver);
+        let claims = ClaimDriver::new(
+            registry.clone(),
+            fence.clone(),
+            epoch,
+            further,
+            terms.names_per_lease,
+            order_receiver,
+        );
         let mut tasks = JoinSet::new();
         let watched = pulse.clone();
         tasks.spawn(async move { watched.run("claim driver", claims.run()).await });
@@ -139,7 +156,7 @@ impl Session {
         let token = Token::new(registry.cluster(), revision);
         Ok(Self {
             names: Names::new(registry, identity.clone(), fence, token, orders),
-            lease: lease.id,
+            leases,
             upkeep,
             tasks,
             _watchdog: watchdog,
@@ -154,25 +171,31 @@ impl Session {
         self.names.fence()
     }
 
+    /// Returns the number of leases beside that of the peer's own registration.
+    pub(crate) fn further_leases(&self) -> usize {
+        self.leases.further().len()
+    }
+
     /// Ends the session and deletes its keys. Returns once the registry has confirmed that; the
     /// caller bounds the time. Nothing may run under the session any more.
     ///
-    /// If the keeper does not end in time, it might renew the lease once more, so the lease is left
-    /// to expire.
+    /// If the keeper does not end in time, it might renew the leases once more, so they are left to
+    /// expire.
     pub(crate) async fn revoke(self) {
-        let (registry, lease) = (self.names.timed_registry(), self.lease);
+        let (registry, leases) = (self.names.timed_registry(), self.leases.clone());
         if self.end().await {
-            lease_end::revoke(&registry, lease).await;
+            lease_end::revoke_all(&registry, &leases).await;
         } else {
-            lease_end::run_out(&registry, lease).await;
+            lease_end::run_all_out(&registry, &leases).await;
         }
     }
 
-    /// Ends the session and lets its lease expire. Returns once the registry reports that it has.
+    /// Ends the session and lets its leases expire. Returns once the registry reports that they
+    /// have.
     pub(crate) async fn run_out(self) {
-        let (registry, lease) = (self.names.timed_registry(), self.lease);
+        let (registry, leases) = (self.names.timed_registry(), self.leases.clone());
         self.end().await;
-        lease_end::run_out(&registry, lease).await;
+        lease_end::run_all_out(&registry, &leases).await;
     }
 
     /// Ends the keeper and the tasks. Returns whether they have ended in time; if not, they end as
@@ -186,7 +209,7 @@ impl Session {
         };
         let ended = registry.environment().timeout(TASK_END_TIMEOUT, end).await;
         if ended.is_none() {
-            tracing::error!("the keeper is blocked, leaving its lease to expire");
+            tracing::error!("the keeper is blocked, leaving its leases to expire");
         }
         ended.is_some()
     }

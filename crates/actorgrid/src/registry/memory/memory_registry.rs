@@ -12,6 +12,8 @@ use super::operation::MemoryOperation;
 use super::snapshot::MemorySnapshot;
 use super::store::Store;
 use crate::environment::Environment;
+#[cfg(test)]
+use crate::registry::LeaseId;
 use crate::registry::Registry;
 use crate::revision::Revision;
 use crate::token::ClusterId;
@@ -172,6 +174,26 @@ impl MemoryRegistry {
     #[must_use]
     pub fn leases(&self) -> usize {
         self.core.with(|state, _| state.store.leases())
+    }
+
+    /// Returns the lease of a key.
+    #[cfg(test)]
+    pub(crate) fn lease_of(&self, key: &str) -> Option<LeaseId> {
+        self.core
+            .with(|state, _| state.store.entry(key).and_then(|entry| entry.lease))
+    }
+
+    /// Ends a lease and deletes its keys, like an operator who revokes it.
+    #[cfg(test)]
+    pub(crate) fn revoke_lease(&self, lease: LeaseId) {
+        self.core.with(|state, _| state.store.revoke(lease));
+    }
+
+    /// Makes every renewal of a lease fail from now on, with nothing done.
+    #[cfg(test)]
+    pub(crate) fn refuse_renewals_of(&self, lease: LeaseId) {
+        self.core
+            .with(|state, _| state.store.refuse_renewals(lease));
     }
 
     /// Returns how often an operation was called so far, whatever the outcome.

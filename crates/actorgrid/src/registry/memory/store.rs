@@ -33,6 +33,9 @@ pub(super) struct Store {
     compacted: Revision,
     /// Whether the storage is full, so that nothing more is stored.
     full: bool,
+    /// The leases whose renewals fail.
+    #[cfg(test)]
+    unrenewable: BTreeSet<LeaseId>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ impl Store {
             history: VecDeque::new(),
             compacted: Revision::ZERO,
             full: false,
+            #[cfg(test)]
+            unrenewable: BTreeSet::new(),
         }
     }
 
@@ -103,11 +108,22 @@ impl Store {
     }
 
     pub(super) fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Duration, RegistryError> {
+        #[cfg(test)]
+        if self.unrenewable.contains(&id) {
+            let text = "this lease cannot be renewed";
+            return Err(RegistryError::new(RegistryErrorKind::Unavailable, text));
+        }
         let held = self.leases.get_mut(&id).ok_or_else(lease_not_found)?;
         self.expiries.remove(&(held.expiry, id));
         held.expiry = now + held.ttl;
         self.expiries.insert((held.expiry, id));
         Ok(held.ttl)
+    }
+
+    /// Makes every renewal of a lease fail from now on.
+    #[cfg(test)]
+    pub(super) fn refuse_renewals(&mut self, id: LeaseId) {
+        self.unrenewable.insert(id);
     }
 
     pub(super) fn remaining(&self, now: Timestamp, id: LeaseId) -> Option<Duration> {

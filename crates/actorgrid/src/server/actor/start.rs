@@ -19,8 +19,9 @@ use crate::mailbox::{MailboxError, MailboxOwner, Reservation};
 use crate::message::ActorStart;
 use crate::name::Name;
 use crate::registry::{Kind, RegistryErrorKind, holder};
+use crate::server::leader::LEADER;
 use crate::server::life::Life;
-use crate::session::ClaimError;
+use crate::session::{ClaimError, ClaimPlace};
 
 /// The number of starts of one name that may wait for another start of it to be decided, or for the
 /// name to be released. They are all answered together, so more would be pointless; an eighth of
@@ -154,7 +155,7 @@ async fn register(
     let claim = tokio::select! {
         biased;
         () = life.stopping() => return Err(RequestError::mailbox_closed()),
-        claim = life.names().claim(&kinds, reservation) => claim,
+        claim = life.names().claim(&kinds, place_of(&name), reservation) => claim,
     };
     let held = claim.map_err(give_up)?;
     let token = life.names().token_at(held.revision());
@@ -185,6 +186,15 @@ async fn register(
         tracked,
         permit,
     })
+}
+
+/// Returns the lease that an actor's names prefer. Leadership ends with the peer's registration, so
+/// that no peer leads that others no longer see.
+fn place_of(name: &Name) -> ClaimPlace {
+    match name.as_str() == LEADER {
+        true => ClaimPlace::First,
+        false => ClaimPlace::Any,
+    }
 }
 
 /// Calls the user's function that returns the capacity of the declared mailbox.

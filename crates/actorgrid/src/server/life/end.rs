@@ -16,8 +16,11 @@ use crate::session::{Fence, FenceReason, Session};
 /// How long an aborted actor has to end. An abort takes effect at the next await; code that has
 /// none for this long is stuck.
 pub(in crate::server) const ABORT_GRACE: Duration = Duration::from_secs(1);
-/// How long the registry has at a shutdown to confirm that the session is gone.
+/// How long the registry has at a shutdown to confirm that a session with one lease is gone.
 pub(in crate::server) const REVOKE_BOUND: Duration = Duration::from_secs(2);
+/// How much longer it has for each further lease, which are revoked one after the other. This is
+/// several times what etcd takes.
+const REVOKE_BOUND_PER_LEASE: Duration = Duration::from_millis(50);
 
 /// How a life ended.
 pub(in crate::server) enum LifeEnd {
@@ -171,11 +174,9 @@ pub(super) async fn drain(
     } else {
         core.report_stuck()
     };
-    let revoked = ended
-        && environment
-            .timeout(REVOKE_BOUND, session.revoke())
-            .await
-            .is_some();
+    let further = u32::try_from(session.further_leases()).unwrap_or(u32::MAX);
+    let bound = REVOKE_BOUND + REVOKE_BOUND_PER_LEASE * further;
+    let revoked = ended && environment.timeout(bound, session.revoke()).await.is_some();
     if stuck.is_empty() && revoked {
         return LifeEnd::Shutdown(Ok(()));
     }

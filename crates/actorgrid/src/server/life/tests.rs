@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
+
+use super::end::REVOKE_BOUND;
 use crate::client::{Client, Health};
 use crate::environment::{Environment, Simulation};
 use crate::message::{ActorStart, EchoMsg};
@@ -103,6 +107,56 @@ impl World {
         self.environment.sleep(3 * TTL).await;
         assert_eq!(self.server.state(), ServerState::Serving);
     }
+}
+
+/// Starts more actors than one lease carries.
+async fn start_crowd(world: &World) {
+    let start = async |number| world.start(&format!("crowd-{number}")).await;
+    let starts = (0..1_100).map(|number| start(number).boxed_local());
+    let started = stream::iter(starts).buffer_unordered(100);
+    let all = started.all(async |started| started.is_ok());
+    assert!(all.await);
+    assert_eq!(world.registry.leases(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_several_leases_that_loses_one_rejoins_with_a_fresh_one() {
+    let world = World::new().await;
+    start_crowd(&world).await;
+    let lease = |name| world.registry.lease_of(&format!("test.actor.{name}"));
+    let (first, second) = (lease("crowd-0").unwrap(), lease("crowd-1099").unwrap());
+    assert_ne!(first, second);
+    world.registry.revoke_lease(second);
+    world.server.wait_for(ServerState::Fenced).await;
+    world.server.wait_for(ServerState::Serving).await;
+    world.serves_a_second_session().await;
+    assert_ne!(world.registry.lease_of("test.actor.a"), Some(first));
+    // The crowd is gone, also that of the lease that was not lost.
+    world.start("crowd-0").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_several_leases_shuts_down_in_time_and_leaves_nothing() {
+    let world = World::new().await;
+    start_crowd(&world).await;
+    world.server.shutdown().await.unwrap();
+    assert_eq!(world.registry.keys(), [""; 0]);
+    assert_eq!(world.registry.leases(), 0);
+
+    // A registry that does not confirm the end is not waited for beyond the bound.
+    let world = World::new().await;
+    start_crowd(&world).await;
+    for _ in 0..100 {
+        let lost = MemoryFault::LoseRequest;
+        world.registry.inject(MemoryOperation::Revoke, lost);
+    }
+    let begun = world.environment.now();
+    let error = world.server.shutdown().await.unwrap_err();
+    assert!(error.not_revoked);
+    let took = world.environment.now().since(begun);
+    assert!(took <= REVOKE_BOUND + Duration::from_secs(2), "{took:?}");
+    world.environment.sleep(TTL).await;
+    assert_eq!(world.registry.leases(), 0);
 }
 
 /// Two actors, each of which checks its stop order while it waits for a request.

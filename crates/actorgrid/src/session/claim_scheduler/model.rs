@@ -1,168 +1,23 @@
 //! Property tests of the claim scheduler against a small model registry that rejects requests,
 //! loses requests and replies, carries requests out late, and answers in any order.
 
+mod model_registry;
+
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
+use self::model_registry::{FIRST, ModelRegistry, entry};
 use super::*;
 use crate::registry::{RegistryErrorKind, carries, value_with_nonce};
+use crate::session::ClaimPlace;
 
-const LEASES: [(LeaseId, usize); 2] = [(LeaseId(1), 2), (LeaseId(2), 4)];
+/// The capacity of each lease.
+const CAPACITY: usize = 4;
+/// The key that prefers the first lease.
+const LEADER: &str = "k0";
 /// The nonce of registrations that are not ours.
 const RIVAL: u64 = u64::MAX;
-
-/// A registry that carries out each request at once.
-#[derive(Clone)]
-struct ModelRegistry {
-    revision: i64,
-    keys: BTreeMap<String, Entry>,
-    /// The epoch key of each live lease.
-    epochs: BTreeMap<LeaseId, Entry>,
-    /// The live leases.
-    leases: BTreeSet<LeaseId>,
-    /// The claims that have committed and whose lease is not gone: nonce and revision.
-    committed: BTreeMap<u64, Revision>,
-    /// The nonces of our orders, by the values that carry them.
-    nonces: BTreeMap<Bytes, u64>,
-    /// Whether the registry was restored: then a claim that it has forgotten may commit again.
-    restored: bool,
-}
-
-impl ModelRegistry {
-    fn new() -> Self {
-        let mut registry = Self {
-            revision: 0,
-            keys: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-            leases: BTreeSet::new(),
-            committed: BTreeMap::new(),
-            nonces: BTreeMap::new(),
-            restored: false,
-        };
-        let at = registry.advance();
-        for (lease, _) in LEASES {
-            registry.leases.insert(lease);
-            let epoch = entry("epoch", 0, at, lease);
-            registry.epochs.insert(lease, epoch);
-        }
-        registry
-    }
-
-    fn advance(&mut self) -> Revision {
-        self.revision += 1;
-        Revision::new(self.revision)
-    }
-
-    fn carry_out(&mut self, exchange: &ClaimExchange) -> ClaimEvent<u64, u64> {
-        match exchange {
-            ClaimExchange::Claim {
-                id,
-                lease,
-                guard,
-                claims,
-            } => ClaimEvent::Claimed {
-                id: *id,
-                result: self.claim(*lease, *guard, claims),
-            },
-            ClaimExchange::Raise { lease } => ClaimEvent::Raised {
-                lease: *lease,
-                result: self.raise(*lease),
-            },
-            ClaimExchange::Read { id, keys } => ClaimEvent::Read {
-                id: *id,
-                result: Ok(keys.iter().map(|key| self.keys.get(key).cloned()).collect()),
-            },
-            ClaimExchange::Release { id, key, revision } => {
-                let ours = |entry: &Entry| entry.created == *revision;
-                if self.keys.get(key).is_some_and(ours) {
-                    self.advance();
-                    self.keys.remove(key);
-                }
-                ClaimEvent::Released {
-                    id: *id,
-                    result: Ok(()),
-                }
-            }
-        }
-    }
-
-    fn claim(
-        &mut self,
-        lease: LeaseId,
-        guard: Revision,
-        claims: &[Claim],
-    ) -> Result<Vec<ClaimOutcome>, RegistryError> {
-        if !self.leases.contains(&lease) {
-            return Err(RegistryError::new(RegistryErrorKind::LeaseNotFound, ""));
-        }
-        let revision = self.advance();
-        let mut outcomes = Vec::new();
-        for claim in claims {
-            let epoch = self.epochs.get(&lease).cloned();
-            let found: Vec<_> = claim
-                .puts
-                .iter()
-                .map(|(key, _)| self.keys.get(key).cloned())
-                .collect();
-            let guarded = epoch.as_ref().is_some_and(|epoch| epoch.modified == guard);
-            if !guarded || found.iter().any(Option::is_some) {
-                outcomes.push(ClaimOutcome::Refused { found, epoch });
-                continue;
-            }
-            for (key, value) in &claim.puts {
-                let mut put = entry(key, 0, revision, lease);
-                put.value = value.clone();
-                self.keys.insert(key.clone(), put);
-            }
-            let nonce = self.nonces[&claim.puts[0].1];
-            let before = self.committed.insert(nonce, revision);
-            assert!(before.is_none() || self.restored, "a claim committed twice");
-            outcomes.push(ClaimOutcome::Won { revision });
-        }
-        Ok(outcomes)
-    }
-
-    fn raise(&mut self, lease: LeaseId) -> Result<RaiseOutcome, RegistryError> {
-        if !self.leases.contains(&lease) {
-            return Err(RegistryError::new(RegistryErrorKind::LeaseNotFound, ""));
-        }
-        let revision = self.advance();
-        Ok(match self.epochs.get_mut(&lease) {
-            Some(epoch) => {
-                epoch.modified = revision;
-                RaiseOutcome::Raised(revision)
-            }
-            None => RaiseOutcome::Refused(None),
-        })
-    }
-
-    /// Returns the keys that our session has put.
-    fn ours(&self) -> BTreeSet<String> {
-        let ours = self.keys.values().filter(|entry| entry.lease.is_some());
-        ours.map(|entry| entry.key.clone()).collect()
-    }
-
-    fn lose_lease(&mut self, lease: LeaseId) {
-        self.leases.remove(&lease);
-        self.epochs.remove(&lease);
-        self.keys.retain(|_, entry| entry.lease != Some(lease));
-        let there: BTreeSet<Revision> = self.keys.values().map(|entry| entry.created).collect();
-        self.committed
-            .retain(|_, revision| there.contains(revision));
-    }
-}
-
-fn entry(key: &str, nonce: u64, at: Revision, lease: LeaseId) -> Entry {
-    Entry {
-        key: key.to_owned(),
-        value: value_with_nonce(nonce),
-        created: at,
-        modified: at,
-        lease: Some(lease),
-    }
-}
 
 /// The fate of a request.
 #[derive(Debug, Clone, Copy)]
@@ -189,8 +44,10 @@ enum ModelStep {
     Leave(prop::sample::Index),
     /// Another peer takes a name, or frees it.
     Rival(u8),
-    LoseLease(bool),
-    LoseEpoch(bool),
+    /// The lease that was requested is granted, or not.
+    Grant(bool),
+    LoseLease(prop::sample::Index),
+    LoseEpoch(prop::sample::Index),
     /// The registry is restored to the state after an earlier step.
     Restore(prop::sample::Index),
     End,
@@ -214,6 +71,8 @@ struct ModelSession {
     /// The names that are reserved on this peer, and the order that reserves each.
     reserved: BTreeMap<String, u64>,
     held: Vec<ClaimedNames<u64>>,
+    /// Whether a further lease is requested.
+    requested: bool,
     /// Whether a lease or an epoch was lost, the registry was restored, or the session was ended.
     over: bool,
     fenced: bool,
@@ -222,12 +81,9 @@ struct ModelSession {
 impl ModelSession {
     fn new() -> Self {
         let registry = ModelRegistry::new();
-        let leases = LEASES.into_iter().map(|(id, capacity)| {
-            let created = registry.epochs[&id].created;
-            ClaimLease::new(id, created, capacity)
-        });
+        let first = ClaimLease::first(FIRST, registry.epochs[&FIRST].created, CAPACITY);
         Self {
-            scheduler: ClaimScheduler::new(leases),
+            scheduler: ClaimScheduler::new(LeasePool::new([first], CAPACITY)),
             snapshots: vec![registry.clone()],
             registry,
             under_way: Vec::new(),
@@ -238,6 +94,7 @@ impl ModelSession {
             gone: BTreeSet::new(),
             reserved: BTreeMap::new(),
             held: Vec::new(),
+            requested: false,
             over: false,
             fenced: false,
         }
@@ -273,19 +130,25 @@ impl ModelSession {
                 }
             }
             ModelStep::Rival(name) => self.rival(name),
-            ModelStep::LoseLease(first) => {
+            ModelStep::Grant(granted) => self.grant(granted),
+            ModelStep::LoseLease(index) => {
                 self.over = true;
-                self.registry.lose_lease(LEASES[usize::from(first)].0);
+                let lease = self.registry.any_lease(index);
+                self.registry.lose_lease(lease);
             }
-            ModelStep::LoseEpoch(first) => {
+            ModelStep::LoseEpoch(index) => {
                 self.over = true;
-                self.registry.epochs.remove(&LEASES[usize::from(first)].0);
+                let lease = self.registry.any_lease(index);
+                self.registry.epochs.remove(&lease);
             }
             ModelStep::Restore(index) => {
                 self.over = true;
                 let nonces = std::mem::take(&mut self.registry.nonces);
+                let last_lease = self.registry.last_lease;
                 self.registry = index.get(&self.snapshots).clone();
                 self.registry.nonces = nonces;
+                // Ids of leases are random, so none recurs.
+                self.registry.last_lease = last_lease;
                 self.registry.restored = true;
             }
             ModelStep::End => {
@@ -315,12 +178,33 @@ impl ModelSession {
             self.registry.nonces.insert(value.clone(), number);
             ordered.push(ClaimOrder {
                 nonce: number,
+                place: match keys.contains(LEADER) {
+                    true => ClaimPlace::First,
+                    false => ClaimPlace::Any,
+                },
                 puts: keys.into_iter().map(|key| (key, value.clone())).collect(),
                 waiter: number,
                 reservation: number,
             });
         }
         self.handle(ClaimEvent::Ordered(ordered));
+    }
+
+    /// Answers the request for a further lease.
+    fn grant(&mut self, granted: bool) {
+        if !std::mem::take(&mut self.requested) {
+            return;
+        }
+        let event = if granted {
+            let (lease, epoch_created) = self.registry.grant();
+            ClaimEvent::LeaseAdded {
+                lease,
+                epoch_created,
+            }
+        } else {
+            ClaimEvent::LeaseRefused(RegistryError::new(RegistryErrorKind::Unavailable, ""))
+        };
+        self.handle(event);
     }
 
     fn rival(&mut self, name: u8) {
@@ -399,6 +283,10 @@ impl ModelSession {
         for command in commands {
             match command {
                 ClaimCommand::Send { exchange, .. } => self.send(exchange),
+                ClaimCommand::RequestLease { .. } => {
+                    assert!(!self.requested && !self.fenced, "requested twice");
+                    self.requested = true;
+                }
                 ClaimCommand::Grant { waiter, names } => {
                     assert!(self.open.remove(&waiter), "answered once");
                     assert_eq!(waiter, names.reservation);
@@ -450,8 +338,10 @@ impl ModelSession {
 
     fn send(&mut self, exchange: ClaimExchange) {
         assert!(!self.fenced);
-        if let ClaimExchange::Claim { claims, .. } = &exchange {
+        if let ClaimExchange::Claim { lease, claims, .. } = &exchange {
             for claim in claims {
+                let leads = claim.puts.iter().any(|(key, _)| key == LEADER);
+                assert!(!leads || *lease == FIRST, "it prefers the first lease");
                 let nonce = self.registry.nonces[&claim.puts[0].1];
                 assert!(!self.gone.contains(&nonce), "its waiter has gone");
                 assert!(!self.doubtful.contains(&nonce), "it was answered already");
@@ -493,10 +383,10 @@ impl ModelSession {
             // Released names may be registered again.
             return;
         }
-        for (lease, capacity) in LEASES {
-            let carried = |entry: &&Entry| entry.lease == Some(lease);
+        for lease in &self.registry.leases {
+            let carried = |entry: &&Entry| entry.lease == Some(*lease);
             let carried = self.registry.keys.values().filter(carried).count();
-            assert!(carried <= capacity, "a lease carries too many names");
+            assert!(carried <= CAPACITY, "a lease carries too many names");
         }
     }
 
@@ -507,7 +397,11 @@ impl ModelSession {
         }
         for _ in 0..1_000 {
             if self.under_way.is_empty() {
-                return;
+                if !self.requested {
+                    return;
+                }
+                self.grant(true);
+                continue;
             }
             let exchange = self.under_way.remove(0);
             self.deliver(exchange, ModelDelivery::Answered);
@@ -531,16 +425,20 @@ fn deliveries() -> impl Strategy<Value = ModelDelivery> {
 fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
     let names = prop::collection::vec(0..6_u8, 1..3);
     let index = any::<prop::sample::Index>;
+    let others = prop_oneof![
+        30 => index().prop_map(ModelStep::GiveUp),
+        20 => index().prop_map(ModelStep::Leave),
+        20 => (0..6_u8).prop_map(ModelStep::Rival),
+        30 => prop::bool::weighted(0.7).prop_map(ModelStep::Grant),
+    ];
     let step = prop_oneof![
         60 => prop::collection::vec(names, 1..4).prop_map(ModelStep::Order),
         160 => (index(), deliveries())
             .prop_map(|(index, delivery)| ModelStep::Deliver(index, delivery)),
         30 => index().prop_map(ModelStep::Arrive),
-        30 => index().prop_map(ModelStep::GiveUp),
-        20 => index().prop_map(ModelStep::Leave),
-        20 => (0..6_u8).prop_map(ModelStep::Rival),
-        ends => any::<bool>().prop_map(ModelStep::LoseLease),
-        ends => any::<bool>().prop_map(ModelStep::LoseEpoch),
+        100 => others,
+        ends => index().prop_map(ModelStep::LoseLease),
+        ends => index().prop_map(ModelStep::LoseEpoch),
         2 * ends => index().prop_map(ModelStep::Restore),
         ends => Just(ModelStep::End),
     ];
@@ -557,12 +455,12 @@ proptest! {
         session.settle();
         let held = session.held.iter().flat_map(|names| names.keys.clone()).collect();
         prop_assert_eq!(session.registry.ours(), held);
-        // Any orders left can only be waiting for room.
+        // No order waits for names to be released: there is always room, sooner or later.
+        prop_assert!(session.open.is_empty());
         while let Some(names) = session.held.pop() {
             session.handle(ClaimEvent::GivenUp(names));
             session.settle();
         }
-        prop_assert!(session.open.is_empty());
         prop_assert!(session.reserved.is_empty());
         prop_assert!(session.registry.ours().is_empty());
         prop_assert!(!session.fenced);

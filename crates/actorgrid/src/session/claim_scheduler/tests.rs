@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::registry::{RegistryErrorKind, value_with_nonce};
+use crate::session::ClaimPlace;
 
 type TestEvent = ClaimEvent<u64, u64>;
 type TestCommand = ClaimCommand<u64, u64>;
@@ -18,7 +19,14 @@ struct TestScheduler {
 }
 
 impl TestScheduler {
+    /// Handles an event. Leaves out the request for a further lease, which is never granted.
     fn handle(&mut self, event: TestEvent) -> Vec<TestCommand> {
+        let mut commands = self.handle_all(event);
+        commands.retain(|command| !matches!(command, ClaimCommand::RequestLease { .. }));
+        commands
+    }
+
+    fn handle_all(&mut self, event: TestEvent) -> Vec<TestCommand> {
         self.scheduler
             .handle(event, |waiter| self.gone.contains(waiter))
     }
@@ -37,8 +45,28 @@ fn with_room<const N: usize>(capacities: [usize; N]) -> TestScheduler {
     let leases = [A, B].into_iter().zip(capacities);
     let leases = leases.map(|(id, room)| ClaimLease::new(id, at(CREATED), room));
     TestScheduler {
-        scheduler: ClaimScheduler::new(leases),
+        scheduler: ClaimScheduler::new(LeasePool::new(leases, MAX_NAMES)),
         gone: Vec::new(),
+    }
+}
+
+/// Creates a scheduler whose leases have room for four names each, and begins with lease A.
+fn growing() -> TestScheduler {
+    let first = ClaimLease::new(A, at(CREATED), 4);
+    TestScheduler {
+        scheduler: ClaimScheduler::new(LeasePool::new([first], 4)),
+        gone: Vec::new(),
+    }
+}
+
+fn request(pause: Duration) -> TestCommand {
+    ClaimCommand::RequestLease { pause }
+}
+
+fn lease_added() -> TestEvent {
+    ClaimEvent::LeaseAdded {
+        lease: B,
+        epoch_created: at(20),
     }
 }
 
@@ -56,6 +84,7 @@ fn order_of(number: u64, count: u64) -> ClaimOrder<u64, u64> {
     ClaimOrder {
         nonce: number,
         puts: puts.map(|key| (key, value_with_nonce(number))).collect(),
+        place: ClaimPlace::Any,
         waiter: number,
         reservation: number,
     }
@@ -807,10 +836,106 @@ fn an_empty_lease_has_room_for_the_names_of_any_one_claim() {
         scheduler.handle(ClaimEvent::Ordered(vec![order()])),
         [claim_of(1, B, CREATED, &[order()])]
     );
-    for rooms in [[0, 1], [1, 1]] {
-        let refused = std::panic::catch_unwind(|| with_room(rooms));
-        assert!(refused.is_err(), "{rooms:?}");
+}
+
+#[test]
+fn claims_that_find_no_room_share_a_lease_that_is_requested_before() {
+    let mut scheduler = growing();
+    assert_eq!(
+        scheduler.handle_all(ordered([1, 2])),
+        [claim(1, CREATED, [1, 2])]
+    );
+    // Less than half a lease is spare from here on.
+    assert_eq!(
+        scheduler.handle_all(ordered([3])),
+        [claim(2, CREATED, [3]), request(Duration::ZERO)]
+    );
+    assert_eq!(
+        scheduler.handle_all(ordered([4, 5, 6])),
+        [claim(3, CREATED, [4])]
+    );
+    let waiting = [order(5), order(6)];
+    assert_eq!(
+        scheduler.handle_all(lease_added()),
+        [claim_of(4, B, 20, &waiting)]
+    );
+    assert_eq!(
+        scheduler.handle_all(ordered([7])),
+        [claim_of(5, B, 20, &[order(7)]), request(Duration::ZERO)]
+    );
+}
+
+#[test]
+fn claims_that_need_a_lease_are_refused_if_none_is_granted() {
+    let refused = || ClaimEvent::LeaseRefused(no_space());
+    let rejected = |number| refuse(number, ClaimError::Registry(no_space()));
+    let mut scheduler = growing();
+    scheduler.handle_all(ordered(1..7));
+    let again = request(Duration::from_secs(1));
+    assert_eq!(
+        scheduler.handle_all(refused()),
+        [rejected(5), rejected(6), again]
+    );
+    assert_eq!(scheduler.handle_all(ordered([8])), []);
+    assert_eq!(
+        scheduler.handle_all(lease_added()),
+        [claim_of(2, B, 20, &[order(8)])]
+    );
+
+    // A claim that waits only for a raise is not refused.
+    let mut scheduler = growing();
+    scheduler.handle_all(ordered([1, 2, 3]));
+    scheduler.handle_all(claim_failed(1, RegistryErrorKind::Unknown));
+    let two = ClaimEvent::Ordered(vec![order(4), order_of(5, 2)]);
+    assert_eq!(scheduler.handle_all(two), []);
+    assert_eq!(
+        scheduler.handle_all(refused()),
+        [rejected(5), request(Duration::from_secs(1))]
+    );
+    assert_eq!(
+        scheduler.handle_all(raised(A, 11)).last(),
+        Some(&claim(3, 11, [4]))
+    );
+}
+
+#[test]
+fn a_lease_that_comes_after_the_end_is_not_used() {
+    for late in [lease_added(), ClaimEvent::LeaseRefused(no_space())] {
+        let mut scheduler = growing();
+        scheduler.handle_all(ordered(1..6));
+        assert_eq!(scheduler.handle_all(ClaimEvent::Ended).len(), 5);
+        let text = format!("{late:?}");
+        assert_eq!(scheduler.handle_all(late), [], "{text}");
+        let refused = [refuse(9, ClaimError::Fenced)];
+        assert_eq!(scheduler.handle_all(ordered([9])), refused);
     }
+}
+
+#[test]
+fn a_claim_that_prefers_the_first_lease_goes_there_though_others_fill_it() {
+    let first = ClaimLease::first(A, at(CREATED), 4);
+    let mut scheduler = TestScheduler {
+        scheduler: ClaimScheduler::new(LeasePool::new([first], 4)),
+        gone: Vec::new(),
+    };
+    scheduler.handle_all(ordered([1, 2, 3]));
+    let leader = || ClaimOrder {
+        place: ClaimPlace::First,
+        ..order_of(4, 2)
+    };
+    // It keeps its turn, and shares no batch with claims of another lease.
+    assert_eq!(
+        scheduler.handle_all(ClaimEvent::Ordered(vec![leader(), order(5)])),
+        []
+    );
+    assert_eq!(
+        scheduler.handle_all(lease_added())[..3],
+        [
+            claim_of(2, B, 20, &[order(3)]),
+            claim_of(3, A, CREATED, &[leader()]),
+            claim_of(4, B, 20, &[order(5)]),
+        ]
+    );
 }
 
 #[test]

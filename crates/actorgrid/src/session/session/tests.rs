@@ -11,7 +11,9 @@ use super::*;
 use crate::environment::Simulation;
 use crate::name::{Name, Namespace};
 use crate::registry::{Kind, MemoryFault, MemoryOperation, MemoryRegistry};
-use crate::session::{FenceReason, LongestStall};
+use crate::session::{ClaimPlace, FenceReason, LongestStall, NAMES_PER_LEASE};
+
+mod leases;
 
 const TTL: Duration = Duration::from_secs(15);
 
@@ -25,6 +27,11 @@ struct World {
 impl World {
     /// Creates a session that watches its keys, at a time when no renewal is due.
     async fn new() -> Self {
+        Self::with(NAMES_PER_LEASE).await
+    }
+
+    /// Creates such a session, whose leases carry this many names each.
+    async fn with(names_per_lease: usize) -> Self {
         let simulation = Simulation::new(7);
         let environment = simulation.environment();
         let memory = MemoryRegistry::new(&environment);
@@ -36,6 +43,7 @@ impl World {
         };
         let terms = SessionTerms {
             ttl: TTL,
+            names_per_lease,
             join_timeout: TTL,
             max_stall: TTL,
             longest_stall: Arc::new(LongestStall::default()),
@@ -125,7 +133,7 @@ async fn a_claim_driver_that_dies_is_noticed_though_the_log_panics() {
         .inject(MemoryOperation::Claim, MemoryFault::Panic);
     let name = Name::new("a").unwrap();
     let names = [(Kind::Actor, &name)];
-    let claimed = world.session.names().claim(&names, ());
+    let claimed = world.session.names().claim(&names, ClaimPlace::Any, ());
     assert!(claimed.await.is_err());
     world.is_aborted(Duration::ZERO).await;
 }
