@@ -11,11 +11,17 @@ use crate::registry::LeaseId;
 /// A lease is renewed five times per time to live: three attempts may fail before the soft
 /// deadline.
 const RENEWALS_PER_TTL: u32 = 5;
+/// The first renewal of a further lease follows its grant after at least this fraction of the time
+/// between two renewals (1.5 s of 3 s), whatever its phase: for a moment after a grant, older
+/// versions of etcd can answer a renewal as if the lease were gone.
+const FIRST_RENEWAL_FRACTION: u32 = 2;
 /// One attempt may take 2/15 of the time to live (2 s of 15 s), so that it ends before the next
 /// renewal is due.
 const TRY_LIMIT_FIFTEENTHS: u32 = 2;
 /// After an attempt that fails at once, the next one is sent no sooner than this fraction of the
-/// time to live after it (250 ms of 15 s), to avoid flooding a registry that refuses.
+/// time to live after it (250 ms of 15 s), to avoid flooding a registry that refuses. Only for the
+/// lease that sets the deadline: the others are retried as if the registry were silent, so that
+/// many leases do not flood it either.
 const RETRIES_PER_TTL: u32 = 60;
 /// The minimum time between the hard deadline and the end of the lease, because clock rates differ.
 const MIN_MARGIN: Duration = Duration::from_secs(1);
@@ -63,6 +69,11 @@ pub(crate) fn try_limit(ttl: Duration) -> Duration {
     ttl * TRY_LIMIT_FIFTEENTHS / 15
 }
 
+/// Returns the time between two renewals of a lease of this time to live.
+pub(super) fn renewal_interval(ttl: Duration) -> Duration {
+    ttl / RENEWALS_PER_TTL
+}
+
 /// Returns the soft and the hard deadline that follow from a renewal sent at `sent`.
 pub(crate) fn deadlines(sent: Timestamp, ttl: Duration) -> (Timestamp, Timestamp) {
     let margin = MIN_MARGIN.max(ttl / 10);
@@ -99,6 +110,8 @@ struct KeptLease {
     /// When the renewal that is under way was sent.
     trying: Option<Timestamp>,
     next: Timestamp,
+    /// When the last renewal was sent, if it failed.
+    failed: Option<Timestamp>,
     /// The number of consecutive renewals that found another cluster.
     wrong_cluster_renewals: u32,
 }
@@ -121,7 +134,7 @@ impl Keeper {
             over: false,
         };
         for (id, ttl, sent) in granted {
-            keeper.keep(id, ttl, sent);
+            keeper.keep(id, ttl, sent, sent);
         }
         keeper
     }
@@ -142,12 +155,16 @@ impl Keeper {
         if self.over || now >= deadlines(sent, ttl).0 || now >= self.deadlines().0 {
             return None;
         }
-        self.keep(lease, ttl, sent);
+        let interval = renewal_interval(ttl);
+        let earliest = now + interval / FIRST_RENEWAL_FRACTION;
+        // But not late.
+        let earliest = earliest.min(sent + interval);
+        self.keep(lease, ttl, sent, earliest);
         let (soft, hard) = self.deadlines();
         Some(KeeperCommand::Extend { soft, hard })
     }
 
-    fn keep(&mut self, id: LeaseId, ttl: Duration, sent: Timestamp) {
+    fn keep(&mut self, id: LeaseId, ttl: Duration, sent: Timestamp, earliest: Timestamp) {
         if self.leases.is_empty() {
             self.origin = sent;
         }
@@ -160,7 +177,8 @@ impl Keeper {
             phase,
             confirmed: sent,
             trying: None,
-            next: phase.next(sent, ttl / RENEWALS_PER_TTL),
+            next: phase.next(sent, renewal_interval(ttl)).max(earliest),
+            failed: None,
             wrong_cluster_renewals: 0,
         });
     }
@@ -281,9 +299,15 @@ impl Keeper {
         kept.confirmed = sent;
         // A longer time than it was granted for is not true.
         kept.ttl = ttl.min(kept.granted);
-        kept.next = kept.phase.next(sent, kept.ttl / RENEWALS_PER_TTL);
+        kept.next = kept.phase.next(sent, renewal_interval(kept.ttl));
+        kept.failed = None;
         for kept in &mut self.leases {
             kept.wrong_cluster_renewals = 0;
+            if let Some(failed) = kept.failed {
+                // The registry answers again.
+                let soon = now.max(failed + kept.ttl / RETRIES_PER_TTL);
+                kept.next = kept.next.min(soon);
+            }
         }
         let (soft, hard) = self.deadlines();
         vec![KeeperCommand::Extend { soft, hard }]
@@ -318,9 +342,15 @@ impl Keeper {
 
     /// Handles that the renewal sent at `sent` failed or was abandoned.
     pub(crate) fn failed(&mut self, lease: LeaseId, sent: Timestamp, now: Timestamp) {
+        let sets_deadline = self.sets_deadline(lease);
         if let Some(kept) = self.trying(lease, sent) {
+            let pause = match sets_deadline {
+                true => kept.ttl / RETRIES_PER_TTL,
+                false => try_limit(kept.ttl),
+            };
             kept.trying = None;
-            kept.next = now.max(sent + kept.ttl / RETRIES_PER_TTL);
+            kept.failed = Some(sent);
+            kept.next = now.max(sent + pause);
         }
     }
 
@@ -561,7 +591,9 @@ mod tests {
             keeper.add(B, TTL, at(500), at(700)),
             Some(extend(10_000, 13_500))
         );
-        assert_eq!(keeper.tick(at(2_000)), [renew(B, 2_000)]);
+        // Its phase would have it renewed at 1,500 already.
+        assert_eq!(keeper.wakes_at(), at(2_200));
+        assert_eq!(keeper.tick(at(2_200)), [renew(B, 2_200)]);
         assert_eq!(keeper.tick(at(3_000)), [renew(A, 3_000)]);
         keeper.renewed(A, at(3_000), TTL, at(3_000));
         assert_eq!(keeper.deadlines(), (at(10_500), at(14_000)));
@@ -569,6 +601,64 @@ mod tests {
         let short = Duration::from_secs(6);
         let added = keeper.add(LeaseId(3), short, at(3_100), at(3_200));
         assert_eq!(added, Some(extend(7_100, 8_100)));
+    }
+
+    #[test]
+    fn the_first_renewal_of_a_lease_that_is_added_is_neither_early_nor_late() {
+        for (sent, now, first) in [
+            // In its phase, which is at 1,500, if that is late enough.
+            (1_600, 1_700, 4_500),
+            (0, 0, 1_500),
+            (0, 1, 1_501),
+            (1_499, 1_499, 2_999),
+            // The grant took long.
+            (0, 1_900, 3_000),
+            (0, 5_000, 3_000),
+        ] {
+            let mut keeper = one();
+            assert!(keeper.add(B, TTL, at(sent), at(now)).is_some());
+            let next = keeper.leases[1].next;
+            assert_eq!(next, at(first), "{sent} {now}");
+        }
+    }
+
+    #[test]
+    fn many_leases_do_not_flood_a_registry_that_refuses() {
+        let number = 50;
+        let granted = (0..number).map(|id| (LeaseId(id), TTL, at(id as u64)));
+        let mut keeper = Keeper::new(granted, MAX_STALL);
+        let mut sent = Vec::new();
+        // All of them are due at once.
+        for now in (3_100..6_100).step_by(10) {
+            for command in keeper.tick(at(now)) {
+                if let KeeperCommand::Renew {
+                    lease, sent: time, ..
+                } = command
+                {
+                    sent.push((lease, now));
+                    keeper.failed(lease, time, at(now));
+                }
+            }
+        }
+        // The one that sets the deadline every 250 ms, the others every 2 s.
+        let of_first = sent.iter().filter(|(lease, _)| *lease == LeaseId(0));
+        assert_eq!(of_first.count(), 12);
+        assert_eq!(sent.len(), 12 + 2 * (number as usize - 1));
+        // Once one is answered, so are the others.
+        let now = at(6_200);
+        assert_eq!(keeper.tick(now).len(), 1);
+        let later = at(6_201);
+        assert_eq!(
+            keeper.renewed(LeaseId(0), now, TTL, later),
+            [extend(10_001, 13_501)]
+        );
+        assert_eq!(keeper.wakes_at(), later);
+        assert_eq!(keeper.tick(later).len(), number as usize - 1);
+        // But not those that have only just failed.
+        keeper.failed(LeaseId(5), later, later);
+        assert_eq!(keeper.wakes_at(), at(8_201));
+        keeper.renewed(LeaseId(2), later, TTL, later);
+        assert_eq!(keeper.wakes_at(), at(6_451));
     }
 
     #[test]
@@ -836,6 +926,9 @@ mod tests {
             let mut keeper = Keeper::new([(LeaseId(0), TTL, at(now))], MAX_STALL);
             let mut confirmed = vec![at(now)];
             let mut fence = keeper.deadlines();
+            // When each lease was added.
+            let mut added = vec![at(now)];
+            let mut renewed = vec![false];
             let mut under_way = VecDeque::new();
             let mut over = false;
             for step in steps {
@@ -847,6 +940,8 @@ mod tests {
                         let sent = at(now - ago);
                         if let Some(command) = keeper.add(lease, TTL, sent, at(now)) {
                             prop_assert!(!over);
+                            added.push(at(now));
+                            renewed.push(false);
                             confirmed.push(sent);
                             commands.push(command);
                         }
@@ -875,6 +970,12 @@ mod tests {
                         KeeperCommand::Renew { lease, sent, .. } => {
                             let trying = under_way.iter().any(|(other, _)| *other == lease);
                             prop_assert!(!trying, "two renewals of a lease at once");
+                            let number = lease.0 as usize;
+                            if !std::mem::replace(&mut renewed[number], true) {
+                                let late = confirmed[number] + TTL / 5;
+                                let early = (added[number] + TTL / 10).min(late);
+                                prop_assert!(sent >= early, "an early renewal");
+                            }
                             under_way.push_back((lease, sent));
                         }
                         KeeperCommand::Extend { soft, hard } => fence = (soft, hard),
