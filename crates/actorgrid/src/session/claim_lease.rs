@@ -15,7 +15,7 @@ pub(super) struct ClaimLease {
     epoch_modified: Revision,
     /// The maximum number of names under the lease.
     capacity: usize,
-    /// How many of them are kept for claims that prefer the first lease.
+    /// How many of them are kept for claims that need the first lease.
     kept: usize,
     /// The number of names that are, or may be, registered under this lease: each counts from when
     /// its claim is sent until the claim has failed or the name is released.
@@ -38,8 +38,8 @@ impl ClaimLease {
         }
     }
 
-    /// Creates the lease of the peer's own registration, which keeps room for one claim that
-    /// prefers it.
+    /// Creates the lease of the peer's own registration, which keeps room for one claim that needs
+    /// it.
     pub(super) fn first(id: LeaseId, epoch_created: Revision, capacity: usize) -> Self {
         Self {
             kept: MAX_NAMES,
@@ -74,13 +74,6 @@ impl ClaimLease {
     /// because the registry refuses the claim if the raise reaches it first.
     pub(super) fn admits(&self, names: usize, place: ClaimPlace) -> bool {
         !self.raising && names <= self.room(place)
-    }
-
-    /// Whether a claim can be sent together with claims under this lease: one that prefers the
-    /// first lease joins only others there.
-    pub(super) fn admits_beside(&self, names: usize, place: ClaimPlace) -> bool {
-        let is_first = self.kept > 0;
-        self.admits(names, place) && (place == ClaimPlace::Any || is_first)
     }
 
     /// Records that a claim of this many names is sent. The lease must [admit](Self::admits) it.
@@ -137,18 +130,15 @@ mod tests {
         assert!(!lease.admits(1, ANY));
         assert_eq!(lease.room(ClaimPlace::First), 0);
         lease.drop_names(1);
-        assert!(lease.admits_beside(1, ANY) && !lease.admits_beside(2, ANY));
-        assert!(lease.admits(1, ClaimPlace::First));
-        assert!(!lease.admits_beside(1, ClaimPlace::First));
+        assert!(lease.admits(1, ClaimPlace::First) && !lease.admits(2, ClaimPlace::First));
     }
 
     #[test]
-    fn the_first_lease_keeps_room_for_one_claim_that_prefers_it() {
+    fn the_first_lease_keeps_room_for_one_claim_that_needs_it() {
         let mut lease = ClaimLease::first(LeaseId(3), Revision::new(5), 5);
         assert_eq!((lease.room(ANY), lease.room(ClaimPlace::First)), (3, 5));
         lease.carry(3);
         assert!(!lease.admits(1, ANY) && lease.admits(2, ClaimPlace::First));
-        assert!(!lease.admits_beside(1, ANY) && lease.admits_beside(2, ClaimPlace::First));
         lease.carry(2);
         assert!(!lease.admits(1, ClaimPlace::First));
         // The room is kept again once the claim's names are released, in whatever order.

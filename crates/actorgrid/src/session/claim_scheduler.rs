@@ -11,7 +11,9 @@
 //! resent.
 //!
 //! A claim that finds no room waits for a further lease, which is requested before the room runs
-//! out (see [`LeasePool`]). If none is granted, such claims are refused.
+//! out (see [`LeasePool`]). If none is granted, such claims are refused. Claims keep their order,
+//! but those that need the first lease and all others do not wait for each other: they share no
+//! names, as no two claims do.
 //!
 //! A registry whose storage is full refuses to raise. No waiter is kept waiting for space: claims
 //! that were not sent are refused, and the keys of claims in doubt are read once. A claim that is
@@ -37,6 +39,7 @@ use super::claim_error::ClaimError;
 use super::claim_event::{ClaimEvent, ClaimOrder, MAX_NAMES};
 use super::claim_exchange::{ClaimExchange, ExchangeId};
 use super::claim_lease::ClaimLease;
+use super::claim_place::ClaimPlace;
 use super::claim_rules::{ClaimVerdict, ExchangeFate, SettledClaim, fate, judge, settle, settles};
 use super::claimed_names::ClaimedNames;
 use super::fence_reason::FenceReason;
@@ -372,43 +375,57 @@ impl<W, R> ClaimScheduler<W, R> {
         }
     }
 
-    /// Sends batches while claims wait. Claims keep their order: none overtakes a claim that finds
-    /// no room.
+    /// Sends batches while claims wait.
     fn send_claims(&mut self) {
-        while self.batches.len() < MAX_BATCHES
-            && let Some(first) = self.waiting.front()
-            && let Some(lease) = self.leases.place(first.names(), first.place)
-        {
-            let mut orders = Vec::new();
-            while orders.len() < MAX_BATCH
-                && let Some(order) = self.waiting.pop_front()
+        for place in [ClaimPlace::First, ClaimPlace::Any] {
+            while self.batches.len() < MAX_BATCHES
+                && let Some(batch) = self.next_batch(place)
             {
-                if !orders.is_empty() && !lease.admits_beside(order.names(), order.place) {
-                    self.waiting.push_front(order);
-                    break;
-                }
-                lease.carry(order.names());
-                orders.push(order);
+                self.send_batch(batch);
             }
-            let batch = SentBatch {
-                lease: lease.id(),
-                epoch_created: lease.epoch_created(),
-                guard: lease.guard(),
-                orders,
-            };
-            let claims = batch.orders.iter().map(|order| Claim {
-                puts: order.puts.clone(),
-            });
-            let id = self.next_exchange();
-            let exchange = ClaimExchange::Claim {
-                id,
-                lease: batch.lease,
-                guard: batch.guard,
-                claims: claims.collect(),
-            };
-            self.send(exchange, Duration::ZERO);
-            self.batches.insert(id, batch);
         }
+    }
+
+    /// Takes the next claims of one place that can be sent together now. None overtakes a claim
+    /// that finds no room.
+    fn next_batch(&mut self, place: ClaimPlace) -> Option<SentBatch<W, R>> {
+        let mut next = (self.waiting.iter()).position(|order| order.place == place)?;
+        let lease = self.leases.place(self.waiting[next].names(), place)?;
+        let mut orders = Vec::new();
+        while orders.len() < MAX_BATCH
+            && let Some(order) = self.waiting.get(next)
+        {
+            if order.place != place {
+                next += 1;
+                continue;
+            }
+            if !lease.admits(order.names(), place) {
+                break;
+            }
+            lease.carry(order.names());
+            orders.extend(self.waiting.remove(next));
+        }
+        Some(SentBatch {
+            lease: lease.id(),
+            epoch_created: lease.epoch_created(),
+            guard: lease.guard(),
+            orders,
+        })
+    }
+
+    fn send_batch(&mut self, batch: SentBatch<W, R>) {
+        let claims = batch.orders.iter().map(|order| Claim {
+            puts: order.puts.clone(),
+        });
+        let id = self.next_exchange();
+        let exchange = ClaimExchange::Claim {
+            id,
+            lease: batch.lease,
+            guard: batch.guard,
+            claims: claims.collect(),
+        };
+        self.send(exchange, Duration::ZERO);
+        self.batches.insert(id, batch);
     }
 
     /// Requests a further lease if the claims need one now, or soon.

@@ -4,12 +4,13 @@
 //! A claim goes under the first lease with room, so the leases that were granted first fill up
 //! again before another one is requested. A lease is never given back while the session lasts: that
 //! no claim in doubt can still commit under it would have to be proven first, and an empty lease
-//! costs one renewal per interval.
+//! costs little: its renewals, and a watch and reads of its epoch key.
 //!
-//! A lease is requested before names need it: as soon as the spare room is less than half a lease
-//! beyond the claims that wait. Only one request is open at a time, and all claims that wait share
-//! it.
+//! A lease is requested before names need it: as soon as the spare room is less than a lease (half
+//! a lease while there is only one) beyond the claims that wait. Only one request is open at a
+//! time, and all claims that wait share it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::claim_event::MAX_NAMES;
@@ -21,22 +22,16 @@ use crate::revision::Revision;
 /// The pause before a lease is requested again after the registry has granted none.
 const REQUEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The state of the request for one more lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LeaseRequest {
-    None,
-    Open,
-    /// The last request has failed.
-    Failed,
-}
-
 /// The leases of one session; see the documentation of this module.
 #[derive(Debug)]
 pub(super) struct LeasePool {
     leases: Vec<ClaimLease>,
     /// The capacity of each further lease.
     names_per_lease: usize,
-    request: LeaseRequest,
+    /// Whether one more lease is requested.
+    requested: bool,
+    /// The number of requests that have failed since the last one that was granted.
+    failures: u32,
 }
 
 impl LeasePool {
@@ -56,58 +51,71 @@ impl LeasePool {
         Self {
             leases,
             names_per_lease,
-            request: LeaseRequest::None,
+            requested: false,
+            failures: 0,
         }
     }
 
     /// Returns the lease under which a claim of this many names can be sent now.
     pub(super) fn place(&mut self, names: usize, place: ClaimPlace) -> Option<&mut ClaimLease> {
-        if place == ClaimPlace::First
-            && let Some(first) = self.leases.first()
-            && names <= first.room(place)
-        {
-            // It waits while the epoch of that lease is raised.
-            let first = self.leases.first_mut();
-            return first.filter(|first| first.admits(names, place));
-        }
-        let mut leases = self.leases.iter_mut();
-        leases.find(|lease| lease.admits(names, ClaimPlace::Any))
+        let leases = self.leases_of(place);
+        let mut leases = self.leases[leases].iter_mut();
+        leases.find(|lease| lease.admits(names, place))
     }
 
     /// Whether a lease has room for a claim of this many names, which may have to wait for a raise.
     pub(super) fn has_room(&self, names: usize, place: ClaimPlace) -> bool {
-        let room = |lease: &ClaimLease| match place {
-            ClaimPlace::Any => lease.room(place),
-            ClaimPlace::First => lease.room(place).max(lease.room(ClaimPlace::Any)),
-        };
-        self.leases.iter().any(|lease| names <= room(lease))
+        let mut leases = self.leases[self.leases_of(place)].iter();
+        leases.any(|lease| names <= lease.room(place))
+    }
+
+    /// Returns the leases under which a claim may go.
+    fn leases_of(&self, place: ClaimPlace) -> Range<usize> {
+        match place {
+            ClaimPlace::Any => 0..self.leases.len(),
+            ClaimPlace::First => 0..self.leases.len().min(1),
+        }
     }
 
     /// Returns the pause after which to request one more lease, if one is needed and none is
     /// requested. `waiting` is the number of names of the claims that wait.
     pub(super) fn request(&mut self, waiting: usize) -> Option<Duration> {
-        let enough = waiting.saturating_add(self.names_per_lease / 2);
-        if self.request == LeaseRequest::Open || self.spare() >= enough {
+        let enough = waiting.saturating_add(self.kept_spare());
+        if self.requested || self.spare() >= enough {
             return None;
         }
-        let pause = match self.request {
-            LeaseRequest::Failed => REQUEST_PAUSE,
-            LeaseRequest::None | LeaseRequest::Open => Duration::ZERO,
+        self.requested = true;
+        Some(match self.failures {
+            0 => Duration::ZERO,
+            _ => REQUEST_PAUSE,
+        })
+    }
+
+    /// Returns how many places are to be spare beyond the claims that wait. A session that has more
+    /// than one lease may need the next one soon.
+    ///
+    /// Each failure halves this: a registry that grants nothing is asked again only as names are
+    /// claimed, and for claims that wait.
+    fn kept_spare(&self) -> usize {
+        let spare = match self.leases.len() {
+            0 | 1 => self.names_per_lease / 2,
+            _ => self.names_per_lease,
         };
-        self.request = LeaseRequest::Open;
-        Some(pause)
+        spare.checked_shr(self.failures).unwrap_or(0)
     }
 
     /// Adds the lease that was requested.
     pub(super) fn added(&mut self, id: LeaseId, epoch_created: Revision) {
-        self.request = LeaseRequest::None;
+        self.requested = false;
+        self.failures = 0;
         let lease = ClaimLease::new(id, epoch_created, self.names_per_lease);
         self.leases.push(lease);
     }
 
     /// Records that the registry has granted no lease.
     pub(super) fn refused(&mut self) {
-        self.request = LeaseRequest::Failed;
+        self.requested = false;
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// Returns the lease with this id. It is always found: leases do not leave a session.

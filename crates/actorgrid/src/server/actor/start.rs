@@ -188,8 +188,8 @@ async fn register(
     })
 }
 
-/// Returns the lease that an actor's names prefer. Leadership ends with the peer's registration, so
-/// that no peer leads that others no longer see.
+/// Returns the leases under which an actor's names may go. Leadership ends with the peer's
+/// registration, so that no peer leads that others no longer see.
 fn place_of(name: &Name) -> ClaimPlace {
     match name.as_str() == LEADER {
         true => ClaimPlace::First,

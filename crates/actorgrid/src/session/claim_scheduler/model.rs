@@ -14,7 +14,7 @@ use crate::session::ClaimPlace;
 
 /// The capacity of each lease.
 const CAPACITY: usize = 4;
-/// The key that prefers the first lease.
+/// The key that needs the first lease.
 const LEADER: &str = "k0";
 /// The nonce of registrations that are not ours.
 const RIVAL: u64 = u64::MAX;
@@ -44,8 +44,8 @@ enum ModelStep {
     Leave(prop::sample::Index),
     /// Another peer takes a name, or frees it.
     Rival(u8),
-    /// The lease that was requested is granted, or not.
-    Grant(bool),
+    /// The lease that was requested is granted, or not, for this reason.
+    Grant(Option<RegistryErrorKind>),
     LoseLease(prop::sample::Index),
     LoseEpoch(prop::sample::Index),
     /// The registry is restored to the state after an earlier step.
@@ -130,7 +130,7 @@ impl ModelSession {
                 }
             }
             ModelStep::Rival(name) => self.rival(name),
-            ModelStep::Grant(granted) => self.grant(granted),
+            ModelStep::Grant(refused) => self.grant(refused),
             ModelStep::LoseLease(index) => {
                 self.over = true;
                 let lease = self.registry.any_lease(index);
@@ -191,18 +191,18 @@ impl ModelSession {
     }
 
     /// Answers the request for a further lease.
-    fn grant(&mut self, granted: bool) {
+    fn grant(&mut self, refused: Option<RegistryErrorKind>) {
         if !std::mem::take(&mut self.requested) {
             return;
         }
-        let event = if granted {
+        let event = if let Some(kind) = refused {
+            ClaimEvent::LeaseRefused(RegistryError::new(kind, ""))
+        } else {
             let (lease, epoch_created) = self.registry.grant();
             ClaimEvent::LeaseAdded {
                 lease,
                 epoch_created,
             }
-        } else {
-            ClaimEvent::LeaseRefused(RegistryError::new(RegistryErrorKind::Unavailable, ""))
         };
         self.handle(event);
     }
@@ -341,7 +341,7 @@ impl ModelSession {
         if let ClaimExchange::Claim { lease, claims, .. } = &exchange {
             for claim in claims {
                 let leads = claim.puts.iter().any(|(key, _)| key == LEADER);
-                assert!(!leads || *lease == FIRST, "it prefers the first lease");
+                assert!(!leads || *lease == FIRST, "it needs the first lease");
                 let nonce = self.registry.nonces[&claim.puts[0].1];
                 assert!(!self.gone.contains(&nonce), "its waiter has gone");
                 assert!(!self.doubtful.contains(&nonce), "it was answered already");
@@ -400,7 +400,7 @@ impl ModelSession {
                 if !self.requested {
                     return;
                 }
-                self.grant(true);
+                self.grant(None);
                 continue;
             }
             let exchange = self.under_way.remove(0);
@@ -422,6 +422,17 @@ fn deliveries() -> impl Strategy<Value = ModelDelivery> {
     ]
 }
 
+/// The kinds of error with which claims that need a lease can be refused.
+fn refusals() -> impl Strategy<Value = RegistryErrorKind> {
+    prop_oneof![
+        Just(RegistryErrorKind::Unavailable),
+        Just(RegistryErrorKind::NoSpace),
+        Just(RegistryErrorKind::Auth),
+        Just(RegistryErrorKind::WrongCluster),
+        Just(RegistryErrorKind::Restored),
+    ]
+}
+
 fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
     let names = prop::collection::vec(0..6_u8, 1..3);
     let index = any::<prop::sample::Index>;
@@ -429,7 +440,8 @@ fn steps(ends: u32) -> impl Strategy<Value = Vec<ModelStep>> {
         30 => index().prop_map(ModelStep::GiveUp),
         20 => index().prop_map(ModelStep::Leave),
         20 => (0..6_u8).prop_map(ModelStep::Rival),
-        30 => prop::bool::weighted(0.7).prop_map(ModelStep::Grant),
+        20 => Just(ModelStep::Grant(None)),
+        10 => refusals().prop_map(|kind| ModelStep::Grant(Some(kind))),
     ];
     let step = prop_oneof![
         60 => prop::collection::vec(names, 1..4).prop_map(ModelStep::Order),
@@ -464,6 +476,10 @@ proptest! {
         prop_assert!(session.reserved.is_empty());
         prop_assert!(session.registry.ours().is_empty());
         prop_assert!(!session.fenced);
+        // No place is lost.
+        for lease in session.scheduler.leases.iter_mut() {
+            prop_assert_eq!(lease.room(ClaimPlace::First), CAPACITY);
+        }
     }
 
     #[test]

@@ -50,22 +50,21 @@ fn a_claim_goes_under_the_first_lease_with_room() {
 }
 
 #[test]
-fn a_claim_that_prefers_the_first_lease_finds_room_there() {
+fn a_claim_that_needs_the_first_lease_finds_room_there() {
     let mut pool = pool(4);
     pool.added(id(1), created());
     while claim(&mut pool, 1, ANY).is_some() {}
     assert!(pool.has_room(2, FIRST) && !pool.has_room(1, ANY));
-    // It waits for a raise there, although a name could go elsewhere.
+    // It waits for a raise there, although others have room elsewhere.
     pool.added(id(2), created());
     pool.get(id(0)).unwrap().raise_begins();
     assert_eq!(claim(&mut pool, 2, FIRST), None);
+    assert!(pool.has_room(2, FIRST));
     assert_eq!(claim(&mut pool, 2, ANY), Some(id(2)));
     pool.get(id(0)).unwrap().raise_ends();
     assert_eq!(claim(&mut pool, 2, FIRST), Some(id(0)));
-    // A second one goes elsewhere.
-    assert!(pool.has_room(2, FIRST));
-    assert_eq!(claim(&mut pool, 2, FIRST), Some(id(2)));
-    assert!(!pool.has_room(1, FIRST));
+    // A second one would wait until the names of the first one are released.
+    assert!(!pool.has_room(1, FIRST) && pool.has_room(2, ANY));
     assert_eq!(claim(&mut pool, 1, FIRST), None);
 }
 
@@ -91,22 +90,30 @@ fn a_lease_is_requested_before_it_is_needed_and_once() {
     assert_eq!(pool.request(1), None);
     assert_eq!(pool.request(2), Some(NOW));
     assert_eq!(pool.request(99), None);
+    // From then on, a whole lease is to be.
     pool.added(id(1), created());
-    assert_eq!(pool.request(11), None);
-    assert_eq!(pool.request(12), Some(NOW));
+    assert_eq!(pool.request(6), None);
+    assert_eq!(pool.request(7), Some(NOW));
 }
 
 #[test]
-fn a_request_that_failed_is_repeated_after_a_pause() {
+fn a_request_that_failed_is_repeated_after_a_pause_and_more_seldom_if_nothing_waits() {
     let mut pool = pool(10);
     assert_eq!(pool.request(9), Some(NOW));
-    pool.refused();
-    assert_eq!(pool.request(3), None);
-    assert_eq!(pool.request(4), Some(Duration::from_secs(1)));
-    pool.refused();
-    assert_eq!(pool.request(4), Some(REQUEST_PAUSE));
+    // Each failure halves what is to be spare beyond eight places.
+    for waits in [7, 8, 9, 9, 9] {
+        pool.refused();
+        assert_eq!(pool.request(waits - 1), None);
+        assert_eq!(pool.request(waits), Some(Duration::from_secs(1)));
+    }
+    for _ in 0..100 {
+        pool.refused();
+        assert_eq!(pool.request(8), None);
+    }
+    assert_eq!(pool.request(9), Some(REQUEST_PAUSE));
     pool.added(id(1), created());
-    assert_eq!(pool.request(99), Some(NOW));
+    assert_eq!(pool.request(8), None);
+    assert_eq!(pool.request(9), Some(NOW));
 }
 
 #[test]
@@ -154,18 +161,20 @@ proptest! {
     fn claims_find_room_sooner_or_later(names_per_lease in 2..9_usize, steps in steps()) {
         let mut pool = pool(names_per_lease);
         let mut waiting = VecDeque::new();
+        // The names of the claim that waits for the first lease.
+        let mut first = None;
         let mut held: Vec<(LeaseId, usize, ClaimPlace)> = Vec::new();
         let mut requested = false;
         let mut granted = 0;
         for step in steps {
             match step {
-                PoolStep::Claim(names, first) => {
-                    // A claim of the first lease waits until the one before it is released.
-                    let is_first = |place: &ClaimPlace| *place == FIRST;
-                    let first = first
-                        && !held.iter().any(|(_, _, place)| is_first(place))
-                        && !waiting.iter().any(|(_, place)| is_first(place));
-                    waiting.push_back((names, if first { FIRST } else { ANY }));
+                PoolStep::Claim(names, leads) => {
+                    // There is one claim of the first lease at a time.
+                    let led = first.is_some() || held.iter().any(|(_, _, place)| *place == FIRST);
+                    match leads && !led {
+                        true => first = Some(names),
+                        false => waiting.push_back(names),
+                    }
                 }
                 PoolStep::Release(index) if !held.is_empty() => {
                     let (lease, names, _) = held.swap_remove(index.index(held.len()));
@@ -189,29 +198,39 @@ proptest! {
                 }
                 PoolStep::Release(_) | PoolStep::Granted(_) => {}
             }
-            while let Some(&(names, place)) = waiting.front()
-                && let Some(lease) = claim(&mut pool, names, place)
+            if let Some(names) = first
+                && let Some(lease) = claim(&mut pool, names, FIRST)
             {
-                if place == FIRST {
-                    prop_assert_eq!(lease, id(0));
-                }
-                held.push((lease, names, place));
+                prop_assert_eq!(lease, id(0));
+                held.push((lease, names, FIRST));
+                first = None;
+            }
+            while let Some(&names) = waiting.front()
+                && let Some(lease) = claim(&mut pool, names, ANY)
+            {
+                held.push((lease, names, ANY));
                 waiting.pop_front();
             }
-            let needed = waiting.iter().map(|(names, _)| names).sum::<usize>();
+            let needed = waiting.iter().sum::<usize>() + first.unwrap_or(0);
             let spare = pool.spare();
             if pool.request(needed).is_some() {
                 prop_assert!(!requested, "requested twice");
-                prop_assert!(spare < needed + names_per_lease / 2, "requested without need");
+                prop_assert!(spare < needed + names_per_lease, "requested without need");
                 requested = true;
             }
             for lease in 0..=granted {
                 let on = |held: &&(LeaseId, usize, ClaimPlace)| held.0 == id(lease as i64);
                 let carried: usize = held.iter().filter(on).map(|held| held.1).sum();
                 prop_assert!(carried <= names_per_lease);
+                let lease = pool.get(id(lease as i64)).unwrap();
+                prop_assert_eq!(lease.room(FIRST), names_per_lease - carried);
             }
-            if let Some(&(names, place)) = waiting.front() {
-                let waits_for_a_raise = pool.has_room(names, place);
+            if let Some(names) = first {
+                prop_assert!(pool.has_room(names, FIRST));
+                prop_assert!(pool.get(id(0)).unwrap().is_raising(), "it waits for nothing");
+            }
+            if let Some(&names) = waiting.front() {
+                let waits_for_a_raise = pool.has_room(names, ANY);
                 prop_assert!(waits_for_a_raise || requested, "a claim waits for nothing");
             }
         }

@@ -312,7 +312,7 @@ async fn a_lease_is_granted_in_the_end(grant: Option<MemoryFault>, put: Option<M
     // A lease that was granted without a reply is not renewed, and carries nothing.
     world.environment.sleep(TTL + 3 * SECOND).await;
     assert!(world.is_live(), "{what}");
-    assert_eq!(world.memory.leases(), 2, "{what}");
+    assert_eq!(world.memory.leases(), 3, "{what}");
     let World {
         memory, session, ..
     } = world;
@@ -335,6 +335,21 @@ async fn a_lease_that_is_not_granted_is_requested_again() {
         a_lease_is_granted_in_the_end(Some(fault), None).await;
         a_lease_is_granted_in_the_end(None, Some(fault)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_grants_nothing_is_not_asked_again_while_nothing_waits() {
+    let world = with_faults(Some(MemoryFault::Refuse), None).await;
+    world.memory.set_full(true);
+    let granted = || world.memory.calls(MemoryOperation::Grant);
+    let before = granted();
+    world.environment.sleep(100 * SECOND).await;
+    assert!(granted() - before <= 2, "{}", granted() - before);
+    assert!(world.is_live());
+    // A claim that waits for a lease asks again.
+    let before = granted();
+    assert!(world.claim("c").await.is_err());
+    assert_eq!(granted(), before + 1);
 }
 
 #[tokio::test(start_paused = true)]
