@@ -1,11 +1,33 @@
-//! The epoch key of a lease, and the exchanges under it.
+//! The epoch key of a lease, how it is put, and the exchanges under it.
 
 use bytes::Bytes;
 
+use crate::environment::Environment;
 use crate::registry::{
     Claim, ClaimBatch, ClaimOutcome, Guard, LeaseId, RaiseOutcome, RegistryError, TimedRegistry,
 };
 use crate::revision::Revision;
+
+/// Returns the value of a new epoch key.
+pub(super) fn new_value(environment: &Environment) -> Bytes {
+    Bytes::from(format!("{:016x}", environment.random_u64()))
+}
+
+/// Puts the first keys of a lease, among them its epoch key: all of them, or none if one of them
+/// exists. Nothing guards this: nobody else knows the lease.
+pub(super) async fn put_first(
+    registry: &TimedRegistry,
+    lease: LeaseId,
+    puts: Vec<(String, Bytes)>,
+) -> Result<Option<ClaimOutcome>, RegistryError> {
+    let batch = ClaimBatch {
+        lease,
+        guard: None,
+        claims: vec![Claim { puts }],
+    };
+    let put = registry.exchange(|backend| backend.claim(&batch));
+    Ok(put.await?.into_iter().next())
+}
 
 /// The epoch key of a lease, which guards the claims under that lease.
 pub(super) struct Epoch {

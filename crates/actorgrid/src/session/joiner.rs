@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::epoch;
 use super::identity::Identity;
 use super::join_error::JoinError;
 use super::keeper::try_limit;
@@ -13,8 +14,8 @@ use super::lease_end::revoke;
 use crate::back_off::{BackOff, BackOffPolicy, RandomShare};
 use crate::environment::{Environment, Timestamp};
 use crate::registry::{
-    Claim, ClaimBatch, ClaimOutcome, Entry, KeyState, KeyWatch, Kind, Lease, LeaseId, Registry,
-    RegistryError, RegistryErrorKind, TimedRegistry, keys, write,
+    ClaimOutcome, Entry, KeyState, KeyWatch, Kind, Lease, LeaseId, Registry, RegistryError,
+    RegistryErrorKind, TimedRegistry, keys, write,
 };
 use crate::revision::Revision;
 
@@ -159,30 +160,25 @@ impl<'a> Joiner<'a> {
 
     /// Runs the first transaction of a session, which puts all its keys or none.
     async fn register(&self, lease: Lease, sent: Timestamp) -> Result<JoinAttempt, RegistryError> {
-        let epoch_value = self.registry.environment().random_u64();
-        let epoch_value = Bytes::from(format!("{epoch_value:016x}"));
+        let epoch_value = epoch::new_value(self.registry.environment());
         let puts = self.puts(&epoch_value);
         let keys = puts.iter().map(|(key, _)| key.clone()).collect();
-        let batch = ClaimBatch {
-            lease: lease.id,
-            guard: None,
-            claims: vec![Claim { puts }],
-        };
-        let claim = self.registry.exchange(|backend| backend.claim(&batch));
-        Ok(match claim.await?.into_iter().next() {
-            Some(ClaimOutcome::Won { revision }) => JoinAttempt::Joined(Joined {
-                lease,
-                sent,
-                revision,
-                keys,
-                epoch_value,
-            }),
-            Some(ClaimOutcome::Refused { found, .. }) => {
-                let holder = found.into_iter().flatten().next();
-                holder.map_or(JoinAttempt::Settled, JoinAttempt::Taken)
-            }
-            None => JoinAttempt::Settled,
-        })
+        Ok(
+            match epoch::put_first(&self.registry, lease.id, puts).await? {
+                Some(ClaimOutcome::Won { revision }) => JoinAttempt::Joined(Joined {
+                    lease,
+                    sent,
+                    revision,
+                    keys,
+                    epoch_value,
+                }),
+                Some(ClaimOutcome::Refused { found, .. }) => {
+                    let holder = found.into_iter().flatten().next();
+                    holder.map_or(JoinAttempt::Settled, JoinAttempt::Taken)
+                }
+                None => JoinAttempt::Settled,
+            },
+        )
     }
 
     /// Revokes the lease of a session that has not begun. Unless `patient`, spends at most one time

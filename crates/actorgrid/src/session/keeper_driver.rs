@@ -146,14 +146,14 @@ impl KeeperDriver {
                 let Lease { id, ttl } = granted.lease;
                 match self.keeper.add(id, ttl, granted.sent, now) {
                     Some(extend) => return (vec![extend], Some(granted)),
-                    // It carries no name and runs out; the end of the session revokes it.
+                    // It carries no name, and expires.
                     None => RegistryError::no_reply(),
                 }
             }
             Err(error) => error,
         };
-        tracing::warn!(%error, "the session was granted no further lease, retrying");
-        self.supply.refuse(error);
+        self.supply.refuse(error.clone());
+        tracing::warn!(%error, "the session was granted no further lease");
         (Vec::new(), None)
     }
 

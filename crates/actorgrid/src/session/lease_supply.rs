@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
-use super::epoch::Epoch;
+use super::epoch::{self, Epoch};
 use super::identity::Identity;
 use super::keeper;
 use super::own_keys::OwnKey;
 use super::session_leases::SessionLeases;
 use crate::environment::Timestamp;
 use crate::registry::{
-    Claim, ClaimBatch, ClaimOutcome, Lease, LeaseId, RegistryError, RegistryErrorKind,
-    TimedRegistry, keys,
+    ClaimOutcome, Lease, LeaseId, RegistryError, RegistryErrorKind, TimedRegistry, keys,
 };
 
 /// The claim driver's way to further leases. At most one request is open.
@@ -39,7 +37,7 @@ pub(super) struct LeaseSupply {
 /// A further lease, and its epoch key.
 pub(super) struct GrantedLease {
     pub(super) lease: Lease,
-    /// When the grant was sent.
+    /// When the grant was sent, or a later renewal.
     pub(super) sent: Timestamp,
     epoch: Epoch,
 }
@@ -84,6 +82,7 @@ impl LeaseSupply {
     /// Hands out a lease, which the keeper renews and the fence depends on.
     pub(super) fn hand_out(&self, granted: GrantedLease) {
         let epoch = granted.epoch;
+        self.granter.leases.keep(epoch.lease);
         // Without a receiver the session ends, and revokes the lease.
         let _ = self.own_keys.send(OwnKey {
             key: epoch.key.clone(),
@@ -123,40 +122,34 @@ impl LeaseGranter {
         }
     }
 
-    /// Grants a lease and puts its epoch key. If that fails, or takes so long that the lease could
-    /// expire soon, tries once to revoke the lease. It carries no name, and is not renewed.
+    /// Grants a lease and puts its epoch key. If that fails, the lease carries no name and is not
+    /// renewed, so it expires.
+    ///
+    /// All deadlines of the session move back to those of a lease that was granted long ago. So if
+    /// a slow registry has taken longer than the time between two renewals, renews the lease first.
     async fn grant(&self) -> Result<GrantedLease, RegistryError> {
         let environment = self.registry.environment();
-        let sent = environment.now();
+        let mut sent = environment.now();
         let grant = self.registry.exchange(|backend| backend.grant(self.ttl));
-        let lease = grant.await?;
-        self.leases.add(lease.id);
-        let failed = match self.put_epoch(lease.id).await {
-            Ok(_) if environment.now() >= keeper::deadlines(sent, lease.ttl).0 => {
-                RegistryError::no_reply()
-            }
-            Ok(epoch) => return Ok(GrantedLease { lease, sent, epoch }),
-            Err(error) => error,
-        };
-        self.revoke(lease.id).await;
-        Err(failed)
+        let mut lease = grant.await?;
+        self.leases.add(lease, sent, environment.now());
+        let epoch = self.put_epoch(lease.id).await?;
+        if environment.now() >= sent + keeper::renewal_interval(lease.ttl) {
+            sent = environment.now();
+            let renew = self.registry.exchange(|backend| backend.renew(lease.id));
+            // A longer time than it was granted for is not true.
+            lease.ttl = renew.await?.min(lease.ttl);
+        }
+        Ok(GrantedLease { lease, sent, epoch })
     }
 
     /// Puts the epoch key of a lease. The lease's id is part of the key, so it is always absent.
     async fn put_epoch(&self, lease: LeaseId) -> Result<Epoch, RegistryError> {
         let Identity { namespace, .. } = &self.identity;
         let key = keys::epoch_of_lease(namespace, self.identity.peer(), lease);
-        let value = self.registry.environment().random_u64();
-        let value = Bytes::from(format!("{value:016x}"));
-        let batch = ClaimBatch {
-            lease,
-            guard: None,
-            claims: vec![Claim {
-                puts: vec![(key.clone(), value.clone())],
-            }],
-        };
-        let put = self.registry.exchange(|backend| backend.claim(&batch));
-        let created = match put.await?.into_iter().next() {
+        let value = epoch::new_value(self.registry.environment());
+        let puts = vec![(key.clone(), value.clone())];
+        let created = match epoch::put_first(&self.registry, lease, puts).await? {
             Some(ClaimOutcome::Won { revision }) => revision,
             Some(ClaimOutcome::Refused { .. }) | None => return Err(RegistryError::no_reply()),
         };
@@ -166,13 +159,6 @@ impl LeaseGranter {
             value,
             created,
         })
-    }
-
-    async fn revoke(&self, lease: LeaseId) {
-        let revoke = self.registry.exchange(|backend| backend.revoke(lease));
-        if revoke.await.is_ok() {
-            self.leases.remove(lease);
-        }
     }
 }
 

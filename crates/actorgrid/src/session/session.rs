@@ -171,9 +171,9 @@ impl Session {
         self.names.fence()
     }
 
-    /// Returns the number of leases beside that of the peer's own registration.
+    /// Returns the number of leases with names, beside that of the peer's own registration.
     pub(crate) fn further_leases(&self) -> usize {
-        self.leases.further().len()
+        self.leases.kept()
     }
 
     /// Ends the session and deletes its keys. Returns once the registry has confirmed that; the

@@ -2,16 +2,28 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::registry::LeaseId;
+use crate::environment::Timestamp;
+use crate::registry::{Lease, LeaseId};
+
+/// A lease that is not kept is certainly gone after this many times to live: a new leader of etcd
+/// starts the time of every lease again.
+const TTLS_UNTIL_GONE: u32 = 2;
 
 /// The leases of a session that may exist in the registry, in the order in which they were granted:
-/// those that it renews, and those that came too late to be used and are not revoked yet.
+/// those that it keeps by renewing them, and those that it does not use, which expire.
 #[derive(Debug)]
 pub(super) struct SessionLeases {
     first: LeaseId,
-    /// Grows by a lease for each thousand names, and by one for each revocation that is not
-    /// confirmed.
-    further: Mutex<Vec<LeaseId>>,
+    /// Grows by a lease for each thousand names. The others are few: they are forgotten when they
+    /// are gone, and one request for a lease that fails is followed by a pause.
+    further: Mutex<Vec<FurtherLease>>,
+}
+
+#[derive(Debug)]
+struct FurtherLease {
+    id: LeaseId,
+    /// When the lease is certainly gone, unless it is kept.
+    gone: Option<Timestamp>,
 }
 
 impl SessionLeases {
@@ -29,20 +41,74 @@ impl SessionLeases {
 
     /// Returns all other leases.
     pub(super) fn further(&self) -> Vec<LeaseId> {
-        self.lock().clone()
+        self.lock().iter().map(|lease| lease.id).collect()
     }
 
-    /// Adds a lease as soon as the registry has reported it, and so before it is used.
-    pub(super) fn add(&self, lease: LeaseId) {
-        self.lock().push(lease);
+    /// Returns how many other leases the session keeps.
+    pub(super) fn kept(&self) -> usize {
+        let leases = self.lock();
+        leases.iter().filter(|lease| lease.gone.is_none()).count()
     }
 
-    /// Removes a lease that the registry has confirmed to be gone.
-    pub(super) fn remove(&self, lease: LeaseId) {
-        self.lock().retain(|other| *other != lease);
+    /// Adds a lease that was granted by a request sent at `sent`, as soon as the registry has
+    /// reported it. Forgets leases that are gone.
+    pub(super) fn add(&self, lease: Lease, sent: Timestamp, now: Timestamp) {
+        let mut leases = self.lock();
+        leases.retain(|lease| lease.gone.is_none_or(|gone| now < gone));
+        leases.push(FurtherLease {
+            id: lease.id,
+            gone: Some(sent + lease.ttl * TTLS_UNTIL_GONE),
+        });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<LeaseId>> {
+    /// Records that a lease that was [added](Self::add) is renewed from now on. It is, before any
+    /// name is registered under it.
+    pub(super) fn keep(&self, id: LeaseId) {
+        for lease in self.lock().iter_mut().filter(|lease| lease.id == id) {
+            lease.gone = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<FurtherLease>> {
         self.further.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn lease(number: i64) -> Lease {
+        Lease {
+            id: LeaseId(number),
+            ttl: TTL,
+        }
+    }
+
+    #[test]
+    fn leases_that_are_not_kept_are_forgotten_when_they_are_gone() {
+        let leases = SessionLeases::new(LeaseId(0));
+        leases.add(lease(1), at(0), at(1));
+        leases.add(lease(2), at(10), at(12));
+        leases.keep(LeaseId(2));
+        leases.add(lease(3), at(20), at(29));
+        assert_eq!(leases.further(), [1, 2, 3].map(LeaseId));
+        leases.add(lease(4), at(30), at(30));
+        assert_eq!(leases.further(), [2, 3, 4].map(LeaseId));
+        assert_eq!((leases.first(), leases.kept()), (LeaseId(0), 1));
+        for round in 5..500_u64 {
+            let now = at(16 * round);
+            leases.add(lease(round as i64), now, now);
+            assert!(leases.further().len() <= 4, "{round}");
+        }
+        assert!(leases.further().contains(&LeaseId(2)));
     }
 }

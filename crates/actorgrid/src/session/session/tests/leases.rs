@@ -301,7 +301,7 @@ async fn a_lease_is_granted_in_the_end(grant: Option<MemoryFault>, put: Option<M
         }
     }
     let took = world.environment.now().since(begun);
-    assert!(took <= 3 * SECOND, "{what}: {took:?}");
+    assert!(took <= try_limit(TTL) + MOMENT, "{what}: {took:?}");
     assert!(world.is_live(), "{what}");
     // Until the names are released.
     world.environment.sleep(MOMENT).await;
@@ -309,9 +309,13 @@ async fn a_lease_is_granted_in_the_end(grant: Option<MemoryFault>, put: Option<M
     let took = world.environment.now().since(begun);
     assert!(took <= 5 * SECOND, "{what}: {took:?}");
     assert_ne!(world.lease("e"), world.first(), "{what}");
-    // A lease that was granted without a reply is not renewed, and carries nothing.
+    // A lease that was granted without a reply, or whose epoch key was not confirmed, is not
+    // renewed, and carries nothing.
     world.environment.sleep(TTL + 3 * SECOND).await;
     assert!(world.is_live(), "{what}");
+    let lease = world.lease("e");
+    assert_eq!(world.session.leases.kept(), 2, "{what}");
+    assert!(world.session.leases.further().contains(&lease), "{what}");
     assert_eq!(world.memory.leases(), 3, "{what}");
     let World {
         memory, session, ..
@@ -338,6 +342,18 @@ async fn a_lease_that_is_not_granted_is_requested_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn claims_are_refused_as_soon_as_it_is_clear_that_no_lease_is_granted() {
+    let world = with_faults(None, Some(MemoryFault::LoseRequest)).await;
+    // Whatever becomes of the lease whose epoch key was not confirmed.
+    let lost = MemoryFault::LoseRequest;
+    world.memory.inject(MemoryOperation::Revoke, lost);
+    let begun = world.environment.now();
+    assert!(world.claim("c").await.is_err());
+    let took = world.environment.now().since(begun);
+    assert!(took <= try_limit(TTL) + MOMENT, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_registry_that_grants_nothing_is_not_asked_again_while_nothing_waits() {
     let world = with_faults(Some(MemoryFault::Refuse), None).await;
     world.memory.set_full(true);
@@ -350,6 +366,47 @@ async fn a_registry_that_grants_nothing_is_not_asked_again_while_nothing_waits()
     let before = granted();
     assert!(world.claim("c").await.is_err());
     assert_eq!(granted(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_are_not_used_are_forgotten() {
+    let lost = MemoryFault::LoseRequest;
+    let world = with_faults(None, Some(lost)).await;
+    world.memory.inject(MemoryOperation::Claim, lost);
+    for round in 0..20 {
+        world.environment.sleep(3 * TTL).await;
+        // The put of the epoch key of the lease that this claim waits for.
+        world.memory.inject(MemoryOperation::Claim, lost);
+        assert!(world.claim("c").await.is_err());
+        let leases = &world.session.leases;
+        assert!(leases.further().len() <= 2, "{round}: {leases:?}");
+        assert_eq!(leases.kept(), 0);
+    }
+    assert_eq!(world.memory.leases(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_granted_slowly_is_renewed_before_it_is_used() {
+    let slow = MemoryFault::DelayReply(SECOND * 19 / 10);
+    for renews in [true, false] {
+        let world = with_faults(Some(slow), None).await;
+        // The put of the epoch key.
+        world.memory.inject(MemoryOperation::Claim, slow);
+        world.environment.sleep(3 * SECOND).await;
+        let renewed = world.memory.calls(MemoryOperation::Renew);
+        if !renews {
+            let fault = MemoryFault::Refuse;
+            world.memory.inject(MemoryOperation::Renew, fault);
+        }
+        assert_eq!(world.claim("c").await.is_ok(), renews);
+        assert_eq!(world.memory.calls(MemoryOperation::Renew), renewed + 1);
+        assert_eq!(world.session.leases.kept() > 0, renews);
+        // The deadlines are no older than the last renewals.
+        let hard = world.session.fence().hard();
+        let left = hard.since(world.environment.now());
+        assert!(left >= TTL - TTL / 10 - TTL / 5 - MOMENT, "{left:?}");
+        assert!(world.is_live());
+    }
 }
 
 #[tokio::test(start_paused = true)]
