@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, SelectAll, StreamExt as _};
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::fence::Fence;
@@ -57,50 +59,43 @@ pub(super) struct OwnKeys {
 }
 
 impl OwnKeys {
-    /// Watches until the session is fenced or ended.
+    /// Watches until everything is to be aborted, or the session has ended: when it is fenced, the
+    /// names are still there, and their end must be noticed.
     pub(super) async fn run(mut self) {
-        let mut states: SelectAll<_> = self.keys.iter().map(|key| self.watch(key)).collect();
+        let mut guards: FuturesUnordered<_> = self.keys.iter().map(|key| self.guard(key)).collect();
         loop {
             tokio::select! {
                 biased;
-                Some((key, state)) = states.next() => if !key.is_kept(&state) {
-                    return self.lost(key.lease).await;
-                },
-                Some(key) = self.further.recv() => states.push(self.watch(&key)),
+                Some(()) = guards.next() => return,
+                Some(key) = self.further.recv() => guards.push(self.guard(&key)),
                 else => return,
             }
         }
     }
 
-    /// Returns an endless stream of the states of a key since the session put it.
-    fn watch(&self, key: &OwnKey) -> stream::BoxStream<'static, (Arc<OwnKey>, KeyState)> {
-        let key = Arc::new(key.clone());
-        let watch = KeyWatch::after(
-            self.registry.clone(),
-            key.key.clone(),
-            WATCH_BACK_OFF,
-            key.created,
-        );
-        let watch = watch.reread_every(self.ttl / REREADS_PER_TTL);
-        let states = stream::unfold((key, watch), async |(key, mut watch)| {
-            let state = watch.next().await;
-            Some(((key.clone(), state), (key, watch)))
-        });
-        states.boxed()
-    }
-
-    /// Fences the session because a key under this lease is lost. If the lease is gone too, so are
-    /// the names of all actors under it: then aborts at once, as there is no time left for a
-    /// graceful stop.
-    async fn lost(&self, lease: LeaseId) {
-        self.fence.trip(FenceReason::KeyLost);
-        while !self.fence.aborted().is_cancelled() {
-            let remaining = self.registry.exchange(|backend| backend.remaining(lease));
-            match remaining.await {
-                Ok(None) => self.fence.abort(),
-                Ok(Some(_)) => return,
-                Err(_) => self.registry.environment().sleep(RETRY_PAUSE).await,
+    /// Fences the session when a key is lost. If its lease is gone too, so are the names of all
+    /// actors under it: then aborts at once, as there is no time left for a graceful stop.
+    ///
+    /// Ends only when everything is to be aborted.
+    fn guard(&self, key: &OwnKey) -> BoxFuture<'static, ()> {
+        let (registry, fence) = (self.registry.clone(), self.fence.clone());
+        let (key, age) = (key.clone(), self.ttl / REREADS_PER_TTL);
+        async move {
+            let watched = key.key.clone();
+            let watch = KeyWatch::after(registry.clone(), watched, WATCH_BACK_OFF, key.created);
+            let mut watch = watch.reread_every(age);
+            while key.is_kept(&watch.next().await) {}
+            fence.trip(FenceReason::KeyLost);
+            while !fence.is_aborted() {
+                let remaining = registry.exchange(|backend| backend.remaining(key.lease));
+                let pause = match remaining.await {
+                    Ok(None) => return fence.abort(),
+                    Ok(Some(_)) => age,
+                    Err(_) => RETRY_PAUSE,
+                };
+                registry.environment().sleep(pause).await;
             }
         }
+        .boxed()
     }
 }

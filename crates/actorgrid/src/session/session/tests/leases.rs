@@ -189,6 +189,22 @@ async fn the_loss_of_an_epoch_key_of_a_further_lease_ends_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_a_key_is_lost_the_loss_of_any_lease_still_aborts() {
+    // The lease of the lost key has no other key that is watched.
+    for (lost, bound) in [("a", MOMENT), ("c", MOMENT), ("b", TTL / 3 + MOMENT)] {
+        let (world, _held) = World::of(["a", "b", "c"]).await;
+        let epoch = world.epoch_key(world.lease("b"));
+        assert!(world.memory.delete(&epoch));
+        assert_eq!(world.is_fenced(MOMENT).await, FenceReason::KeyLost);
+        world.environment.sleep(MOMENT).await;
+        assert!(!world.session.fence().is_aborted(), "{lost}");
+        world.memory.revoke_lease(world.lease(lost));
+        world.environment.sleep(bound).await;
+        assert!(world.session.fence().is_aborted(), "{lost}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_compare_the_epoch_of_their_own_lease() {
     let (world, mut held) = World::of(["a", "b"]).await;
     // The next claim goes under the lease of b.
