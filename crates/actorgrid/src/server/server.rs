@@ -36,7 +36,7 @@ use crate::token::ClusterId;
 ///   It never depends on the registry, so that an outage of the registry restarts no process.
 ///
 /// A server that is dropped without a shutdown aborts its actors and leaves; its names stay
-/// registered until its lease expires.
+/// registered until its leases expire.
 pub struct Server {
     handle: ServerHandle,
     /// Owned: dropping the server aborts it, which ends everything that runs on the peer.

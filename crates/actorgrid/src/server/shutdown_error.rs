@@ -11,11 +11,11 @@ use crate::name::Name;
 pub struct ShutdownError {
     /// Actors that did not end although they were aborted: their code, or a task that they have
     /// [spawned](crate::ActorContext::spawn), never awaits. Their names stay registered until the
-    /// lease expires. The list includes actors that have not started because the function given to
+    /// leases expire. The list includes actors that have not started because the function given to
     /// [`ActorType::mailbox_with`](crate::ActorType::mailbox_with) does not return.
     pub stuck: Vec<Name>,
     /// Whether the registry did not confirm that the session's keys are deleted. They then expire
-    /// with their lease.
+    /// with their leases.
     pub not_revoked: bool,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for ShutdownError {
             if !self.stuck.is_empty() {
                 f.write_str(", and")?;
             }
-            f.write_str(" its registrations stay until their lease expires")?;
+            f.write_str(" its registrations stay until their leases expire")?;
         }
         Ok(())
     }

@@ -141,7 +141,6 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, routes: PeerRoutes
                 return;
             }
             LifeEnd::Fenced => {}
-            LifeEnd::Died => left = Err(not_revoked()),
         }
         if core.shutdown.is_cancelled() {
             break;
@@ -154,11 +153,10 @@ async fn serve_sessions(core: &Arc<PeerCore>, first: Session, routes: PeerRoutes
             () = core.shutdown.cancelled() => {
                 core.set_state(ServerState::Draining);
                 given_up.cancel();
-                left = withdraw_rejoin(core, join, left).await;
+                left = withdraw_rejoin(core, join).await;
             }
             end = &mut join => if let RejoinEnd::Joined(joined) = end {
                 session = Some(*joined);
-                left = Ok(());
             }
         }
     }
@@ -225,12 +223,10 @@ async fn rejoin(core: &PeerCore, given_up: &CancellationToken) -> RejoinEnd {
 }
 
 /// Ends a rejoin that a shutdown interrupted and abandoned: everything that it has registered by
-/// then is deleted. If it has registered nothing, the result is `left`, which the earlier sessions
-/// left behind.
+/// then is deleted. The earlier sessions have left nothing behind.
 async fn withdraw_rejoin(
     core: &PeerCore,
     rejoin: impl Future<Output = RejoinEnd>,
-    left: Result<(), ShutdownError>,
 ) -> Result<(), ShutdownError> {
     let withdrawn = async {
         match rejoin.await {
@@ -238,7 +234,7 @@ async fn withdraw_rejoin(
                 session.revoke().await;
                 Ok(())
             }
-            RejoinEnd::GivenUp { is_settled: true } => left,
+            RejoinEnd::GivenUp { is_settled: true } => Ok(()),
             RejoinEnd::GivenUp { is_settled: false } => Err(not_revoked()),
         }
     };

@@ -18,21 +18,26 @@ const LEASE_END_BACK_OFF: BackOffPolicy = BackOffPolicy::new(
 const POLL_MIN: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(1);
 
-/// How long the end of a session has for its further leases before it revokes the first one. On a
-/// busy machine, etcd takes 10 to 25 ms to revoke a lease with a thousand keys.
+/// How long the end of a session has for its further leases before it revokes the first one.
 const HEAD_START: Duration = Duration::from_millis(500);
+/// How much longer it has for each of them. On a busy machine, etcd takes 10 to 25 ms to revoke a
+/// lease with a thousand keys.
+const HEAD_START_PER_LEASE: Duration = Duration::from_millis(25);
 
-/// Revokes the leases of a session, one after the other, so that the registry never has to delete
-/// the keys of more than one lease in a row. Retries like [`revoke`]; the caller bounds the time.
+/// Revokes the leases of a session, one after the other, so that the registry answers others
+/// between them. Retries like [`revoke`]; the caller bounds the time.
 ///
 /// The first lease comes last, so that a peer that takes over the address finds the names free.
-/// But it waits for the others only for the [`HEAD_START`]: a registry that is slow with those must
-/// not keep the leader and the peer's own registration.
+/// But it waits for the others only for the head start: a registry that is slow with those must
+/// not keep the leader and the peer's own registration. When that time is over, a revocation can be
+/// under way, and the registry has those two at the same time.
 pub(super) async fn revoke_all(registry: &TimedRegistry, leases: &SessionLeases) {
     let mut further = VecDeque::from(leases.further());
+    let number = u32::try_from(further.len()).unwrap_or(u32::MAX);
+    let bound = HEAD_START + HEAD_START_PER_LEASE * number;
     let head_start = revoke_in_turn(registry, &mut further);
     let environment = registry.environment();
-    let _ = environment.timeout(HEAD_START, head_start).await;
+    let _ = environment.timeout(bound, head_start).await;
     revoke(registry, leases.first()).await;
     revoke_in_turn(registry, &mut further).await;
 }
@@ -47,10 +52,11 @@ async fn revoke_in_turn(registry: &TimedRegistry, leases: &mut VecDeque<LeaseId>
 
 /// Waits until all leases of a session have expired.
 pub(super) async fn run_all_out(registry: &TimedRegistry, leases: &SessionLeases) {
+    run_out(registry, leases.first()).await;
+    // Read only now: a keeper that was not waited for may have added one at its end.
     for lease in leases.further() {
         run_out(registry, lease).await;
     }
-    run_out(registry, leases.first()).await;
 }
 
 /// Revokes a lease, and retries until the registry confirms that it is gone or turns out to be

@@ -176,6 +176,13 @@ impl Session {
         self.leases.kept()
     }
 
+    /// Returns a future that waits until the registry reports that all leases have expired. It does
+    /// not need the session, which may have been dropped without an [end](Self::run_out).
+    pub(crate) fn expired(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (registry, leases) = (self.names.timed_registry(), self.leases.clone());
+        async move { lease_end::run_all_out(&registry, &leases).await }
+    }
+
     /// Ends the session and deletes its keys. Returns once the registry has confirmed that; the
     /// caller bounds the time. Nothing may run under the session any more.
     ///
@@ -193,9 +200,9 @@ impl Session {
     /// Ends the session and lets its leases expire. Returns once the registry reports that they
     /// have.
     pub(crate) async fn run_out(self) {
-        let (registry, leases) = (self.names.timed_registry(), self.leases.clone());
+        let expired = self.expired();
         self.end().await;
-        lease_end::run_all_out(&registry, &leases).await;
+        expired.await;
     }
 
     /// Ends the keeper and the tasks. Returns whether they have ended in time; if not, they end as

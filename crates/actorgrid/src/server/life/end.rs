@@ -24,9 +24,8 @@ const REVOKE_BOUND_PER_LEASE: Duration = Duration::from_millis(50);
 
 /// How a life ended.
 pub(in crate::server) enum LifeEnd {
+    /// Fenced, and gone from the registry.
     Fenced,
-    /// Fenced because the task that served panicked. The lease is left to expire.
-    Died,
     Shutdown(Result<(), ShutdownError>),
 }
 
@@ -50,6 +49,7 @@ pub(super) async fn end_fenced(
         core.report_stuck();
         false
     };
+    let bound = revoke_bound(&session);
     let clear = async {
         let clean = ended.await & end_tasks(core, tasks).await;
         core.set_state(ServerState::Rejoining);
@@ -72,11 +72,17 @@ pub(super) async fn end_fenced(
     tokio::select! {
         biased;
         () = clear => LifeEnd::Fenced,
-        () = shut_down_bound(core) => LifeEnd::Shutdown(Err(ShutdownError {
+        () = shut_down_bound(core, bound) => LifeEnd::Shutdown(Err(ShutdownError {
             stuck: core.actors.unended(),
             not_revoked: true,
         })),
     }
+}
+
+/// Returns how long the registry has at a shutdown to confirm that the session is gone.
+fn revoke_bound(session: &Session) -> Duration {
+    let further = u32::try_from(session.further_leases()).unwrap_or(u32::MAX);
+    REVOKE_BOUND + REVOKE_BOUND_PER_LEASE * further
 }
 
 /// Aborts everything that runs under a fenced session if its names are already gone, or if there is
@@ -88,14 +94,21 @@ fn abort_without_names(fence: &Fence) {
     }
 }
 
-/// Ends everything that ran under a session whose serving task has panicked.
-pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> LifeEnd {
+/// Ends everything that ran under a session whose serving task has panicked. Waits until all its
+/// leases have `expired`: nobody knows what may still run under it. A shutdown does not wait for
+/// that, nor does a server that follows another registry.
+pub(super) async fn end_dead(
+    core: &PeerCore,
+    life: &Life,
+    fence: &Fence,
+    expired: impl Future<Output = ()>,
+) -> LifeEnd {
     fence.trip(FenceReason::TaskDied);
     fence.abort();
     core.set_owner(None);
     life.stop().end();
     life.report_fence();
-    tracing::error!("the serving task panicked: the peer waits until its lease has expired");
+    tracing::error!("the serving task panicked: the peer waits until its leases have expired");
     let environment = &core.config.environment;
     let ended = environment.timeout(ABORT_GRACE, life.actors_ended()).await;
     if ended.is_none() {
@@ -104,7 +117,15 @@ pub(super) async fn end_dead(core: &PeerCore, life: &Life, fence: &Fence) -> Lif
     if !core.shutdown.is_cancelled() {
         core.set_state(ServerState::Rejoining);
     }
-    LifeEnd::Died
+    tokio::select! {
+        biased;
+        () = core.shutdown.cancelled() => LifeEnd::Shutdown(Err(ShutdownError {
+            stuck: core.actors.unended(),
+            not_revoked: true,
+        })),
+        () = left_bound(core, life) => LifeEnd::Fenced,
+        () = expired => LifeEnd::Fenced,
+    }
 }
 
 /// Aborts and joins the life's own tasks, and returns whether they have ended. They run no user
@@ -129,13 +150,14 @@ async fn after_abort(core: &PeerCore, fence: &Fence) {
     core.config.environment.sleep(ABORT_GRACE).await;
 }
 
-/// Waits until a shutdown was requested and its time has passed.
-async fn shut_down_bound(core: &PeerCore) {
+/// Waits until a shutdown was requested and its time has passed, of which this much is for the
+/// registry.
+async fn shut_down_bound(core: &PeerCore, revoke_bound: Duration) {
     core.shutdown.cancelled().await;
     let bound = core
         .config
         .shutdown_timeout
-        .saturating_add(ABORT_GRACE + REVOKE_BOUND);
+        .saturating_add(ABORT_GRACE + revoke_bound);
     core.config.environment.sleep(bound).await;
 }
 
@@ -174,8 +196,7 @@ pub(super) async fn drain(
     } else {
         core.report_stuck()
     };
-    let further = u32::try_from(session.further_leases()).unwrap_or(u32::MAX);
-    let bound = REVOKE_BOUND + REVOKE_BOUND_PER_LEASE * further;
+    let bound = revoke_bound(&session);
     let revoked = ended && environment.timeout(bound, session.revoke()).await.is_some();
     if stuck.is_empty() && revoked {
         return LifeEnd::Shutdown(Ok(()));

@@ -29,11 +29,12 @@ pub(in crate::server) async fn serve(core: &Arc<PeerCore>, session: Session) -> 
     let fence = session.fence().clone();
     let life = Arc::new(Life::new(core.clone(), session.names().clone()));
     let _abandon = AbandonOnDrop(life.clone());
-    // The panic drops the session: its lease is left to expire.
+    // A panic drops the session: its leases are left to expire.
+    let expired = session.expired();
     let serving = AssertUnwindSafe(serve_life(core, &life, &fence, session)).catch_unwind();
     match serving.await {
         Ok(end) => end,
-        Err(_) => end_dead(core, &life, &fence).await,
+        Err(_) => end_dead(core, &life, &fence, expired).await,
     }
 }
 
