@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::claim_command::ClaimCommand;
@@ -14,6 +15,7 @@ use super::claim_error::ClaimError;
 use super::claim_event::{ClaimEvent, ClaimOrder};
 use super::claim_exchange::ClaimExchange;
 use super::claim_lease::ClaimLease;
+use super::claim_place::ClaimPlace;
 use super::claim_scheduler::ClaimScheduler;
 use super::claimed_names::ClaimedNames;
 use super::epoch::Epoch;
@@ -31,6 +33,43 @@ type NamesEvent = ClaimEvent<ClaimWaiter, OnFree>;
 type NamesCommand = ClaimCommand<ClaimWaiter, OnFree>;
 type PendingExchanges = FuturesUnordered<BoxFuture<'static, NamesEvent>>;
 
+/// Where claims are ordered. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct OrderSender {
+    first: mpsc::Sender<NameOrder>,
+    any: mpsc::Sender<NameOrder>,
+}
+
+/// The claims that are ordered. Those that need the first lease do not wait behind others.
+pub(super) struct OrderReceiver {
+    first: mpsc::Receiver<NameOrder>,
+    any: mpsc::Receiver<NameOrder>,
+}
+
+type NameOrder = ClaimOrder<ClaimWaiter, OnFree>;
+
+/// Returns both ends of a queue for this many orders. A caller waits while it is full.
+pub(super) fn order_queue(capacity: usize) -> (OrderSender, OrderReceiver) {
+    // Only the leader needs the first lease.
+    let (first, first_orders) = mpsc::channel(1);
+    let (any, any_orders) = mpsc::channel(capacity);
+    let receiver = OrderReceiver {
+        first: first_orders,
+        any: any_orders,
+    };
+    (OrderSender { first, any }, receiver)
+}
+
+impl OrderSender {
+    /// Orders a claim. Fails if the session has ended.
+    pub(super) async fn send(&self, order: NameOrder) -> Result<(), SendError<NameOrder>> {
+        match order.place {
+            ClaimPlace::First => self.first.send(order).await,
+            ClaimPlace::Any => self.any.send(order).await,
+        }
+    }
+}
+
 /// Claims and releases names for a session.
 pub(super) struct ClaimDriver {
     registry: TimedRegistry,
@@ -39,8 +78,7 @@ pub(super) struct ClaimDriver {
     epochs: HashMap<LeaseId, Arc<Epoch>>,
     scheduler: ClaimScheduler<ClaimWaiter, OnFree>,
     further: FurtherLeases,
-    /// Bounded: a caller waits while it is full.
-    orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
+    orders: OrderReceiver,
     /// Bounded by the number of held claims, each of which is sent once.
     given_up: mpsc::UnboundedReceiver<ClaimedNames<OnFree>>,
     given_up_sender: mpsc::UnboundedSender<ClaimedNames<OnFree>>,
@@ -55,7 +93,7 @@ impl ClaimDriver {
         first: Epoch,
         further: FurtherLeases,
         names_per_lease: usize,
-        orders: mpsc::Receiver<ClaimOrder<ClaimWaiter, OnFree>>,
+        orders: OrderReceiver,
     ) -> Self {
         let (given_up_sender, given_up) = mpsc::unbounded_channel();
         let lease = ClaimLease::first(first.lease, first.created, names_per_lease);
@@ -84,7 +122,8 @@ impl ClaimDriver {
                 () = fenced.cancelled() => break,
                 Some(event) = exchanges.next() => event,
                 Some(granted) = self.further.granted.recv() => self.granted(granted),
-                1.. = self.orders.recv_many(&mut orders, room), if room > 0 => {
+                Some(order) = self.orders.first.recv() => ClaimEvent::Ordered(vec![order]),
+                1.. = self.orders.any.recv_many(&mut orders, room), if room > 0 => {
                     ClaimEvent::Ordered(std::mem::take(&mut orders))
                 }
                 Some(names) = self.given_up.recv() => ClaimEvent::GivenUp(names),
@@ -93,13 +132,16 @@ impl ClaimDriver {
         }
         // No result matters any more: the names are gone with the session.
         exchanges.clear();
-        self.orders.close();
-        let mut event = Some(ClaimEvent::Ended);
-        while let Some(last) = event {
-            self.handle(last, &exchanges);
-            let order = self.orders.recv().await;
-            event = order.map(|order| ClaimEvent::Ordered(vec![order]));
+        self.handle(ClaimEvent::Ended, &exchanges);
+        let OrderReceiver { first, any } = &mut self.orders;
+        let mut late = Vec::new();
+        for orders in [first, any] {
+            orders.close();
+            while let Some(order) = orders.recv().await {
+                late.push(order);
+            }
         }
+        self.handle(ClaimEvent::Ordered(late), &exchanges);
     }
 
     fn granted(&mut self, granted: Result<Epoch, RegistryError>) -> NamesEvent {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::claim_driver::ClaimWaiter;
+use super::claim_driver::OrderSender;
 use super::claim_error::ClaimError;
 use super::claim_event::{ClaimOrder, MAX_NAMES};
 use super::claim_place::ClaimPlace;
@@ -29,7 +29,7 @@ struct NamesCore {
     identity: Identity,
     fence: Arc<Fence>,
     token: Token,
-    orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
+    orders: OrderSender,
 }
 
 impl Names {
@@ -38,7 +38,7 @@ impl Names {
         identity: Identity,
         fence: Arc<Fence>,
         token: Token,
-        orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
+        orders: OrderSender,
     ) -> Self {
         Self {
             core: Arc::new(NamesCore {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::claim_driver::ClaimDriver;
+use super::claim_driver::{ClaimDriver, order_queue};
 use super::epoch::Epoch;
 use super::fence::Fence;
 use super::identity::Identity;
@@ -139,7 +138,7 @@ impl Session {
             value: epoch_value,
             created: revision,
         };
-        let (orders, order_receiver) = mpsc::channel(ORDER_QUEUE_CAPACITY);
+        let (orders, order_receiver) = order_queue(ORDER_QUEUE_CAPACITY);
         let claims = ClaimDriver::new(
             registry.clone(),
             fence.clone(),

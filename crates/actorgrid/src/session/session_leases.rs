@@ -9,13 +9,16 @@ use crate::registry::{Lease, LeaseId};
 /// starts the time of every lease again.
 const TTLS_UNTIL_GONE: u32 = 2;
 
+/// The number of unused leases that are remembered, to be revoked at the end of the session.
+/// Further ones expire.
+const MAX_UNUSED: usize = 16;
+
 /// The leases of a session that may exist in the registry, in the order in which they were granted:
 /// those that it keeps by renewing them, and those that it does not use, which expire.
 #[derive(Debug)]
 pub(super) struct SessionLeases {
     first: LeaseId,
-    /// Grows by a lease for each thousand names. The others are few: they are forgotten when they
-    /// are gone, and one request for a lease that fails is followed by a pause.
+    /// Grows by a lease for each thousand names. Of the others there are at most [`MAX_UNUSED`].
     further: Mutex<Vec<FurtherLease>>,
 }
 
@@ -24,6 +27,12 @@ struct FurtherLease {
     id: LeaseId,
     /// When the lease is certainly gone, unless it is kept.
     gone: Option<Timestamp>,
+}
+
+impl FurtherLease {
+    const fn is_kept(&self) -> bool {
+        self.gone.is_none()
+    }
 }
 
 impl SessionLeases {
@@ -39,15 +48,20 @@ impl SessionLeases {
         self.first
     }
 
-    /// Returns all other leases.
+    /// Returns all other leases; those with names come first.
     pub(super) fn further(&self) -> Vec<LeaseId> {
-        self.lock().iter().map(|lease| lease.id).collect()
+        let leases = self.lock();
+        let (kept, unused): (Vec<_>, Vec<_>) = leases.iter().partition(|lease| lease.is_kept());
+        kept.into_iter()
+            .chain(unused)
+            .map(|lease| lease.id)
+            .collect()
     }
 
     /// Returns how many other leases the session keeps.
     pub(super) fn kept(&self) -> usize {
         let leases = self.lock();
-        leases.iter().filter(|lease| lease.gone.is_none()).count()
+        leases.iter().filter(|lease| lease.is_kept()).count()
     }
 
     /// Adds a lease that was granted by a request sent at `sent`, as soon as the registry has
@@ -55,6 +69,12 @@ impl SessionLeases {
     pub(super) fn add(&self, lease: Lease, sent: Timestamp, now: Timestamp) {
         let mut leases = self.lock();
         leases.retain(|lease| lease.gone.is_none_or(|gone| now < gone));
+        let mut unused = leases.iter().filter(|lease| !lease.is_kept());
+        if let Some(oldest) = unused.next().map(|lease| lease.id)
+            && unused.count() + 1 >= MAX_UNUSED
+        {
+            leases.retain(|lease| lease.id != oldest);
+        }
         leases.push(FurtherLease {
             id: lease.id,
             gone: Some(sent + lease.ttl * TTLS_UNTIL_GONE),
@@ -100,7 +120,7 @@ mod tests {
         leases.add(lease(2), at(10), at(12));
         leases.keep(LeaseId(2));
         leases.add(lease(3), at(20), at(29));
-        assert_eq!(leases.further(), [1, 2, 3].map(LeaseId));
+        assert_eq!(leases.further(), [2, 1, 3].map(LeaseId));
         leases.add(lease(4), at(30), at(30));
         assert_eq!(leases.further(), [2, 3, 4].map(LeaseId));
         assert_eq!((leases.first(), leases.kept()), (LeaseId(0), 1));
@@ -110,5 +130,18 @@ mod tests {
             assert!(leases.further().len() <= 4, "{round}");
         }
         assert!(leases.further().contains(&LeaseId(2)));
+    }
+
+    #[test]
+    fn few_unused_leases_are_remembered() {
+        let leases = SessionLeases::new(LeaseId(0));
+        leases.add(lease(1), at(0), at(0));
+        leases.keep(LeaseId(1));
+        for number in 2..100 {
+            leases.add(lease(number), at(0), at(0));
+        }
+        let further = leases.further();
+        assert_eq!((further.len(), further[0]), (1 + MAX_UNUSED, LeaseId(1)));
+        assert_eq!(further.last(), Some(&LeaseId(99)));
     }
 }

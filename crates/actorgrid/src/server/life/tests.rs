@@ -172,7 +172,7 @@ async fn shut_down_after_a_fence(confirmed_after: Duration) -> Result<(), Shutdo
     let world = World::with(configure).await;
     start_crowd(&world).await;
     // The first revocation exceeds the head start, and is repeated after that of the first lease.
-    let head_start = Duration::from_millis(500 + 2 * 25);
+    let head_start = Duration::from_millis(500);
     let delay = MemoryFault::Delay((confirmed_after - head_start) / 3);
     for _ in 0..4 {
         world.registry.inject(MemoryOperation::Revoke, delay);

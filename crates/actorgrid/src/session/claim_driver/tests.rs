@@ -72,7 +72,7 @@ impl ObservedClaim {
 struct DrivenSession {
     memory: MemoryRegistry,
     fence: Arc<Fence>,
-    orders: mpsc::Sender<ClaimOrder<ClaimWaiter, OnFree>>,
+    orders: OrderSender,
     driver: ClaimDriver,
 }
 
@@ -93,7 +93,7 @@ async fn begin(environment: &Environment) -> DrivenSession {
     };
     let end = environment.now() + ttl;
     let fence = Arc::new(Fence::new(environment.clone(), end, end));
-    let (orders, receiver) = mpsc::channel(8);
+    let (orders, receiver) = order_queue(8);
     let (requests, _) = mpsc::channel(1);
     let (_, granted) = mpsc::channel(1);
     let further = FurtherLeases { requests, granted };
@@ -125,14 +125,14 @@ async fn a_fence_frees_and_answers_the_claims_that_are_under_way_and_that_wait()
     memory.inject(MemoryOperation::Claim, MemoryFault::Delay(LIMIT / 2));
     let (under_way, mut first) = ObservedClaim::order(1);
     let (queued, mut second) = ObservedClaim::order(2);
-    orders.try_send(under_way).unwrap();
+    orders.any.try_send(under_way).unwrap();
     let work = async {
         environment.sleep(LIMIT / 4).await;
         assert_eq!(memory.calls(MemoryOperation::Claim), 1);
         assert!(matches!(first.answer(), Err(TryRecvError::Empty)));
         fence.trip(FenceReason::KeyLost);
         // The driver has not noticed the fence yet, and finds this order in its queue.
-        orders.try_send(queued).unwrap();
+        orders.any.try_send(queued).unwrap();
         environment.now()
     };
     let ended = async {
@@ -154,7 +154,7 @@ async fn a_claim_that_is_taken_is_free_before_its_waiter_learns_of_it() {
     let session = begin(&environment).await;
     session.memory.overwrite("k1", "another's");
     let (order, mut claim) = ObservedClaim::order(1);
-    session.orders.try_send(order).unwrap();
+    session.orders.any.try_send(order).unwrap();
     let run = environment.timeout(LIMIT, session.driver.run());
     assert_eq!(run.await, None);
     claim.was_free_first();

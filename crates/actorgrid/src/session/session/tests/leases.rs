@@ -508,8 +508,8 @@ async fn a_slow_registry_keeps_the_first_lease_no_longer_than_the_head_start() {
         memory.inject(MemoryOperation::Revoke, slow);
     }
     let watched = async {
-        // The head start is 500 ms, and 25 ms for each of three further leases.
-        environment.sleep(Duration::from_millis(765)).await;
+        // The head start is 500 ms, and a revocation takes 200 ms.
+        environment.sleep(Duration::from_millis(690)).await;
         assert!(memory.lease_of(&peer).is_some());
         environment.sleep(Duration::from_millis(20)).await;
         assert!(memory.lease_of(&peer).is_none());
@@ -518,6 +518,26 @@ async fn a_slow_registry_keeps_the_first_lease_no_longer_than_the_head_start() {
         assert_eq!((memory.leases(), memory.keys().len()), (0, 0));
     };
     tokio::join!(session.revoke(), watched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leaders_claim_does_not_wait_behind_more_claims_than_the_session_takes() {
+    let (world, _held) = World::of(["a"]).await;
+    for _ in 0..10 {
+        let slow = MemoryFault::Delay(SECOND);
+        world.memory.inject(MemoryOperation::Grant, slow);
+    }
+    let world = &world;
+    let waiting = (0..600).map(|number| async move { world.claim(&format!("w-{number}")).await });
+    let mut waiting = std::pin::pin!(futures_util::future::join_all(waiting));
+    // A task sends only so many in a turn.
+    for _ in 0..10 {
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        world.environment.sleep(MOMENT).await;
+    }
+    let leader = world.claim_at("leader", ClaimPlace::First);
+    let leader = world.environment.timeout(MOMENT, leader).await;
+    assert!(leader.is_some_and(|leader| leader.is_ok()));
 }
 
 #[tokio::test(start_paused = true)]
