@@ -20,8 +20,45 @@ pub(crate) struct WakeList {
 /// Numbered places, of which free ones are used again.
 #[derive(Debug, Default)]
 struct WakePlaces {
+    /// The last one is taken.
     taken: Vec<Option<Woken>>,
+    /// All places that are free, and some that are not, or are gone.
     free: Vec<usize>,
+}
+
+/// So many places are not worth freeing.
+const KEPT_PLACES: usize = 64;
+
+impl WakePlaces {
+    fn take(&mut self, woken: Woken) -> usize {
+        while let Some(place) = self.free.pop() {
+            if let Some(taken @ None) = self.taken.get_mut(place) {
+                *taken = Some(woken);
+                return place;
+            }
+        }
+        self.taken.push(Some(woken));
+        self.taken.len() - 1
+    }
+
+    fn leave(&mut self, place: usize) -> Option<Woken> {
+        let left = self.taken.get_mut(place).and_then(Option::take);
+        self.free.push(place);
+        while let Some(None) = self.taken.last() {
+            self.taken.pop();
+        }
+        let kept = self.taken.len() * 2 + KEPT_PLACES;
+        if self.taken.capacity() > 2 * kept {
+            self.taken.shrink_to(kept);
+        }
+        if self.free.len() > kept {
+            let taken = &self.taken;
+            let is_free = |place: &usize| matches!(taken.get(*place), Some(None));
+            self.free.retain(is_free);
+            self.free.shrink_to(kept);
+        }
+        left
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,16 +101,7 @@ impl WakeList {
 
     fn take(self: &Arc<Self>, woken: Woken) -> WakeLink {
         let mut places = self.lock();
-        let place = match places.free.pop() {
-            Some(place) => place,
-            None => {
-                places.taken.push(None);
-                places.taken.len() - 1
-            }
-        };
-        if let Some(taken) = places.taken.get_mut(place) {
-            *taken = Some(woken);
-        }
+        let place = places.take(woken);
         drop(places);
         WakeLink {
             list: self.clone(),
@@ -105,12 +133,7 @@ pub(crate) struct WakeLink {
 impl Drop for WakeLink {
     fn drop(&mut self) {
         let mut places = self.list.lock();
-        let left = places.taken.get_mut(self.place).and_then(Option::take);
-        places.free.push(self.place);
-        if places.free.len() == places.taken.len() {
-            // The memory of many is not kept.
-            *places = WakePlaces::default();
-        }
+        let left = places.leave(self.place);
         drop(places);
         // It may be the last reference to a waker, whose drop may be code of users.
         drop(left);
@@ -169,7 +192,7 @@ mod tests {
         }
         drop((place, link));
         for list in [upper, lower] {
-            assert_eq!(list.lock().taken.capacity(), 0);
+            assert!(list.lock().taken.is_empty());
         }
     }
 
@@ -198,14 +221,31 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_used_again() {
+    fn a_place_is_used_again_and_never_by_two() {
         let list = Arc::<WakeList>::default();
-        let _kept = list.join();
-        for _ in 0..3 {
-            drop(list.join());
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut links: Vec<WakePlace> = Vec::new();
+        for _ in 0..20_000 {
+            match rng.usize(0..links.len() + 20) < links.len() {
+                true => drop(links.swap_remove(rng.usize(0..links.len()))),
+                false => links.push(list.join()),
+            }
+            let places = list.lock();
+            let taken = places.taken.iter().flatten().count();
+            assert_eq!(taken, links.len());
+            assert!(places.free.len() <= 2 * places.taken.len() + KEPT_PLACES);
         }
+    }
+
+    #[test]
+    fn the_memory_of_many_is_freed_although_one_stays() {
+        let list = Arc::<WakeList>::default();
+        let _first = list.join();
+        let many: Vec<_> = (0..10_000).map(|_| list.join()).collect();
+        drop(many);
         let places = list.lock();
-        assert_eq!((places.taken.len(), places.free.as_slice()), (2, &[1][..]));
+        assert_eq!(places.taken.len(), 1);
+        assert!(places.taken.capacity() <= 200 && places.free.capacity() <= 200);
     }
 
     #[tokio::test]
