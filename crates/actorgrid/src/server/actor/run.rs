@@ -127,3 +127,19 @@ async fn end_tasks(life: &Life, ctx: &ActorContext) {
         end.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Actors are many. See "An idle actor" in ARCHITECTURE.md.
+    #[test]
+    fn the_task_of_an_actor_is_small() {
+        let bytes = size_of_future(RegisteredActor::run);
+        assert!(bytes <= 416, "{bytes}");
+    }
+}

@@ -83,7 +83,7 @@ impl UserCode<'_> {
             });
             match polled {
                 Ok(Poll::Ready(ended)) => Poll::Ready(ended),
-                Ok(Poll::Pending) => bounds.poll_limit(cx).map(Err),
+                Ok(Poll::Pending) => bounds.poll_limit(self, cx).map(Err),
                 Err(failure) => Poll::Ready(Err(failure)),
             }
         });
@@ -103,8 +103,9 @@ impl UserCode<'_> {
 /// are many.
 struct CodeBounds {
     place: WakePlace,
-    /// The time of the code, if that is limited.
-    limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// The time of the code, if that is limited, and its end.
+    limit: Option<(Duration, Timestamp)>,
+    limit_timer: Option<Pin<Box<Sleep>>>,
     /// When the code is aborted, once it was asked to stop.
     abort: Option<Pin<Box<Sleep>>>,
 }
@@ -112,10 +113,11 @@ struct CodeBounds {
 impl CodeBounds {
     /// Joins once, so that each poll of the code only reads.
     fn new(code: &UserCode<'_>, limit: Option<(Duration, Timestamp)>) -> Self {
-        let timer = |until| Box::pin(code.environment.sleep_until(until));
+        let timer = |(_, until)| Box::pin(code.environment.sleep_until(until));
         Self {
             place: code.stop.join(),
-            limit: limit.map(|(limit, until)| (limit, timer(until))),
+            limit,
+            limit_timer: limit.map(timer),
             abort: None,
         }
     }
@@ -134,17 +136,15 @@ impl CodeBounds {
     }
 
     /// Ready when the time of the code has passed.
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<CodeFailure> {
-        match &mut self.limit {
-            Some((limit, timer)) => {
-                let limit = *limit;
-                timer
-                    .as_mut()
-                    .poll(cx)
-                    .map(|()| CodeFailure::TimedOut(limit))
-            }
-            None => Poll::Pending,
+    fn poll_limit(&mut self, code: &UserCode<'_>, cx: &mut Context<'_>) -> Poll<CodeFailure> {
+        let (Some((limit, until)), Some(timer)) = (self.limit, &mut self.limit_timer) else {
+            return Poll::Pending;
+        };
+        // A timer is never ready after code that has used up what its task may do in a turn.
+        if timer.as_mut().poll(cx).is_pending() && code.environment.now() < until {
+            return Poll::Pending;
         }
+        Poll::Ready(CodeFailure::TimedOut(limit))
     }
 }
 
@@ -219,6 +219,27 @@ mod tests {
         let ended = code.run(None, || restless).await;
         assert!(matches!(ended, Err(CodeFailure::Aborted)));
         assert_eq!(polls.load(Ordering::SeqCst), 1_000);
+    }
+
+    #[tokio::test]
+    async fn code_that_uses_up_each_turn_of_its_task_ends_with_its_time() {
+        let environment = Environment::real();
+        let until = environment.now() + LONG;
+        let fence = Arc::new(Fence::new(environment.clone(), until, until));
+        let stop = Stop::new(&fence);
+        let code = UserCode {
+            environment: &environment,
+            stop: &stop,
+        };
+        let busy = || -> BoxFuture<'static, Result<(), BoxError>> {
+            Box::pin(async {
+                loop {
+                    tokio::task::consume_budget().await;
+                }
+            })
+        };
+        let ended = code.run(Some(Duration::from_millis(10)), busy).await;
+        assert!(matches!(ended, Err(CodeFailure::TimedOut(_))));
     }
 
     #[tokio::test(start_paused = true)]
