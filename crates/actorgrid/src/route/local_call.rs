@@ -71,8 +71,9 @@ impl TakenPlace {
         let mut waker = None;
         loop {
             let mut state = self.shard.places.lock();
+            // It is gone only if an earlier poll has panicked.
             let Some(place) = state.get_mut(self.key) else {
-                return Poll::Pending;
+                return Poll::Ready(WaitEnd::Deserted);
             };
             // Wakers are code of users: they are cloned and dropped without the lock.
             match (&mut place.stage, waker.take()) {

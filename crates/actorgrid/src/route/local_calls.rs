@@ -1,4 +1,4 @@
-//! The unanswered calls to mailboxes of the same process, and the task that ends them at their
+//! The unanswered calls to mailboxes of the same process, and the tasks that end them at their
 //! deadlines: none of them needs a channel or a timer of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,12 @@ const SHARDS: usize = 16;
 /// for each call would cost more than the rest of the call.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// The longest time between two looks. A call with less time than this goes another way, with a
-/// timer: so no call has to wake the task that looks.
+/// timer: so no call has to wake the tasks that look.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The tasks that look. A timer wakes a task in the place of a worker's next one, and no other
+/// worker takes it from there: if that worker runs something else first, which blocks, the task
+/// waits for it. With a second one, the first moves to where others can take it.
+const LOOKING_TASKS: usize = 2;
 
 /// The unanswered calls of a server's clients to its own mailboxes.
 pub(super) struct LocalCalls {
@@ -35,10 +39,10 @@ pub(super) struct LocalCalls {
 
 type CallShards = [Arc<CallShard>; SHARDS];
 
-/// The task that ends local calls at their deadlines. Dropped, it ends with the last call.
+/// The tasks that end local calls at their deadlines. Dropped, they end with the last call.
 pub(crate) struct CallDeadlines {
     shards: CallShards,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; LOOKING_TASKS],
 }
 
 impl LocalCalls {
@@ -58,9 +62,12 @@ impl LocalCalls {
             shards: shards.clone(),
             runtime: Handle::current().id(),
         };
-        let ends = EndedCalls(shards.clone());
-        let task = environment.spawn(end_overdue(ends, environment.clone()));
-        (Arc::new(calls), CallDeadlines { shards, task })
+        // Ended and joined by `CallDeadlines`, unless calls wait.
+        let tasks = std::array::from_fn(|_| {
+            let ends = EndedCalls(shards.clone());
+            environment.spawn(end_overdue(ends, environment.clone()))
+        });
+        (Arc::new(calls), CallDeadlines { shards, tasks })
     }
 
     /// Takes a place for a call that has this much time, and returns where its answer goes.
@@ -91,21 +98,23 @@ impl LocalCalls {
 }
 
 impl CallDeadlines {
-    /// Ends the task, unless calls wait: then it ends with the last of them.
+    /// Ends the tasks, unless calls wait: then they end with the last of them.
     pub(crate) async fn end(mut self) {
         if self.close() {
-            let _ = (&mut self.task).await;
+            for task in &mut self.tasks {
+                let _ = task.await;
+            }
         }
     }
 
-    /// Lets no call begin any more, and ends the task if none waits. Returns whether it ends.
+    /// Lets no call begin any more, and ends the tasks if none waits. Returns whether they end.
     fn close(&self) -> bool {
         let mut is_idle = true;
         for shard in &self.shards {
             is_idle &= shard.places.close();
         }
         if is_idle {
-            self.task.abort();
+            self.tasks.iter().for_each(JoinHandle::abort);
         }
         is_idle
     }

@@ -303,9 +303,13 @@ fn conclude_local(
 ) -> FirstOutcome {
     match outcome {
         LocalOutcome::Replied(reply) => FirstOutcome::Replied(reply),
-        LocalOutcome::Failed { error, .. } if is_answer(&error) => failed(request, error),
-        LocalOutcome::Failed { error, body } => {
-            request.message = body.map(Body::into_value);
+        // Without the message there is nothing to repeat.
+        LocalOutcome::Failed { error, body: None } => failed(request, error),
+        LocalOutcome::Failed {
+            error,
+            body: Some(body),
+        } => {
+            request.message = Some(body.into_value());
             FirstOutcome::GoesOn(Begun {
                 failed: Some(error),
                 ..Begun::new(number, deadline)
