@@ -39,8 +39,13 @@ pub(crate) async fn go_does_not_take_the_address_of_a_rust_peer(bed: &Bed) {
     let token = registered(bed, &first.id).await;
     let second = bed.peer(Kind::Go, "go-second", &["-claim", &first.address()]);
     let failed = second.wait_for("FAILED").await;
-    let text = "registry: address lock exists after timeout";
-    assert!(failed.text.ends_with(text), "{}", failed.text);
+    // The second one if a read of the lock was under way at the end of its time.
+    let texts = [
+        "registry: address lock exists after timeout",
+        "registry: failed get address lock: error: context deadline exceeded",
+    ];
+    let is_expected = texts.iter().any(|text| failed.text.ends_with(text));
+    assert!(is_expected, "{}", failed.text);
     assert!(!second.ended().await.success());
     assert_eq!(registered(bed, &first.id).await, token);
 
